@@ -18,7 +18,7 @@ from policy.candidates import not_to_choose
 from policy.groups import groups_of
 from policy.model import Policy
 from store.db.database import Database
-from store.people.name_resolver import NameResolver, members_of, refused, resolver, there_are
+from store.people.name_resolver import NameResolver, existing_names, members_of, refused, resolver
 from store.people.people import PeopleDirectory, UnknownPerson, get
 
 SUGGESTED = 200
@@ -77,7 +77,7 @@ class NamesCheck:
     async def there(self, names: Collection[str]) -> KnownNames:
         """Those of the names that there are."""
         async with self._db.read() as conn:
-            persons, groups = await there_are(conn, names)
+            persons, groups = await existing_names(conn, names)
         return {"person": persons, "group": groups, "person or group": persons | groups}
 
     async def everybody(self, process: str) -> Everybody:

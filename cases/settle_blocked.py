@@ -41,8 +41,8 @@ class Settlement:
             one = await blocked.by_task(conn, task.task_id)
             if one is None or not await tasks.close(conn, task.task_id, Outcome(decision.verdict.value), decision.at):
                 return None
-            await tasks.judge_all(conn, [DecisionRecord(decision=decision)], task.case_id)
-            await blocked.over(conn, one, _decided(task, decision))
+            await tasks.record_decisions(conn, [DecisionRecord(decision=decision)], task.case_id)
+            await blocked.remove(conn, one, _decided(task, decision))
             case = await cases.get(conn, task.case_id)
         if case is None:
             return None
@@ -50,7 +50,7 @@ class Settlement:
         if decision.verdict is Verdict.RETRY:
             state: CaseState = await handle.query("status", result_type=CaseState)
             async with self._db.write() as conn:
-                await tasks.forget(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
+                await tasks.remove_unknown(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
             await handle.signal("resynchronise", (await handle.describe()).run_id)
             return case.status
         plan = _joined(case, await plan_in_history(self._client, one.workflow_id))

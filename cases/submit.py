@@ -171,7 +171,7 @@ class Starter:
             try:
                 row = await cases.insert(conn, new, event)
                 if own and request.resubmits:
-                    await cases.go_on(conn, new)
+                    await cases.link_next_round(conn, new)
             except cases.CaseExists as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
@@ -231,14 +231,14 @@ class Starter:
             last = rows[-1]
         async with self._db.read() as conn:
             files = await batches.unstarted(conn, before)
-            half_received = await batches.half_received(conn, datetime.now(UTC) - RECEIVED_WITHIN)
+            half_received = await batches.unfinished(conn, datetime.now(UTC) - RECEIVED_WITHIN)
         running = [file for file in files if await self.launcher.launch_batch(file)]
         if half_received:
             async with self._db.write() as conn:
-                await batches.forget_received(conn, half_received)
+                await batches.delete_unfinished(conn, half_received)
         if running:
             async with self._db.write() as conn:
-                await batches.running(conn, [file.batch_id for file in running])
+                await batches.mark_running(conn, [file.batch_id for file in running])
         return count + len(running)
 
     async def _start_stored(self, rows: Sequence[CaseRow]) -> int:

@@ -253,7 +253,7 @@ async def settle(conn: AsyncConnection, launch: Launch) -> None:
     for status in (Status.RUNNING, Status.SCHEDULED, Status.ROLLING_BACK, Status.NEEDS_INTERVENTION):
         ids = [row.case_id for row in launch.started if _first_status(row) == status]
         if ids:
-            await cases.started(conn, ids, status)
+            await cases.mark_running(conn, ids, status)
     for case_id, reason in launch.refused.items():
         await cases.record(conn, _given_up(case_id, reason))
 

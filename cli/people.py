@@ -145,7 +145,7 @@ def people_away(
 
     async def change(connection: "AsyncConnection") -> absences.Absence:
         zone = people.zone_of((await people.get(connection, id)).time_zone)
-        return await absences.go(connection, id, zone, (starts, ends), instead_of, by=operator())
+        return await absences.add_by_days(connection, id, zone, (starts, ends), instead_of, by=operator())
 
     made = _of_people(change)
     instead = f"; {instead_of} stands in" if instead_of else "; nobody stands in"

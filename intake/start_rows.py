@@ -102,11 +102,11 @@ class Importer:
         async with self._db.write() as conn:
             if note.status == "cancelling":
                 await batches.reopen(conn, note.batch_id)
-                await batches.give_up(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
+                await batches.fail_unstarted(conn, note.batch_id, f"cancelled by {order.by.id} before it was started")
             if note.status == "cancelled":
                 await batches.close(conn, note.batch_id, "cancelled", datetime.now(UTC))
             else:
-                await batches.move(conn, note.batch_id, note.status)
+                await batches.set_status(conn, note.batch_id, note.status)
             await audit_log.append(conn, [event])
             return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
 
@@ -161,7 +161,7 @@ class Importer:
             async with asyncio.timeout(self._pace.patience):
                 while True:
                     async with self._db.read() as conn:
-                        moving = await cases.on_their_way(conn, batch.batch_id)
+                        moving = await cases.count_running(conn, batch.batch_id)
                     if moving <= self._pace.in_flight - self._pace.chunk:
                         return
                     await asyncio.sleep(0.1)
@@ -183,7 +183,7 @@ class Importer:
             there = await cases.insert_many(conn, prepared)
             for new, _ in prepared:
                 if new.resubmits and there[new.case_id] is None:
-                    await cases.go_on(conn, new)
+                    await cases.link_next_round(conn, new)
         to_start: list[StoredCase] = []
         for new, _ in prepared:
             row, case = lines[new.case_id], there.get(new.case_id)

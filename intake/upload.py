@@ -192,7 +192,7 @@ class Uploads:
 
         async def forget() -> None:
             async with self._db.write() as conn:
-                await batches.forget_received(conn, [batch.batch_id])
+                await batches.delete_unfinished(conn, [batch.batch_id])
 
         try:
             found = await self._pool.run(
@@ -212,7 +212,7 @@ class Uploads:
         if await self._starter.launcher.launch_batch(batch):
             with suppress(DatabaseUnavailable):
                 async with self._db.write() as conn:
-                    await batches.running(conn, [batch.batch_id])
+                    await batches.mark_running(conn, [batch.batch_id])
                     batch.status = "running"
         return BatchReport(**{**found, **batch.model_dump(exclude=_INTERNAL)})
 
@@ -223,7 +223,7 @@ class Uploads:
             about |= {"total": found["rows"]["total"], "status": "starting", "created_at": datetime.now(UTC)}
             about["same_file_as"] = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
             batch = batch.model_copy(update=about)
-            await batches.taken(conn, batch)
+            await batches.finish_receiving(conn, batch)
             if taking is not None:
                 await taking(conn, batch.batch_id)
         return batch

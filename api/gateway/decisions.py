@@ -236,7 +236,7 @@ class Decisions:
     async def _note_pending(self, task: TaskView, decision: Decision) -> None:
         try:
             async with self._db.write() as conn:
-                await tasks.pending(conn, decision, task.case_id)
+                await tasks.add_pending(conn, decision, task.case_id)
         except DatabaseUnavailable:
             # Temporal has the decision; the database shows it once the case has judged it.
             _log.warning("decision %s is pending, but could not be noted as such", decision.id)

@@ -90,7 +90,7 @@ class TaskActions:
         async with self._db.read() as conn:
             if client_id:
                 return await actions.get(conn, action.id)
-            return await actions.waiting(conn, action.by.id, action.task_id, action.content)
+            return await actions.find_pending(conn, action.by.id, action.task_id, action.content)
 
     async def _answered_now(self, known: ActionRow | None, no: Refusal | None = None) -> None:
         """Close the stored action if it was pending, with its refusal if there is one."""
@@ -106,7 +106,7 @@ class TaskActions:
             if no.code in SURE:
                 raise await self._refusals.refuse(task, action, no) from no
         async with self._db.write() as conn:
-            await actions.pending(conn, ActionRecord.of(action), task.case_id)
+            await actions.add_pending(conn, ActionRecord.of(action), task.case_id)
         try:
             async with within(SIGNAL_PATIENCE_S):
                 await handle.signal("submit_action", action)

@@ -64,7 +64,7 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
     id = person.id if person else None
     if id is None and shown:
         async with services.db.read() as conn:
-            id = await demo_people.behind(conn, shown)
+            id = await demo_people.demo_person_of(conn, shown)
     return id and DEMO_IS_OFF.format(id=id)
 
 

@@ -247,7 +247,7 @@ async def shown(
     seen, whole = await asyncio.gather(one_task(found, person, services), about(case, person, services))
     async with services.db.read() as conn:
         who = await asked(conn, seen, datetime.now(UTC))
-        followed = await tasks.followed_up(conn, person.id, task_id)
+        followed = await tasks.snoozed_until(conn, person.id, task_id)
     part, sent = request.headers.get("hx-request") == "true", sent or Sent()
     may = seen.can_decide.allowed
     acts = _acts(seen, person, followed)

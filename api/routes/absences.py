@@ -209,7 +209,7 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
             check_for_another(by, substitute, "stands in for somebody")
     try:
         async with db.write() as conn:
-            await absences.go(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
+            await absences.add_by_days(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
             return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
         field = "substitute" if "substitute" in str(wrong) else "from"

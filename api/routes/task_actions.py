@@ -233,7 +233,7 @@ async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> L
     if body.until <= datetime.now(UTC):
         raise invalid("Until when?", [FieldError(field="until", message="must be in the future")])
     async with db.write() as conn:
-        await tasks.follow_up(conn, person.id, task.task_id, body.until)
+        await tasks.snooze(conn, person.id, task.task_id, body.until)
     return body
 
 
@@ -241,7 +241,7 @@ async def follow_up(task: VisibleTask, body: Later, person: Caller, db: Db) -> L
 async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
     """Show the task again."""
     async with db.write() as conn:
-        await tasks.follow_up(conn, person.id, task.task_id, None)
+        await tasks.snooze(conn, person.id, task.task_id, None)
     return Response(status_code=204)
 
 

@@ -67,8 +67,8 @@ class Metrics:
             async with db.read() as conn:
                 if self._position is None:
                     self._position = await audit_log.position(conn)
-                self._standing.figures = await counters.now(conn, WORKER_SILENCE)
-                happened, self._position = await counters.happened(conn, self._position, EVENTS_AT_ONCE)
+                self._standing.figures = await counters.snapshot(conn, WORKER_SILENCE)
+                happened, self._position = await counters.counted_events(conn, self._position, EVENTS_AT_ONCE)
         except DatabaseUnavailable:
             self._standing.figures = None
             return

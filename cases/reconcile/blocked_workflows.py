@@ -252,7 +252,7 @@ class StoppedWorkflows:
                         "technical": technical,
                     },
                 )
-            new = await blocked.found(conn, one, task, event)
+            new = await blocked.add(conn, one, task, event)
         if new:
             log.error("%s stands still: %s %s", workflow_id, cause, technical)
         return new
@@ -287,7 +287,7 @@ class StoppedWorkflows:
                 data={"task_id": each.task_id},
             )
             async with self._db.write() as conn:
-                await blocked.over(conn, each, event if each.case_id else None)
+                await blocked.remove(conn, each, event if each.case_id else None)
             log.info("%s goes on", each.workflow_id)
             over += 1
         return over

@@ -71,11 +71,11 @@ class LostImports:
         )
         async with self._db.write() as conn:
             if again:
-                await batches.move(
+                await batches.set_status(
                     conn, batch.batch_id, "starting"
                 )  # the sweep starts it; rows that are done stay done
             else:
-                await batches.give_up(conn, batch.batch_id, WHY)
+                await batches.fail_unstarted(conn, batch.batch_id, WHY)
                 await batches.close(conn, batch.batch_id, "failed", now)
             await audit_log.append(conn, [event])
         log.warning("batch %s %s", batch.batch_id, said)

@@ -76,5 +76,5 @@ class Resubmitter:
         async with self._db.write() as conn:
             if await cases.next_round(conn, case) is None:  # else somebody was faster
                 await audit_log.append(conn, [event])
-            await cases.resubmitted(conn, case.case_id)
+            await cases.cancel_resubmit(conn, case.case_id)
         log.warning("case %s is not submitted again: %s", case.case_id, why)

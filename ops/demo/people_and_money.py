@@ -37,7 +37,7 @@ async def furnish(database: Database, tokens_file: Path) -> list[DemoPerson]:
     present = []
     async with database.write() as connection:
         for person, group in PEOPLE.items():
-            known = await demo_people.present(connection, person, group, by=BY)
+            known = await demo_people.ensure(connection, person, group, by=BY)
             if known is None:
                 continue
             token = tokens.get(person, "")

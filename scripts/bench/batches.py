@@ -113,7 +113,7 @@ class Payments:
                 made.append(CaseInput(**known, **terms._asdict(), input=parsed))
             async with self.database.write() as conn:
                 await cases.insert_many(conn, chunk)
-                await cases.started(conn, [new.case_id for new, _ in chunk], Status.RUNNING)
+                await cases.mark_running(conn, [new.case_id for new, _ in chunk], Status.RUNNING)
         began = time.perf_counter()
         queue = iter(made)
 
@@ -165,7 +165,7 @@ async def batches(folder: Path, *, rows: int, singles: int) -> Figures:
         for number in range(singles):
             opened.append(await payments.single(f"S-{number}-{uuid4().hex[:6]}"))
             async with payments.database.read() as conn:
-                moving = await cases.on_their_way(conn, batch_id)
+                moving = await cases.count_running(conn, batch_id)
             assert moving or number == 0, "the batch was imported before all single cases were started: too few rows"
             await asyncio.sleep(0.5)
         await payments.waiting(batch_id, rows)

@@ -72,10 +72,10 @@ async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
 
 async def add(conn: AsyncConnection, new: Sequence[CaseEvent]) -> Appended:
     """Append events like `append`, and also return how many of them were new."""
-    return await (await prepared(conn, new)).write()
+    return await (await prepare(conn, new)).write()
 
 
-async def prepared(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
+async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
     """Give the events of one case their positions in its chain; the caller writes them last in the transaction.
 
     Until then only the case is locked, not the global order that every writer needs. Each transaction locks rows first

@@ -57,7 +57,7 @@ class CountedEvent(NamedTuple):
     data: dict[str, str]
 
 
-async def now(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
+async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
     """Return the current state; a worker without a heartbeat for `silence` is not counted."""
     at = datetime.now(UTC)
     overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
@@ -84,7 +84,7 @@ async def now(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
     )
 
 
-async def happened(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
+async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
     """Return the counted events among the next `limit` events after `since`, and the position reached."""
     upto = min(since + limit, await audit_log.position(conn))
     query = (

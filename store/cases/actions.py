@@ -37,7 +37,7 @@ async def get(conn: AsyncConnection, action_id: str) -> ActionRow | None:
     return ActionRow.model_validate(row) if row else None
 
 
-async def waiting(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
+async def find_pending(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
     """Return the pending action with the same person, task and content, so that a repeat does not act twice."""
     query = select(actions).where(
         actions.c.task_id == task_id,
@@ -49,12 +49,12 @@ async def waiting(conn: AsyncConnection, person: str, task_id: str, content: str
     return ActionRow.model_validate(row) if row else None
 
 
-async def pending(conn: AsyncConnection, action: ActionRecord, case_id: str) -> None:
+async def add_pending(conn: AsyncConnection, action: ActionRecord, case_id: str) -> None:
     """Store an action sent by Signal, until the Workflow writes its result with `cases.record`."""
     await insert_once(conn, actions, _row(action, case_id) | {"status": "pending"})
 
 
-async def judge(conn: AsyncConnection, records: Iterable[ActionRecord], case_id: str) -> None:
+async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord], case_id: str) -> None:
     """Store the results of actions as the Workflow decided them. The first result is final."""
     rows = [_row(record, case_id) | {"status": "refused" if record.refusal else "done"} for record in records]
     if not rows:

@@ -167,7 +167,7 @@ async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedR
         await conn.execute(insert(batch_rows), values)
 
 
-async def taken(conn: AsyncConnection, batch: Batch) -> None:
+async def finish_receiving(conn: AsyncConnection, batch: Batch) -> None:
     """Make a batch visible after all its rows are stored; its cases can start from now on."""
     values = batch.model_dump(include={"status", "total", "skipped", "blank", "same_file_as", "created_at"})
     await conn.execute(
@@ -175,13 +175,13 @@ async def taken(conn: AsyncConnection, batch: Batch) -> None:
     )
 
 
-async def half_received(conn: AsyncConnection, before: datetime) -> list[str]:
+async def unfinished(conn: AsyncConnection, before: datetime) -> list[str]:
     """Return batches whose reception began before a moment and did not end."""
     query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
     return list((await conn.execute(query)).scalars())
 
 
-async def forget_received(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+async def delete_unfinished(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     """Delete these batches and their rows if their reception did not end."""
     received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
     await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
@@ -262,7 +262,7 @@ async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str
     return found
 
 
-async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
+async def mark_running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     """Mark these batches as running: Temporal confirmed that their Workflows started."""
     await conn.execute(
         update(batches)
@@ -271,7 +271,7 @@ async def running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     )
 
 
-async def move(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
+async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
     """Change the status of a batch that is not closed."""
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None)).values(status=status)
@@ -296,7 +296,7 @@ async def reopen(conn: AsyncConnection, batch_id: str) -> None:
     )
 
 
-async def give_up(conn: AsyncConnection, batch_id: str, reason: str) -> None:
+async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> None:
     """End every row that did not start as failed with this reason, unless its case already exists."""
     waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
     stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)

@@ -59,7 +59,7 @@ async def counts(conn: AsyncConnection) -> dict[str, int]:
     return {row.kind: row[1] for row in await conn.execute(query)}
 
 
-async def found(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
+async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
     """Store a blocked Workflow and, for a case, the task of operators. Return False when it is known already."""
     if not await insert_once(conn, stopped, one.model_dump()):
         return False
@@ -71,7 +71,7 @@ async def found(conn: AsyncConnection, one: Stopped, task: TaskView | None, even
     return True
 
 
-async def over(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
+async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
     """Remove a Workflow that continues or was replaced, and close the task of operators."""
     await conn.execute(delete(stopped).where(stopped.c.workflow_id == one.workflow_id))
     if one.case_id is None:

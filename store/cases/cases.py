@@ -171,7 +171,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
     return dict.fromkeys(rows) | {row.case_id: row for row in found}
 
 
-async def started(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
+async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
     """Store that the Workflows of these cases run; a case with a later status does not change."""
     await conn.execute(
         update(cases)
@@ -187,17 +187,17 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     a worker that missed the end reports progress; the result then contains the stored end. Raises `audit.UnknownCase`
     when the case has no row.
     """
-    events = await audit_log.prepared(conn, record.events) if record.events else None
+    events = await audit_log.prepare(conn, record.events) if record.events else None
     head = events.head if events else await _head(conn, record.case_id)
-    await tasks.judge_all(conn, record.decisions, record.case_id)
+    await tasks.record_decisions(conn, record.decisions, record.case_id)
     await tasks.withdraw(conn, record.withdrawn)
-    await actions.judge(conn, record.actions, record.case_id)
+    await actions.record_results(conn, record.actions, record.case_id)
     moved = (events is None or events.added > 0) and await _move(conn, record, head)
     if moved:
         await tasks.open_all(conn, record.opened)
         await tasks.patch_all(conn, record.patched, record.case_id)
         if record.status.closed:
-            await tasks.close_left(conn, record.case_id, record.events[-1].at)
+            await tasks.close_remaining(conn, record.case_id, record.events[-1].at)
     if events:
         await events.write()
     if not moved:
@@ -261,12 +261,12 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
     if not (await conn.execute(given.values(values))).rowcount:
         return None
-    await tasks.close_left(conn, case.case_id, asked.at)
+    await tasks.close_remaining(conn, case.case_id, asked.at)
     await audit_log.append(conn, [event])
     return await get(conn, case.case_id)
 
 
-async def go_on(conn: AsyncConnection, new: NewCaseRow) -> None:
+async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
     """Add an event to the previous round that links to this new case, and cancel its automatic next round."""
     assert new.resubmits is not None
     event = CaseEvent(
@@ -279,10 +279,10 @@ async def go_on(conn: AsyncConnection, new: NewCaseRow) -> None:
         data={"case_id": new.case_id, "round": new.round},
     )
     await audit_log.append(conn, [event])
-    await resubmitted(conn, new.resubmits)
+    await cancel_resubmit(conn, new.resubmits)
 
 
-async def resubmitted(conn: AsyncConnection, case_id: str) -> None:
+async def cancel_resubmit(conn: AsyncConnection, case_id: str) -> None:
     """Cancel the automatic start of the next round of a case."""
     await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
 
@@ -438,7 +438,7 @@ async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, in
     return {row.status: row[1] for row in await conn.execute(query)}
 
 
-async def on_their_way(conn: AsyncConnection, batch_id: str) -> int:
+async def count_running(conn: AsyncConnection, batch_id: str) -> int:
     """Return the number of cases of a batch that are neither at a gate nor ended."""
     moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
     return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()

@@ -69,14 +69,14 @@ async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, l
     return found
 
 
-async def follow_up(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
+async def snooze(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
     """Snooze a task in a person's own list until a moment; None shows it again."""
     await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))
     if until is not None:
         await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
 
 
-async def followed_up(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
+async def snoozed_until(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
     """Return until when the person has snoozed the task; None when not snoozed."""
     query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
     return (await conn.execute(query)).scalar_one_or_none()
@@ -145,7 +145,7 @@ def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView])
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-async def pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
+async def add_pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
     """Store a decision sent by Signal, until the Workflow writes its result with `cases.record`."""
     row = _decision_row(decision, case_id) | {"status": "pending", "refusal": "", "code": ""}
     await insert_once(conn, decisions, row)
@@ -196,7 +196,7 @@ async def withdraw(conn: AsyncConnection, decision_ids: Sequence[str]) -> None:
         await conn.execute(gone.values(status="withdrawn"))
 
 
-async def judge_all(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
+async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
     """Store the results of decisions as the Workflow decided them. An accepted decision changes only to withdrawn."""
     rows = [
         _decision_row(record.decision, case_id)
@@ -381,7 +381,7 @@ async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datet
     return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
 
 
-async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
+async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
     """Remove the tasks of a case that its Workflow does not know after a reset to an earlier point.
 
     The Workflow will open them again. Decisions on them no longer count; the audit log keeps all events.
@@ -394,7 +394,7 @@ async def forget(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> N
         await conn.execute(delete(table).where(table.c.task_id.in_(ids)))
 
 
-async def close_left(conn: AsyncConnection, case_id: str, at: datetime) -> None:
+async def close_remaining(conn: AsyncConnection, case_id: str, at: datetime) -> None:
     """Close all open tasks of an ended case, including those that its Workflow lost in a crash."""
     left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
     await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))

@@ -184,7 +184,7 @@ class _Recipients:
         instead = await _sets(conn, away)
         two = {*instead, *(person for persons in instead.values() for person in persons)}
         apart = await _sets(conn, _GROUPS.where(memberships.c.person.in_(two))) if two else {}
-        heirs = await successors.left(conn, {row.requester for row in found_cases.values()})
+        heirs = await successors.successors_of(conn, {row.requester for row in found_cases.values()})
         everybody |= {heir for heir in heirs.values() if heir}
         everybody |= {person for persons in instead.values() for person in persons}
         everybody |= {person for pairs in told.values() for person, _ in pairs}

@@ -38,7 +38,7 @@ def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
         raise ValueError(f"'{text}': {wrong}") from wrong
 
 
-async def go(
+async def add_by_days(
     conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
 ) -> Absence:
     """Store an absence by its first and last day in the person's time zone. Raises ValueError as `set_away`."""
@@ -122,7 +122,7 @@ async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetim
     return {row.person: None if row.away_too else row.id for row in await conn.execute(query)}
 
 
-async def handed_on(conn: AsyncConnection, old: str, new: str | None) -> None:
+async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
     """Make the successor the substitute wherever the old person was, except for themselves; None removes it."""
     if new is not None:
         theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)

@@ -19,7 +19,7 @@ from store.tables.people import memberships, passwords, people, sessions, tokens
 WHY = "the demo is off (HOLDGATE_DEMO)"
 
 
-async def present(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
+async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
     """Return the demo person with this id, created or reactivated; None when the id is not a demo person's."""
     row = (await conn.execute(select(people.c.demo, people.c.active).where(people.c.id == id))).one_or_none()
     if row is None:
@@ -43,15 +43,15 @@ async def dismiss_all(db: Database, by: str) -> int:
     Their sessions stay but grant nothing, so that the pages can explain why. Open tasks follow by
     `store.cases.recounts`.
     """
-    present = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
+    active = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
     async with db.read() as conn:
-        if (await conn.execute(present.limit(1))).first() is None:
+        if (await conn.execute(active.limit(1))).first() is None:
             return 0
     async with db.write() as conn:
-        gone = list((await conn.execute(present)).scalars())
+        gone = list((await conn.execute(active)).scalars())
         leavers = [await get(conn, id) for id in gone]
         for id in gone:
-            await absences.handed_on(conn, id, None)
+            await absences.hand_over(conn, id, None)
         await conn.execute(update(people).where(people.c.id.in_(gone)).values(active=False))
         for link in (people.c.manager, people.c.successor):
             await conn.execute(update(people).where(link.in_(gone)).values({link.name: None}))
@@ -66,7 +66,7 @@ async def dismiss_all(db: Database, by: str) -> int:
     return len(gone)
 
 
-async def behind(conn: AsyncConnection, shown: str) -> str | None:
+async def demo_person_of(conn: AsyncConnection, shown: str) -> str | None:
     """Return the demo person to whom a token, session or name belongs or belonged; None for other people's."""
     hashed = secret_hash(shown)
     of_token = select(tokens.c.person).where(tokens.c.hash == hashed)

@@ -32,7 +32,7 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
         raise ValueError("name another person as the successor")
     joined = [each for each in leaver.groups if await insert_once(conn, memberships, _membership(new, each, by))]
     await conn.execute(update(people).where(people.c.manager == old, people.c.id != new).values(manager=new))
-    await absences.handed_on(conn, old, new)
+    await absences.hand_over(conn, old, new)
     revoked = await _left(conn, old, new, by)
     await new_members.tell(conn, new, joined, by)
     summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
@@ -49,7 +49,7 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
     leaver = await get(conn, id)
     if not await is_active(conn, id):
         raise ValueError(f"{id} has left already")
-    await absences.handed_on(conn, id, None)
+    await absences.hand_over(conn, id, None)
     revoked = await _left(conn, id, None, by)
     summary = f"{leaver.name} has left without a successor: {reason}"
     data = {"person": id, "groups": leaver.groups, "token_ids": revoked, "reason": reason}

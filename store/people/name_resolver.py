@@ -178,7 +178,7 @@ async def members_of(conn: AsyncConnection, groups: Collection[str]) -> set[str]
     return set((await conn.execute(query)).scalars())
 
 
-async def there_are(conn: AsyncConnection, names: Collection[str]) -> tuple[set[str], set[str]]:
+async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple[set[str], set[str]]:
     """Return the names that are ids of active people, and those that are groups with active members."""
     wanted = sorted(names)
     persons: set[str] = set()
@@ -211,7 +211,7 @@ async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Colle
     """
     known = {*named, *ROLES}
     doubtful = [group for group in map(fold, wanted) if group not in known]
-    _, there = await there_are(conn, doubtful)
+    _, there = await existing_names(conn, doubtful)
     for group in doubtful:
         if group not in there:
             return NewGroup(group, (await resolver(conn, known)).suggestions(group, "group"))

@@ -459,4 +459,4 @@ class PeopleDirectory:
         if not names:
             return {}
         async with self._db.read() as conn:
-            return await successors.left(conn, names)
+            return await successors.successors_of(conn, names)

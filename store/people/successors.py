@@ -13,7 +13,7 @@ async def is_active(conn: AsyncConnection, id: str) -> bool:
     return (await conn.scalar(select(people.c.active).where(people.c.id == id))) is True
 
 
-async def left(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
+async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
     """Return the people who have left, each with the active successor; None without one.
 
     Names are compared without case, as the rules of gates compare them.
@@ -25,4 +25,4 @@ async def left(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | N
 
 async def in_place_of(conn: AsyncConnection, id: str) -> str | None:
     """Return the person, or the active successor if they have left; None without one."""
-    return (await left(conn, [id])).get(id, id)
+    return (await successors_of(conn, [id])).get(id, id)

@@ -247,7 +247,7 @@ async def test_a_decision_that_the_record_has_and_temporal_lost_reaches_its_case
     answer = await stopped.decide("manager-1", task)
     assert answer.status_code == 503 and "Nothing was recorded" not in answer.json()["detail"]
     async with stopped.database.write() as conn:  # as the case does, before Temporal has stored the Update
-        await tasks.judge_all(conn, [DecisionRecord(decision=sent[0])], task["case_id"])
+        await tasks.record_decisions(conn, [DecisionRecord(decision=sent[0])], task["case_id"])
     await asyncio.sleep(1.5)
     async with stopped.worker():
         await stopped.until(task["case_id"], lambda case: case["status"] == "completed")

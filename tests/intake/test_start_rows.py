@@ -92,7 +92,7 @@ async def test_scheduled_rows_are_seen_as_such_and_never_stop_an_import(office: 
     report = await office.report(taken.batch_id)
     assert report.cases == {"scheduled": 4 * CHUNK}
     async with office.db.read() as conn:
-        assert await cases.on_their_way(conn, batch.batch_id) == 0
+        assert await cases.count_running(conn, batch.batch_id) == 0
 
 
 async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> None:

@@ -54,7 +54,7 @@ async def started(house: House) -> Handle:
     """A case that is known to run, as whoever starts cases notes it."""
     case = await house.start()
     async with house.database.write() as conn:
-        await cases.started(conn, [case.id], Status.RUNNING)
+        await cases.mark_running(conn, [case.id], Status.RUNNING)
     return case
 
 
@@ -198,7 +198,7 @@ async def test_cases_that_a_restored_temporal_knows_less_of_are_found_and_settle
         for case in new.values():
             await house.open_task(case, "approval")
         async with house.database.write() as conn:
-            await cases.started(conn, [each.id for each in (*cases_of.values(), *new.values())], Status.RUNNING)
+            await cases.mark_running(conn, [each.id for each in (*cases_of.values(), *new.values())], Status.RUNNING)
         await house.stop_worker()
         third = await place.restore(second)
         await house.start_worker()

@@ -145,7 +145,7 @@ async def _tell(db: Database) -> None:
         await recorded(db, ending(view, status=chance.choice([Status.COMPLETED, Status.REJECTED])))
         async with db.write() as conn:
             await audit_log.note(conn, "person_added", by="admin-1", summary=f"Number {number}", data={})
-            await tasks.pending(conn, decision(view, "manager-3"), row.case_id)
+            await tasks.add_pending(conn, decision(view, "manager-3"), row.case_id)
     last = CaseRecord(case_id="payment:inv-1", status=Status.RUNNING, events=[event("payment:inv-1", 9, "too_late")])
     await recorded(db, last)
     for number in range(1, CASES, 2):

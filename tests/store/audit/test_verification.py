@@ -408,9 +408,9 @@ async def test_a_record_under_load_is_intact_at_every_moment(db: Database, anoth
     async def gateway() -> None:
         for case in new:
             async with other.write() as conn:
-                await cases.started(conn, [case.case_id], Status.RUNNING)
+                await cases.mark_running(conn, [case.case_id], Status.RUNNING)
             async with other.write() as conn:
-                await tasks.pending(conn, decision(task(case.case_id)), case.case_id)
+                await tasks.add_pending(conn, decision(task(case.case_id)), case.case_id)
             async with other.write() as conn:
                 await audit_log.append(conn, [event(case.case_id, 20, "commented")])
 

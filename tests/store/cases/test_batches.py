@@ -134,7 +134,7 @@ async def test_a_row_ends_once_and_what_it_became_stays(db: Database) -> None:
         await batches.settle(conn, "b1", [])
         await batches.settle(conn, "b1", [started, failed])
         await batches.settle(conn, "b1", [started.model_copy(update={"outcome": "duplicate"})])
-        await batches.give_up(conn, "b1", "too late to matter")
+        await batches.fail_unstarted(conn, "b1", "too late to matter")
     async with db.read() as conn:
         assert await batches.rows(conn, "b1") == shown(started, ROWS[1], ROWS[2], failed)
         assert await batches.counts(conn, "b1") == BatchCounts(
@@ -145,7 +145,7 @@ async def test_a_row_ends_once_and_what_it_became_stays(db: Database) -> None:
 async def test_rows_that_wait_fail_together_when_their_file_is_lost(db: Database) -> None:
     async with db.write() as conn:
         await take(conn, batch(), ROWS)
-        await batches.give_up(conn, "b1", "the file is gone")
+        await batches.fail_unstarted(conn, "b1", "the file is gone")
         await batches.close(conn, "b1", "failed", NOW)
         await batches.close(conn, "b1", "completed", NOW + timedelta(1))
     async with db.read() as conn:
@@ -163,8 +163,8 @@ async def test_a_batch_is_unstarted_until_it_runs_and_the_newest_of_the_same_byt
         for number in range(3):
             await take(conn, batch(f"b{number}", NOW + timedelta(minutes=number)))
         await take(conn, batch("other", NOW + timedelta(minutes=9), process="deployment"))
-        await batches.running(conn, ["b0"])
-        await batches.running(conn, [])
+        await batches.mark_running(conn, ["b0"])
+        await batches.mark_running(conn, [])
     async with db.read() as conn:
         waiting = await batches.unstarted(conn, NOW + timedelta(minutes=2))
         assert [found.batch_id for found in waiting] == ["b1"]

@@ -124,7 +124,7 @@ async def test_only_a_starting_case_is_started(db: Database) -> None:
         late = MORNING + timedelta(seconds=10)
         assert [row.case_id for row in await cases.unstarted(conn, late, 10)] == [CASE]
         assert await cases.unstarted(conn, MORNING, 10) == []
-        await cases.started(conn, [CASE, "payment:inv-2"], Status.RUNNING)
+        await cases.mark_running(conn, [CASE, "payment:inv-2"], Status.RUNNING)
         assert await cases.unstarted(conn, late, 10) == []
     assert (await stored(db)).status == Status.RUNNING
     assert (await stored(db, "payment:inv-2")).status == Status.AWAITING_APPROVAL
@@ -219,14 +219,14 @@ async def test_a_decision_that_was_pending_becomes_what_the_case_made_of_it(db: 
     yes, no = decision(view), decision(view, "manager-2", Verdict.REJECT)
     async with db.write() as conn:
         for answer in (yes, yes, no):
-            await tasks.pending(conn, answer, CASE)
+            await tasks.add_pending(conn, answer, CASE)
         row = await tasks.decision(conn, yes.id)
         assert row is not None and (row.status, row.content) == ("pending", yes.content)
     judged = [DecisionRecord(decision=yes), DecisionRecord(decision=no, refusal="Not you.", code="NotAllowed")]
     record = CaseRecord(case_id=CASE, status=Status.RUNNING, events=[event(CASE, 2)], decisions=judged)
     await recorded(db, record)
     async with db.write() as conn:
-        await tasks.pending(conn, yes, CASE)
+        await tasks.add_pending(conn, yes, CASE)
         accepted, refused = [await tasks.decision(conn, answer.id) for answer in (yes, no)]
     assert accepted is not None and accepted.status == "accepted"
     assert refused is not None and (refused.status, refused.code, refused.refusal) == (

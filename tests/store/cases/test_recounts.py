@@ -284,9 +284,9 @@ async def test_in_the_place_of_leavers_is_always_somebody_who_is_there(db: Datab
     async with db.write() as conn:
         await leavers.replace(conn, "old", "sue", "left", by="ada")
         await leavers.replace(conn, "sue", "new", "left", by="ada")
-        assert await successors.left(conn, ["OLD", "sue", "zoe"]) == {"OLD": "new", "sue": "new"}
+        assert await successors.successors_of(conn, ["OLD", "sue", "zoe"]) == {"OLD": "new", "sue": "new"}
         await leavers.reactivate(conn, "sue", [], by="ada")
-        assert await successors.left(conn, ["old", "sue"]) == {"old": "new"}
+        assert await successors.successors_of(conn, ["old", "sue"]) == {"old": "new"}
         await leavers.deactivate(conn, "new", "left", by="ada")
         assert await successors.in_place_of(conn, "old") is None
         assert await successors.in_place_of(conn, "zoe") == "zoe"

@@ -66,7 +66,7 @@ async def test_a_task_shows_the_decisions_that_were_accepted(db: Database) -> No
     view = await waiting(db, "A")
     yes, no = decision(view, comment="Fine"), decision(view, "manager-2", Verdict.REJECT)
     async with db.write() as conn:
-        await tasks.pending(conn, decision(view, "manager-3"), view.case_id)
+        await tasks.add_pending(conn, decision(view, "manager-3"), view.case_id)
     record = CaseRecord(
         case_id=view.case_id,
         status=Status.AWAITING_APPROVAL,
@@ -102,8 +102,8 @@ async def test_mine_are_the_tasks_that_i_may_decide_now(db: Database) -> None:
     await recorded(db, record)
     pending, refused = await waiting(db, "pending"), await waiting(db, "refused")
     async with db.write() as conn:
-        await tasks.pending(conn, decision(pending), pending.case_id)
-        await tasks.judge_all(
+        await tasks.add_pending(conn, decision(pending), pending.case_id)
+        await tasks.record_decisions(
             conn, [DecisionRecord(decision=decision(refused), refusal="Stale.", code="Stale")], refused.case_id
         )
     assert sorted(await inbox(db, MANAGER, mine=True)) == ["group", "refused", "user"]

@@ -58,7 +58,7 @@ async def test_a_completed_case_is_handed_over_once_with_its_plan(db: Database) 
     async with db.read() as conn:
         assert await cases.conducted_by(conn, given.conductor) is None, "not known to run yet"
     async with db.write() as conn:
-        await cases.started(conn, [case.case_id], Status.ROLLING_BACK)
+        await cases.mark_running(conn, [case.case_id], Status.ROLLING_BACK)
         found = await cases.conducted_by(conn, given.conductor)
         assert found and found.case_id == case.case_id
         assert await cases.conducted_by(conn, case.case_id) is None

@@ -7,7 +7,15 @@ from hypothesis import example, given, settings, strategies as st
 
 from store.db.database import Database
 from store.people import leavers, people
-from store.people.name_resolver import KnownPerson, NameResolver, UnknownName, folded, id_meant, new_group, there_are
+from store.people.name_resolver import (
+    KnownPerson,
+    NameResolver,
+    UnknownName,
+    existing_names,
+    folded,
+    id_meant,
+    new_group,
+)
 
 ANNA = KnownPerson("anna.berg", "Anna Berg", "anna@example.org", {"managers"})
 SOEREN = KnownPerson("soren", "Søren Åström", "S.Astrom@example.org", {"managers", "legal"})
@@ -126,7 +134,7 @@ async def test_people_who_have_left_are_not_meant_and_their_groups_are_empty(db:
         await people.leave(conn, "bert", "legal", by="t")
         with pytest.raises(UnknownName):
             await id_meant(conn, "anna")
-        assert await there_are(conn, {"anna", "bert", "legal", "managers", "x"}) == ({"bert"}, {"managers"})
+        assert await existing_names(conn, {"anna", "bert", "legal", "managers", "x"}) == ({"bert"}, {"managers"})
 
 
 async def test_only_a_group_that_nobody_is_in_and_no_policy_names_is_a_question(db: Database) -> None:
