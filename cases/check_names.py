@@ -19,7 +19,7 @@ from policy.groups import groups_of
 from policy.model import Policy
 from store.db.database import Database
 from store.people.name_resolver import NameResolver, existing_names, members_of, refused, resolver
-from store.people.people import Directory, UnknownPerson, get
+from store.people.people import PeopleDirectory, UnknownPerson, get
 
 SUGGESTED = 200
 """Names of one file that get suggestions. A file with more unknown names has the wrong column."""
@@ -71,8 +71,8 @@ class NamesCheck:
         return self._chosen.problems(choices)
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        """Return the names that `choose_from` of a gate does not allow."""
-        return await not_to_choose(choose_from, names, self._by, Directory(self._db))
+        """Those of the names whom `choose_from` of a gate does not let the person choose."""
+        return await not_to_choose(choose_from, names, self._by, PeopleDirectory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:
         """Return the names that exist."""

@@ -29,7 +29,7 @@ from domain.state_words import state
 from domain.status import ENDED_UNDONE
 from policy.model import Policy
 from store.cases import batches, cases, policies
-from store.cases.cases import CaseRow, NewCase
+from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
@@ -172,7 +172,7 @@ class Starter:
                 row = await cases.insert(conn, new, event)
                 if own and request.resubmits:
                     await cases.link_next_round(conn, new)
-            except cases.Duplicate as duplicate:
+            except cases.CaseExists as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
                 raise await _duplicate(conn, duplicate.existing, parsed, by) from duplicate
@@ -298,13 +298,13 @@ class Starter:
         parent: str | None = None,
         batch_id: str | None = None,
         idempotency_key: str | None = None,
-    ) -> tuple[NewCase, CaseEvent]:
-        """Return the row of a new case and its first audit event."""
+    ) -> tuple[NewCaseRow, CaseEvent]:
+        """The row of a new case and the first event of its record."""
         case_id = case_id_for(process.name, reference, round_)
         title = process.title(parsed)
         now = datetime.now(UTC)
         stored = parsed.model_dump(mode="json")
-        new = NewCase(
+        new = NewCaseRow(
             case_id=case_id,
             process=process.name,
             reference=normalise_reference(reference),

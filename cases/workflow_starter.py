@@ -34,7 +34,7 @@ from domain.rollback import RollbackAsked, RollbackInput
 from domain.status import Status
 from store.cases import cases
 from store.cases.batches import AsyncConnection, Batch
-from store.cases.cases import CaseRow, NewCase
+from store.cases.cases import CaseRow, NewCaseRow
 from workflows.registry import Process
 
 START_CONCURRENCY = 2
@@ -50,8 +50,8 @@ _SUMMARY_BYTES = 380
 _DETAILS_BYTES = 10_000
 """Temporal refuses a start with a static summary over 400 bytes, or details over 20,000 bytes."""
 
-StoredCase = CaseRow | NewCase
-"""A case in SQL: a row that was read, or one that was just written."""
+StoredCase = CaseRow | NewCaseRow
+"""A case that is in SQL: read from it, or written to it a moment ago."""
 
 log = logging.getLogger(__name__)
 

@@ -152,12 +152,12 @@ def _asked(made: dict[str, Any]) -> None:
 def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
     """Run `work` with the ledger and return its result. Raises CommandError."""
     from store.receivers.ledger import Ledger
-    from store.receivers.ledger_reading import UnknownAccount
+    from store.receivers.ledger_reading import UnknownLedgerAccount
 
     async def change(database: "Database") -> ResultT:
         try:
             return await work(Ledger(database))
-        except UnknownAccount as wrong:
+        except UnknownLedgerAccount as wrong:
             raise CommandError(str(wrong)) from wrong
 
     return in_database(change)

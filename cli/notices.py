@@ -19,7 +19,7 @@ def notices(as_json: AsJson = False) -> None:
     """List notifications that are not sent yet: collected, held for an import, being sent, tried again or refused."""
     from store.notifications import outbox
 
-    async def look(database: "Database") -> tuple[list[outbox.Line], outbox.Lag]:
+    async def look(database: "Database") -> tuple[list[outbox.UnsentMessages], outbox.Lag]:
         async with database.read() as connection:
             return await outbox.unsent(connection), await outbox.lag(connection)
 

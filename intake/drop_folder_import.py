@@ -23,7 +23,7 @@ from intake.tables.table import UnreadableFile
 from intake.upload import BatchReport, Uploads
 from store.cases import dropped_files
 from store.cases.batches import AsyncConnection
-from store.cases.dropped_files import TakenBefore
+from store.cases.dropped_files import AlreadyImported
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people, successors
 from workflows.registry import UnknownProcess
@@ -137,7 +137,7 @@ class DropFolderImport:
         async def take(conn: AsyncConnection, batch_id: str) -> None:
             await dropped_files.take(conn, folder, sha256, batch_id, claim.token)
 
-        with suppress(TakenBefore):
+        with suppress(AlreadyImported):
             async with self._db.read() as conn:
                 known = await dropped_files.known(conn, folder, sha256)
             if known is None:

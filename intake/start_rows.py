@@ -29,7 +29,7 @@ from intake.classify_rows import changes
 from store.audit import audit_log
 from store.cases import batches, cases
 from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
-from store.cases.cases import CaseRow, NewCase
+from store.cases.cases import CaseRow, NewCaseRow
 from store.db.database import Database
 from workflows.registry import UnknownProcess
 
@@ -173,7 +173,7 @@ class Importer:
 
     async def _import(self, rows: Sequence[PlannedRow], batch: BatchInput) -> None:
         ended: list[BatchRow] = []
-        prepared: list[tuple[NewCase, CaseEvent]] = []
+        prepared: list[tuple[NewCaseRow, CaseEvent]] = []
         lines: dict[str, PlannedRow] = {}
         for row in rows:
             try:
@@ -209,8 +209,8 @@ class Importer:
         if launch.waiting:
             raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
 
-    def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCase, CaseEvent]:
-        """Return the new case of a row. Raises _Changed."""
+    def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCaseRow, CaseEvent]:
+        """Raises _Changed."""
         if row.input is None:
             raise _Changed("an earlier version of Holdgate imported this row: upload the file again")
         try:

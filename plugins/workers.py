@@ -47,7 +47,7 @@ def workers(
     `own_steps` are the steps of the plugins.
     """
     policies = PinnedPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
+    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), INPUTS)
     pace = BatchPace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
     return [
         Worker(

@@ -1,1 +1,1 @@
-"""All SQL. Nothing outside this room writes a query."""
+"""Contain all SQL of the product: no other package writes a query."""

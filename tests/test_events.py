@@ -14,7 +14,7 @@ from api.pages.parts.timeline import timeline as history
 from domain.event_kinds import SENTENCES, EventKind, identity_of
 from store.audit import counters, feed, timeline
 from store.cases import recounts
-from store.notifications import expand
+from store.notifications import fan_out
 from workflows.engine.journal import Journal
 from workflows.engine.saga import Saga
 
@@ -54,7 +54,7 @@ def test_every_registered_kind_is_written_or_read_somewhere() -> None:
     assert [kind for kind in by_name if f'"{kind}"' not in text and f"EventKind.{kind.name}" not in text] == []
 
 
-@pytest.mark.parametrize("read", [feed.ENDING, counters.COUNTED, expand._KINDS, recounts._KINDS, timeline.NOISE])
+@pytest.mark.parametrize("read", [feed.ENDING, counters.COUNTED, fan_out._KINDS, recounts._KINDS, timeline.NOISE])
 def test_every_kind_that_readers_look_for_is_registered(read: tuple[str, ...]) -> None:
     assert set(read) <= set(EventKind)
 

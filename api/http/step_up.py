@@ -9,7 +9,7 @@ from api.http.problems import FieldError, Problem, forbidden, invalid
 from api.services.password_hashing import off_the_loop, turn
 from store.db.database import Database
 from store.people import failed_sign_ins, passwords
-from store.people.passwords import TooSoon
+from store.people.passwords import TooManyAttempts
 from store.people.people import Person
 from store.people.person_lock import locked
 
@@ -41,7 +41,7 @@ async def check_password(db: Database, person: Person, password: str, field: str
             if stored is None:
                 raise forbidden(NO_PASSWORD, "a first password is set by a one-time link")
             await passwords.take_try(conn, key, now)
-    except TooSoon as soon:
+    except TooManyAttempts as soon:
         async with db.write() as conn:
             await failed_sign_ins.note(conn, "step-up", "locked", person.id, now, locked_until=soon.until)
         raise Problem(403, "Too many tries have failed. Wait a little.", kind="too-soon") from soon

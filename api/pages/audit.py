@@ -17,7 +17,7 @@ from api.routes.audit import evidence_pack, period
 from api.services.audit_check import AuditCheck
 from store.audit import search as audit_search
 from store.audit.audit_log import StoredEvent
-from store.audit.search import Sought
+from store.audit.search import EventFilter
 from store.audit.verification import Folders, Verification, verify_case
 from store.db.cursor import MOST_POSITION
 
@@ -82,7 +82,7 @@ async def search(
     await overseer(person)
     typed = {"case_id": case_id, "actor": actor, "kind": kind, "from": starts, "to": ends, "q": q}
     typed = {name: text.strip() for name, text in typed.items()}
-    sought = Sought(
+    sought = EventFilter(
         case_id=typed["case_id"] or None, actor=typed["actor"] or None, kind=typed["kind"] or None, text=typed["q"]
     )
     wrong = {}

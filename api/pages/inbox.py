@@ -31,7 +31,7 @@ from domain.status import Verdict
 from domain.task import TaskView
 from store.audit import audit_log
 from store.cases import bulk_results, task_lists
-from store.cases.task_lists import Group, Sought
+from store.cases.task_lists import GroupTotals, TaskFilter
 from store.people.people import Person
 from workflows.registry import PROCESSES
 
@@ -175,9 +175,9 @@ class InboxQuery:
         usual = {"whose": "mine", "sort": "due_at"}
         return "/?" + urlencode({name: value for name, value in parts.items() if value and usual.get(name) != value})
 
-    def sought(self) -> Sought:
-        """Return the filter for the store."""
-        return Sought(
+    def sought(self) -> TaskFilter:
+        """As the store wants it."""
+        return TaskFilter(
             whose=self.whose,
             status="open",
             process=self.process or None,
@@ -204,7 +204,7 @@ async def inbox(
     now = datetime.now(UTC)
     sought, who = asked.sought(), viewer(person)
     found: Sequence[TaskView] = []
-    grouped: Sequence[Group] = []
+    grouped: Sequence[GroupTotals] = []
     following = None
     with checked_cursor():
         async with services.db.read() as conn:
@@ -377,7 +377,7 @@ def _money(task: TaskView) -> tuple[int | None, str, int]:
 # ------------------------------------------------------------------------------------------------------------- groups
 
 
-def _group_row(group: Group, by: str, asked: InboxQuery) -> GroupRow:
+def _group_row(group: GroupTotals, by: str, asked: InboxQuery) -> GroupRow:
     name, changes = group.key, {by: group.key}
     if by == "step":
         process, _slash, gate = group.key.partition("/")

@@ -21,7 +21,7 @@ from domain.gate import REASONS
 from domain.state_words import BUTTONS
 from domain.status import Verdict
 from store.cases import bulk_results, incidents
-from store.cases.incidents import AT_ONCE, Answered, Incidents, Waiting
+from store.cases.incidents import AT_ONCE, Incidents, InterventionState, OpenIncident
 from store.db.database import Database
 from store.people.people import Person
 
@@ -36,9 +36,9 @@ class IncidentsPage(Context):
     decision_id: str
     """Made with the page, so that a form which is sent twice is one decision."""
     answered: list[BulkResult]
-    """The outcomes of the last decision."""
-    tasks: Mapping[str, Answered]
-    """The decided tasks with their present state, by id."""
+    """The became of what was just answered."""
+    tasks: Mapping[str, InterventionState]
+    """The that were answered as they are now, by id."""
     at_once: int = AT_ONCE
 
 
@@ -46,7 +46,7 @@ class IncidentsPage(Context):
 class IncidentGroupPage(IncidentsPage):
     """`incidents/group.html`: one group, its tasks to choose from, and the choice if it was refused."""
 
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[OpenIncident, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
     ticked: frozenset[str] = frozenset()
     comment: str = ""

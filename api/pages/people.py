@@ -22,7 +22,7 @@ from domain.names import ADMINS
 from store.people.absences import Absence
 from store.people.one_time_links import OneTimeLink
 from store.people.people import Person, Token
-from store.people.roster import Entry, Group
+from store.people.roster import RosterEntry, RosterGroup
 
 router = pages()
 
@@ -53,7 +53,7 @@ Act = Literal[
 class PeoplePage(Context):
     """`people/everybody.html`: a page of the list, and the form for a new person."""
 
-    entries: list[Entry]
+    entries: list[RosterEntry]
     sought: dict[str, str]
     address: str
     next_cursor: str | None
@@ -72,14 +72,14 @@ class PeoplePage(Context):
 class GroupsPage(Context):
     """`people/groups.html`: the groups with their members."""
 
-    groups: list[Group]
+    groups: list[RosterGroup]
 
 
 @dataclass(frozen=True)
 class PersonPage(Context):
     """`people/somebody.html`: one person, and the outcome of the last form."""
 
-    entry: Entry
+    entry: RosterEntry
     tokens: list[Token]
     absences: list[Absence]
     links: list[OneTimeLink]

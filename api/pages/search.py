@@ -13,7 +13,7 @@ from api.pages.parts.page import Context, SignedIn, pages, render
 from api.routes.cases import cases_csv, list_cases
 from api.services.case_export import export
 from domain.status import Status
-from store.cases.cases import Sought
+from store.cases.cases import CaseFilter
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -54,7 +54,7 @@ async def find(
     """Show the cases that the person may see, newest first, as the JSON route does."""
     typed = {"q": q, "process": process, "status": status, "batch_id": batch_id, "requester": requester}
     given = {name: value.strip() for name, value in typed.items() if value and value.strip()}
-    sought = Sought(
+    sought = CaseFilter(
         q=given.get("q"),
         process=given.get("process"),
         status=given.get("status"),

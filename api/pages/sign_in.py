@@ -35,7 +35,7 @@ from api.services.password_hashing import off_the_loop, turn
 from api.services.revoked_tokens import MAX_TOKEN
 from store.people import failed_sign_ins, passwords, people, sessions
 from store.people.failed_sign_ins import Way
-from store.people.passwords import TooSoon
+from store.people.passwords import TooManyAttempts
 from store.people.people import Person
 
 router = pages()
@@ -80,7 +80,7 @@ async def by_password(request: Request, services: Services, name: str, password:
             await passwords.take_try(conn, keys[1], now, FREE_BY_ADDRESS)
             person = await people.named(conn, name.strip())
             stored = await passwords.stored(conn, person.id) if person else None
-    except TooSoon as soon:
+    except TooManyAttempts as soon:
         wait = max(1, round((soon.until - now).total_seconds()))
         async with services.db.read() as conn:
             meant = await people.named(conn, name.strip())

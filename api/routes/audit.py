@@ -18,7 +18,7 @@ from api.http.security import Overseer
 from api.services import evidence_pack as evidence_packs
 from store.audit import search
 from store.audit.audit_log import StoredEvent
-from store.audit.search import Sought
+from store.audit.search import EventFilter
 from store.db.cursor import MOST_POSITION
 from store.db.database import Database
 from store.people import people
@@ -85,7 +85,7 @@ async def read_audit(
 ) -> StreamingResponse:
     """Stream all events in their order, or those that match. For operators, auditors and admins."""
     position = number_of(since, "since", MOST_POSITION)
-    sought = Sought(case_id=case_id, actor=actor, kind=kind, text=q)
+    sought = EventFilter(case_id=case_id, actor=actor, kind=kind, text=q)
     if starts or ends:
         sought["since"], sought["until"] = period(person, starts, ends)
     # Read the first page before the answer begins, so that a missing database is a 503 and not half an answer.
@@ -155,7 +155,7 @@ async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def _lines(db: Database, sought: Sought, page: list[StoredEvent]) -> AsyncIterator[str]:
+async def _lines(db: Database, sought: EventFilter, page: list[StoredEvent]) -> AsyncIterator[str]:
     while page:
         for event in page:
             yield AuditLine.of(event).model_dump_json() + "\n"

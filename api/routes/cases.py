@@ -32,7 +32,7 @@ from domain.status import Status
 from intake import csv_output
 from store.audit import timeline
 from store.cases import cases, tasks
-from store.cases.cases import Sought
+from store.cases.cases import CaseFilter
 
 router = APIRouter(prefix="/cases", tags=["cases"])
 
@@ -167,7 +167,7 @@ async def list_cases(
 
     With `Accept: text/csv` the answer has all of them, without a cursor, each with its input and its result.
     """
-    sought = Sought(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
+    sought = CaseFilter(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
     if as_csv(request):
         return await cases_csv(export(db, viewer(person), **sought))
     with checked_cursor():

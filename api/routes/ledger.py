@@ -18,7 +18,7 @@ from store.db.database import Database
 from store.people.people import Person
 from store.receivers import ledger_changes
 from store.receivers.ledger_changes import ChangeClosed, LedgerChange, SamePerson, Status, UnknownChange, WrongChange
-from store.receivers.ledger_reading import Balance, LedgerEntry, UnknownAccount
+from store.receivers.ledger_reading import Balance, LedgerEntry, UnknownLedgerAccount
 
 router = APIRouter(prefix="/ledger", tags=["ledger"])
 _ASKS = documented(401, 403, 404, 422, 503)
@@ -86,7 +86,7 @@ async def account(
     """Return an account. A hold leaves `balance` and lowers `available` = `balance` - `held`."""
     try:
         return await services.ledger.balance(name, currency)
-    except UnknownAccount as no:
+    except UnknownLedgerAccount as no:
         raise not_found("account") from no
 
 

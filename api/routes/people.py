@@ -19,7 +19,7 @@ from api.services.person_lookup import find_person
 from store.db.database import Database
 from store.people import passwords, people, roster, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
-from store.people.roster import Entry, Group
+from store.people.roster import RosterEntry, RosterGroup
 
 router = APIRouter(tags=["people"])
 
@@ -81,22 +81,22 @@ class TokenList(BaseModel):
 class GroupList(BaseModel):
     """Groups, by name."""
 
-    items: list[Group]
+    items: list[RosterGroup]
 
 
 @router.get("/people", responses=_READS)
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
-) -> Page[Entry]:
-    """List all people, by id. For auditors and admins."""
+) -> Page[RosterEntry]:
+    """Everybody, by id. For auditors and admins."""
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
-async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> Entry:
-    """Add a person. They can sign in after they have used a one-time link. Admins only."""
+async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
+    """Add a person. They sign in once they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
@@ -105,14 +105,14 @@ async def add_person(new: NewPerson, admin: Admin, services: TheServices, confir
 
 
 @router.get("/people/{person_id}", responses=_READS)
-async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Entry:
-    """Return one person. For auditors and admins."""
+async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> RosterEntry:
+    """One person. For auditors and admins."""
     return await _entry(db, person_id)
 
 
 @router.patch("/people/{person_id}", responses=_KEEPS)
-async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> Entry:
-    """Change a person's address, manager or time zone. Admins only.
+async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> RosterEntry:
+    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
 
     Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
     """
@@ -136,8 +136,8 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 @router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
-) -> Entry:
-    """Add another person to a group. Admins only."""
+) -> RosterEntry:
+    """Add person_or_404 else a member. Admins only."""
     await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
@@ -147,8 +147,8 @@ async def join_group(
 
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
-async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> Entry:
-    """Remove a person from a group. The last admin cannot be removed. Admins only."""
+async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> RosterEntry:
+    """Remove a membership; nobody takes the last admin away. Admins only."""
     await person_or_404(db, person_id)
     try:
         with _mistakes({}, field="group"):
@@ -250,7 +250,7 @@ async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenLi
         raise not_found("token") from unknown
 
 
-async def _entry(db: Database, id: str) -> Entry:
+async def _entry(db: Database, id: str) -> RosterEntry:
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), only=id)
     if not found:

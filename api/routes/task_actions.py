@@ -224,7 +224,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
     try:
         async with db.write() as conn:
             return await reminders.nudge(conn, task, person.id, datetime.now(UTC), event_id)
-    except reminders.TooSoon as no:
+    except reminders.ReminderTooSoon as no:
         last, again = moment_text(no.last.nudged_at), moment_text(no.last.again_at)
         said = f"The last reminder was sent at {last}. Send the next reminder from {again}."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no

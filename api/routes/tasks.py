@@ -29,7 +29,7 @@ from api.services.if_approved import if_approved
 from domain.status import Status
 from domain.task import TaskView
 from store.cases import cases, task_lists, tasks
-from store.cases.task_lists import Sought
+from store.cases.task_lists import TaskFilter
 from workflows.engine.saga import plan_of
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
@@ -146,7 +146,7 @@ async def inbox(
     """
     with checked_cursor():
         async with db.read() as conn:
-            sought = Sought(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
+            sought = TaskFilter(whose="mine" if mine else "all", status=status, process=process, gate=gate, q=q)
             items, following = await task_lists.page(
                 conn, viewer(person), sought, datetime.now(UTC), sort=sort, cursor=cursor, limit=limit
             )

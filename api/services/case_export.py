@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from intake.csv_output import BOM, record
 from store.cases import cases
-from store.cases.cases import CaseRow, Fields, Sought, Viewer
+from store.cases.cases import CaseFilter, CaseRow, Fields, Viewer
 from store.db.database import Database
 from workflows.registry import PROCESSES
 
@@ -45,8 +45,8 @@ class Columns(BaseModel):
         return [*ABOUT, *fields, "other"]
 
 
-async def export(db: Database, viewer: Viewer, **sought: Unpack[Sought]) -> AsyncIterator[str]:
-    """Yield the text of the file, heading first. Raises DatabaseUnavailable.
+async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> AsyncIterator[str]:
+    """The text of the file, beginning with its heading. Raises DatabaseUnavailable.
 
     A case may end meanwhile with a result field that was unknown at the start. That field goes into `other`.
     """

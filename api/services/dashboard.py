@@ -17,11 +17,11 @@ from domain.names import ADMINS
 from domain.status import Status
 from policy.file import PolicyFile
 from store.cases import incidents
-from store.dashboard import flow, standing, work
+from store.dashboard import current_status, flow, work
+from store.dashboard.current_status import Signs, UnderWay
 from store.dashboard.flow import Ended
-from store.dashboard.scope import Period, Scope, Span, span
-from store.dashboard.standing import Signs, UnderWay
-from store.dashboard.work import Group, Reviewer, Step, Work
+from store.dashboard.scope import DashboardScope, Period, Span, span
+from store.dashboard.work import GroupWork, Reviewer, StepWork, Work
 from store.db.database import Database
 from store.people.people import Person
 
@@ -73,13 +73,13 @@ class Dashboard(BaseModel):
     )
     statuses: dict[Status, int] = Field(description="All cases, by status")
     total: Work = Field(description="The tasks of all steps")
-    steps: list[Step]
+    steps: list[StepWork]
     whole: Ended = Field(description="Cases that ended in the period")
     parts: list[Ended] = Field(description="The same hour by hour, or day by day")
     approved: Part = Field(description="Approval steps that people approved, of those they approved or rejected")
     overturned: Part = Field(description="Cases rolled back since, of those that ended as completed in the period")
     kept: Part = Field(description="Deadlines kept, of those kept or missed")
-    groups: list[Group]
+    groups: list[GroupWork]
     reviewers: list[Reviewer] | None = Field(description="For admins; null for anybody else")
     batches: list[UnderWay]
     incidents: list[Incident] | None = Field(description="For operators and admins; null for anybody else")
@@ -94,10 +94,10 @@ class Dashboards:
         self._kept: dict[Hashable, _Kept] = {}
 
     async def of(self, person: Person, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
-        """Return the dashboard of a person, at most some seconds old. Raises DatabaseUnavailable."""
-        scope = Scope.of(viewer(person))
-        # People who see the same cases share the figures.
-        seen = Scope("", (), True) if scope.everything else scope
+        """Return the person sees now, or saw some seconds ago. Raises DatabaseUnavailable."""
+        scope = DashboardScope.of(viewer(person))
+        # Return two people see alike is counted once.
+        seen = DashboardScope("", (), True) if scope.everything else scope
         key = (seen, is_in(person, ADMINS), may_operate(person), period, zone.key)
         kept = self._kept.setdefault(key, _Kept())
         async with kept.turn:
@@ -114,7 +114,9 @@ class Dashboards:
             now = time.monotonic()
             self._kept = {key: each for key, each in self._kept.items() if each.until > now or each.turn.locked()}
 
-    async def _count(self, person: Person, scope: Scope, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
+    async def _count(
+        self, person: Person, scope: DashboardScope, period: Period, zone: ZoneInfo, now: datetime
+    ) -> Dashboard:
         within = span(period, now, zone)
         health = await self._health(now) if scope.everything else None
         # Each count has its own snapshot, so that the counts run side by side.
@@ -144,27 +146,27 @@ class Dashboards:
             **stands,
         )
 
-    async def _whole(self, scope: Scope, within: Span) -> Ended:
+    async def _whole(self, scope: DashboardScope, within: Span) -> Ended:
         async with self._db.read() as conn:
             return await flow.whole(conn, scope, within)
 
-    async def _parts(self, scope: Scope, within: Span) -> list[Ended]:
+    async def _parts(self, scope: DashboardScope, within: Span) -> list[Ended]:
         async with self._db.read() as conn:
             return await flow.parts(conn, scope, within)
 
-    async def _work(self, person: Person, scope: Scope, within: Span) -> dict[str, Any]:
+    async def _work(self, person: Person, scope: DashboardScope, within: Span) -> dict[str, Any]:
         async with self._db.read() as conn:
             return {
                 "tasks": await work.by_step_and_group(conn, scope, within),
                 "reviewers": await work.reviewers(conn, within) if is_in(person, ADMINS) else None,
             }
 
-    async def _stands(self, person: Person, scope: Scope) -> dict[str, Any]:
+    async def _stands(self, person: Person, scope: DashboardScope) -> dict[str, Any]:
         async with self._db.read() as conn:
             failed = await incidents.groups(conn, limit=CAUSES) if may_operate(person) else None
             return {
-                "statuses": await standing.statuses(conn, scope),
-                "batches": await standing.under_way(conn, scope),
+                "statuses": await current_status.statuses(conn, scope),
+                "batches": await current_status.under_way(conn, scope),
                 "incidents": failed and [Incident.model_validate(each.model_dump()) for each in failed],
             }
 
@@ -173,7 +175,7 @@ class Dashboards:
         temporal = asyncio.create_task(self._gateway.reachable())
         began = time.monotonic()
         async with self._db.read() as conn:
-            signs = await standing.signs(conn, now, WORKER_SILENCE)
+            signs = await current_status.signs(conn, now, WORKER_SILENCE)
         return Health(
             **dict(signs),
             database=self._db.kind,

@@ -25,7 +25,7 @@ from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
 from store.audit.evidence import Attachment
-from store.audit.search import Sought
+from store.audit.search import EventFilter
 from store.audit.verification import Verification, verify_all, verify_case
 from store.cases.cases import CaseRow
 from store.db.database import Database
@@ -72,9 +72,9 @@ class EvidenceScope(BaseModel):
     """The end of the period, not included."""
 
     @property
-    def sought(self) -> Sought:
-        """Return the filter for the events in the scope."""
-        return Sought(case_id=self.case_id, since=self.since, until=self.until)
+    def sought(self) -> EventFilter:
+        """The events of it."""
+        return EventFilter(case_id=self.case_id, since=self.since, until=self.until)
 
     def __str__(self) -> str:
         if self.case_id is not None:

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from store.audit import audit_log, counters
-from store.audit.counters import Figures, Happened
+from store.audit.counters import CountedEvent, MetricsSnapshot
 from store.cases.blocked import Kind
 from store.db.database import Database, DatabaseUnavailable
 
@@ -76,7 +76,7 @@ class Metrics:
         for event in happened:
             self._count(event)
 
-    def _count(self, event: Happened) -> None:
+    def _count(self, event: CountedEvent) -> None:
         process, data = event.process, event.data
         match event.kind:
             case "decided":
@@ -100,7 +100,7 @@ class _Standing(Collector):
     """Gauges from the database, as last read."""
 
     def __init__(self) -> None:
-        self.figures: Figures | None = None
+        self.figures: MetricsSnapshot | None = None
         self.reachable: dict[str, bool] = {}
 
     def collect(self) -> Iterator[Metric]:

@@ -20,7 +20,7 @@ from policy.candidates import with_people
 from policy.model import Policy, UnknownGate
 from policy.rules import rule
 from store.cases import cases, policies
-from store.people.people import Directory, Person
+from store.people.people import PeopleDirectory, Person
 from workflows.registry import INPUTS
 
 
@@ -122,7 +122,7 @@ async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRul
         )
     except UnknownGate:
         return None
-    return (await with_people(task, ruling, Directory(services.db))).ruling
+    return (await with_people(task, ruling, PeopleDirectory(services.db))).ruling
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:

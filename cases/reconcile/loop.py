@@ -22,7 +22,7 @@ from cases.reconcile.refused_messages import Refusals
 from cases.rollback import Rollbacks
 from cases.submit import Starter
 from store.audit.refusal_counts import CountedRefusals
-from store.cases.left_pending import LeftPending
+from store.cases.unanswered_messages import UnansweredMessages
 from store.db import heartbeats
 from store.db.database import Database, DatabaseUnavailable
 from store.people import demo_people
@@ -136,7 +136,7 @@ def jobs(
             "could not look for cases that have stopped",
         ),
         Job(
-            LeftPending(database).look,
+            UnansweredMessages(database).look,
             "%d decisions and actions were refused because their task has closed",
             "could not look for decisions and actions without an answer",
         ),

@@ -12,7 +12,7 @@ from channels.registry import channels_of
 from core.settings import Settings
 from domain.wording import Words
 from store.db.database import Database, DatabaseUnavailable
-from store.notifications.expand import Plan
+from store.notifications.fan_out import Plan
 from store.notifications.outbox import Outbox
 
 

@@ -73,7 +73,7 @@ async def trial(
     database = Database(settings.database_url)
     await add_people(database, _groups(file, name))
     policies = PinnedPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, people.Directory(database), INPUTS)
+    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), INPUTS)
     async with await time_skipping_server() as env:
         starter = Starter(database, env.client, file)
         plain = await unskipped(env)

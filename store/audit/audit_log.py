@@ -1,6 +1,6 @@
-"""The append-only record: each event gets its place in one global order and in the hash chain of its case.
+"""The append-only audit log: each event has a position in one global order and in the hash chain of its case.
 
-`hashing.py` says what the hashes cover, `verification.py` how they are checked.
+`hashing.py` defines what the hashes cover; the package `verification` checks them.
 """
 
 import json
@@ -22,26 +22,26 @@ from store.tables.audit import chain, checkpoints, event_payloads, events
 from store.tables.cases import cases
 
 ENGINE = "holdgate"
-"""The actor of what nobody in particular did."""
+"""The actor of events that the software causes by itself."""
 
 
 def is_person(by: str) -> bool:
-    """Return whether an actor signs in here: not the command line, which is trusted, and not the software."""
+    """Return whether an actor signs in here. The command line (trusted) and the software itself do not."""
     return ":" not in by and by != ENGINE
 
 
 class UnknownCase(LookupError):
-    """There is no row for this case, so nothing can be recorded about it."""
+    """The case has no row, so no event can be stored for it."""
 
 
 class StoredEvent(BaseModel):
-    """One event as it lies in the record."""
+    """One event as it is stored in the audit log."""
 
     position: int
-    """Place in the global order, from 1 without gaps; the cursor of readers."""
+    """Position in the global order, from 1 without gaps; the cursor of readers."""
     event_id: str
     seq: int
-    """Place in the chain of its case, from 1."""
+    """Position in the chain of its case, from 1."""
     case_id: str
     """Empty for changes of people, tokens and policy."""
     at: datetime
@@ -50,13 +50,13 @@ class StoredEvent(BaseModel):
     summary: str
     data: dict[str, Any]
     erased: bool = False
-    """Whether summary and data were erased; they are empty then."""
+    """Whether summary and data were erased; then both are empty."""
     prev_hash: str
     hash: str
 
 
 class Appended(NamedTuple):
-    """The head of the case's chain, and how many of the events were new."""
+    """The head of the case's chain, and the number of new events."""
 
     head: ChainHead
     added: int
@@ -65,21 +65,21 @@ class Appended(NamedTuple):
 async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
     """Append the events of one case, or admin events with case_id "", and return the head of their chain.
 
-    Events whose id is stored already are left as they are. Raises UnknownCase when the case has no row.
+    An event whose id is already stored is not written again. Raises UnknownCase when the case has no row.
     """
     return (await add(conn, new)).head
 
 
 async def add(conn: AsyncConnection, new: Sequence[CaseEvent]) -> Appended:
-    """Like `append`, and tells how many events were new."""
+    """Append events like `append`, and also return how many of them were new."""
     return await (await prepare(conn, new)).write()
 
 
 async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
-    """The events of one case, with their places in its chain, to be written when all else of it is.
+    """Give the events of one case their positions in its chain; the caller writes them last in the transaction.
 
-    Until then this holds the case and not the global order, which every writer needs. Each transaction takes rows
-    first and the global order last, so that no two wait for each other. Raises UnknownCase.
+    Until then only the case is locked, not the global order that every writer needs. Each transaction locks rows first
+    and the global order last, so two transactions never deadlock. Raises UnknownCase.
     """
     (case_id,) = {event.case_id for event in new}
     await (_lock_case(conn, case_id) if case_id else _lock_order(conn))
@@ -89,14 +89,14 @@ async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared"
 
 
 async def begin(conn: AsyncConnection, first: Sequence[CaseEvent]) -> dict[str, ChainHead]:
-    """Append the first event of each of these cases, whose rows were inserted in this same transaction."""
+    """Append the first event of each case; the case rows were inserted in the same transaction."""
     chains = Chains()
     await _write(conn, chains, [chains.sealed(event) for event in first])
     return chains.heads
 
 
 async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data: dict[str, Any]) -> None:
-    """Record a change of people, tokens or policy."""
+    """Append an event about a change of people, tokens or policy."""
     event = CaseEvent(
         event_id=f"admin/{uuid4()}", case_id="", at=datetime.now(UTC), kind=kind, actor=by, summary=summary, data=data
     )
@@ -106,7 +106,7 @@ async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data:
 async def page(
     conn: AsyncConnection, case_id: str | None = None, since: int = 0, limit: int = 200
 ) -> list[StoredEvent]:
-    """Events after position `since` in the global order: of one case, of no case (""), or all (None)."""
+    """Return events after position `since` in the global order: of one case, of no case (""), or all (None)."""
     query = (
         select(events, event_payloads.c.payload)
         .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
@@ -120,7 +120,7 @@ async def page(
 
 
 async def recent(conn: AsyncConnection, case_id: str, kinds: Sequence[str], since: datetime) -> list[StoredEvent]:
-    """The events of these kinds that happened to a case since a moment, oldest first."""
+    """Return the events of these kinds of one case since a moment, oldest first."""
     query = (
         select(events, event_payloads.c.payload)
         .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
@@ -131,13 +131,13 @@ async def recent(conn: AsyncConnection, case_id: str, kinds: Sequence[str], sinc
 
 
 async def count(conn: AsyncConnection, case_id: str, kind: str) -> int:
-    """How many events of one kind a case has; "": those of no case."""
+    """Return the number of events of one kind in a case; with "", of events without a case."""
     of_case = events.c.case_id == case_id if case_id else events.c.case_id.is_(None)
     return int(await conn.scalar(select(func.count()).where(of_case, events.c.kind == kind)) or 0)
 
 
 async def position(conn: AsyncConnection) -> int:
-    """The newest position of the global order; 0 for an empty record."""
+    """Return the newest position of the global order; 0 for an empty audit log."""
     return int((await conn.execute(select(chain.c.position))).scalar_one())
 
 
@@ -145,14 +145,14 @@ async def position(conn: AsyncConnection) -> int:
 
 
 class Chains:
-    """The chains of some cases, as far as events were given places in them."""
+    """The chains of several cases, extended in memory by events that are not written yet."""
 
     def __init__(self) -> None:
         self.heads: dict[str, ChainHead] = {}
-        """The head of each; a chain that is not here starts now."""
+        """The head of each chain; a chain without an entry starts with the next event."""
 
     def sealed(self, event: CaseEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The next event of its case, and its payload, without their place in the global order."""
+        """Return the next event row of its case and its payload row, without the global position."""
         before = self.heads.get(event.case_id, ChainHead())
         salt, payload = secrets.token_hex(16), payload_of(event)
         envelope: dict[str, Any] = {
@@ -171,7 +171,7 @@ class Chains:
 
 
 class Prepared:
-    """Events that have their places in the chain of their case and are not written yet."""
+    """Events that have a position in the chain of their case but are not written yet."""
 
     def __init__(self, conn: AsyncConnection, head: ChainHead, fresh: Sequence[CaseEvent]) -> None:
         self._conn = conn
@@ -180,19 +180,19 @@ class Prepared:
             self._chains.heads.setdefault(event.case_id, head)
         self._rows = [self._chains.sealed(event) for event in fresh]
         self.head = self._chains.heads[fresh[0].case_id] if fresh else head
-        """The head of the chain when they are written."""
+        """The head of the chain after these events are written."""
         self.added = len(fresh)
-        """How many of them are new."""
+        """The number of new events."""
 
     async def write(self) -> Appended:
-        """Write them."""
+        """Write the events."""
         if self._rows:
             await _write(self._conn, self._chains, self._rows)
         return Appended(self.head, self.added)
 
 
 async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Give events their places in the global order."""
+    """Insert the events and give them their positions in the global order."""
     if not new:
         return
     position, running = await _lock_order(conn)
@@ -224,7 +224,7 @@ async def _lock_order(conn: AsyncConnection) -> tuple[int, str]:
 
 
 async def _lock_case(conn: AsyncConnection, case_id: str) -> None:
-    # A statement of its own: what it waited for is seen by the next one only.
+    # A separate statement: only the next statement sees what this one waited for.
     if conn.dialect.name == "postgresql":
         its = select(cases.c.case_id).where(cases.c.case_id == case_id)
         await conn.execute(its.with_for_update(key_share=True))
@@ -239,7 +239,7 @@ _MOVE_HEAD = (
 
 
 async def _state(conn: AsyncConnection, case_id: str, event_ids: list[str]) -> tuple[ChainHead, set[str]]:
-    """The head of the chain, and which of the events are stored already."""
+    """Return the head of the chain, and which of the events are already stored."""
     if not case_id:
         return await _admin_head(conn), await _stored_ids(conn, event_ids)
     query = (
@@ -268,7 +268,7 @@ async def _stored_ids(conn: AsyncConnection, event_ids: list[str]) -> set[str]:
 
 
 def stored(row: Any) -> StoredEvent:
-    """A row of `events` with its `payload`."""
+    """Build a StoredEvent from a row of `events` with its `payload`."""
     said = json.loads(row["payload"]) if row["payload"] is not None else {}
     return StoredEvent(
         position=row["position"],

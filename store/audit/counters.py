@@ -1,4 +1,4 @@
-"""What operators want to count: taken from the tables as they are now, and from the record as it grows."""
+"""Numbers for monitoring: the current state of the tables, and counts of new events in the audit log."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from store.tables.cases import cases, tasks
 from store.tables.notifications import heartbeats
 
 COUNTED = ("decided", "decision_refused", "refusals_counted", "rollback_started", "intervention_opened", "case_closed")
-"""The kinds of events of which somebody wants to know how many there were."""
+"""The kinds of events that metrics count."""
 OPEN = [status.value for status in Status if not status.closed]
 
 
@@ -30,40 +30,40 @@ class OpenTasks(NamedTuple):
     number: int
     overdue: int
     oldest: datetime
-    """When the oldest of them opened."""
+    """When the oldest task was opened."""
 
 
-class Figures(BaseModel):
-    """How things stand."""
+class MetricsSnapshot(BaseModel):
+    """The current state of tasks, cases, workers and the outbox."""
 
     at: datetime
     tasks: list[OpenTasks]
     cases: dict[tuple[str, str], int]
     """Cases that have not ended, by process and status."""
     workers: int
-    """Workers heard of within `silence`."""
+    """Workers with a heartbeat within `silence`."""
     heard: datetime | None
-    """When any worker was heard of."""
+    """When the newest heartbeat of any worker arrived."""
     outbox: outbox.Lag
     stopped: dict[str, int]
-    """Workflows that cannot go on, by what keeps them."""
+    """Workflows that cannot continue, by kind of problem."""
 
 
-class Happened(NamedTuple):
-    """One event that counts."""
+class CountedEvent(NamedTuple):
+    """One event that metrics count."""
 
     kind: str
     process: str
     data: dict[str, str]
 
 
-async def snapshot(conn: AsyncConnection, silence: timedelta) -> Figures:
-    """How things stand; a worker that was silent for so long counts as gone."""
+async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
+    """Return the current state; a worker without a heartbeat for `silence` is not counted."""
     at = datetime.now(UTC)
     overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
     by_gate = (
         select(tasks.c.process, tasks.c.gate, func.count(), overdue, func.min(tasks.c.opened_at))
-        .where(tasks.c.status == literal_column("'open'"))  # as the index says it, so that SQLite uses it
+        .where(tasks.c.status == literal_column("'open'"))  # same text as in the index, so that SQLite uses the index
         .group_by(tasks.c.process, tasks.c.gate)
     )
     by_status = (
@@ -73,7 +73,7 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> Figures:
     )
     lives = select(func.sum(case((heartbeats.c.at > at - silence, 1), else_=0)), func.max(heartbeats.c.at))
     workers, heard = (await conn.execute(lives)).one()
-    return Figures(
+    return MetricsSnapshot(
         at=at,
         tasks=[OpenTasks(*row) for row in await conn.execute(by_gate)],
         cases={(process, status): number for process, status, number in await conn.execute(by_status)},
@@ -84,8 +84,8 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> Figures:
     )
 
 
-async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[Happened], int]:
-    """What counts among the next `limit` events after the position `since`, and the position reached."""
+async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
+    """Return the counted events among the next `limit` events after `since`, and the position reached."""
     upto = min(since + limit, await audit_log.position(conn))
     query = (
         select(events.c.kind, events.c.case_id, event_payloads.c.payload)
@@ -94,7 +94,7 @@ async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple
         .order_by(events.c.position)
     )
     found = [
-        Happened(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
+        CountedEvent(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
         for row in await conn.execute(query)
     ]
     return found, upto

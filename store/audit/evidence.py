@@ -20,13 +20,13 @@ from store.tables.cases import attachments
 
 COMMENT = "comment_added"
 MOST_ATTACHMENTS = 50
-"""Of one case."""
+"""Limit for one case."""
 MOST_COMMENTS = 500
-"""Of one person on one case."""
+"""Limit for one person on one case."""
 
 
 class TooMany(ValueError):
-    """The case has as many attachments, or comments of the person, as it may."""
+    """The limit of attachments of the case, or of comments of the person, is reached."""
 
 
 class Comment(BaseModel):
@@ -36,7 +36,7 @@ class Comment(BaseModel):
     by: str
     at: datetime
     text: str | None
-    """None: erased."""
+    """None when the text was erased."""
 
 
 class Attachment(BaseModel):

@@ -1,4 +1,4 @@
-"""What is new: tasks and cases that events of the record touched, as they are now, and who may hear of each."""
+"""Live updates: tasks and cases that new audit events changed, and who may receive each update."""
 
 import json
 from collections import defaultdict
@@ -18,51 +18,51 @@ _OPENING = {"gate_opened", "intervention_opened", "changes_requested"}
 
 
 class TaskNews(BaseModel):
-    """A task that has changed, as it is now."""
+    """A changed task in its current state."""
 
     task_id: str
     case_id: str | None = None
     process: str | None = None
     gate: str | None = None
     kind: Literal["opened", "changed", "closed", "gone"] = Field(
-        description="`gone`: the caller may no longer see it; nothing else is said of it then"
+        description="`gone`: the caller may no longer see the task; only its id is sent then"
     )
     status: Literal["open", "closed"] | None = None
     outcome: Outcome | None = None
     assignee: str | None = None
     revision: int | None = None
-    decided_by: list[str] | None = Field(None, description="Who has decided it, as far as their decisions count")
+    decided_by: list[str] | None = Field(None, description="People whose decisions on the task count")
 
 
 class CaseNews(BaseModel):
-    """A case to which something happened, and its status now."""
+    """A case with a new event, and its current status."""
 
     case_id: str
     status: Status
 
 
 class News(NamedTuple):
-    """What is told of one task or case: its JSON, made once for all who hear it."""
+    """The update for one task or case: its JSON, built once for all receivers."""
 
     position: int
-    """Of the last event that touched it."""
+    """Position of the last event that changed it."""
     name: Literal["task", "case"]
     data: str
     audience: frozenset[Name]
     """Who may see the case now."""
     gone: str = ""
-    """What is told to those who could see the task when it opened, or had it, and can no longer."""
+    """The update for people who could see or held the task before, and no longer can."""
     former: frozenset[Name] = frozenset()
 
     def told_to(self, viewer: Viewer) -> str | None:
-        """What the viewer hears of it; None for nothing."""
+        """Return the JSON that the viewer receives; None for nothing."""
         if viewer.sees_all or not self.audience.isdisjoint(viewer.known_as):
             return self.data
         return None if self.former.isdisjoint(viewer.known_as) else self.gone
 
 
 class _Touch(NamedTuple):
-    """How the events of some time touched a task."""
+    """How the new events changed a task."""
 
     position: int
     opened: bool
@@ -70,7 +70,7 @@ class _Touch(NamedTuple):
 
 
 async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
-    """What happened at positions above `since` up to `upto`, in their order: once for each task and each case."""
+    """Return one update for each task and case changed at positions above `since` up to `upto`, in order."""
     query = (
         select(events.c.position, events.c.kind, events.c.case_id, events.c.at, event_payloads.c.payload)
         .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
@@ -87,7 +87,7 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
     for event in happened:
         data = json.loads(event.payload)["data"] if event.payload else {}
         for task in of_case[event.case_id]:
-            # An event that names no task may concern any that was open then.
+            # An event without a task id may concern every task that was open then.
             concerns = data["task_id"] == task.task_id if data.get("task_id") else _is_open(task, event.at)
             if concerns:
                 before = touched.get(task.task_id, _Touch(0, False, frozenset()))
@@ -112,11 +112,11 @@ ENDING = (
     *("token_revoked", "tokens_revoked", "password_set", "signed_out", "signed_out_everywhere"),
     *("person_deactivated", "person_replaced", "group_left", "group_joined"),
 )
-"""Events after which somebody may no longer be whom they showed themselves to be, or see other things."""
+"""Kinds of events after which a person may have lost their sign-in or may see other cases."""
 
 
 async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[str, int]:
-    """Who may have lost their sign-in or groups at these positions, each with the last of them."""
+    """Return the people whose sign-in or groups may have changed, each with the last position."""
     query = (
         select(events.c.position, event_payloads.c.payload)
         .join(event_payloads, event_payloads.c.position == events.c.position)
@@ -133,7 +133,7 @@ class _Audience(NamedTuple):
 
 
 async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[str, list[Any]]:
-    """The tasks by case, with whom each asked when it opened."""
+    """Return the tasks by case, with the candidates each task had when it opened."""
     columns = (
         *(tasks.c.task_id, tasks.c.case_id, tasks.c.process, tasks.c.gate, tasks.c.status, tasks.c.outcome),
         *(tasks.c.assignee, tasks.c.revision, tasks.c.closed_at),
@@ -148,7 +148,7 @@ async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[
 async def _audiences(
     conn: AsyncConnection, of_case: dict[str, list[Any]], case_ids: Sequence[str]
 ) -> dict[str, _Audience]:
-    """Status and audience of each case: the names under which `Viewer.sees` would find it."""
+    """Return status and audience of each case: the names that `Viewer.sees` would match."""
     names: defaultdict[str, set[Name]] = defaultdict(set)
     asked = (
         select(tasks.c.case_id, candidates.c.kind, candidates.c.name)
@@ -167,7 +167,7 @@ async def _audiences(
 
 
 async def _deciders(conn: AsyncConnection, task_ids: Sequence[str]) -> defaultdict[str, list[str]]:
-    """By task, who has decided it: nobody should read of their own decision that it was somebody else's."""
+    """Return by task the people who decided it, so that no update shows a reader's own decision as another person's."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     query = select(decisions.c.task_id, decisions.c.person)
     query = query.where(decisions.c.task_id.in_(task_ids), decisions.c.status == "accepted").order_by(decisions.c.at)

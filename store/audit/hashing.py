@@ -1,11 +1,12 @@
-"""The format of the record: what each hash covers. Changing a line here breaks the verification of every old record.
+"""The format of the audit log: what each hash covers. Any change here breaks the verification of existing audit logs.
 
-- The *payload* of an event is the canonical JSON of its summary and data, kept beside the chain with a random salt.
-- Its *digest* is SHA-256 over salt and payload. Without the salt nobody can guess back what an erased payload said.
-- The *hash* of an event is SHA-256 over the canonical JSON of its envelope, which holds the digest and the hash of the
-  event before it in the same case (empty for the first). Events of no case form a chain of their own, with case_id "".
-- The *running hash* after an event is SHA-256 over the running hash before it and the event's hash, over all cases in
-  the order of their positions. The head of the record holds it, and every 256th position keeps it as a checkpoint.
+- The *payload* of an event is the canonical JSON of its summary and data, stored beside the chain with a random salt.
+- Its *digest* is SHA-256 over salt and payload. Without the salt nobody can guess the content of an erased payload.
+- The *hash* of an event is SHA-256 over the canonical JSON of its envelope, which contains the digest and the hash of
+  the previous event of the same case (empty for the first). Events without a case form their own chain, with case_id
+  "".
+- The *running hash* after an event is SHA-256 over the previous running hash and the event's hash, over all cases in
+  the order of positions. The head of the audit log stores it, and every 256th position stores it as a checkpoint.
 """
 
 import hashlib
@@ -20,19 +21,19 @@ CHECKPOINT_EVERY = 256
 
 
 def payload_of(event: CaseEvent) -> str:
-    """What the event says, as it is kept beside the chain."""
+    """Return summary and data of an event as canonical JSON, as stored beside the chain."""
     return canonical(json.loads(event.model_dump_json(include={"summary", "data"})))
 
 
 def digest_of(salt: str, payload: str) -> str:
-    """What the chain knows of a payload."""
+    """Return the digest of a payload, which the chain stores."""
     return sha256(salt + payload)
 
 
 def hash_of(
     *, event_id: str, case_id: str, seq: int, at: datetime | str, kind: str, actor: str, digest: str, prev_hash: str
 ) -> str:
-    """The hash of an event. A text for `at` is taken as it is; it fits no event that we wrote."""
+    """Return the hash of an event. A text for `at` is hashed unchanged; no event that Holdgate wrote matches it."""
     moment = at if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec="microseconds")
     envelope = {
         "event_id": event_id,
@@ -48,19 +49,19 @@ def hash_of(
 
 
 def run_on(running: str, event_hash: str) -> str:
-    """The running hash after one more event."""
+    """Return the running hash after one more event."""
     return sha256(running + event_hash)
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value."""
+    """Return the canonical JSON text of a value."""
     return _ENCODER.encode(value)
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-"""Made once: `json.dumps` makes one at each call, which takes longer than to encode an event."""
+"""Created once: `json.dumps` creates an encoder at each call, which takes longer than encoding an event."""
 
 
 def sha256(text: str) -> str:
-    """The hash of a text, in hexadecimal digits."""
+    """Return the SHA-256 of a text in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

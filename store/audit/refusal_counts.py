@@ -1,9 +1,9 @@
-"""Refusals in the audit log: the first ones are events of their own, the others are counted.
+"""Refused attempts in the audit log: the first are stored as events, the rest are counted.
 
-Nobody can fill the log, or hide in it what was decided: for each person and task `LISTED` refusals are listed, and for
-each person `LISTED_A_DAY` events are written in a day, whatever the number of tasks. What is over that is counted in
-`refusal_counts` in the same transaction, and a job of the worker writes each count as one event with its first and last
-moment. So at most `LISTED_A_DAY` + 24 events a day come from what one person is refused.
+The limits prevent one person from filling the log or hiding decisions in a flood of refusals. For each person and task
+`LISTED` refusals become events, and each person causes at most `LISTED_A_DAY` events a day over all tasks. Further
+refusals are counted in `refusal_counts` in the same transaction. A job of the worker writes each count as one event
+with its first and last moment. So the refusals of one person add at most `LISTED_A_DAY` + 24 events a day.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,21 +20,21 @@ from store.db.database import Database, fit, insert_once
 from store.tables.audit import refusal_counts
 
 LISTED = 20
-"""Refusals of one person on one task that are events of their own."""
+"""Refusals of one person on one task that are stored as events."""
 LISTED_A_DAY = 200
-"""Events that the refusals of one person make in `DAY`: listed ones, and counts for single tasks."""
+"""Events that refusals of one person add in `DAY`: listed refusals and counts for single tasks."""
 DAY = timedelta(days=1)
 QUIET = timedelta(seconds=10)
-"""After so long without another refusal the count for a task is written."""
+"""The count for a task is written after this time without another refusal."""
 LONGEST = timedelta(hours=1)
-"""So long at most is counted before it is written; the count for a person over all tasks is written then only."""
+"""Longest time before a count is written. The count for a person over all tasks is written only then."""
 AT_ONCE = 100
 ALL = ""
-"""In place of a task: what is counted for a person over all tasks."""
+"""Key used instead of a task id for the count of a person over all tasks."""
 
 
 async def record(conn: AsyncConnection, event: CaseEvent, person: str) -> bool:
-    """Write the refusal of what a person wanted with a task, or count it. Answers whether it was written."""
+    """Store a refusal as an event, or count it. Return whether it was stored as an event."""
     task_id, now = str(event.data["task_id"]), datetime.now(UTC)
     whole = await _locked(conn, person, ALL, None, now)
     budget = 0 if now - whole.since >= DAY else whole.listed
@@ -48,13 +48,13 @@ async def record(conn: AsyncConnection, event: CaseEvent, person: str) -> bool:
         await audit_log.append(conn, [event])
     else:
         await _count(conn, of_task, now)
-    if listed or not of_task.uncounted:  # the first that is counted brings about an event
+    if listed or not of_task.uncounted:  # the first counted refusal leads to an event later
         await _set(conn, whole, listed=budget + 1, since=now if budget == 0 else whole.since)
     return listed
 
 
 async def counted_only(conn: AsyncConnection, person: str, task_id: str) -> bool:
-    """Return whether refusals of this person on this task are counted now, and not written."""
+    """Return whether further refusals of this person on this task are counted instead of stored."""
     query = select(refusal_counts).where(
         refusal_counts.c.person == fit(person, refusal_counts.c.person), refusal_counts.c.about.in_((ALL, task_id))
     )
@@ -67,13 +67,13 @@ async def counted_only(conn: AsyncConnection, person: str, task_id: str) -> bool
 
 
 class CountedRefusals:
-    """The job of a worker that writes the counts."""
+    """The worker job that writes the counts as events."""
 
     def __init__(self, db: Database, quiet: timedelta = QUIET, longest: timedelta = LONGEST) -> None:
         self._db, self._quiet, self._longest = db, quiet, longest
 
     async def look(self) -> int:
-        """Write the counts whose time has come: how many. What is over `AT_ONCE` is left for the next look."""
+        """Write the counts that are due and return their number; more than `AT_ONCE` wait for the next run."""
         now = datetime.now(UTC)
         counts = refusal_counts.c
         calm = and_(counts.about != ALL, counts.last_at <= now - self._quiet)
@@ -107,7 +107,7 @@ async def _write(conn: AsyncConnection, person: str, about: str) -> None:
 
 
 async def _locked(conn: AsyncConnection, person: str, about: str, case_id: str | None, now: datetime) -> Any:
-    """The row of a person and a task, made where there is none, and kept from others until the transaction ends."""
+    """Return the row of a person and a task, created if missing and locked until the transaction ends."""
     person = fit(person, refusal_counts.c.person)
     new = {"person": person, "about": about, "case_id": case_id, "listed": 0, "since": now, "uncounted": 0}
     await insert_once(conn, refusal_counts, new)

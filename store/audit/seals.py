@@ -1,13 +1,13 @@
-"""Seals: what each transaction left in the rows it wrote, chained, so that a row edited behind our back is found.
+"""Seals: a hash chain over every row that a transaction wrote, so that later edits of rows are detected.
 
-Every transaction of `Database.write` goes through `SealingConnection`. It asks the database for the rows that each of
-its statements wrote and, before it commits, writes one record of them for each case: the digest of each row as it is
-now, or that the row is gone. Nobody who writes rows has to think of it, and no statement can forget it.
+Every transaction of `Database.write` goes through `SealingConnection`. It asks the database for the rows that each
+statement wrote. Before the commit it writes one seal record for each case: the digest of each row, or that the row was
+deleted. Code that writes rows does not need to do anything, and no statement can skip the seal.
 
-A record holds, by table and key of the row, its digest and after that `HINT` characters for each of its columns. The
-digest proves the row; the hints only tell which column does not fit. Both are salted with the salt of the record, so
-that nothing can be guessed back of rows whose records were erased. As of events, the chain hashes the digest of salt
-and rows, so that both can be erased.
+A seal record stores, by table and key of the row, the digest and `HINT` characters for each column. The digest proves
+the row; the hints only show which column differs. Both use the salt of their seal record, so that nobody can guess the
+content of rows whose seal records were erased. As for events, the chain hashes the digest of salt and rows, so that
+both can be erased.
 """
 
 import hashlib
@@ -52,11 +52,11 @@ from store.tables.base import metadata
 from store.tables.cases import cases
 
 HINT = 4
-"""Characters of each column's hint: one in 65,536 edits is noticed without its column being named."""
+"""Characters of each column's hint: for one in 65,536 edits the changed column is not named."""
 DIGEST = 32
-"""Characters of a row's digest, 128 bits."""
+"""Characters of a row's digest (128 bits)."""
 _MANY = 500
-"""Rows in one record when rows that were there before are sealed."""
+"""Rows in one record when existing rows are sealed."""
 
 NOT_SEALED: Mapping[Table, str] = {
     audit_tables.events: "proven by the chain of its case and the global order",
@@ -74,7 +74,7 @@ NOT_SEALED: Mapping[Table, str] = {
     notifications_tables.notices: "transient: made of events by their reader, and deleted once sent",
     notifications_tables.messages: "transient: the queue of mails; a mail shows what its events say when it is sent",
 }
-"""Tables whose rows are not sealed, and why not."""
+"""Tables whose rows are not sealed, with the reason."""
 
 PROVEN_ELSEWHERE: Mapping[Table, Mapping[str, str]] = {
     cases: {
@@ -82,35 +82,35 @@ PROVEN_ELSEWHERE: Mapping[Table, Mapping[str, str]] = {
         "head_hash": "compared with the newest event of the case",
     }
 }
-"""Columns of sealed tables that no seal covers, and what proves them."""
+"""Columns of sealed tables that no seal covers, and what proves them instead."""
 
 Key = tuple[Any, ...]
 
 
 class Shape(NamedTuple):
-    """A sealed table as its rows are digested."""
+    """A sealed table in the form in which its rows are hashed."""
 
     table: Table
     raw: Table
-    """The same without types, so that its columns are read as they are stored."""
+    """The table without types, so that its columns are read as stored."""
     whole: Any
-    """A row in one JSON text, as SQLite makes it: for it the driver and SQLAlchemy have one column to look after."""
+    """A row as one JSON text, built by SQLite: the driver and SQLAlchemy then handle one column only."""
     listed: Any
-    """All columns as they are stored, in one expression: its cache key is made for each statement."""
+    """All columns as stored, in one expression: its cache key is computed for each statement."""
     names: tuple[str, ...]
-    """Of the sealed columns, in their order; the order of the hints."""
+    """Names of the sealed columns, in the order of the hints."""
     places: tuple[tuple[int, str, bool], ...]
-    """Place, name and whether it is a boolean, of each sealed column."""
+    """Index, name and whether the column is a boolean, for each sealed column."""
     key: tuple[int, ...]
-    """Places of the primary key."""
+    """Indexes of the primary key columns."""
     case: int | None
-    """Place of the id of the case that the row belongs to."""
+    """Index of the column with the id of the row's case."""
     parent: tuple[int, str] | None
-    """Else the place of the row that belongs to a case, and in which table that is."""
+    """Otherwise the index of the column that refers to a row of a case, and the table of that row."""
 
 
 class Left(NamedTuple):
-    """A row as a transaction left it."""
+    """A row in the state in which a transaction left it."""
 
     shape: Shape
     row: Sequence[Any]
@@ -129,12 +129,12 @@ OF_A_CASE = (
     receivers_tables.dataset_versions,
     cases_tables.stopped,
 )
-"""Tables whose rows belong to one case for good, so that the check of one case covers them."""
+"""Tables whose rows never change their case, so that the check of one case covers them."""
 PARENTS = {
     cases_tables.candidates: ("task_id", cases_tables.tasks),
     receivers_tables.lines: ("entry_id", receivers_tables.entries),
 }
-"""Tables whose rows belong to such a row and are written with it."""
+"""Tables whose rows belong to a row of such a table and are written with it."""
 
 
 def _shape(table: Table) -> Shape:
@@ -168,14 +168,14 @@ SHAPES: Mapping[str, Shape] = {table.name: _shape(table) for table in metadata.s
 
 
 def key_of(shape: Shape, row: Sequence[Any]) -> str:
-    """How a record names the row."""
+    """Return the key that a record uses for the row."""
     if len(shape.key) == 1 and isinstance(row[shape.key[0]], str):
         return str(row[shape.key[0]])
     return canonical([_plain(row[place]) for place in shape.key])
 
 
 def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
-    """Digest and hints of a row as it is stored. A column that is null counts like one that is not there."""
+    """Return digest and hints of a row as stored. A null column counts as missing."""
     parts: list[str] = []
     hints: list[str] = []
     start = zlib.crc32(salt.encode())
@@ -192,7 +192,7 @@ def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
 
 
 def differing(shape: Shape, sealed: str, found: str) -> list[str]:
-    """The columns that do not fit; none where the hints do not tell, or are of an older shape of the table."""
+    """Return the columns that differ; empty when the hints do not tell, or when the table had another shape."""
     if len(sealed) != len(found):
         return []
     before, now = sealed[DIGEST:], found[DIGEST:]
@@ -201,17 +201,17 @@ def differing(shape: Shape, sealed: str, found: str) -> list[str]:
 
 
 def _part(value: Any, boolean: bool) -> str:
-    """A value with its type: SQLite keeps any type in any column."""
+    """Return a value with its type: SQLite stores any type in any column."""
     if isinstance(value, str):
         return "s" + value
     if isinstance(value, int):
-        # SQLite knows no booleans.
+        # SQLite has no booleans.
         return f"b{int(value)}" if isinstance(value, bool) or (boolean and value in (0, 1)) else f"i{value}"
     if isinstance(value, datetime):  # as SQLite stores it
         return "s" + value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
     if isinstance(value, bytes | memoryview):
         return "x" + bytes(value).hex()
-    if isinstance(value, dict | list):  # JSON, as PostgreSQL's driver hands it over
+    if isinstance(value, dict | list):  # JSON, as PostgreSQL's driver returns it
         return "j" + canonical(value)
     return f"{type(value).__name__} {value!r}"
 
@@ -224,18 +224,18 @@ def _plain(value: Any) -> Any:
 
 
 class SealingConnection(AsyncConnection):
-    """A connection of one writing transaction, which seals the rows it writes."""
+    """A connection for one write transaction that seals the rows it writes."""
 
     _written: dict[tuple[str, Key], Left] | None = None
-    """By table and key, each row as it is now; a later statement wins."""
+    """The current state of each row, by table and key; a later statement wins."""
 
     async def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
-        """Execute the statement; of one that writes sealed rows, remember them."""
+        """Execute the statement; if the statement writes sealed rows, remember them."""
         shape = _sealed(statement)
         if shape is None:
             return await super().execute(statement, parameters, execution_options=execution_options)
         if isinstance(parameters, list) and len(parameters) > 1 and not _adds_only(statement):
-            # For many updates at once no database answers which rows they met.
+            # No database returns the affected rows for an executemany update.
             each = [await self.execute(statement, one, execution_options=execution_options) for one in parameters]
             return _Written(_NOTHING, [], sum(one.rowcount for one in each))
         asked = statement._returning
@@ -254,7 +254,7 @@ class SealingConnection(AsyncConnection):
             self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
 
     async def seal(self) -> None:
-        """Write the records of what was written. The last that a transaction does."""
+        """Write the seal records. Must be the last statement of a transaction."""
         if self._written:
             records = _records(self._written.values())
             self._written = None
@@ -262,12 +262,12 @@ class SealingConnection(AsyncConnection):
             if driver is None:
                 await self.run_sync(write, records)
             else:
-                # Past SQLAlchemy, which takes ten times as long as SQLite, and this under the one write lock.
+                # Bypass SQLAlchemy, which takes ten times as long as SQLite while the only write lock is held.
                 _write(driver.now, _written_in(self.dialect), records)
 
 
 class _Written(IteratorResult[Any]):
-    """What a writing statement answers: the columns it asked for, and how many rows it wrote."""
+    """The result of a write statement: the requested columns and the number of rows."""
 
     def __init__(self, about: SimpleResultMetaData, rows: Sequence[Any], rowcount: int) -> None:
         super().__init__(about, iter(rows))
@@ -294,7 +294,7 @@ def _adds_only(statement: Any) -> bool:
 
 
 def _answer(shape: Shape, asked: tuple[Any, ...], rows: Sequence[Any], dialect: Dialect) -> _Written:
-    """The columns that the statement asked for itself, with their types."""
+    """Return the columns that the statement itself requested, with their types."""
     if not asked:
         return _Written(_NOTHING, [], len(rows))
     about, made = _read_as(shape.table, asked, dialect)
@@ -304,7 +304,7 @@ def _answer(shape: Shape, asked: tuple[Any, ...], rows: Sequence[Any], dialect: 
 
 @lru_cache(maxsize=256)
 def _read_as(table: Table, asked: tuple[Any, ...], dialect: Dialect) -> tuple[SimpleResultMetaData, list[Any]]:
-    """The names of what was asked for; the place of each in a row, and what makes its value of it."""
+    """Return the result columns by name, and for each its index in a row and its converter."""
     columns = [column for each in asked for column in (each.c if isinstance(each, Table) else (each,))]
     names, places = [column.name for column in columns], list(table.c.keys())
     makers = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
@@ -312,7 +312,7 @@ def _read_as(table: Table, asked: tuple[Any, ...], dialect: Dialect) -> tuple[Si
 
 
 Records = Mapping[str, Sequence[Left]]
-"""By case, the rows that a transaction wrote; of no case under the empty id."""
+"""The rows that a transaction wrote, by case; rows without a case under the empty id."""
 
 
 def _records(written: Iterable[Left]) -> Records:
@@ -334,7 +334,7 @@ def _records(written: Iterable[Left]) -> Records:
 
 
 def write(conn: Connection, records: Records) -> None:
-    """Write records to the end of the chain of seals."""
+    """Append records to the end of the chain of seals."""
 
     def run(sql: str, values: Any = None) -> Sequence[Any]:
         result = conn.exec_driver_sql(sql, values)
@@ -362,7 +362,7 @@ def _write(run: Callable[..., Sequence[Any]], sql: "_Sql", records: Records) -> 
 
 
 def hash_of(number: int, case_id: str, digest: str, before: str) -> str:
-    """The hash of a record, which holds the hash of the one before it."""
+    """Return the hash of a record, which includes the hash of the previous record."""
     return sha256(canonical([number, case_id, digest, before]))
 
 
@@ -388,9 +388,9 @@ def _written_in(dialect: Dialect) -> _Sql:
 
 
 def baseline(conn: Connection) -> int:
-    """Seal the rows of a database that has none: what they say now is taken for true from here on.
+    """Seal all rows of a database without seals: from then on their present content counts as correct.
 
-    Answers how many rows there were. A later migration that changes rows, or adds a column that is not null, calls
+    Returns the number of rows. A later migration that changes rows, or adds a column that is not null, must call
     `write` for them.
     """
     if conn.execute(select(chain.c.seals)).scalar_one():

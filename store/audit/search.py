@@ -1,4 +1,4 @@
-"""Looking things up in the record: by case, by who did it, by kind, time or words; and what goes with what is found."""
+"""Search the audit log by case, actor, kind, time or words, and load cases, files and policies for the results."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -15,14 +15,14 @@ from store.tables.audit import event_payloads, events
 from store.tables.cases import attachments, cases, policies
 
 RECENT = 20_000
-"""Events among which `kinds` looks."""
+"""The number of newest events in which `kinds` looks."""
 
 
-class Sought(TypedDict, total=False):
-    """Which events; what is left out, or None, narrows nothing."""
+class EventFilter(TypedDict, total=False):
+    """The filters of a search; a filter that is missing or None does not narrow the result."""
 
     case_id: str | None
-    """Empty: changes of people, tokens and policy."""
+    """Empty for changes of people, tokens and policy."""
     actor: str | None
     kind: str | None
     since: datetime | None
@@ -30,59 +30,59 @@ class Sought(TypedDict, total=False):
     until: datetime | None
     """Before this moment."""
     text: str | None
-    """Looked for in what the event says, without regard to capitals."""
+    """Words to find in summary and data, without regard to case."""
 
 
 async def oldest(
-    conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[Sought]
+    conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
-    """Events behind a position, in the order of the record."""
+    """Return events after a position, in the order of the audit log."""
     query = _EVENTS.where(events.c.position > after, *_conditions(sought)).order_by(events.c.position)
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
 async def newest(
-    conn: AsyncConnection, *, before: int | None = None, limit: int = 50, **sought: Unpack[Sought]
+    conn: AsyncConnection, *, before: int | None = None, limit: int = 50, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
-    """Events before a position, the newest first; without a position those at the end of the record."""
+    """Return events before a position, newest first; without a position the newest events of the log."""
     query = _EVENTS.where(*_conditions(sought)).order_by(events.c.position.desc())
     if before is not None:
         query = query.where(events.c.position < before)
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
-async def count(conn: AsyncConnection, **sought: Unpack[Sought]) -> int:
-    """How many events."""
+async def count(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> int:
+    """Return the number of matching events."""
     return int(await conn.scalar(_joined(select(func.count())).where(*_conditions(sought))) or 0)
 
 
 async def kinds(conn: AsyncConnection) -> list[str]:
-    """The kinds of the events at the end of the record."""
+    """Return the kinds of the newest events in the audit log."""
     recent = select(events.c.kind).order_by(events.c.position.desc()).limit(RECENT).subquery()
     return list((await conn.execute(select(recent.c.kind).distinct().order_by(recent.c.kind))).scalars())
 
 
-async def case_ids(conn: AsyncConnection, **sought: Unpack[Sought]) -> list[str]:
-    """The cases that have such events, by id."""
+async def case_ids(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> list[str]:
+    """Return the ids of cases that have matching events, in order."""
     query = _joined(select(events.c.case_id)).where(events.c.case_id.is_not(None), *_conditions(sought))
     return list((await conn.execute(query.distinct().order_by(events.c.case_id))).scalars())
 
 
 async def cases_of(conn: AsyncConnection, ids: Sequence[str]) -> list[CaseRow]:
-    """The rows of these cases, by id."""
+    """Return the rows of these cases, by id."""
     query = select(cases).where(cases.c.case_id.in_(ids)).order_by(cases.c.case_id)
     return [CaseRow.model_validate(row) for row in await conn.execute(query)]
 
 
 async def attachments_of(conn: AsyncConnection, ids: Sequence[str]) -> list[Attachment]:
-    """The attachments of these cases."""
+    """Return the attachments of these cases."""
     query = select(attachments).where(attachments.c.case_id.in_(ids))
     rows = await conn.execute(query.order_by(attachments.c.case_id, attachments.c.at, attachments.c.attachment_id))
     return [Attachment.model_validate(row) for row in rows]
 
 
 async def policy_texts(conn: AsyncConnection, hashes: Iterable[str]) -> dict[str, str]:
-    """The texts of policies by their hashes."""
+    """Return the texts of policies by their hashes."""
     query = select(policies.c.hash, policies.c.text).where(policies.c.hash.in_(list(hashes)))
     return {row.hash: row.text for row in await conn.execute(query.order_by(policies.c.hash))}
 
@@ -94,7 +94,7 @@ def _joined(query: Select[Any]) -> Select[Any]:
 _EVENTS = _joined(select(events, event_payloads.c.payload))
 
 
-def _conditions(sought: Sought) -> list[ColumnElement[bool]]:
+def _conditions(sought: EventFilter) -> list[ColumnElement[bool]]:
     case_id, since, until, text = (sought.get(name) for name in ("case_id", "since", "until", "text"))
     found: list[ColumnElement[bool]] = []
     if case_id is not None:

@@ -1,7 +1,7 @@
-"""What happened to one case, as its page and `GET /cases/{case_id}` show it.
+"""The events of one case, as its page and `GET /cases/{case_id}` show them.
 
-What people can make more of by themselves is left out when there is much of it, the oldest first. What decided or
-changed the case is never left out: its Workflow bounds how much of that there is.
+Events that people can produce in any number (such as comments) are shortened to the newest when there are many. Events
+that decided or changed the case are always included: the Workflow limits their number.
 """
 
 from typing import NamedTuple
@@ -19,9 +19,9 @@ NOISE = (
 )
 """Kinds of events that decide nothing."""
 NEWEST = 500
-"""Of those so many are shown."""
+"""Number of such events that are shown."""
 WHOLE = 1_000
-"""Events of a case that are all shown."""
+"""Up to this number all events of a case are shown."""
 
 
 class Timeline(NamedTuple):
@@ -29,11 +29,11 @@ class Timeline(NamedTuple):
 
     events: list[StoredEvent]
     left_out: int
-    """How many are not among them."""
+    """Number of events that are not included."""
 
 
 async def of_case(conn: AsyncConnection, case: CaseRow) -> Timeline:
-    """Read what is shown of a case; `case` is its row as it is now."""
+    """Return the events to show for a case; `case` is its current row."""
     if case.head_count <= WHOLE:
         return Timeline(await _read(conn, case.case_id), 0)
     deciding = await _read(conn, case.case_id, events.c.kind.not_in(NOISE))
@@ -43,7 +43,7 @@ async def of_case(conn: AsyncConnection, case: CaseRow) -> Timeline:
 
 
 async def page(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 200) -> list[StoredEvent]:
-    """Read all events of a case page by page, from behind the place `after` in its chain."""
+    """Return one page of all events of a case, after position `after` in its chain."""
     return await _read(conn, case_id, events.c.seq > after, oldest=limit)
 
 

@@ -1,4 +1,4 @@
-"""What people wanted to do with a task, other than decide it, when no worker answered; and what became of it."""
+"""Actions on tasks, other than decisions, that no worker answered at once, and their results."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,13 +32,13 @@ class ActionRow(BaseModel):
 
 
 async def get(conn: AsyncConnection, action_id: str) -> ActionRow | None:
-    """One action; None for one that was answered at once."""
+    """Return one action; None for an action that was answered at once."""
     row = (await conn.execute(select(actions).where(actions.c.action_id == action_id))).one_or_none()
     return ActionRow.model_validate(row) if row else None
 
 
 async def find_pending(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
-    """The same action of the same person on the same task, if one is pending: sent again, it must not double."""
+    """Return the pending action with the same person, task and content, so that a repeat does not act twice."""
     query = select(actions).where(
         actions.c.task_id == task_id,
         actions.c.person == person,
@@ -50,12 +50,12 @@ async def find_pending(conn: AsyncConnection, person: str, task_id: str, content
 
 
 async def add_pending(conn: AsyncConnection, action: ActionRecord, case_id: str) -> None:
-    """Remember an action that goes by Signal, until the record of its case says what became of it."""
+    """Store an action sent by Signal, until the Workflow writes its result with `cases.record`."""
     await insert_once(conn, actions, _row(action, case_id) | {"status": "pending"})
 
 
 async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord], case_id: str) -> None:
-    """Write what the case made of actions. The first answer stands."""
+    """Store the results of actions as the Workflow decided them. The first result is final."""
     rows = [_row(record, case_id) | {"status": "refused" if record.refusal else "done"} for record in records]
     if not rows:
         return
@@ -69,7 +69,7 @@ async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord],
 
 
 async def settle(conn: AsyncConnection, action_id: str, refusal: str = "", code: str = "") -> None:
-    """A pending action was answered when it was sent again."""
+    """Store the result of a pending action that was sent again and answered."""
     answered = update(actions).where(actions.c.action_id == action_id, actions.c.status == "pending")
     status = "refused" if refusal else "done"
     await conn.execute(

@@ -1,8 +1,8 @@
-"""Uploaded files and their rows.
+"""Uploaded files (batches) and their rows.
 
-A file is received row by row and taken in one moment: until then nobody sees it. A row's outcome is `valid`, `invalid`,
-`duplicate` or `skipped` when the file is taken, and a valid one ends as `started`, `duplicate` (somebody else was
-quicker) or `failed`. Rows only ever move out of `valid`, so every step may run twice.
+A batch is received row by row and becomes visible in one transaction at the end. A row's outcome is then `valid`,
+`invalid`, `duplicate` or `skipped`. A valid row ends as `started`, `duplicate` (another request used the reference
+first) or `failed`. Rows only ever leave `valid`, so every step may run twice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,15 +38,15 @@ from store.tables.base import Instant
 from store.tables.cases import batch_rows, batches, cases
 
 BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
-"""`receiving`: its rows are being stored, and nobody was told that the file is taken."""
+"""`receiving`: rows are still being stored, and the upload is not confirmed yet."""
 RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed", "skipped"]
 
 _CHUNK = 500
-"""Keys in one IN list: SQLite takes 32,766 variables, and a plan over thousands helps nobody."""
+"""Keys in one IN list: SQLite accepts 32,766 variables, and a query plan over thousands is slow."""
 
 
 class Change(BaseModel):
-    """A field of which a duplicate says something else than the case that exists, as both may be shown."""
+    """A field in which a duplicate row differs from the existing case, with both values for display."""
 
     field: str
     before: str
@@ -57,40 +57,40 @@ class Change(BaseModel):
 
 
 class BatchRow(BaseModel):
-    """One row of a file and what became of it."""
+    """One row of a file and its outcome."""
 
     line: int
     reference: str
     outcome: RowOutcome
     process: str = ""
-    """What its case is or would be one of."""
+    """The process of the row's case."""
     case_id: str | None = None
-    """The case that was or will be started, or for a duplicate the one that exists: of somebody else's its first."""
+    """The case of the row; for a duplicate the existing case. For another person's case: the id of its first round."""
     case_status: str | None = None
-    """None also for a duplicate of somebody else's case: then no more is said than that its reference is taken."""
+    """None also for a duplicate of another person's case: only the use of the reference is disclosed then."""
     differs: list[str] = []
-    """For a duplicate: the fields in which it is not the same as the case that exists."""
+    """For a duplicate: the fields that differ from the existing case."""
     changes: list[Change] = []
-    """The same, with what the case has and what the row says."""
+    """The same fields with the values of the case and of the row."""
     errors: list[FieldProblem] = []
-    """Of a skipped row: why it is none."""
+    """For a skipped row: why it was skipped."""
     above: int | None = None
-    """For a duplicate of a row of the same file: the line of that row."""
+    """For a duplicate of another row of the file: the line of that row."""
     resubmits: str | None = None
-    """The earlier case, ended undone, whose next round this row asks for; for a duplicate: could ask for."""
+    """The earlier case that this row submits again; for a duplicate: the case that it could submit again."""
     not_again: str | None = None
-    """For a duplicate of a case that ended undone: why it cannot be submitted again."""
+    """For a duplicate of a case that ended without effect: why that case cannot be submitted again."""
     start_at: datetime | None = None
 
     @property
     def taken(self) -> bool:
-        """Whether it is a duplicate of somebody else's case."""
+        """Return whether the row is a duplicate of another person's case."""
         return self.outcome == "duplicate" and self.above is None and self.case_status is None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def says(self) -> str:
-        """What a duplicate is one of, in words; of a row that submits a case again, which."""
+        """Return a sentence about the case that a duplicate row repeats or a row submits again."""
         if self.outcome != "duplicate":
             return f"submits {self.resubmits} again" if self.resubmits else ""
         if self.taken:
@@ -108,7 +108,7 @@ class BatchRow(BaseModel):
 
 
 class PlannedRow(BatchRow):
-    """A row as it is judged, with what its case would start with; only a valid row has an input."""
+    """A classified row with the input of its case; only a valid row has an input."""
 
     priority: int | None = None
     input: dict[str, Any] | None = None
@@ -128,20 +128,20 @@ class Batch(BaseModel):
     status: BatchStatus
     total: int
     skipped: int = 0
-    """Rows that the mapping says are none, such as totals."""
+    """Rows that the mapping excludes, such as totals."""
     blank: int = 0
-    """Lines in which every cell is blank; they are no rows."""
+    """Lines in which every cell is blank; they do not count as rows."""
     ignored_columns: list[str]
     format: dict[str, Any] = {}
-    """How the bytes were read."""
+    """How the bytes were read: kind, encoding, delimiter, sheet."""
     mapping: dict[str, Any] | None = None
-    """Which columns stand for which fields; None: the fields' own names."""
+    """Which columns contain which fields; None when columns are named like the fields."""
     created_at: datetime
     closed_at: datetime | None = None
 
 
 class Existing(BaseModel):
-    """The newest case of a reference, as far as a duplicate is concerned."""
+    """The newest case of a reference, as far as needed to report a duplicate."""
 
     case_id: str
     status: str
@@ -149,26 +149,26 @@ class Existing(BaseModel):
     round: int
     input: dict[str, Any]
     unstarted: bool
-    """Whether it ended because its Workflow could not be started, as a row of a file."""
+    """Whether the case ended because its Workflow, started for a row of a file, could not start."""
 
 
 _TAKEN = batches.c.status != "receiving"
 
 
 async def receive(conn: AsyncConnection, batch: Batch) -> None:
-    """Begin with a batch, as `receiving`; its rows are added next."""
+    """Store a new batch as `receiving`; the rows follow."""
     await conn.execute(insert(batches), batch.model_dump())
 
 
 async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedRow]) -> None:
-    """Store rows of a batch that is being received."""
+    """Store rows of a batch with the status `receiving`."""
     if rows:
         values = [{"batch_id": batch_id, **row.model_dump(exclude={"case_status", "says"})} for row in rows]
         await conn.execute(insert(batch_rows), values)
 
 
 async def finish_receiving(conn: AsyncConnection, batch: Batch) -> None:
-    """All rows of a received batch are stored: from now on it is there, to be started."""
+    """Make a batch visible after all its rows are stored; its cases can start from now on."""
     values = batch.model_dump(include={"status", "total", "skipped", "blank", "same_file_as", "created_at"})
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch.batch_id, batches.c.status == "receiving").values(values)
@@ -176,20 +176,20 @@ async def finish_receiving(conn: AsyncConnection, batch: Batch) -> None:
 
 
 async def unfinished(conn: AsyncConnection, before: datetime) -> list[str]:
-    """Batches whose reception began before a moment and has not ended."""
+    """Return batches whose reception began before a moment and did not end."""
     query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
     return list((await conn.execute(query)).scalars())
 
 
 async def delete_unfinished(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
-    """Remove these batches and their rows, as far as they were not taken."""
+    """Delete these batches and their rows if their reception did not end."""
     received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
     await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
     await conn.execute(delete(batches).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving"))
 
 
 async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
-    """One batch that was taken, or None."""
+    """Return one visible batch, or None."""
     query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
     found = (await conn.execute(query)).mappings().first()
     return Batch.model_validate(found) if found else None
@@ -204,9 +204,9 @@ async def page(
     cursor: str | None = None,
     limit: int = 50,
 ) -> tuple[list[Batch], str | None]:
-    """One page of the batches that the viewer may see, newest first, and the cursor of the next page.
+    """Return one page of the batches that the viewer may see, newest first, and the cursor of the next page.
 
-    One that is still being received is in no list. Raises ValueError for a cursor of another list.
+    Batches that are still being received are not included. Raises ValueError for a cursor of another list.
     """
     query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
@@ -228,7 +228,7 @@ async def page(
 
 
 async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -> str | None:
-    """Return the newest batch of the same process, bytes and person: of others nobody learns that they have a file."""
+    """Return the newest batch of the same process, bytes and person. Other people's files are not disclosed."""
     query = (
         select(batches.c.batch_id)
         .where(batches.c.sha256 == sha256, batches.c.process == process, batches.c.requester == by, _TAKEN)
@@ -239,7 +239,7 @@ async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -
 
 
 async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str]) -> dict[str, Existing]:
-    """By reference key, the newest round of each reference that the process has a case for."""
+    """Return the newest round of each reference for which the process has a case, by reference key."""
     found: dict[str, Existing] = {}
     failed_row = exists().where(batch_rows.c.case_id == cases.c.case_id, batch_rows.c.outcome == "failed")
     columns = (
@@ -255,7 +255,7 @@ async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str
         query = (
             select(*columns)
             .where(cases.c.process == process, cases.c.reference_key.in_(chunk))
-            .order_by(cases.c.round)  # so that the newest round is the last to be kept
+            .order_by(cases.c.round)  # so that the newest round overwrites the others
         )
         for row in (await conn.execute(query)).mappings():
             found[row["reference_key"]] = Existing.model_validate(row)
@@ -263,7 +263,7 @@ async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str
 
 
 async def mark_running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
-    """The Workflows of these batches are known to Temporal."""
+    """Mark these batches as mark_running: Temporal confirmed that their Workflows started."""
     await conn.execute(
         update(batches)
         .where(batches.c.batch_id.in_(batch_ids), batches.c.status == "starting")
@@ -272,7 +272,7 @@ async def mark_running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
 
 
 async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
-    """Give a batch that is not closed another status."""
+    """Change the status of a batch that is not closed."""
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None)).values(status=status)
     )
@@ -281,7 +281,7 @@ async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) 
 async def close(
     conn: AsyncConnection, batch_id: str, status: Literal["completed", "cancelled", "failed"], at: datetime
 ) -> None:
-    """No row of it is left to be started."""
+    """Close a batch: none of its rows will be started any more."""
     await conn.execute(
         update(batches)
         .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None))
@@ -290,14 +290,14 @@ async def close(
 
 
 async def reopen(conn: AsyncConnection, batch_id: str) -> None:
-    """A batch that is closed is being cancelled after all."""
+    """Reopen a completed batch so that it can be cancelled."""
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch_id, batches.c.status == "completed").values(closed_at=None)
     )
 
 
 async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> None:
-    """End every row that is still to be started: as failed, for this reason, unless its case is there already."""
+    """End every row that did not start as failed with this reason, unless its case already exists."""
     waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
     stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)
     await conn.execute(update(batch_rows).where(*waiting, stored).values(outcome="started", input=null()))
@@ -308,7 +308,7 @@ async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> N
 
 
 async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
-    """Batches that were stored before `older_than` and whose Workflow is not known, oldest first."""
+    """Return batches stored before `older_than` without a confirmed Workflow, oldest first."""
     query = (
         select(batches)
         .where(batches.c.status == "starting", batches.c.created_at < older_than)
@@ -318,14 +318,14 @@ async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
 
 
 async def under_way(conn: AsyncConnection, limit: int) -> list[Batch]:
-    """Batches whose Workflow was started and that have not ended, oldest first."""
+    """Return batches whose Workflow started and that have not ended, oldest first."""
     query = select(batches).where(batches.c.status.in_(("running", "paused", "cancelling")))
     found = (await conn.execute(query.order_by(batches.c.created_at).limit(limit))).mappings()
     return [Batch.model_validate(row) for row in found]
 
 
 async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[PlannedRow]:
-    """The first rows that are still to be started, in file order."""
+    """Return the first rows that are not started yet, in file order."""
     query = (
         select(batch_rows)
         .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
@@ -336,7 +336,7 @@ async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[Pl
 
 
 async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow]) -> None:
-    """Store how these rows ended; one that has ended already stays as it is."""
+    """Store the outcomes of these rows; a row that already has a final outcome does not change."""
     if not rows:
         return
     await conn.execute(
@@ -352,7 +352,7 @@ async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow])
             differs=bindparam("differs"),
             changes=bindparam("changes"),
             errors=bindparam("errors"),
-            input=null(),  # a case has it now, or none will
+            input=null(),  # the case has the input now, or no case will need it
         ),
         [
             {
@@ -366,7 +366,7 @@ async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow])
 
 
 async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
-    """The rows by outcome, as they are reported."""
+    """Return the number of rows by outcome, as reported to people."""
     query = (
         select(batch_rows.c.outcome, func.count())
         .where(batch_rows.c.batch_id == batch_id)
@@ -376,7 +376,7 @@ async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
 
 
 def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
-    """`total` = `valid` + `invalid` + `duplicate`: started and failed rows were valid."""
+    """Return the counts: `total` = `valid` + `invalid` + `duplicate`; started and failed rows were valid."""
     ended = ("invalid", "duplicate", "started", "failed")
     number = {outcome: by_outcome.get(outcome, 0) for outcome in ended}
     valid = by_outcome.get("valid", 0) + number["started"] + number["failed"]
@@ -392,9 +392,9 @@ async def rows(
     after: int = 0,
     limit: int = 50,
 ) -> list[BatchRow]:
-    """Rows in file order, from behind the line `after`; the last line is the cursor of the next page.
+    """Return rows in file order after line `after`; the last line is the cursor of the next page.
 
-    With `differs` only the duplicates that do, or do not, say something else than the case that exists.
+    With `differs`: only the duplicates that do, or do not, differ from the existing case.
     """
     query = _rows_of(batch_id).where(batch_rows.c.line > after).order_by(batch_rows.c.line).limit(limit)
     if outcome:
@@ -405,14 +405,14 @@ async def rows(
 
 
 async def duplicates(conn: AsyncConnection, batch_id: str, limit: int) -> list[BatchRow]:
-    """The first duplicate rows, those that differ from the case that exists before the others."""
+    """Return the first duplicate rows; those that differ from the existing case come first."""
     differ_first = case((_DIFFERS, 0), else_=1)
     query = _rows_of(batch_id).where(batch_rows.c.outcome == "duplicate").order_by(differ_first, batch_rows.c.line)
     return [BatchRow.model_validate(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
 async def resubmittable(conn: AsyncConnection, batch_id: str) -> int:
-    """How many duplicate rows could have been the next round of their case when the file was taken."""
+    """Return how many duplicate rows could have submitted their case again when the file was received."""
     could = (batch_rows.c.outcome == "duplicate", batch_rows.c.resubmits == batch_rows.c.case_id)
     return (await conn.execute(select(func.count()).where(batch_rows.c.batch_id == batch_id, *could))).scalar_one()
 

@@ -1,4 +1,4 @@
-"""Workflows that cannot go on by themselves, each with the task by which operators deal with it."""
+"""Workflows that cannot continue by themselves, each with the task in which operators resolve it."""
 
 from datetime import UTC, datetime
 from typing import Literal
@@ -17,47 +17,50 @@ from store.tables.audit import events
 from store.tables.cases import cases, stopped, tasks as tasks_table
 
 Kind = Literal["failing", "unknown", "behind", "ended"]
-"""`failing`: its Workflow task fails again and again. Of the others Temporal knows less than the record: the Workflow
-is not there, is at an earlier point, or has ended."""
+"""The problem.
+
+`failing`: the Workflow task fails repeatedly. The other kinds mean that Temporal knows less than the database: the
+Workflow is missing, is at an earlier point, or has ended.
+"""
 WHOLE_CASE = "case"
-"""Stands where incidents name the step that failed: no step did, the case as a whole stands still."""
+"""Used in place of the failed step's name in incidents: no step failed, the whole case is blocked."""
 NAMED = 20
-"""Workflows that health names; more are counted."""
+"""Workflows that the health report lists; further ones are only counted."""
 
 
 class Stopped(BaseModel):
-    """One Workflow that cannot go on."""
+    """One Workflow that cannot continue."""
 
     model_config = ConfigDict(from_attributes=True)
 
     workflow_id: str
     kind: Kind
     case_id: str | None
-    """None for an import, and for what was started by hand."""
+    """None for an import, and for a Workflow that was started by hand."""
     task_id: str | None
     status: Status | None
-    """The case's before it stopped."""
+    """The status of the case before it stopped."""
     cause: str
-    """For people."""
+    """The cause, for people."""
     technical: str
-    """For engineers."""
+    """The cause, for engineers."""
     since: datetime
 
 
 async def all(conn: AsyncConnection) -> list[Stopped]:
-    """Every one of them, the longest first."""
+    """Return every blocked Workflow, longest blocked first."""
     rows = await conn.execute(select(stopped).order_by(stopped.c.since, stopped.c.workflow_id))
     return [Stopped.model_validate(row) for row in rows]
 
 
 async def counts(conn: AsyncConnection) -> dict[str, int]:
-    """How many there are of each kind."""
+    """Return the number of blocked Workflows of each kind."""
     query = select(stopped.c.kind, func.count()).group_by(stopped.c.kind)
     return {row.kind: row[1] for row in await conn.execute(query)}
 
 
 async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
-    """Store what stands still and, of a case, the task of operators; False when that is known already."""
+    """Store a blocked Workflow and, for a case, the task of operators. Return False when it is known already."""
     if not await insert_once(conn, stopped, one.model_dump()):
         return False
     if task is not None and event is not None:
@@ -69,7 +72,7 @@ async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event:
 
 
 async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
-    """It goes on, or another Workflow has the case: operators need not deal with it any more."""
+    """Remove a Workflow that continues or was replaced, and close the task of operators."""
     await conn.execute(delete(stopped).where(stopped.c.workflow_id == one.workflow_id))
     if one.case_id is None:
         return
@@ -82,23 +85,23 @@ async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -
 
 
 async def by_task(conn: AsyncConnection, task_id: str) -> Stopped | None:
-    """What a task of operators is about."""
+    """Return the blocked Workflow that a task of operators is about."""
     row = (await conn.execute(select(stopped).where(stopped.c.task_id == task_id))).one_or_none()
     return Stopped.model_validate(row) if row else None
 
 
 async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
-    """How many tasks a case has had, to number the next one."""
+    """Return the number of tasks that a case has had, to number the next one."""
     query = select(func.count()).select_from(tasks_table).where(tasks_table.c.case_id == case_id)
     return int(await conn.scalar(query) or 0)
 
 
 async def made_by(conn: AsyncConnection, case_id: str, workflow_id: str, limit: int = 30) -> dict[str, datetime]:
-    """The newest events of a case that this Workflow has written, by id: when they happened."""
+    """Return the newest events of a case that this Workflow wrote: their times by event id."""
     query = select(events.c.event_id, events.c.at).where(events.c.case_id == case_id)
     rows = (await conn.execute(query.order_by(events.c.position.desc()).limit(limit))).all()
     own = f"{workflow_id}/"
-    # Of whoever started it is "/0", and further words of its rounds and of its start; the Workflow's end in digests.
+    # Event ids of the starter end in "/0" or in words for rounds and start; those of the Workflow end in digests.
     return {row.event_id: row.at for row in rows if row.event_id.startswith(own) and len(row.event_id) >= len(own) + 16}
 
 

@@ -1,4 +1,4 @@
-"""Cases as SQL knows them: the row that exists before the Workflow, and `record`, the single writer of its progress."""
+"""Cases in SQL: the row that exists before the Workflow, and `record`, the only function that writes its progress."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ from store.tables.cases import cases
 
 
 class CaseRow(BaseModel):
-    """A case as it is stored."""
+    """A case as stored."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -51,7 +51,7 @@ class CaseRow(BaseModel):
     round: int
     resubmits: str | None
     parent: str | None = None
-    """The case that asked for this one."""
+    """The case that started this one as a child."""
     status: Status
     title: str
     requester: str
@@ -69,12 +69,12 @@ class CaseRow(BaseModel):
     head_count: int
     head_hash: str
     workflow_id: str | None = None
-    """The Workflow that rolls the case back; None while its own conducts it."""
+    """The Workflow that rolls the case back; None while the case's own Workflow runs it."""
     plan: list[PlannedUndo] = []
     """What a rollback would undo, oldest first."""
     rollback: RollbackAsked | None = None
     resubmit_at: datetime | None = None
-    """When its next round starts by itself."""
+    """When the next round starts automatically."""
 
     @field_validator("plan", mode="before")
     @classmethod
@@ -83,12 +83,12 @@ class CaseRow(BaseModel):
 
     @property
     def conductor(self) -> str:
-        """The id of the Workflow that has the case."""
+        """Return the id of the Workflow that runs the case."""
         return self.workflow_id or self.case_id
 
 
-class NewCase(BaseModel):
-    """What a case row starts with."""
+class NewCaseRow(BaseModel):
+    """The values of a new case row."""
 
     case_id: str
     process: str
@@ -109,31 +109,31 @@ class NewCase(BaseModel):
     idempotency_key: str | None = None
 
 
-class Sought(TypedDict, total=False):
-    """Which cases of those that somebody may see; what is left out, or None, narrows nothing."""
+class CaseFilter(TypedDict, total=False):
+    """The filters of a list of cases; a filter that is missing or None does not narrow the list."""
 
     process: str | None
     status: str | None
     batch_id: str | None
     requester: str | None
     requesters: Sequence[str] | None
-    """Any of several."""
+    """Any of several requesters."""
     ended: bool | None
-    """Only those that have ended, or have not."""
+    """True for cases that have ended, False for the others."""
     q: str | None
-    """Looked for in title, reference and case id."""
+    """Words to find in title, reference and case id."""
 
 
 class Fields(BaseModel):
-    """The names of the fields that inputs and results of some cases have, in no order."""
+    """The names of all fields in inputs and results of the selected cases, unordered."""
 
     input: set[str]
     output: set[str]
     processes: set[str]
 
 
-class Duplicate(Exception):
-    """The process has a case of this reference and round, or the idempotency key was used: `existing` is that case."""
+class CaseExists(Exception):
+    """The process has a case with this reference and round, or the idempotency key was used: see `existing`."""
 
     def __init__(self, existing: CaseRow) -> None:
         super().__init__(f"{existing.case_id} exists already, it is {existing.status}")
@@ -143,22 +143,22 @@ class Duplicate(Exception):
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-async def insert(conn: AsyncConnection, new: NewCase, event: CaseEvent) -> CaseRow:
-    """Store a case as `starting`, with the event that says so. Raises Duplicate."""
+async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> CaseRow:
+    """Store a case as `starting` with its first event. Raises CaseExists."""
     row = _row(new)
     if not await insert_once(conn, cases, row):
         same_key = cases.c.idempotency_key == new.idempotency_key
         query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
         found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
-        raise Duplicate(found[0])
+        raise CaseExists(found[0])
     heads = await audit_log.begin(conn, [event])
     head = heads[new.case_id]
     return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
 
 
-async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCase, CaseEvent]]) -> dict[str, CaseRow | None]:
-    """Like `insert` for many: by case id the row that existed already, or None for a case that is stored now."""
-    # In one order, so that two imports of the same rows wait for each other instead of deadlocking.
+async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, CaseEvent]]) -> dict[str, CaseRow | None]:
+    """Store many cases like `insert`. Return by case id the existing row, or None for a new case."""
+    # Always in the same order, so that two imports of the same rows wait for each other instead of deadlocking.
     rows = {case.case_id: _row(case) for case, _ in sorted(new, key=lambda pair: pair[0].case_id)}
     if not rows:
         return {}
@@ -172,7 +172,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCase, CaseEv
 
 
 async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
-    """Say that the Workflows of these cases run; a case that is further already stays there."""
+    """Store that the Workflows of these cases run; a case with a later status does not change."""
     await conn.execute(
         update(cases)
         .where(cases.c.case_id.in_(case_ids), cases.c.status == Status.STARTING)
@@ -181,11 +181,11 @@ async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: S
 
 
 async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
-    """Write what happened to a case: its events, and the tasks, decisions and status they lead to. Returns its head.
+    """Store what a Workflow reports: events, tasks, decisions and status. Return the head of the case's chain.
 
-    Writing a record again changes nothing, also when the case has gone on since. A closed case stays closed, whatever a
-    worker thinks that did not hear of it; it is told the end that stands. Raises `audit.UnknownCase` when the case has
-    no row.
+    Writing the same report again changes nothing, even if the case continued since. A closed case stays closed, even if
+    a worker that missed the end reports progress; the result then contains the stored end. Raises `audit.UnknownCase`
+    when the case has no row.
     """
     events = await audit_log.prepare(conn, record.events) if record.events else None
     head = events.head if events else await _head(conn, record.case_id)
@@ -208,7 +208,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
 
 
 async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None:
-    """The end that the case has had without the Workflow that writes this record; None while it may go on."""
+    """Return the end that was stored without the Workflow of this report; None while the case may continue."""
     case = await get(conn, record.case_id)
     if case is None or (case.closed_at is None and case.workflow_id == record.workflow_id):
         return None
@@ -216,9 +216,10 @@ async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None
 
 
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
-    """Give the case its new status and, at the end, its result; False when it has ended before.
+    """Store the new status and, at the end, the result of the case. Return False when it ended before.
 
-    Only the Workflow that has the case moves it: one that has lost it to a rollback writes events and no more.
+    Only the Workflow that runs the case changes its status. After a rollback took over, the earlier Workflow only adds
+    events.
     """
     at = record.events[-1].at if record.events else datetime.now(UTC)
     values: dict[str, Any] = {"status": record.status, "updated_at": at}
@@ -242,9 +243,9 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
 
 
 async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
-    """Give the case to the Workflow that rolls it back: stored as `starting`, until that is known to run.
+    """Give the case to the Workflow that rolls it back; the status is `starting` until that Workflow runs.
 
-    `case` as it was read; None, and nothing is written, when it has moved on since.
+    `case` is the row that the caller read. Returns None, and writes nothing, when the row has changed since.
     """
     values = {
         "workflow_id": rollback_id_for(case.case_id, asked.number),
@@ -265,11 +266,8 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     return await get(conn, case.case_id)
 
 
-async def link_next_round(conn: AsyncConnection, new: NewCase) -> None:
-    """Say in the record of the round before that this new case goes on with it, so that either leads to the other.
-
-    It no longer has to come by itself.
-    """
+async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
+    """Add an event to the previous round that links to this new case, and cancel its automatic next round."""
     assert new.resubmits is not None
     event = CaseEvent(
         event_id=f"{new.case_id}/resubmits",
@@ -285,7 +283,7 @@ async def link_next_round(conn: AsyncConnection, new: NewCase) -> None:
 
 
 async def cancel_resubmit(conn: AsyncConnection, case_id: str) -> None:
-    """The next round of a case no longer has to come by itself."""
+    """Cancel the automatic start of the next round of a case."""
     await conn.execute(update(cases).where(cases.c.case_id == case_id).values(resubmit_at=None))
 
 
@@ -293,25 +291,25 @@ async def cancel_resubmit(conn: AsyncConnection, case_id: str) -> None:
 
 
 async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
-    """The case of this id."""
+    """Return the case with this id."""
     return await _one(conn, select(cases).where(cases.c.case_id == case_id))
 
 
 async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
-    """The open case that this Workflow has."""
+    """Return the open case that this Workflow runs."""
     own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
 
 
 async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
-    """The case that this Workflow conducts or has conducted, whatever became of it."""
+    """Return the case that this Workflow runs or ran, in any status."""
     case_id = workflow_id.partition(f"~{ROLLBACK}")[0]
     return await _one(conn, select(cases).where(cases.c.case_id == case_id))
 
 
 async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[CaseRow]:
-    """Cases that have not ended and whose Workflow is known to have run, behind this one in the order of their ids."""
+    """Return open cases whose Workflow has started, after this id in the order of ids."""
     query = select(cases).where(
         cases.c.case_id > case_id, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING
     )
@@ -319,25 +317,25 @@ async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[Ca
 
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
-    """The case that was made under this key."""
+    """Return the case that was created with this key."""
     return await _one(conn, select(cases).where(cases.c.idempotency_key == key))
 
 
 async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
-    """The newest case of a reference."""
+    """Return the newest case of a reference."""
     rounds = select(cases).where(cases.c.process == process, cases.c.reference_key == reference_key)
     return await _one(conn, rounds.order_by(cases.c.round.desc()).limit(1))
 
 
 async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
-    """The cases that a case has asked for, oldest first."""
+    """Return the child cases of a case, oldest first."""
     return await _found(conn, select(cases).where(cases.c.parent == case_id).order_by(cases.c.submitted_at))
 
 
 async def unstarted(
     conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
 ) -> list[CaseRow]:
-    """Cases submitted before this moment whose Workflow is not known to run, oldest first, behind `after`."""
+    """Return cases submitted before this moment without a confirmed Workflow, oldest first, after `after`."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
     if after is not None:
         place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
@@ -346,7 +344,7 @@ async def unstarted(
 
 
 async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
-    """The id of the case that submits this one again."""
+    """Return the id of the case that submits this one again."""
     following = (cases.c.reference_key == case.reference_key, cases.c.round == case.round + 1)
     query = select(cases.c.case_id).where(cases.c.process == case.process, *following)
     found: str | None = await conn.scalar(query)
@@ -354,19 +352,19 @@ async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
 
 
 async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set[str]:
-    """The ids of those among these cases that were submitted again."""
+    """Return the ids of those cases that were submitted again."""
     again = select(cases.c.resubmits).where(cases.c.resubmits.in_([row.case_id for row in rows]))
     return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
 
 
 async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
-    """Cases whose next round is to start by itself by now, by id, behind this one."""
+    """Return cases whose automatic next round is due, by id, after `after`."""
     query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
     return await _found(conn, query.limit(limit))
 
 
 async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
-    """Whether the viewer may see the case; False also when there is none."""
+    """Return whether the viewer may see the case; False also when the case does not exist."""
     seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
     return (await conn.execute(seen)).first() is not None
 
@@ -377,9 +375,9 @@ async def page(
     *,
     cursor: str | None = None,
     limit: int = 50,
-    **sought: Unpack[Sought],
+    **sought: Unpack[CaseFilter],
 ) -> tuple[list[CaseRow], str | None]:
-    """One page of the cases that the viewer may see, newest first, and the cursor of the next page.
+    """Return one page of the cases that the viewer may see, newest first, and the cursor of the next page.
 
     Raises ValueError for a cursor of another list.
     """
@@ -388,7 +386,7 @@ async def page(
     if cursor:
         at, case_id = cursors.decode(cursor, datetime, str)
         query = query.where(key < tuple_(literal(at, Instant), literal(case_id, String)))
-    # One more than asked for tells whether there is a next page.
+    # One more than requested shows whether there is a next page.
     query = query.order_by(cases.c.submitted_at.desc(), cases.c.case_id.desc()).limit(limit + 1)
     found = await _found(conn, query)
     if len(found) <= limit:
@@ -397,8 +395,8 @@ async def page(
     return found[:limit], cursors.encode(last.submitted_at, last.case_id)
 
 
-async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[Sought]) -> Fields:
-    """What the inputs and results of these cases are made of, told by the database without reading them here."""
+async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
+    """Return the field names of inputs and results of these cases, collected by the database."""
     output = cases.c.result["output"]
     return Fields(
         input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
@@ -408,9 +406,9 @@ async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[Sought]
 
 
 def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]]:
-    """The names in JSON objects; a value that is none has none."""
+    """Return a query of the names in JSON objects; other JSON values have none."""
     if conn.dialect.name == "postgresql":
-        # Its function fails on what is no object; a CASE without ELSE is NULL, which it takes for nothing.
+        # The SQL function fails for values that are no objects. A CASE without ELSE gives NULL, which counts as empty.
         an_object = either((func.json_typeof(value, type_=String) == "object", value))
         each = func.json_object_keys(an_object).table_valued("key", name="each").render_derived()
     else:
@@ -418,8 +416,8 @@ def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]
     return select(each.c.key).select_from(cases.join(each, true())).where(each.c.key.is_not(None)).distinct()
 
 
-def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]:
-    """The query of cases, of those that the viewer may see and that are sought."""
+def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
+    """Restrict the query to cases that the viewer may see and that match the filter."""
     query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
     columns = (cases.c.process, cases.c.status, cases.c.batch_id, cases.c.requester)
     for column in columns:
@@ -435,19 +433,19 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: Sought) -> Select[Any]
 
 
 async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, int]:
-    """How many cases of a batch are where."""
+    """Return the number of cases of a batch by status."""
     query = select(cases.c.status, func.count()).where(cases.c.batch_id == batch_id).group_by(cases.c.status)
     return {row.status: row[1] for row in await conn.execute(query)}
 
 
 async def count_running(conn: AsyncConnection, batch_id: str) -> int:
-    """How many cases of a batch are neither at a gate nor at an end."""
+    """Return the number of cases of a batch that are neither at a gate nor ended."""
     moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
     return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()
 
 
 async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
-    """Cases of a batch that go on or are completed and do not undo anything yet, newest first, behind `before`."""
+    """Return cases of a batch that run or are completed and are not rolling back, newest first, after `before`."""
     wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
     query = select(cases).where(
         cases.c.batch_id == batch_id,
@@ -477,7 +475,7 @@ async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
     return found[0] if found else None
 
 
-def _row(new: NewCase) -> dict[str, Any]:
+def _row(new: NewCaseRow) -> dict[str, Any]:
     made = {"head_count": 0, "head_hash": "", "words": _words(new.case_id, new.title)}
     return new.model_dump() | made | {"status": Status.STARTING, "updated_at": new.submitted_at}
 

@@ -1,4 +1,4 @@
-"""Which batch the bytes of a dropped file became: written down as it is taken, so that none is taken twice."""
+"""Which batch was created from a file in the drop folder, so that the same bytes are never imported twice."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -10,26 +10,29 @@ from store.db.database import insert_once
 from store.tables.cases import dropped_files
 
 
-class DroppedFile(NamedTuple):
-    """The one batch of these bytes, and the claim under which they came first."""
+class ImportedFile(NamedTuple):
+    """The batch created from these bytes, and the claim under which they were imported."""
 
     batch_id: str
     claim: str
 
 
-class TakenBefore(Exception):
-    """These bytes are a batch already."""
+class AlreadyImported(Exception):
+    """These bytes already belong to a batch."""
 
 
-async def known(conn: AsyncConnection, folder: str, sha256: str) -> DroppedFile | None:
-    """What these bytes, dropped into this folder, became; None when they are new."""
+async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile | None:
+    """Return what was created from these bytes in this folder; None when they are new."""
     same = (dropped_files.c.process == folder, dropped_files.c.sha256 == sha256)
     found = (await conn.execute(select(dropped_files.c.batch_id, dropped_files.c.claim).where(*same))).first()
-    return DroppedFile(*found) if found else None
+    return ImportedFile(*found) if found else None
 
 
 async def take(conn: AsyncConnection, folder: str, sha256: str, batch_id: str, claim: str) -> None:
-    """Write down that these bytes are this batch, in the transaction that takes it. Raises TakenBefore."""
+    """Store that these bytes belong to this batch, in the transaction that makes the batch visible.
+
+    Raises AlreadyImported.
+    """
     row = {"process": folder, "sha256": sha256, "batch_id": batch_id, "claim": claim, "taken_at": datetime.now(UTC)}
     if not await insert_once(conn, dropped_files, row):
-        raise TakenBefore
+        raise AlreadyImported

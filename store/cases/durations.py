@@ -1,6 +1,7 @@
-"""How a case first ended, how long it took, and for how much of that it waited for people.
+"""How a case first ended, how long it took, and how much of that time it waited for people.
 
-Noted once, as the case ends: its tasks are read then anyway, and no list has to add up their times afterwards.
+The durations are stored once, when the case ends: its tasks are read then anyway, and no list has to add up their times
+later.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ _MS = timedelta(milliseconds=1)
 
 
 async def note(conn: AsyncConnection, case_id: str, status: Status, at: datetime) -> None:
-    """Note that a case whose tasks are all closed has ended so, at this moment; a later end changes nothing."""
+    """Store the first end of a case whose tasks are all closed; a later end changes nothing."""
     first = (cases.c.case_id == case_id, cases.c.ended_at.is_(None))
     case = (await conn.execute(select(cases.c.submitted_at, cases.c.start_at).where(*first))).one_or_none()
     if case is None:
@@ -33,7 +34,7 @@ async def note(conn: AsyncConnection, case_id: str, status: Status, at: datetime
 
 
 def waiting(spans: Iterable[tuple[datetime, datetime]], began: datetime, ended: datetime) -> timedelta:
-    """For how long between `began` and `ended` at least one of these spans lasted; where two overlap it counts once."""
+    """Return how long at least one of these spans lasted between `began` and `ended`; overlaps count once."""
     waited, reached = timedelta(), began
     for opened, closed in sorted((opened, min(closed, ended)) for opened, closed in spans):
         if closed > reached:
@@ -43,6 +44,6 @@ def waiting(spans: Iterable[tuple[datetime, datetime]], began: datetime, ended: 
 
 
 async def _began(conn: AsyncConnection, case_id: str, planned: datetime, ended: datetime) -> datetime:
-    """When a scheduled case started, perhaps before its time; its end, if it never did."""
+    """Return when a scheduled case started, possibly early; its end if it never started."""
     started = select(func.min(events.c.at)).where(events.c.case_id == case_id, events.c.kind == "case_started")
     return (await conn.execute(started)).scalar_one() or min(planned, ended)

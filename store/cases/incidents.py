@@ -1,6 +1,7 @@
-"""Open interventions as a queue for operators, grouped by cause so that one cause is dealt with once.
+"""Open incidents as a queue for operators, grouped by cause so that one answer can resolve a whole group.
 
-A cause is a step and the code of its failure, such as `AccountLocked/operating`. Its sentence is shown and no more.
+A cause is a step and the code of its failure, such as `AccountLocked/operating`. The failure's sentence is only
+displayed.
 """
 
 import hashlib
@@ -16,32 +17,32 @@ from domain.task import TaskView
 from store.tables.cases import tasks
 
 AT_ONCE = 100
-"""Tasks of a group that are named, the oldest; a bulk takes no more."""
+"""Tasks of a group that are listed, oldest first; a bulk answer accepts no more."""
 
 
 class Incidents(BaseModel):
-    """Open interventions of one process that have the same cause at the same step."""
+    """Open incidents of one process with the same cause at the same step."""
 
     group: str
-    """A short name for this group, the same as long as it exists."""
+    """A short id of the group, stable while the group exists."""
     process: str
     step: str
     failure: str
     """The code of the failure, by which incidents are grouped."""
     cause: str
-    """What the oldest of them says, for people."""
+    """The cause as stated in the oldest incident, for people."""
     count: int
     oldest_at: datetime
     example: TaskView
-    """The oldest of them."""
+    """The oldest incident."""
     verdicts: list[Verdict]
-    """What the oldest can be answered with."""
+    """The possible answers to the oldest incident."""
     task_ids: list[str]
-    """The oldest hundred."""
+    """The ids of the oldest hundred tasks."""
 
 
-class Waiting(BaseModel):
-    """One task of a group, as a list shows it."""
+class OpenIncident(BaseModel):
+    """One task of a group, as lists show it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -54,8 +55,8 @@ class Waiting(BaseModel):
     revision: int
 
 
-class Answered(BaseModel):
-    """A task of operators as it is now, whether it is still open or not."""
+class InterventionState(BaseModel):
+    """The current state of a task of operators, open or closed."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -67,12 +68,12 @@ class Answered(BaseModel):
 
 _STEP = tasks.c.view[("facts", "step")].as_string()
 _FAILURE = tasks.c.view[("facts", "failure")].as_string()
-# As the index says it, so that SQLite uses it.
+# Same text as in the index, so that SQLite uses the index.
 _OPEN = (tasks.c.status == literal_column("'open'"), tasks.c.kind == literal_column("'intervention'"))
 
 
 async def groups(conn: AsyncConnection, process: str | None = None, limit: int = 50) -> list[Incidents]:
-    """The groups, the largest first."""
+    """Return the groups, largest first."""
     step, failure = func.coalesce(_STEP, ""), func.coalesce(_FAILURE, "")
     number = func.count()
     query = select(tasks.c.process, step, failure, number, func.min(tasks.c.opened_at)).where(*_OPEN)
@@ -85,7 +86,7 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
         like = (tasks.c.process == of_process, step == of_step, failure == of_failure)
         ids = select(tasks.c.task_id, tasks.c.view).where(*_OPEN, *like)
         named = (await conn.execute(ids.order_by(tasks.c.opened_at, tasks.c.task_id).limit(AT_ONCE))).all()
-        if not named:  # answered in this very moment
+        if not named:  # answered between the two queries
             continue
         example = TaskView.model_validate(named[0].view)
         found.append(
@@ -105,20 +106,20 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
     return found
 
 
-async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[Waiting]:
-    """Those of these tasks that are still open, the oldest first."""
-    query = select(*(tasks.c[name] for name in Waiting.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
+async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[OpenIncident]:
+    """Return those of these tasks that are still open, oldest first."""
+    query = select(*(tasks.c[name] for name in OpenIncident.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
     rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
-    return [Waiting.model_validate(row) for row in rows]
+    return [OpenIncident.model_validate(row) for row in rows]
 
 
 async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, int]:
-    """The revision of each of these tasks as it is now, or as it was when it closed."""
+    """Return the current revision of each task; for a closed task the last one."""
     query = select(tasks.c.task_id, tasks.c.revision).where(tasks.c.task_id.in_(task_ids))
     return {row.task_id: row.revision for row in await conn.execute(query)}
 
 
-async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, Answered]:
-    """Those of these tasks that are there, by id."""
-    query = select(*(tasks.c[name] for name in Answered.model_fields)).where(tasks.c.task_id.in_(task_ids))
-    return {row.task_id: Answered.model_validate(row) for row in await conn.execute(query)}
+async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, InterventionState]:
+    """Return those of these tasks that exist, by id."""
+    query = select(*(tasks.c[name] for name in InterventionState.model_fields)).where(tasks.c.task_id.in_(task_ids))
+    return {row.task_id: InterventionState.model_validate(row) for row in await conn.execute(query)}

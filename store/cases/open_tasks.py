@@ -1,4 +1,4 @@
-"""Open tasks that somebody wants to do something about: all that fit a filter, that name a person, or that ask one."""
+"""Open tasks for further processing, selected by filter, by a person they name, or by a question to a person."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,9 +25,9 @@ async def fitting(
     after: str | None = None,
     limit: int,
 ) -> tuple[list[TaskView], str | None]:
-    """Open gates that the viewer may see and that fit all that is given, oldest first, and a cursor for those behind.
+    """Return open gates that the viewer may see and that match all filters, oldest first, and a cursor.
 
-    `after` is such a cursor; raises ValueError for a cursor of another list.
+    `after` is the cursor of the previous page; raises ValueError for a cursor of another list.
     """
     query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
     query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
@@ -46,7 +46,7 @@ async def fitting(
 
 
 async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
-    """Open tasks that name the person: as candidate, as somebody who was asked, as holder or giver."""
+    """Return open tasks that refer to the person as candidate, asked person, assignee or delegator."""
     kinds = ("user", "asked")
     named = select(candidates.c.task_id).where(candidates.c.kind.in_(kinds), candidates.c.name == person)
     held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
@@ -55,16 +55,16 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
 
 
 async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, limit: int) -> list[TaskView]:
-    """Open tasks on which one of these people was asked something that waits for an answer, oldest first.
+    """Return open tasks with an unanswered question to one of these people, oldest first.
 
-    `persons`: whoever looks, and those in whose place they answer.
+    `persons` are the reader and those for whom the reader answers.
     """
     asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name.in_(persons))
     oldest = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked))
     oldest = oldest.order_by(tasks.c.opened_at, tasks.c.task_id).limit(limit)
     found: list[TaskView] = []
     after: tuple[datetime, str] | None = None
-    while len(found) < limit:  # most have their answer: those that wait may lie behind any number of them
+    while len(found) < limit:  # most questions have an answer: open ones can follow after any number of answered ones
         part = await views(conn, oldest if after is None else oldest.where(_behind(*after)))
         found += [view for view in part if any(each.pending and each.to in persons for each in view.questions)]
         if len(part) < limit:
@@ -74,5 +74,5 @@ async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, l
 
 
 def _behind(opened_at: datetime, task_id: str) -> ColumnElement[bool]:
-    """Tasks behind this one, by their opening."""
+    """Return the condition for tasks after this one, by the time they opened."""
     return tuple_(tasks.c.opened_at, tasks.c.task_id) > tuple_(literal(opened_at, Instant), literal(task_id))

@@ -1,4 +1,4 @@
-"""Policy texts by their hash: what a case was decided by can be read as long as the case."""
+"""Policy texts by their hash, so that the policy that decided a case can be read as long as the case."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from store.tables.cases import policies
 
 
 async def keep(conn: AsyncConnection, hash: str, text: str) -> None:
-    """Keep the text of a policy; the first time, the record says that it came into use."""
+    """Store the text of a policy; the first time, add an event that the policy came into use."""
     row = {"hash": hash, "text": text, "loaded_at": datetime.now(UTC)}
     if await insert_once(conn, policies, row):
         summary = f"A policy came into use: {hash[:12]}"
@@ -19,6 +19,6 @@ async def keep(conn: AsyncConnection, hash: str, text: str) -> None:
 
 
 async def text(conn: AsyncConnection, hash: str) -> str | None:
-    """The text that was kept under this hash."""
+    """Return the text stored under this hash."""
     found: str | None = (await conn.execute(select(policies.c.text).where(policies.c.hash == hash))).scalar()
     return found

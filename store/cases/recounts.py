@@ -1,10 +1,10 @@
-"""Which open tasks have to look again who can decide them, because people changed. None is forgotten.
+"""Open tasks that must compute their candidates again because people changed. No task is missed.
 
-A change of people and the moments at which absences begin and end are turned into rows of `recounts` in the transaction
-that moves the reader on, all of them at once and without a limit. A row stays until its Workflow has taken the message.
+A change of people, and the begin or end of an absence, become rows of `recounts` in the transaction that advances the
+reader position, all at once and without a limit. A row stays until its Workflow received the message.
 
-A gate that opens at the very moment of a change may have looked before it and be stored after it. So each change is
-gone over twice: at once, and `AGAIN` later for the tasks that were not there yet.
+A gate that opens at the moment of a change may have read the people before it and be stored after it. So each change is
+processed twice: at once, and `AGAIN` later for the tasks that were not stored yet.
 """
 
 import json
@@ -25,9 +25,9 @@ from store.tables.people import absences, memberships, people
 
 READER, LATER_READER = "people", "people-again"
 AGAIN = timedelta(minutes=1)
-"""Longer than the opening of a gate can take from its look at people to its commit: a local activity has 10 s."""
+"""Longer than a gate can take from reading people to its commit: a local activity has 10 s."""
 LEASE = timedelta(seconds=30)
-"""For so long a worker that has taken rows is given to tell their Workflows."""
+"""How long a worker that took rows has to notify their Workflows."""
 LONGEST_PAUSE = timedelta(minutes=5)
 _NAMES = 500
 """Names in one IN list."""
@@ -45,7 +45,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """One task whose Workflow is to be told."""
+    """One task whose Workflow must be notified."""
 
     task_id: str
     workflow_id: str
@@ -55,7 +55,7 @@ class Wanted:
 
 @dataclass
 class _Changed:
-    """Whom changes are about."""
+    """The people that changes concern."""
 
     persons: set[str]
     groups: set[str]
@@ -65,7 +65,7 @@ class _Changed:
 
 
 async def is_news(conn: AsyncConnection, now: datetime) -> bool:
-    """Whether there may be anything to do at all: cheap, for every few seconds."""
+    """Return whether there may be anything to do; a cheap query for every few seconds."""
     behind = exists().where(readers.c.name.in_((READER, LATER_READER)), readers.c.position < chain.c.position)
     if (await conn.execute(select(chain.c.id).where(behind))).first():
         return True
@@ -77,7 +77,7 @@ async def is_news(conn: AsyncConnection, now: datetime) -> bool:
 
 
 async def gather(conn: AsyncConnection, now: datetime) -> None:
-    """Put every task that changes since the last time may concern among those to be told; in a write transaction."""
+    """Add every task that changes since the last run may concern; needs a write transaction."""
     reading = select(readers.c.name, readers.c.position).where(readers.c.name.in_((READER, LATER_READER)))
     came = {row.name: row.position for row in await conn.execute(reading.order_by(readers.c.name).with_for_update())}
     head = (await conn.execute(select(chain.c.position))).scalar_one()
@@ -95,7 +95,7 @@ async def gather(conn: AsyncConnection, now: datetime) -> None:
 
 
 async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]:
-    """The next tasks to be told, the longest waiting first; nobody else takes them for a while."""
+    """Return the next tasks to notify, longest waiting first, and lease them to this worker."""
     workflow = func.coalesce(tasks.c.view["workflow_id"].as_string(), tasks.c.case_id).label("workflow_id")
     query = (
         select(recounts.c.task_id, recounts.c.position, recounts.c.attempts, workflow)
@@ -113,7 +113,7 @@ async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]
 
 
 async def settle(conn: AsyncConnection, told: Iterable[Wanted], failed: Iterable[Wanted], now: datetime) -> None:
-    """Write down which Workflows were told. A task that is wanted anew since it was taken stays wanted."""
+    """Store which Workflows were notified. A task that was added again after it was taken stays."""
     heard = [{"its": each.task_id, "at": each.position} for each in told]
     if heard:
         await conn.execute(_HEARD, heard)
@@ -142,7 +142,7 @@ _AGAIN = (
 
 
 async def waiting(conn: AsyncConnection) -> int:
-    """How many tasks are still to be told."""
+    """Return the number of tasks that still have to be notified."""
     return (await conn.execute(select(func.count()).select_from(recounts).where(~recounts.c.told))).scalar_one()
 
 
@@ -152,7 +152,7 @@ _MOMENTS = ("begin", "end")
 
 
 def _moment(which: str, until: datetime, step: int) -> ColumnElement[bool]:
-    """Absences that have begun or ended by then, and of which so much was told."""
+    """Return the condition for absences that began or ended by `until` and have reached only this step."""
     at, told = _column(which)
     return and_(at <= until, told == step)
 
@@ -164,7 +164,7 @@ def _column(which: str) -> tuple[Any, Any]:
 
 
 async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> set[str]:
-    """Whose absence has begun or ended by now; noted as told."""
+    """Return people whose absence began or ended by now, and store the step as done."""
     found: set[str] = set()
     for which in _MOMENTS:
         _, told = _column(which)
@@ -174,7 +174,7 @@ async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> 
 
 
 async def _ripe(conn: AsyncConnection, came: int, head: int, until: datetime) -> int:
-    """How far the later look may go: up to the first change that is younger than `until`."""
+    """Return the position up to which the second pass may read: before the first change younger than `until`."""
     young = select(func.min(events.c.position)).where(
         events.c.position > came, events.c.case_id.is_(None), events.c.kind.in_(_KINDS), events.c.at > until
     )
@@ -198,12 +198,12 @@ async def _changes(conn: AsyncConnection, came: int, upto: int) -> _Changed:
 
 
 async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: datetime, *, again: bool) -> None:
-    """Put the tasks here that these people may have to do with."""
+    """Add the open tasks that these people may concern."""
     if not changed:
         return
     persons = set(changed.persons)
     for some in _in_parts(changed.persons):
-        # Whoever stands in for somebody decides in their place, where the two share no group.
+        # A substitute decides in place of the absent person, also when the two share no group.
         absent = select(absences.c.person).where(absences.c.substitute.in_(some), absences.c.ends_at > now)
         persons |= set((await conn.execute(absent)).scalars())
     groups = set(changed.groups)
@@ -218,9 +218,10 @@ async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: da
 
 
 def _names(persons: Collection[str]) -> ColumnElement[bool]:
-    """Tasks that have to do with these people by name: as candidate, asked, holder, giver, requester, member then.
+    """Return the condition for tasks that refer to these people by name, in any role.
 
-    Also those of requests that they have from somebody who has left: they do not decide them.
+    The roles are candidate, asked person, assignee, delegator, requester and group member at the opening. Requests
+    taken over from people who left are included: the successor must not decide them.
     """
     theirs = select(people.c.id).where(people.c.successor.in_(persons))
     named = and_(candidates.c.kind.in_((*PERSONAL, "asked")), candidates.c.name.in_(persons))
@@ -237,11 +238,11 @@ async def _put(conn: AsyncConnection, concerns: ColumnElement[bool], at: int, no
     columns = ("task_id", "position", "told", "attempts", "next_at")
     found = select(tasks.c.task_id, literal(at), literal(False), literal(0), literal(now, Instant))
     new = insert_into(conn, recounts).from_select(columns, found.where(tasks.c.status == "open", concerns))
-    if again:  # what is here was told of this change: it was there when the change was gone over first
+    if again:  # such a row already covers this change: it existed in the first pass
         await conn.execute(new.on_conflict_do_nothing())
         return
-    anew = {name: new.excluded[name] for name in columns[1:]}
-    await conn.execute(new.on_conflict_do_update(index_elements=[recounts.c.task_id], set_=anew))
+    replacement = {name: new.excluded[name] for name in columns[1:]}
+    await conn.execute(new.on_conflict_do_update(index_elements=[recounts.c.task_id], set_=replacement))
 
 
 def _in_parts(names: Collection[str]) -> list[Sequence[str]]:

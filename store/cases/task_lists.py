@@ -1,4 +1,4 @@
-"""The lists of open and closed tasks: what a person looks for, page by page, counted and grouped with sums."""
+"""Lists of open and closed tasks: filtered, paged, counted, and grouped with sums."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from store.db.text_search import words_say
 from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
 
 Whose = Literal["mine", "claimed", "all"]
-"""What the viewer may decide now, what they have claimed, or all they may see."""
+"""Tasks that the viewer can decide now, has claimed, or may see."""
 Sort = Literal["due_at", "-opened_at", "priority"]
 Due = Literal["overdue", "today", "week", "none"]
 By = Literal["batch", "payee", "step", "requester"]
@@ -45,20 +45,20 @@ _SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
     "-opened_at": (tasks.c.opened_at, True, datetime),
     "priority": (tasks.c.priority, False, int),
 }
-"""Column, whether the highest comes first, and the type of its values. Tasks without a due date come last."""
+"""Column, whether the highest value comes first, and the type of its values. Tasks without a due date come last."""
 _GROUPS = ("group", "snapshot")
-"""Kinds of candidates that are groups, whichever of their members count."""
+"""Kinds of candidates that are groups, with current members or with the members at the opening."""
 _MOVE: frozenset[Sort] = frozenset({"due_at", "priority"})
-"""Sorts by what may change while somebody reads page by page."""
+"""Sort orders by values that may change while a person reads page by page."""
 _LONGEST = timedelta(days=30)
-"""How long somebody may read on."""
+"""How long a cursor can be used."""
 _OVERLAP = timedelta(seconds=10)
-"""By which clocks of a worker and a gateway may differ; a task that comes twice is no loss."""
+"""Largest difference between the clocks of a worker and a gateway; a task shown twice does no harm."""
 
 
 @dataclass(frozen=True)
-class Sought:
-    """What is looked for; None and "all" leave out nothing."""
+class TaskFilter:
+    """The filters of a list of tasks; None and "all" do not narrow the list."""
 
     whose: Whose = "all"
     status: str | None = None
@@ -67,32 +67,32 @@ class Sought:
     group: str | None = None
     """A candidate group of the task."""
     due: Due | None = None
-    """By days of the reader's zone; `week` is the next seven days with today, `overdue` is in each of them too."""
+    """By days in the reader's time zone; `week` is today and the next six days. Each includes overdue tasks."""
     priority: int | None = None
     requester: str | None = None
     payee: str | None = None
-    """The value of the first key field, whatever that is called."""
+    """The value of the first key field, with any name."""
     batch_id: str | None = None
     q: str | None = None
-    """Looked for in title, reference and case id."""
+    """Words to find in title, reference and case id."""
 
 
-class Group(NamedTuple):
-    """Tasks that have one thing in common."""
+class GroupTotals(NamedTuple):
+    """Number and sums of the tasks with one common value."""
 
     key: str
-    """What it is: a batch, a payee, `process/gate`, or a person; empty for tasks that have none."""
+    """The common value: a batch, a payee, `process/gate`, or a person; empty for tasks without one."""
     number: int
     overdue: int
     first_due: datetime | None
     sums: dict[str, str]
-    """Exact, by currency."""
+    """Exact sums by currency."""
 
 
 async def page(
     conn: AsyncConnection,
     viewer: Viewer,
-    sought: Sought,
+    sought: TaskFilter,
     now: datetime,
     zone: tzinfo = UTC,
     *,
@@ -100,11 +100,11 @@ async def page(
     cursor: str | None = None,
     limit: int = 50,
 ) -> tuple[list[TaskView], str | None]:
-    """One page of the tasks, without their decisions, and the cursor of the next page.
+    """Return one page of the tasks, without their decisions, and the cursor of the next page.
 
-    None is left out: those whose due time or priority has changed since the first page come again at the end, as they
-    may have moved from the pages to come to those that were read. Raises ValueError for a cursor of another list or
-    sort.
+    No task is missed: tasks whose due time or priority changed since the first page are repeated at the end, because
+    they may have moved from a later page to an earlier one. Raises ValueError for a cursor of another list or sort
+    order.
     """
     column, descending, kind = _SORTS[sort]
     among = await _among(conn, viewer, sought, now, zone)
@@ -118,15 +118,15 @@ async def page(
     if not over:
         ordered = query.where(_after(column, descending, key, task_id)) if cursor else query
         order = column.desc() if descending else column.asc()
-        if column.nullable:  # else it is no help, and keeps PostgreSQL from an index
+        if column.nullable:  # otherwise it does not help, and prevents PostgreSQL from using an index
             order = order.nulls_last()
-        # One more than asked for tells whether there is a next page.
+        # One more than requested shows whether there is a next page.
         found = await views(conn, ordered.order_by(order, tasks.c.task_id).limit(limit + 1))
         if len(found) > limit:
             last = found[limit - 1]
             return found[:limit], cursors.encode(getattr(last, column.name), last.task_id, since, False)
         if not cursor or sort not in _MOVE:
-            return found, None  # read in one piece, or by what never changes
+            return found, None  # read in one page, or sorted by a value that never changes
         task_id = ""
     moved = query.where(tasks.c.moved_at > since - _OVERLAP, tasks.c.task_id > task_id)
     again = await views(conn, moved.order_by(tasks.c.task_id).limit(limit - len(found) + 1))
@@ -141,14 +141,14 @@ def _once(found: Sequence[TaskView]) -> list[TaskView]:
 
 
 async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:
-    """Those of the tasks that the viewer may see, in no order."""
-    return await views(conn, _found(select(tasks), viewer, Sought()).where(tasks.c.task_id.in_(task_ids)))
+    """Return those of the tasks that the viewer may see, unordered."""
+    return await views(conn, _found(select(tasks), viewer, TaskFilter()).where(tasks.c.task_id.in_(task_ids)))
 
 
 async def count(
-    conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
+    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
 ) -> int:
-    """How many there are; `most` + 1 for more than that: nobody reads on, and to count takes as long as to read."""
+    """Return the number of matching tasks, at most `most` + 1: counting takes as long as reading."""
     among = await _among(conn, viewer, sought, now, zone)
     some = (
         _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among, first=True).limit(most + 1).subquery()
@@ -157,9 +157,9 @@ async def count(
 
 
 async def groups(
-    conn: AsyncConnection, viewer: Viewer, sought: Sought, by: By, now: datetime, zone: tzinfo = UTC
-) -> list[Group]:
-    """All the tasks in groups, the largest first."""
+    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, by: By, now: datetime, zone: tzinfo = UTC
+) -> list[GroupTotals]:
+    """Return all matching tasks in groups, largest first."""
     key = {
         "batch": func.coalesce(cases.c.batch_id, ""),
         "payee": tasks.c.subject,
@@ -177,13 +177,15 @@ async def groups(
     )
     if by == "batch" and not sought.batch_id:
         query = query.join(cases, cases.c.case_id == tasks.c.case_id)
-    found: dict[str, Group] = {}
+    found: dict[str, GroupTotals] = {}
     for name, currency, total, number, overdue, first in await conn.execute(query.group_by("key", tasks.c.currency)):
-        group = found.get(name) or Group(name, 0, 0, None, {})
+        group = found.get(name) or GroupTotals(name, 0, 0, None, {})
         dues = [each for each in (group.first_due, first) if each is not None]
         if currency is not None:
             group.sums[currency] = f"{exact(Decimal(total), currency):f}"
-        found[name] = Group(name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums)
+        found[name] = GroupTotals(
+            name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums
+        )
     return sorted(found.values(), key=lambda group: (-group.number, group.key))
 
 
@@ -191,18 +193,18 @@ async def groups(
 
 
 FEW = 2000
-"""Tasks that are looked up one by one, rather than found on a way through all."""
+"""Up to this number tasks are looked up one by one, instead of by a scan of all tasks."""
 HISTORY = 20_000
-"""Places as a candidate, also of closed tasks, that are gone through to find the few."""
+"""Candidate rows, including those of closed tasks, that are read to find these few."""
 
 
 async def _among(
-    conn: AsyncConnection, viewer: Viewer, sought: Sought, now: datetime, zone: tzinfo
+    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo
 ) -> list[str] | None:
-    """The only tasks that can be meant, where an index tells and they are few; None otherwise.
+    """Return the only tasks that can match, if an index finds them and they are few; None otherwise.
 
-    The lists go through all tasks in order until a page is full. That is fast where much is found, and slow for what
-    is little among very many, which the databases cannot foresee.
+    Without this the lists scan all tasks in order until a page is full. That is fast when many tasks match, and slow
+    when few of very many match, which the query planners cannot predict.
     """
     query = select(tasks.c.task_id)
     status = sought.status or ("open" if sought.whose == "mine" else None)
@@ -234,13 +236,13 @@ async def _among(
 
 
 async def _few(conn: AsyncConnection, query: Select[tuple[str]]) -> list[str] | None:
-    """What the query finds; None for more than a few."""
+    """Return the ids that the query finds; None for more than a few."""
     found = (await conn.execute(query.limit(FEW + 1))).all()
     return [row.task_id for row in found] if len(found) <= FEW else None
 
 
 async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
-    """Open tasks that ask the viewer, or somebody they stand in for."""
+    """Return a query of open tasks that ask the viewer, or a person the viewer substitutes."""
     named = await _asking(conn, _means(viewer))
     if named is None:
         return None
@@ -250,7 +252,7 @@ async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
 
 
 async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
-    """Tasks of the cases that `Viewer.sees`."""
+    """Return a query of the tasks of cases that `Viewer.sees` allows."""
     asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(viewer.answers_for))
     named = await _asking(conn, or_(_means(viewer), asked))
     own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
@@ -267,21 +269,21 @@ def _means(viewer: Viewer) -> ColumnElement[bool]:
 
 
 async def _asking(conn: AsyncConnection, *means: ColumnElement[bool]) -> Select[tuple[str]] | None:
-    """The tasks with such a candidate, as a query; None where they are too many to go through."""
+    """Return a query of the tasks with such a candidate; None when there are too many."""
     named = select(candidates.c.task_id).where(*means)
     return None if await _more(conn, named, HISTORY) else named
 
 
 async def _more(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> bool:
-    """Whether the query finds more than that."""
+    """Return whether the query finds more than `most` rows."""
     some = query.limit(most + 1).subquery()
     return bool((await conn.execute(select(func.count()).select_from(some))).scalar_one() > most)
 
 
 _OPEN: ColumnElement[str] = literal_column("'open'")
-"""As the index says it, so that SQLite uses it."""
+"""Same text as in the index, so that SQLite uses the index."""
 _AFTERWARDS = tasks.c.status.concat("")
-"""The status, so that no database begins with all open tasks to look which of them are among the few."""
+"""The status as an expression that no index matches, so that no database scans all open tasks first."""
 
 
 # ---------------------------------------------------------------------------------------------------------- conditions
@@ -290,7 +292,7 @@ _AFTERWARDS = tasks.c.status.concat("")
 def _found(
     query: Select[Any],
     viewer: Viewer,
-    sought: Sought,
+    sought: TaskFilter,
     now: datetime | None = None,
     zone: tzinfo = UTC,
     among: Sequence[str] | None = None,
@@ -325,20 +327,20 @@ def _found(
     return query.where(words_say(tasks.c.words, sought.q)) if sought.q else query
 
 
-def _step(sought: Sought) -> list[ColumnElement[bool]]:
+def _step(sought: TaskFilter) -> list[ColumnElement[bool]]:
     wanted = ((tasks.c.process, sought.process), (tasks.c.gate, sought.gate))
     return [column == value for column, value in wanted if value is not None]
 
 
 def _sum(conn: AsyncConnection) -> ColumnElement[Any]:
-    """The amounts added up exactly."""
+    """Return the expression for the exact sum of amounts."""
     if conn.dialect.name == "postgresql":
         return func.sum(cast(tasks.c.amount, Numeric))
     return func.exact_sum(tasks.c.amount, type_=String)
 
 
 def _decidable(viewer: Viewer) -> ColumnElement[bool]:
-    """Asked of the viewer, who is not ruled out: by being the requester, excluded, or done with it."""
+    """Return the condition that the viewer is a candidate and not excluded as requester, by rule or by a decision."""
     of_task = candidates.c.task_id == tasks.c.task_id
     free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
     own = and_(free, or_(exists().where(of_task, viewer.is_candidate()), tasks.c.assignee == viewer.id))
@@ -380,7 +382,7 @@ def _due(due: Due, now: datetime, zone: tzinfo) -> ColumnElement[bool]:
 
 
 def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> ColumnElement[bool]:
-    """The rows behind (key, task_id), when those without a key come last."""
+    """Return the condition for rows after (key, task_id), with rows without a key last."""
     if key is None:
         return and_(column.is_(None), tasks.c.task_id > task_id)
     further = column < key if descending else column > key

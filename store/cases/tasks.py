@@ -1,4 +1,4 @@
-"""Tasks as they lie in inboxes, and the decisions on them. Only `cases.record` writes what a case did to them."""
+"""Tasks as inboxes show them, and the decisions on them. Only `cases.record` writes what a case did to them."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from store.tables.cases import candidates, decisions, follow_ups, tasks
 
 
 class DecisionRow(BaseModel):
-    """A decision and what became of it."""
+    """A decision and its result."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -31,7 +31,7 @@ class DecisionRow(BaseModel):
     verdict: Verdict
     comment: str
     content: str
-    """Digest of what was decided: a repeat has the same."""
+    """Digest of the decision's content: a repeat has the same."""
     status: Literal["pending", "accepted", "refused", "withdrawn"]
     refusal: str
     code: str
@@ -43,25 +43,25 @@ class DecisionRow(BaseModel):
 
 
 async def get(conn: AsyncConnection, task_id: str) -> TaskView | None:
-    """One task with its accepted decisions."""
+    """Return one task with its accepted decisions."""
     found = await views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
     return found[0] if found else None
 
 
 async def of_case(conn: AsyncConnection, case_id: str) -> list[TaskView]:
-    """All tasks of a case with their accepted decisions, oldest first."""
+    """Return all tasks of a case with their accepted decisions, oldest first."""
     query = select(tasks).where(tasks.c.case_id == case_id).order_by(tasks.c.opened_at, tasks.c.task_id)
     return await views(conn, query, decided=True)
 
 
 async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | None:
-    """One decision, also one that is pending or was refused."""
+    """Return one decision, also if it is pending or was refused."""
     row = (await conn.execute(select(decisions).where(decisions.c.decision_id == decision_id))).one_or_none()
     return DecisionRow.model_validate(row) if row else None
 
 
 async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[TaskView]]:
-    """By case, its open tasks, oldest first and without their decisions."""
+    """Return the open tasks of each case, oldest first and without their decisions."""
     query = select(tasks).where(tasks.c.case_id.in_(case_ids), tasks.c.status == "open")
     found: dict[str, list[TaskView]] = {}
     for view in await views(conn, query.order_by(tasks.c.opened_at, tasks.c.task_id)):
@@ -70,20 +70,20 @@ async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, l
 
 
 async def snooze(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
-    """Hide a task from a person's own list until then; None shows it again."""
+    """Snooze a task in a person's own list until a moment; None shows it again."""
     await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))
     if until is not None:
         await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
 
 
 async def snoozed_until(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
-    """Until when the person has hidden the task from their own list; None where they have not."""
+    """Return until when the person has snoozed the task; None when not snoozed."""
     query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
     return (await conn.execute(query)).scalar_one_or_none()
 
 
 async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
-    """The tasks that a `select(tasks)` finds, in its order; with their accepted decisions if these are wanted."""
+    """Return the tasks that a `select(tasks)` finds, in its order; `decided` adds their accepted decisions."""
     rows = (await conn.execute(query)).all()
     if not rows:
         return []
@@ -107,7 +107,7 @@ async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> 
 
 
 async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[str, str, str]]:
-    """(task, kind, name) of all candidates and excluded people."""
+    """Return (task, kind, name) of all candidates and excluded people."""
     found = await conn.execute(
         select(candidates.c.task_id, candidates.c.kind, candidates.c.name).where(candidates.c.task_id.in_(task_ids))
     )
@@ -118,7 +118,7 @@ def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView])
     opened = row.view | (row.state or {})
 
     def names(first: list[str], *kinds: str) -> list[str]:
-        """In the order of the opening, then who was added since."""
+        """Return names in the order at the opening, then names added later."""
         now = {name for task_id, kind, name in named if task_id == row.task_id and kind in kinds}
         return [name for name in first if name in now] + sorted(now.difference(first))
 
@@ -146,13 +146,13 @@ def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView])
 
 
 async def add_pending(conn: AsyncConnection, decision: Decision, case_id: str) -> None:
-    """Remember a decision that went by Signal, until the record of its case says what became of it."""
+    """Store a decision sent by Signal, until the Workflow writes its result with `cases.record`."""
     row = _decision_row(decision, case_id) | {"status": "pending", "refusal": "", "code": ""}
     await insert_once(conn, decisions, row)
 
 
 async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
-    """Lay tasks into inboxes; a task that is there already stays as it is."""
+    """Store new tasks; an existing task does not change."""
     if not views:
         return
     await conn.execute(insert_into(conn, tasks).on_conflict_do_nothing(), [_task_row(view) for view in views])
@@ -166,7 +166,7 @@ async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
 
 
 async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id: str) -> None:
-    """Bring tasks of a case to where it says they are."""
+    """Apply the changes that a Workflow reported to tasks of its case."""
     if not patches:
         return
     await conn.execute(_PATCH, [_patch_row(patch, case_id) for patch in patches])
@@ -190,14 +190,14 @@ async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id
 
 
 async def withdraw(conn: AsyncConnection, decision_ids: Sequence[str]) -> None:
-    """Accepted decisions that no longer count."""
+    """Mark accepted decisions as withdrawn."""
     if decision_ids:
         gone = update(decisions).where(decisions.c.decision_id.in_(decision_ids))
         await conn.execute(gone.values(status="withdrawn"))
 
 
 async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
-    """Write what the case made of decisions. What was accepted stays so, unless it is withdrawn."""
+    """Store the results of decisions as the Workflow decided them. An accepted decision changes only to withdrawn."""
     rows = [
         _decision_row(record.decision, case_id)
         | {
@@ -221,7 +221,7 @@ async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionReco
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,18})?")
-"""What both databases can add up exactly."""
+"""Numbers that both databases can add exactly."""
 _LINES = ("subject", "amount", "currency", "words")
 
 _PATCH = (
@@ -244,7 +244,7 @@ _PATCH = (
         }
         | {
             "priority": bindparam("new_priority", type_=Integer),
-            # A list that is sorted by them must not lose the task between two of its pages.
+            # A list sorted by these values must not lose the task between two pages.
             "moved_at": case(
                 (
                     or_(
@@ -257,7 +257,7 @@ _PATCH = (
             ),
             "substitutes": func.coalesce(bindparam("new_substitutes", type_=String), tasks.c.substitutes),
             "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
-            # With an input that people changed come its title, key fields and sum.
+            # A changed input also changes title, key fields and sum.
             **{name: func.coalesce(bindparam(f"new_{name}", type_=String), tasks.c[name]) for name in _LINES},
         }
     )
@@ -316,7 +316,10 @@ def _task_row(view: TaskView) -> dict[str, Any]:
 def _lines_of(
     case_id: str, title: str, key_fields: Mapping[str, str], money: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """What lists go by, of what a task shows. The first key field says whom or what it is about."""
+    """Return the columns for lists from the content of a task.
+
+    The first key field names the subject, such as the payee.
+    """
     amount, currency = money.get("amount", ""), money.get("currency", "")
     summable = bool(_NUMBER.fullmatch(amount)) and 0 < len(currency) <= 20
     return {
@@ -332,8 +335,10 @@ def _asked(task: TaskView | TaskPatch) -> str:
 
 
 def _names(task: TaskView | TaskPatch, excluded: Iterable[str], asked: Iterable[Mapping[str, Any]] = ()) -> set[Name]:
-    """Kind and name of everybody whom a task knows, as `candidates` has them. Of questions those that were withdrawn
-    open the task to nobody."""
+    """Return kind and name of all people and groups of a task, as stored in `candidates`.
+
+    A withdrawn question does not give access to the task.
+    """
     return {
         *names_of(task.candidate_groups, task.candidate_users, task.members),
         *(("excluded", name) for name in excluded),
@@ -371,15 +376,15 @@ async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> 
 
 
 async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datetime) -> bool:
-    """Close one task that no Workflow has; False when it is closed already."""
+    """Close one task that no Workflow runs. Return False when it is closed already."""
     left = update(tasks).where(tasks.c.task_id == task_id, tasks.c.status == "open")
     return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
 
 
 async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
-    """Take back the tasks of a case that its Workflow does not know, which goes on from an earlier point.
+    """Remove the tasks of a case that its Workflow does not know after a reset to an earlier point.
 
-    It will open them again. Decisions on them no longer count; the audit log keeps all of it.
+    The Workflow will open them again. Decisions on them no longer count; the audit log keeps all events.
     """
     query = select(tasks.c.task_id).where(tasks.c.case_id == case_id, tasks.c.task_id.not_in(list(known)))
     ids = list((await conn.execute(query)).scalars())
@@ -390,6 +395,6 @@ async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[st
 
 
 async def close_remaining(conn: AsyncConnection, case_id: str, at: datetime) -> None:
-    """No task of an ended case stays open, also not one that its Workflow forgot in a crash."""
+    """Close all open tasks of an ended case, including those that its Workflow lost in a crash."""
     left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
     await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))

@@ -1,4 +1,4 @@
-"""Who sees which case: its requester, the candidates of its tasks, and the roles that see all."""
+"""Who may see a case: its requester, the candidates of its tasks, and roles that see everything."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -10,15 +10,15 @@ from domain.names import ADMINS, AUDITORS, OPERATORS
 from store.tables.cases import candidates, tasks
 
 Name = tuple[str, str]
-"""How a case is open to somebody: `person` (who asked for it or holds a task), else a kind and name of `candidates`."""
+"""How a case is visible to a person: `person` (requester or assignee), otherwise kind and name in `candidates`."""
 PERSONAL = ("user", "member")
-"""Kinds of `candidates` by which a person is one; by `group` those are who are in it now."""
+"""Kinds of `candidates` that name a person; `group` means the current members of a group."""
 
 
 def names_of(groups: Iterable[str], users: Iterable[str], members: Mapping[str, Sequence[str]]) -> set[Name]:
-    """Return kind and name of the candidates of a task, as `candidates` has them.
+    """Return kind and name of the candidates of a task, as stored in `candidates`.
 
-    `members`: groups whose members at the opening count, with those. Such a group opens nothing to who is in it now.
+    `members`: groups for which the members at the opening count. Their later members get no access.
     """
     found = {("user", user) for user in users}
     for group in groups:
@@ -31,49 +31,49 @@ def names_of(groups: Iterable[str], users: Iterable[str], members: Mapping[str, 
 
 
 class Viewer(BaseModel):
-    """A person who looks at lists."""
+    """A person who reads lists and cases."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     groups: list[str] = []
     comes_after: list[str] = []
-    """Those who have left and in whose place this person is: what they asked for is this person's now."""
+    """People who left and whose successor this person is; their requests belong to this person now."""
     stands_in_for: "list[Viewer]" = []
-    """Those who are away now and named this person as their substitute."""
+    """People who are out of office now with this person as their substitute."""
 
     @property
     def sees_all(self) -> bool:
-        """Whether a role opens every case."""
+        """Return whether a role gives access to every case."""
         return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
 
     @property
     def asks_as(self) -> list[str]:
-        """The ids under which cases and uploads are theirs."""
+        """Return the ids whose cases and uploads belong to this viewer."""
         return [self.id, *self.comes_after]
 
     @property
     def answers_for(self) -> list[str]:
-        """Whose questions this viewer may answer: those that were put to them, or to somebody who is away."""
+        """Return the people whose questions this viewer may answer: their own and those of people out of office."""
         return [self.id, *(absent.id for absent in self.stands_in_for)]
 
     @cached_property
     def known_as(self) -> frozenset[Name]:
-        """The names of which one must be among those of a case, for this viewer to see it: `sees` without SQL."""
+        """Return the names that give this viewer access to a case: `sees` without SQL."""
         own = {*(("person", name) for name in self.asks_as), *(("asked", name) for name in self.answers_for)}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
     def sees(
         self, case_id: ColumnElement[str], requester: ColumnElement[str], *, first: bool = False
     ) -> ColumnElement[bool]:
-        """The condition under which a row that names a case and its requester is shown.
+        """Return the condition under which the viewer may see a row with a case id and a requester.
 
-        `first`: only the first of many rows are wanted, so PostgreSQL should not gather all cases before it begins.
+        `first`: only the first of many rows are needed, so PostgreSQL should not collect all cases before it begins.
         """
         if self.sees_all:
             return true()
         open_to = tasks.alias("open_to")
-        # One inside the other, not joined: a join lets SQLite read all tasks of a group for each row of the list.
+        # Nested, not joined: with a join SQLite reads all tasks of a group for each row of the list.
         asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(self.answers_for))
         means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
@@ -88,7 +88,7 @@ class Viewer(BaseModel):
         return {*((kind, self.id) for kind in PERSONAL), *(("group", group) for group in self.groups)}
 
     def is_candidate(self) -> ColumnElement[bool]:
-        """The condition under which a row of `candidates` means this viewer."""
+        """Return the condition under which a row of `candidates` matches this viewer."""
         return or_(
             and_(candidates.c.kind.in_(PERSONAL), candidates.c.name == self.id),
             and_(candidates.c.kind == "group", candidates.c.name.in_(self.groups)),

@@ -1,4 +1,4 @@
-"""Cases that ended: how many of each kind, and how long they took, waiting for people or at work."""
+"""Cases that ended: how many by status, and how long they took, waiting for people or in automatic steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Status
-from store.dashboard.scope import Scope, Span
+from store.dashboard.scope import DashboardScope, Span
 from store.tables.base import Instant
 from store.tables.cases import cases
 
@@ -24,7 +24,7 @@ _MEASURES: dict[str, ColumnElement[int]] = {
 
 
 class Spread(BaseModel):
-    """Durations of some cases, in seconds. A percentile is the least of them that so many reach: one that occurred."""
+    """Durations of several cases, in seconds. Percentiles are by nearest rank, so each one is a measured duration."""
 
     median_s: float
     p90_s: float
@@ -32,20 +32,20 @@ class Spread(BaseModel):
 
 
 class Ended(BaseModel):
-    """The cases that ended, for the first time, in some time."""
+    """The cases that ended for the first time within a period."""
 
     since: datetime
     until: datetime
-    ended: dict[str, int] = Field({}, description="How many, by the status they ended with")
-    cycle: Spread | None = Field(None, description="From its start to its end; null when none ended")
-    waiting: Spread | None = Field(None, description="Of that, while a task of the case was open")
-    working: Spread | None = Field(None, description="All the rest")
-    overturned: int = Field(0, description="Of those that ended as completed: undone since, up to now")
-    taken_back: int = Field(0, description="Completed cases that were undone in this time, whenever they had ended")
+    ended: dict[str, int] = Field({}, description="Number of cases by the status they ended with")
+    cycle: Spread | None = Field(None, description="Time from start to end of a case; null when no case ended")
+    waiting: Spread | None = Field(None, description="Part of that time in which a task of the case was open")
+    working: Spread | None = Field(None, description="The rest of that time")
+    overturned: int = Field(0, description="Completed cases of this period that have been rolled back since")
+    taken_back: int = Field(0, description="Cases rolled back in this period, whenever they completed")
 
 
-async def parts(conn: AsyncConnection, scope: Scope, span: Span) -> list[Ended]:
-    """The cases that ended in each part of this time."""
+async def parts(conn: AsyncConnection, scope: DashboardScope, span: Span) -> list[Ended]:
+    """Return the cases that ended, for each part of the period."""
     found = [Ended(since=since, until=until) for since, until in span.parts]
     sums = [_Sums() for _ in found]
     of_parts, inside = _in_parts(span, cases.c.ended_at)
@@ -70,8 +70,8 @@ async def parts(conn: AsyncConnection, scope: Scope, span: Span) -> list[Ended]:
     return found
 
 
-async def whole(conn: AsyncConnection, scope: Scope, span: Span) -> Ended:
-    """The cases that ended in all of this time."""
+async def whole(conn: AsyncConnection, scope: DashboardScope, span: Span) -> Ended:
+    """Return the cases that ended in the whole period."""
     found, sums = Ended(since=span.since, until=span.until), _Sums()
     ended = (cases.c.ended_at >= span.since, cases.c.ended_at < span.until, scope.cases())
     for row in await conn.execute(select(*_COUNTS).where(*ended).group_by(cases.c.ended_as)):
@@ -90,7 +90,7 @@ async def whole(conn: AsyncConnection, scope: Scope, span: Span) -> Ended:
 
 @dataclass
 class _Sums:
-    """Of some cases: their number, and the sums of their durations in milliseconds."""
+    """For several cases: their number and the sums of their durations in milliseconds."""
 
     number: int = 0
     took: int = 0
@@ -98,7 +98,7 @@ class _Sums:
 
     def add(self, row: Any) -> None:
         self.number += row.number
-        self.took += int(row.took)  # PostgreSQL adds up to a decimal
+        self.took += int(row.took)  # PostgreSQL returns a decimal
         self.waited += int(row.waited)
 
     def spread(self, measure: str, percentiles: tuple[int, int]) -> Spread:
@@ -111,7 +111,7 @@ class _Sums:
 
 
 def _in_parts(span: Span, at: ColumnElement[datetime]) -> tuple[CTE, ColumnElement[bool]]:
-    """The parts as a table, and which of them a moment is in: a range of an index for each part."""
+    """Return the parts as a table, and the condition that a moment is in a part: an index range for each."""
     rows = [(number, since, until) for number, (since, until) in enumerate(span.parts)]
     columns = (column("part", Integer), column("since", Instant), column("until", Instant))
     parts = values(*columns, name="parts").data(rows).cte("parts")
@@ -125,16 +125,16 @@ _COUNTS = (
     func.sum(cases.c.waited_ms).label("waited"),
     func.count().filter(cases.c.status == Status.ROLLED_BACK, cases.c.ended_as == Status.COMPLETED).label("overturned"),
 )
-_TAKEN_BACK = cases.c.status == literal_column("'rolled_back'")  # as the index says it, so that SQLite uses it
+_TAKEN_BACK = cases.c.status == literal_column("'rolled_back'")  # as in the index, so that SQLite uses it
 
 
 async def _percentiles(
     conn: AsyncConnection, numbered: Select[tuple[int, int]], sizes: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Median and p90 by nearest rank of runs of sorted values, of which `numbered` gives `value` and `place`.
+    """Return median and p90 by nearest rank for groups of sorted values; `numbered` gives `value` and `place`.
 
-    The database sorts and numbers them, and gives back those at the wanted places: the sizes of the runs are known, so
-    the places are plain arithmetic, and both databases answer the same.
+    The database sorts and numbers the values and returns those at the requested places. The sizes of the groups are
+    known, so the places are plain arithmetic and both databases give the same answer.
     """
     before, wanted = 0, list[tuple[int, int]]()
     for size in sizes:

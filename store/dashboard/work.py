@@ -1,4 +1,4 @@
-"""What people have to do, and what they did: by approval step, by group and by reviewer."""
+"""The work of people, open and done: by approval step, by group and by reviewer."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -10,27 +10,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Outcome, Verdict
 from store.cases.visibility import PERSONAL
-from store.dashboard.scope import Scope, Span
+from store.dashboard.scope import DashboardScope, Span
 from store.tables.cases import candidates, cases, decisions, tasks
 
 
 class Work(BaseModel):
-    """Tasks that are open, and those that were closed in the period."""
+    """Tasks that are open, and tasks that were closed in the period."""
 
     open: int = 0
-    overdue: int = Field(0, description="Of the open ones: past the time they are due")
-    oldest_at: datetime | None = Field(None, description="When the oldest open one was opened")
+    overdue: int = Field(0, description="Open tasks after their due time")
+    oldest_at: datetime | None = Field(None, description="When the oldest open task was opened")
     closed: int = 0
     approved: int = Field(0, description="Approval steps that people approved")
     rejected: int = 0
     changes_requested: int = 0
-    expired: int = Field(0, description="Tasks that ran out of time before they were decided")
-    kept: int = Field(0, description="Tasks answered by the time they were due")
-    missed: int = Field(0, description="Tasks answered later than that, or never: those that ran out of time")
-    overturned: int = Field(0, description="Of the approved ones: the case has been rolled back since")
+    expired: int = Field(0, description="Tasks that expired before they were decided")
+    kept: int = Field(0, description="Tasks answered by their due time")
+    missed: int = Field(0, description="Tasks answered after their due time, and tasks that expired")
+    overturned: int = Field(0, description="Approved steps whose case has been rolled back since")
 
     def add(self, figures: dict[str, Any]) -> None:
-        """Count these as well."""
+        """Add these figures."""
         for name, value in figures.items():
             mine = getattr(self, name)
             if name == "oldest_at":
@@ -39,53 +39,53 @@ class Work(BaseModel):
                 setattr(self, name, mine + value)
 
 
-class Step(Work):
-    """The tasks of one step of a process: where people decide, mend their request, or put right what failed."""
+class StepWork(Work):
+    """The tasks of one step of a process: approvals, requested changes or incidents."""
 
     process: str
     gate: str
 
 
-class Group(Work):
-    """The tasks that ask a group. One that asks two groups counts for both."""
+class GroupWork(Work):
+    """The tasks that ask a group. A task that asks two groups counts for both."""
 
     name: str
 
 
 class Tasks(BaseModel):
-    """All tasks, in two ways."""
+    """All tasks, by step and by group."""
 
     total: Work
-    steps: list[Step]
-    """What waits longest first."""
-    groups: list[Group]
-    """Those with most to do first."""
+    steps: list[StepWork]
+    """The step with the longest waiting task comes first."""
+    groups: list[GroupWork]
+    """The group with the most open tasks comes first."""
 
 
 class Reviewer(BaseModel):
-    """The answers of one person that counted, in the period."""
+    """The accepted decisions of one person in the period."""
 
     person: str
     answers: int = 0
     approved: int = 0
     rejected: int = 0
     changes_requested: int = 0
-    overturned: int = Field(0, description="Of the approvals: the case has been rolled back since")
+    overturned: int = Field(0, description="Approvals whose case has been rolled back since")
 
 
-async def by_step_and_group(conn: AsyncConnection, scope: Scope, span: Span) -> Tasks:
-    """The tasks that wait, and those that were closed in this time."""
-    total, steps, groups = Work(), dict[tuple[str, str], Step](), dict[str, Group]()
+async def by_step_and_group(conn: AsyncConnection, scope: DashboardScope, span: Span) -> Tasks:
+    """Return the open tasks, and the tasks closed in the period."""
+    total, steps, groups = Work(), dict[tuple[str, str], StepWork](), dict[str, GroupWork]()
     named = [] if scope.everything else await _named(conn, scope.person)
-    for query in (_open(span), _closed(span), _taken_back(span)):
+    for query in (_open(span), _closed(span), _rolled_back(span)):
         async for process, gate, asked, figures in _counted(conn, scope, named, query):
-            step = steps.setdefault((process, gate), Step(process=process, gate=gate))
+            step = steps.setdefault((process, gate), StepWork(process=process, gate=gate))
             for each in (total, step):
                 each.add(figures)
             for asks in filter(None, asked.split(",")):
                 if scope.everything or asks in scope.groups:
                     name = asks.removeprefix("=")
-                    groups.setdefault(name, Group(name=name)).add(figures)
+                    groups.setdefault(name, GroupWork(name=name)).add(figures)
     return Tasks(
         total=total,
         steps=sorted(steps.values(), key=lambda step: (step.oldest_at or span.until, step.process, step.gate)),
@@ -94,7 +94,7 @@ async def by_step_and_group(conn: AsyncConnection, scope: Scope, span: Span) -> 
 
 
 async def reviewers(conn: AsyncConnection, span: Span) -> list[Reviewer]:
-    """By person, the most busy first; only for admins to see."""
+    """Return the decisions by person, busiest first; only admins may see the result."""
     counts, number = decisions.c.status == "accepted", func.count().label("number")
     in_time = (decisions.c.at >= span.since, decisions.c.at < span.until)
     answers = select(decisions.c.person, decisions.c.verdict, number).where(counts, *in_time)
@@ -104,7 +104,7 @@ async def reviewers(conn: AsyncConnection, span: Span) -> list[Reviewer]:
         reviewer.answers += given
         if verdict in _ANSWERS:
             setattr(reviewer, _ANSWERS[verdict], given)
-    # From the few cases that were taken back to their tasks, and on to who decided them.
+    # Start from the few rolled back cases, then join their tasks and the people who decided them.
     approved = select(decisions.c.person, number).where(
         *_UNDONE, decisions.c.task_id == tasks.c.task_id, decisions.c.verdict == Verdict.APPROVE, counts
     )
@@ -126,7 +126,7 @@ _ANSWERS: dict[str, str] = {
 
 _BY = (tasks.c.process, tasks.c.gate, tasks.c.asked)
 _CHUNK = 500
-# Literals as indexes say them, so that SQLite uses those.
+# Same literals as in the indexes, so that SQLite uses the indexes.
 _STILL_OPEN = tasks.c.status == literal_column("'open'")
 _UNDONE = (
     cases.c.status == literal_column("'rolled_back'"),
@@ -136,7 +136,7 @@ _UNDONE = (
 
 
 def _open(span: Span) -> Select[Any]:
-    """Open tasks."""
+    """Return the query of open tasks."""
     overdue = func.count().filter(tasks.c.due_at < span.until)
     oldest = func.min(tasks.c.opened_at)
     return select(*_BY, func.count().label("open"), overdue.label("overdue"), oldest.label("oldest_at")).where(
@@ -145,7 +145,10 @@ def _open(span: Span) -> Select[Any]:
 
 
 def _closed(span: Span) -> Select[Any]:
-    """Tasks closed in the period. One that was cancelled with its case kept no deadline, nor missed it."""
+    """Return the query of tasks closed in the period.
+
+    A task cancelled with its case counts as neither kept nor missed.
+    """
     gate, outcome = tasks.c.kind == "gate", tasks.c.outcome
     answered = outcome.not_in((Outcome.CANCELLED, Outcome.EXPIRED))
     counted = {
@@ -161,25 +164,28 @@ def _closed(span: Span) -> Select[Any]:
     return query.where(tasks.c.closed_at >= span.since, tasks.c.closed_at < span.until)
 
 
-def _taken_back(span: Span) -> Select[Any]:
-    """Approvals of the period whose case was taken back."""
+def _rolled_back(span: Span) -> Select[Any]:
+    """Return the query of approvals in the period whose case was rolled back."""
     closed_at = _looked_at_last(tasks.c.closed_at, span)
     approved = (tasks.c.outcome == Outcome.APPROVED, closed_at >= span.since, closed_at < span.until)
     return select(*_BY, func.count().label("overturned")).where(*_UNDONE, *approved)
 
 
 def _looked_at_last(at: ColumnElement[datetime], span: Span) -> ColumnElement[datetime]:
-    """The moment, in words that no index knows: with one SQLite would begin with all that was closed in the period."""
+    """Return the moment as an expression that no index matches.
+
+    With an index SQLite would first scan all tasks that were closed in the period.
+    """
     return func.coalesce(at, span.since)
 
 
 async def _counted(
-    conn: AsyncConnection, scope: Scope, named: Sequence[str], query: Select[Any]
+    conn: AsyncConnection, scope: DashboardScope, named: Sequence[str], query: Select[Any]
 ) -> AsyncIterator[tuple[str, str, str, dict[str, Any]]]:
-    """Process, step, groups and figures of the tasks that count for this reader.
+    """Yield process, step, groups and figures of the tasks that count for this reader.
 
-    Whoever does not see everything gets those that ask a group of theirs, and of the others those that ask them by
-    name. Which groups are asked is looked at here: they are few, and the tasks many.
+    A reader who does not see everything gets the tasks that ask their groups, and the other tasks that ask them by
+    name. The groups are compared in Python: there are few groups and many tasks.
     """
     for row in (await conn.execute(query.group_by(*_BY))).mappings():
         if scope.asks(row["asked"]):
@@ -192,7 +198,7 @@ async def _counted(
 
 
 async def _named(conn: AsyncConnection, person: str) -> Sequence[str]:
-    """The tasks that ask this person by name, ever: first their ids, else SQLite looks at all tasks for them."""
+    """Return all tasks that ask this person by name. Ids first: otherwise SQLite scans all tasks."""
     mine = (candidates.c.kind.in_(PERSONAL), candidates.c.name == person)
     return (await conn.execute(select(candidates.c.task_id).where(*mine))).scalars().all()
 

@@ -1,4 +1,4 @@
-"""Opaque cursors of lists: the sort key of the last row shown, so that pages stay right while rows come and go."""
+"""Opaque cursors of lists: the sort key of the last row shown, so that pages stay correct while rows change."""
 
 import base64
 import binascii
@@ -10,19 +10,19 @@ from typing import Any
 from domain.moments import moment_of
 
 MOST = 2**31 - 1
-"""Largest number in a column of 32 bits, as those that lists are sorted by are."""
+"""Largest number in a 32-bit column; the columns by which lists are sorted have 32 bits."""
 MOST_POSITION = 2**63 - 1
-"""Largest place in the audit log, which has 64 bits."""
+"""Largest position in the audit log (64 bits)."""
 
 
 def encode(*key: Any) -> str:
-    """The cursor behind a row with this key: texts, numbers, times or None."""
+    """Return the cursor after a row with this key of texts, numbers, times or None."""
     parts = [part.isoformat() if isinstance(part, datetime) else part for part in key]
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, *shape: type, optional: int = 0) -> list[Any]:
-    """The key back, checked against the types of its parts; the first `optional` may be None. Raises ValueError."""
+    """Return the key, checked against the types of its parts; the first `optional` may be None. Raises ValueError."""
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(parts, list) or len(parts) != len(shape):

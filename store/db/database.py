@@ -1,6 +1,6 @@
-"""The one door to SQL: short write transactions, snapshot reads, and a clear error when the database is away.
+"""Access to the database: short write transactions, snapshot reads, and a clear error when the database is down.
 
-SQLite by default, PostgreSQL by URL; the rest of `store/` does not know which.
+SQLite by default, PostgreSQL by URL; the rest of `store/` works with both.
 """
 
 import asyncio
@@ -21,35 +21,35 @@ from store.audit.seals import SealingConnection
 from store.db import sqlite
 
 BUSY_SECONDS = 3.0
-"""How long a write waits for another one. Below the 10 s of a local activity: the wait ends here, not there."""
+"""How long a write waits for another one. Must stay below the 10 s timeout of a local activity."""
 MIGRATION_SECONDS = 60.0
 """How long a second `migrate` waits for the first."""
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 0x401D6A7E
 _UNRELEASED = re.compile(r"00\d\d")
-"""Revisions of schemas before the first release. Those since have a name behind the number: `0001_baseline`."""
+"""Pattern of revisions before the first release. Later ones have a name after the number: `0001_baseline`."""
 """Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached, is locked for too long or cannot be read or written. The next call may work."""
+    """The database cannot be reached, locked, read or written. The next call may work."""
 
 
 class UnusableValue(ValueError):
-    """A value that no column can hold or be compared with: too large a number, or text that is none."""
+    """A value that no column can store or compare: a number that is too large, or an invalid text."""
 
 
 class Database:
     """Connections to one database, for one event loop."""
 
     def __init__(self, url: str, patience: float = BUSY_SECONDS) -> None:
-        """`patience`: how many seconds a write waits for another one, or for a connection."""
+        """Create the connection pool; `patience` is how many seconds a write waits for a lock or a connection."""
         where = normalised(url)
         self._patience = patience
         self.kind = where.get_backend_name()
         """`sqlite` or `postgresql`."""
-        # One writer at a time is SQLite's rule. Waiting in a queue here is fair and cheap; SQLite itself only polls.
+        # SQLite allows one writer at a time. A queue here is fair and cheap; SQLite itself only polls.
         self._turns = asyncio.Lock() if self.kind == "sqlite" else None
         if self.kind == "sqlite":
             self._engine = sqlite.async_engine(Path(where.database or ""), patience)
@@ -70,11 +70,10 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction that is committed at the end of the block and rolled back by any exception.
+        """Open one transaction, committed at the end of the block and rolled back by any exception.
 
-        The rows that it wrote are sealed before: see `store.audit.seals`.
-
-        Keep it short and await nothing but this connection inside. Raises DatabaseUnavailable.
+        Before the commit the written rows are sealed: see `store.audit.seals`. Keep the block short and await nothing
+        but this connection inside. Raises DatabaseUnavailable.
         """
         with _outages():
             conn = SealingConnection(self._writer)
@@ -84,13 +83,13 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """One snapshot: all statements of the block see the same moment. Raises DatabaseUnavailable."""
+        """Open one snapshot: all statements of the block see the same moment. Raises DatabaseUnavailable."""
         with _outages():
             async with self._reader.begin() as conn:
                 yield conn
 
     async def ready(self) -> None:
-        """Return when the database answers and has our tables; raises DatabaseUnavailable when not."""
+        """Return when the database answers and has the tables; otherwise raise DatabaseUnavailable."""
         async with self.read() as conn:
             try:
                 revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar()
@@ -120,9 +119,9 @@ class Database:
 
 
 def normalised(url: str) -> URL:
-    """The URL with the driver we use: `sqlite+aiosqlite` and an absolute path, or `postgresql+psycopg`.
+    """Return the URL with the driver in use: `sqlite+aiosqlite` and an absolute path, or `postgresql+psycopg`.
 
-    Raises ValueError for another database, or SQLite in memory (a second connection would not see it).
+    Raises ValueError for another database, and for SQLite in memory, which a second connection would not see.
     """
     try:
         where = make_url(url)
@@ -138,12 +137,12 @@ def normalised(url: str) -> URL:
 
 
 def migrate(url: str) -> None:
-    """Bring the database to the newest schema, creating it when it is new. Two at once are safe: one waits.
+    """Create the database or migrate it to the newest schema. Two concurrent calls are safe: one waits.
 
-    Raises DatabaseUnavailable when it cannot be reached or written, is newer than this code, or was made before the
-    first release.
+    Raises DatabaseUnavailable when the database cannot be reached or written, is newer than this code, or was created
+    before the first release.
     """
-    # Imported here: the worker and the gateway never migrate, and start the sooner.
+    # Imported here: worker and gateway never migrate and start faster without this import.
     from alembic import command
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -167,20 +166,21 @@ def migrate(url: str) -> None:
 
 
 def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteInsert:
-    """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`, which both databases spell alike."""
+    """Return an INSERT with `on_conflict_do_nothing` and `on_conflict_do_update` for the database in use."""
     return PostgresInsert(table) if conn.dialect.name == "postgresql" else SqliteInsert(table)
 
 
 async def insert_once(conn: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert the row unless one of its unique keys is taken, and say whether it was inserted."""
+    """Insert the row unless one of its unique keys exists. Return whether it was inserted."""
     adding = insert_into(conn, table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
     return (await conn.execute(adding)).first() is not None
 
 
 def fit(value: str, column: "Column[Any]") -> str:
-    """The text as the column can hold it: without NUL, cut to its length.
+    """Return the text in a form that the column can store: without NUL, cut to its length.
 
-    A raw Signal may carry any text. PostgreSQL refuses these, and a record that fails for ever would hold its case.
+    A raw Signal may contain any text. PostgreSQL rejects such values, and a write that always fails would block its
+    case.
     """
     return value.replace("\0", "")[: getattr(column.type, "length", None)]
 
@@ -193,12 +193,12 @@ def _outages() -> Iterator[None]:
     try:
         yield
     except (sql.DataError, OverflowError, UnicodeEncodeError) as error:
-        # PostgreSQL says DataError; the driver of SQLite cannot even pass such a number or text on.
+        # PostgreSQL raises DataError; the driver of SQLite cannot pass such a number or text on.
         raise UnusableValue("a value is too large a number, or no text that can be stored") from error
     except (sql.OperationalError, sql.InterfaceError, sql.TimeoutError) as error:
         raise DatabaseUnavailable(_reason(error)) from error
     except sql.DBAPIError as error:
-        # A bare DatabaseError is what SQLite says of a file that is damaged or no database.
+        # SQLite raises a plain DatabaseError for a damaged file or a file that is not a database.
         if error.connection_invalidated or type(error) is sql.DatabaseError:
             raise DatabaseUnavailable(_reason(error)) from error
         raise
@@ -213,7 +213,7 @@ def _too_old(revision: str | None) -> str:
 
 
 def _reason(error: sql.SQLAlchemyError) -> str:
-    """The driver's own sentence, without the statement and its parameters."""
+    """Return the driver's message without the statement and its parameters."""
     cause = error.orig if isinstance(error, sql.DBAPIError) and error.orig is not None else error
     return " ".join(str(cause).split())
 
@@ -227,7 +227,7 @@ def _limit_waiting_for_locks(seconds: float, connection: Any, _record: Any) -> N
 
 @contextmanager
 def _alone(where: URL) -> Iterator[Connection]:
-    """One transaction that no other `migrate` overlaps."""
+    """Open one transaction; a concurrent `migrate` waits."""
     engine = _creating(where)
     try:
         with engine.execution_options(**sqlite.IMMEDIATE).begin() as conn:
@@ -243,5 +243,5 @@ def _creating(where: URL) -> Engine:
         return create_engine(where)
     path = Path(where.database or "")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # SQLite gives the files beside it the same mode
+    path.touch(mode=0o600)  # SQLite creates its other files with the same mode
     return sqlite.creating_engine(path, MIGRATION_SECONDS)

@@ -1,8 +1,8 @@
-"""Files and folders that only the user we run as can read: databases, uploads, attachments, logs, tokens.
+"""Files and folders that only the user of this process can read: databases, uploads, attachments, logs, tokens.
 
-Each process calls `keep_private` before it makes any, so that they are private from the first byte, whatever umask it
-was started with. `tighten` puts right what an older version, or a restored backup, left open. A folder that people
-share with us, such as the import folder, keeps the modes that they expect: `usual`.
+Each process calls `keep_private` before it creates any file, so that files are private from the first byte with any
+inherited umask. `tighten` corrects the modes of files from an older version or a restored backup. Folders shared with
+other users, such as the import folder, keep their modes: see `usual`.
 """
 
 import logging
@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PRIVATE = 0o077
-"""The umask of our processes."""
+"""The umask of Holdgate's processes."""
 OTHERS = 0o077
 
 _started_with: list[int] = []
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def keep_private() -> None:
-    """From now on let nobody else read what this process makes."""
+    """Make all files that this process creates from now on private."""
     before = os.umask(PRIVATE)
     if not _started_with:
         _started_with.append(before)
 
 
 def usual_umask() -> int:
-    """Return the umask that this process was started with: for folders that are not ours alone."""
+    """Return the umask with which this process was started: for folders shared with other users."""
     if _started_with:
         return _started_with[0]
     os.umask(before := os.umask(PRIVATE))
@@ -36,14 +36,14 @@ def usual_umask() -> int:
 
 
 def usual(mode: int) -> int:
-    """Return the mode that a file or folder gets in a folder that others share with us."""
+    """Return the mode for a file or folder inside a folder shared with other users."""
     return mode & ~usual_umask()
 
 
 def tighten(var: Path, database_url: str = "", shared: Collection[Path | None] = ()) -> int:
-    """Take from others what they may do with our folder and our SQLite file, and tell it; answers how much it was.
+    """Remove other users' access to the folder `var` and the SQLite files; log and return the number of changes.
 
-    `shared` are folders of other people, which stay as they are also where they lie in ours.
+    `shared` are folders of other users; their modes do not change, even inside `var`.
     """
     kept = {path.resolve() for path in shared if path is not None}
     changed = sum(map(_take_from_others, [*_all_of(var, kept), *_files_of(database_url)]))
@@ -63,14 +63,14 @@ def _all_of(folder: Path, kept: Collection[Path]) -> Iterator[Path]:
 
 
 def _files_of(database_url: str) -> Iterator[Path]:
-    """Of SQLite; read by hand, for the library that reads it takes longer to import than all else at a start."""
+    """Yield the files of SQLite. The URL is parsed by hand because importing SQLAlchemy would slow down the start."""
     scheme, _, rest = database_url.partition(":///")
     if scheme.partition("+")[0] == "sqlite" and (path := rest.partition("?")[0]):
         yield from (Path(path + suffix) for suffix in ("", "-wal", "-shm", "-journal"))
 
 
 def _take_from_others(path: Path) -> bool:
-    """Whether there was something to take; a file of another user, or one that has just gone, is left alone."""
+    """Remove other users' access; return whether it changed. Skips files of other users and missing files."""
     with suppress(OSError):
         found = path.lstat()
         if not stat.S_ISLNK(found.st_mode) and found.st_mode & OTHERS and found.st_uid == os.getuid():

@@ -1,7 +1,7 @@
-"""SQLite the way we need it: durable, explicit transactions, one trip to the driver's thread for each statement.
+"""SQLite with durable, explicit transactions and one switch to the driver's thread for each statement.
 
-aiosqlite crosses to its thread and back four times a statement (cursor, execute, fetch, close), and that costs
-more than the statement. Here a statement runs and hands over all its rows in one.
+aiosqlite switches to its thread and back four times for a statement (cursor, execute, fetch, close), which costs more
+than the statement. Here one switch runs a statement and returns all its rows.
 """
 
 import sqlite3
@@ -22,15 +22,15 @@ from domain.normalization import search_key, without_accents
 
 TAKE_THE_LOCK = "BEGIN IMMEDIATE"
 LOOK_EVERY = 0.001
-"""Seconds between two looks whether the write lock is free."""
+"""Seconds between two attempts to take the write lock."""
 MANY = 100
-"""More rows at once than that are written in the driver's thread, for they take some ms."""
+"""Above this number of rows a write runs in the driver's thread, because it takes several ms."""
 IMMEDIATE = {"sqlite_begin": TAKE_THE_LOCK}
-"""Execution options of a transaction that takes the write lock at once; one that takes it later may find it gone."""
+"""Execution options of a transaction that takes the write lock at once; taking it later may fail."""
 
 
 def async_engine(path: Path, timeout: float) -> AsyncEngine:
-    """An engine on a file that exists. A statement waits `timeout` seconds for a lock."""
+    """Return an engine for an existing file. A statement waits `timeout` seconds for a lock."""
 
     def connect(*_: Any, **__: Any) -> aiosqlite.Connection:
         return _Connection(partial(_opened, path, "rw", timeout), timeout)
@@ -42,20 +42,20 @@ def async_engine(path: Path, timeout: float) -> AsyncEngine:
 
 
 def creating_engine(path: Path, timeout: float) -> Engine:
-    """A plain engine that creates the file when it is missing."""
+    """Return a synchronous engine that creates the file if it is missing."""
     engine = create_engine("sqlite://", creator=partial(_opened, path, "rwc", timeout))
     _begin_explicitly(engine)
     return engine
 
 
 def of(conn: Connection | None) -> "_Connection | None":
-    """The driver's connection beneath; None where it is of another database."""
+    """Return the driver's SQLite connection of `conn`; None for another database."""
     driver = conn.connection.driver_connection if conn is not None else None
     return driver if isinstance(driver, _Connection) else None
 
 
 def scratch(schema: str) -> sqlite3.Connection:
-    """A temporary database, which SQLite moves from memory to disk when it grows, and forgets when it is closed."""
+    """Return a temporary database, which SQLite moves to disk when it grows and deletes when it is closed."""
     connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=OFF").close()
     connection.execute(schema).close()
@@ -64,7 +64,7 @@ def scratch(schema: str) -> sqlite3.Connection:
 
 @asynccontextmanager
 async def reading_any_text(conn: AsyncConnection) -> AsyncIterator[None]:
-    """Read texts that are no UTF-8, too, inside the block: somebody may have put one into a row, with other tools."""
+    """Inside the block, read also texts that are not UTF-8, which other tools may have stored."""
     driver = (await conn.get_raw_connection()).driver_connection if conn.dialect.name == "sqlite" else None
     if driver is None:
         yield
@@ -81,18 +81,18 @@ def _any_text(stored: bytes) -> str:
 
 
 def _opened(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
-    """A connection. With mode `rw` a missing file is an error and not an empty database."""
-    # Without an isolation level the driver leaves transactions alone; its own begin too late.
+    """Open a connection. With mode `rw` a missing file is an error and not an empty database."""
+    # Without an isolation level the driver does not start transactions itself; it would start them too late.
     uri = f"file:{quote(str(path))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
     try:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
-        # SQLite's own lower() knows ASCII only.
+        # SQLite's own lower() supports ASCII only.
         connection.create_function("lower", 1, _lower, deterministic=True)
         for search in (without_accents, search_key):
             connection.create_function(search.__name__, 1, partial(_of_text, search), deterministic=True)
-        # Its own sum() adds decimals as binary fractions.
+        # SQLite's own sum() adds decimals as binary fractions.
         connection.create_aggregate("exact_sum", 1, _ExactSum)  # type: ignore[arg-type]
     except BaseException:
         connection.close()
@@ -109,7 +109,7 @@ def _lower(value: Any) -> Any:
 
 
 class _ExactSum:
-    """The sum of decimals that are stored as text, as text; null for none."""
+    """An SQL aggregate: the sum of decimals stored as text, as text; null for no rows."""
 
     def __init__(self) -> None:
         self._sum: Decimal | None = None
@@ -132,7 +132,7 @@ def _begin_explicitly(engine: Engine) -> None:
 
 
 def _refuse_a_file_that_moved(engine: Engine, path: Path) -> None:
-    """A pooled connection keeps writing into a file that was moved or deleted: what it commits there would be lost."""
+    """Reject pooled connections whose file was moved or deleted: their commits would be lost."""
 
     def identity() -> tuple[int, int] | None:
         try:
@@ -156,8 +156,8 @@ class _Connection(aiosqlite.Connection):
         super().__init__(connector, iter_chunk_size=64)
         self._patience = patience
         self._writing = False
-        """Whether it holds the write lock. Statements are short then: rows by their keys."""
-        # As SQLAlchemy sets it on connections that it makes: a forgotten one must not keep the process alive.
+        """Whether the connection holds the write lock. Statements are short then: they access rows by key."""
+        # Like SQLAlchemy for its own connections: an unclosed one must not keep the process alive.
         self._thread.daemon = True
 
     def cursor(self) -> "_Cursor":  # type: ignore[override]
@@ -165,14 +165,14 @@ class _Connection(aiosqlite.Connection):
 
     async def run(self, cursor: "_Cursor", method: str, sql: str, parameters: Any) -> None:
         if self._writing and not (method == "executemany" and len(parameters) > MANY):
-            # Here and now: whoever holds the one write lock should not wait for a thread and the loop at each step.
+            # In this thread: the holder of the only write lock must not wait for a thread switch at each statement.
             self._run(cursor, method, sql, parameters)
         else:
             await self._execute(self._run, cursor, method, sql, parameters)  # type: ignore[no-untyped-call]
             self._writing = self._writing or sql == TAKE_THE_LOCK
 
     def now(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run a statement at once, or for each of several rows, and answer what it answers; only in a write."""
+        """Run a statement in this thread, or for each of several rows, and return its rows; only in a write."""
         method = "executemany" if isinstance(values, list) else "execute"
         try:
             with closing(self._conn.cursor()) as raw:
@@ -190,7 +190,7 @@ class _Connection(aiosqlite.Connection):
         await super().rollback()
 
     def _run(self, cursor: "_Cursor", method: str, sql: str, parameters: Any) -> None:
-        """In the thread."""
+        """Run a statement and fetch all its rows."""
         with closing(self._conn.cursor()) as raw:
             if sql == TAKE_THE_LOCK:
                 self._take_the_lock(raw)
@@ -202,10 +202,10 @@ class _Connection(aiosqlite.Connection):
             cursor.lastrowid = raw.lastrowid
 
     def _take_the_lock(self, raw: sqlite3.Cursor) -> None:
-        """Wait for the write lock, looking often.
+        """Wait for the write lock, with frequent attempts.
 
-        SQLite itself looks ever more seldom, at last each 100 ms. Worker and gateway hold the lock for a few ms each
-        and in turns: whoever sleeps so long misses every turn, and both stood still half of the time.
+        SQLite itself retries ever more rarely, at last every 100 ms. Worker and gateway hold the lock for a few ms each
+        and alternate, so a process that sleeps that long misses its turns and idles half of the time.
         """
         deadline = time.monotonic() + self._patience
         raw.execute("PRAGMA busy_timeout = 0")
@@ -223,7 +223,7 @@ class _Connection(aiosqlite.Connection):
 
 
 class _Cursor:
-    """What SQLAlchemy uses of an asynchronous cursor. All rows are here once a statement ran."""
+    """The parts of an asynchronous cursor that SQLAlchemy uses. All rows are fetched when a statement has run."""
 
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What people look for, in SQL: by `domain.normalization`, the same on both databases."""
+"""Text search in SQL by the rules of `domain.normalization`, with the same result on both databases."""
 
 import json
 from typing import Any
@@ -11,18 +11,18 @@ from domain.normalization import ACCENTS, LETTERS, search_terms
 
 
 def words_say(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
-    """Whether a column that was written with `search_key` has all that is looked for."""
+    """Return the condition that a column written with `search_key` contains all search terms."""
     terms = [or_(*(column.contains(each, autoescape=True) for each in term)) for term in search_terms(q)]
     return and_(True, *terms)
 
 
 def texts_say(columns: list[ColumnElement[str]], q: str) -> ColumnElement[bool]:
-    """The same of columns that hold texts as they were written: each term in one of them, which costs more a row."""
+    """Return the condition that each term is in one of the original texts; slower than `words_say`."""
     return and_(True, *(or_(*(_has(column, each) for column in columns for each in term)) for term in search_terms(q)))
 
 
 def json_says(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
-    """The same of a column that holds JSON as text."""
+    """Return the condition that a JSON text column contains all search terms."""
     escaped = [tuple(json.dumps(each, ensure_ascii=False)[1:-1] for each in term) for term in search_terms(q)]
     return and_(True, *(or_(*(_has(column, each) for each in term)) for term in escaped))
 
@@ -33,14 +33,14 @@ def _has(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
 
 
 class without_accents(GenericFunction[str]):
-    """`domain.normalization.without_accents`, as well as the database can; SQLite calls the very function."""
+    """`domain.normalization.without_accents` in SQL, as close as the database allows; SQLite calls that function."""
 
     type = String()
     inherit_cache = True
 
 
 class search_key(GenericFunction[str]):
-    """`domain.normalization.search_key`, likewise."""
+    """`domain.normalization.search_key` in SQL, in the same way."""
 
     type = String()
     inherit_cache = True

@@ -1,6 +1,6 @@
-"""What people are told of their own accounts: by mail, and on their pages. Nobody can turn it off.
+"""Notifications about a person's own account, by mail and on pages. Nobody can turn them off.
 
-A row is written in the transaction of the change. The dispatcher makes messages of it; see `outbox.py`.
+A row is written in the transaction of the change. The dispatcher turns rows into messages; see `outbox.py`.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from store.tables.notifications import account_news, messages
 from store.tables.people import people
 
 FORMER_FOR = timedelta(days=7)
-"""How long the address before the present one is told, too: whoever could change it must not do so unnoticed."""
+"""How long the former address is notified too, so that nobody can change an address unnoticed."""
 AT_A_TIME = 100
 
 
 class AccountNews(BaseModel):
-    """One change."""
+    """One change of an account."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -31,14 +31,14 @@ class AccountNews(BaseModel):
     kind: AccountNewsKind
     by: str
     about: str
-    """Such as the label of a token."""
+    """The subject of the change, such as the label of a token."""
     seen_at: datetime | None
 
 
 async def tell(
     conn: AsyncConnection, person: str, kind: AccountNewsKind, by: str, about: str = "", link_id: str | None = None
 ) -> None:
-    """Tell the person. What the software does by itself, as for the demo, is no news."""
+    """Store a notification for the person. Changes by the software itself, such as in the demo, cause none."""
     if by == audit_log.ENGINE:
         return
     row = {"person": person, "at": datetime.now(UTC), "kind": kind.value, "by": by, "about": about[:200]}
@@ -46,27 +46,27 @@ async def tell(
 
 
 async def of(conn: AsyncConnection, person: str, limit: int = 20) -> list[AccountNews]:
-    """What happened to the person's account, the newest first."""
+    """Return the changes of the person's account, newest first."""
     query = select(account_news).where(account_news.c.person == person)
     query = query.order_by(account_news.c.at.desc(), account_news.c.news_id.desc()).limit(limit)
     return [AccountNews.model_validate(row) for row in await conn.execute(query)]
 
 
 async def seen(conn: AsyncConnection, person: str, upto: int) -> None:
-    """The person has read everything up to this one."""
+    """Mark everything up to this change as read by the person."""
     unseen = (account_news.c.person == person, account_news.c.news_id <= upto, account_news.c.seen_at.is_(None))
     await conn.execute(update(account_news).where(*unseen).values(seen_at=datetime.now(UTC)))
 
 
 async def waiting(conn: AsyncConnection) -> bool:
-    """Whether there is news of which no messages were made yet."""
+    """Return whether there are changes for which no messages were created yet."""
     return bool(await conn.scalar(select(exists().where(~account_news.c.queued))))
 
 
 async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: datetime) -> None:
-    """Make messages of news: to the address on record, and for some days to the one before it.
+    """Create messages: to the current address and, for some days, to the former one.
 
-    `channels`: each that is on, and whether it needs an address.
+    `channels`: the enabled channels, each with whether it needs an address.
     """
     query = (
         select(account_news, people.c.email, people.c.former_email, people.c.email_set_at)
@@ -92,7 +92,7 @@ async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: dateti
 
 
 async def forget_addresses(conn: AsyncConnection, now: datetime) -> None:
-    """An address that was replaced is kept only as long as it is told."""
+    """Delete former addresses that are not notified any more."""
     over = or_(people.c.email_set_at.is_(None), people.c.email_set_at <= now - FORMER_FOR)
     unsent = exists().where(messages.c.person == people.c.id, messages.c.former, messages.c.state == "waiting")
     stale = (people.c.former_email.is_not(None), over, ~unsent)

@@ -1,4 +1,4 @@
-"""What each person wants to be told, and when."""
+"""Which notifications each person wants, and when."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,20 +10,20 @@ from store.db.database import insert_into
 from store.tables.notifications import notice_choices, notices
 
 DEFAULTS: Mapping[NoticeKind, NoticeChoice] = dict.fromkeys(NoticeKind, NoticeChoice.AT_ONCE) | {
-    # The end of the case follows soon, and takes the decision along.
+    # The end of the case follows soon, and its message includes the decision.
     NoticeKind.TASK_DECIDED: NoticeChoice.DIGEST,
     NoticeKind.TASK_LOST: NoticeChoice.DIGEST,
 }
-"""What counts for who has chosen nothing."""
+"""The choices of a person who has not chosen."""
 
 
 async def of(conn: AsyncConnection, person: str) -> dict[NoticeKind, NoticeChoice]:
-    """The person's choice for every kind of notice."""
+    """Return the person's choice for every kind of notification."""
     return (await of_all(conn, [person]))[person]
 
 
 async def of_all(conn: AsyncConnection, persons: Iterable[str]) -> dict[str, dict[NoticeKind, NoticeChoice]]:
-    """The choices of each of these people."""
+    """Return the choices of each of these people."""
     found = {person: dict(DEFAULTS) for person in persons}
     query = select(notice_choices).where(notice_choices.c.person.in_(list(found)))
     for row in await conn.execute(query):
@@ -32,7 +32,7 @@ async def of_all(conn: AsyncConnection, persons: Iterable[str]) -> dict[str, dic
 
 
 async def choose(conn: AsyncConnection, person: str, choices: Mapping[NoticeKind, NoticeChoice]) -> None:
-    """Set the person's choice for these kinds of notice; the others stay. What is turned off is not sent any more."""
+    """Store the person's choice for these kinds only, and drop unsent notifications of kinds turned off."""
     if not choices:
         return
     rows = [{"person": person, "event": kind, "choice": choice} for kind, choice in choices.items()]

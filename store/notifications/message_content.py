@@ -1,4 +1,4 @@
-"""What a message has to say: its notices with everything about them, as it is when the message is written."""
+"""The content of a message: its notifications with all details, as of the moment when the message is written."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from store.tables.notifications import account_news, messages, notices
 from store.tables.people import absences, memberships, people
 
 MAIL = "smtp"
-"""The one channel that goes to an address and into no log."""
+"""The only channel that sends to an address and never to a log."""
 
 
 async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:
-    """The message with all its notices, in the order of the record; None when its reader is no longer active.
+    """Return the message with its notifications in audit log order; None when its reader is no longer active.
 
-    `money` names, by process, the fields of the input that hold an amount and its currency.
+    `money` maps a process to the input fields with an amount and its currency.
     """
     reader = (
         select(
@@ -51,7 +51,7 @@ async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tup
 
 
 async def link_of(conn: AsyncConnection, message_id: str) -> str | None:
-    """The one-time link that a message brings; None for what goes anywhere but by mail to the address on record."""
+    """Return the one-time link in a message; None unless the message goes by mail to the current address."""
     query = select(account_news.c.link_id).join(messages, messages.c.news_id == account_news.c.news_id)
     query = query.where(messages.c.message_id == message_id, ~messages.c.former, messages.c.channel == MAIL)
     found: str | None = await conn.scalar(query)
@@ -59,7 +59,7 @@ async def link_of(conn: AsyncConnection, message_id: str) -> str | None:
 
 
 def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
-    """One row for each notice, with what is to be said of it. Of an input only its sum is read."""
+    """Return a query with one row for each notification and its details. Of an input only the sum is read."""
 
     def field(number: int) -> ColumnElement[Any]:
         paths = {process: cases.c.input[names[number]].as_string() for process, names in money.items()}
@@ -95,7 +95,7 @@ def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
 
 
 async def _decisions(conn: AsyncConnection, message_id: str) -> Mapping[str, list[DecisionView]]:
-    """By task, what was decided, by the names of people."""
+    """Return the decisions by task, with the names of people."""
     about = select(notices.c.task_id).where(notices.c.message_id == message_id)
     query = (
         select(decisions, func.coalesce(people.c.name, decisions.c.person).label("by"))
@@ -144,7 +144,7 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
 
 
 def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether a task is open and may be decided by the person, by the rules of `domain.permissions.places`."""
+    """Return the condition that a task is open and the person may decide it, as `domain.permissions.places`."""
     asked, absent, now = tasks.alias("asked"), absences.alias("absent"), datetime.now(UTC)
 
     def candidate(who: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -157,7 +157,7 @@ def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> Column
         return exists().where(named.c.task_id == task_id, means).correlate_except(named)
 
     def free(who: ColumnElement[Any]) -> ColumnElement[bool]:
-        """Not ruled out: as the requester, excluded, or done with it."""
+        """Return the condition that the person is not excluded as requester, by rule or by a decision."""
         excluded, given = candidates.alias(), decisions.alias()
         return and_(
             or_(asked.c.requester != who, asked.c.kind == "changes"),

@@ -1,6 +1,7 @@
-"""The outbox: notices gather, are sealed into messages, and stay until they were sent. At least once, never rewritten.
+"""The outbox: notifications are collected, sealed into messages, and kept until sent. At least once, never rewritten.
 
-One dispatcher at a time works on it, the one that holds the lease. Notices come from the record, see `notices.py`.
+Only one dispatcher at a time works on the outbox: the holder of the lease. `fan_out.py` creates the notifications from
+the audit log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.notification import Letter, NoticeKind
 from store.db.database import Database, insert_into
-from store.notifications import account_news, expand as expansion, message_content
-from store.notifications.expand import READER, Plan
+from store.notifications import account_news, fan_out, message_content
+from store.notifications.fan_out import READER, Plan
 from store.notifications.message_content import waits_for
 from store.people import one_time_links
 from store.tables.audit import chain, readers
@@ -25,11 +26,11 @@ from store.tables.people import people
 
 LEASE = "notices"
 LEASE_FOR = timedelta(seconds=15)
-"""How long a dispatcher that fell silent keeps the others waiting."""
+"""How long the lease of a dispatcher that stopped blocks the others."""
 PAIRS = 100
-"""Messages sealed, or forgotten, in one transaction."""
+"""Messages sealed, or deleted, in one transaction."""
 KEPT = timedelta(days=30)
-"""How long it is known what was sent."""
+"""How long sent messages are kept."""
 
 _WAITING_KINDS = (
     NoticeKind.TASK_OPENED,
@@ -37,11 +38,11 @@ _WAITING_KINDS = (
     NoticeKind.TASK_NUDGED,
     NoticeKind.TASK_ESCALATED,
 )
-"""Notices of a task that waits: without a point once it does not."""
+"""Notifications about an open task: obsolete when the task is closed."""
 
 
 class Due(NamedTuple):
-    """A message whose next attempt is due, and how many there have been."""
+    """A message whose next attempt is due, and the number of earlier attempts."""
 
     message_id: str
     attempts: int
@@ -51,14 +52,14 @@ class Outbox:
     """The outbox as one dispatcher uses it. Every method raises DatabaseUnavailable."""
 
     def __init__(self, database: Database, plan: Plan, money: Mapping[str, tuple[str, str]], holder: str) -> None:
-        """`money` names, by process, the fields of the input that hold an amount and its currency."""
+        """Set up the outbox; `money` maps a process to the input fields with an amount and its currency."""
         self._database = database
         self._plan = plan
         self._money = money
         self._holder = holder
 
     async def hold(self, now: datetime) -> bool:
-        """Take or keep the lease; False while somebody else has it."""
+        """Take or renew the lease. Return False while another dispatcher holds it."""
         async with self._database.read() as conn:
             held = (await conn.execute(select(leases).where(leases.c.name == LEASE))).one_or_none()
         if held is not None and held.holder != self._holder and held.until > now:
@@ -74,14 +75,14 @@ class Outbox:
         return taken
 
     async def let_go(self) -> None:
-        """Give the lease back, so that another takes over at once."""
+        """Release the lease, so that another dispatcher takes over at once."""
         async with self._database.write() as conn:
             await conn.execute(delete(leases).where(leases.c.name == LEASE, leases.c.holder == self._holder))
 
     async def advance(self, now: datetime) -> bool:
-        """Read on in the record and seal the messages that are due; only for the holder of the lease.
+        """Read new audit events and seal the messages that are due; only for the holder of the lease.
 
-        Answers whether there is more to do at once. Writes nothing when there is nothing to do.
+        Returns whether there is more to do at once. Writes nothing when there is nothing to do.
         """
         async with self._database.read() as conn:
             unread = await _unread(conn)
@@ -93,14 +94,14 @@ class Outbox:
             held = select(leases.c.holder).where(leases.c.name == LEASE).with_for_update()
             if (await conn.execute(held)).scalar_one_or_none() != self._holder:
                 return False
-            more = await expansion.expand(conn, self._plan, now)
-            await expansion.release(conn, freed)
+            more = await fan_out.fan_out(conn, self._plan, now)
+            await fan_out.release(conn, freed)
             if news:
                 await account_news.queue(conn, self._plan.channels, now)
             return await _seal(conn, self._plan, now) == PAIRS or more
 
     async def due(self, channel: str, now: datetime, limit: int) -> Sequence[Due]:
-        """Messages to be tried now, the longest due first."""
+        """Return the messages to send now, longest due first."""
         query = (
             select(messages.c.message_id, messages.c.attempts)
             .where(messages.c.state == "waiting", messages.c.channel == channel, messages.c.next_at <= now)
@@ -111,9 +112,9 @@ class Outbox:
             return [Due(*row) for row in await conn.execute(query)]
 
     async def letter(self, message_id: str) -> Letter | None:
-        """What a message has to say; None when its reader is no longer active.
+        """Return the content of a message; None when its reader is no longer active.
 
-        The secret of a one-time link is made here, for this one attempt, so that it is stored nowhere.
+        The secret of a one-time link is created here for this attempt, so that it is stored nowhere.
         """
         async with self._database.read() as conn:
             letter = await message_content.letter(conn, message_id, self._money)
@@ -125,19 +126,19 @@ class Outbox:
         return letter.model_copy(update={"account": letter.account.model_copy(update={"code": code})})
 
     async def sent(self, message_id: str, now: datetime) -> None:
-        """It went out; the window until the next one counts from now."""
+        """Mark a message as sent; the window until the next one starts now."""
         await self._tried(message_id, "sent", now, None)
 
     async def postponed(self, message_id: str, until: datetime, why: str) -> None:
-        """It did not go out and is tried again."""
+        """Schedule another attempt at `until`."""
         await self._tried(message_id, "waiting", until, why)
 
     async def refused(self, message_id: str, now: datetime, why: str) -> None:
-        """It will never go out."""
+        """Mark a message as undeliverable."""
         await self._tried(message_id, "refused", now, why)
 
     async def tidy(self, now: datetime) -> bool:
-        """Forget some of what was sent long ago, but for what is known of open tasks. Answers whether there is more."""
+        """Delete some old sent messages, except those about open tasks. Return whether there are more."""
         async with self._database.write() as conn:
             await account_news.forget_addresses(conn, now)
             return await _tidy(conn, now)
@@ -155,13 +156,13 @@ class Outbox:
 
 
 async def _unread(conn: AsyncConnection) -> int:
-    """How many events of the record were not looked at yet."""
+    """Return the number of audit events that were not read yet."""
     came = select(readers.c.position).where(readers.c.name == READER).scalar_subquery()
     return int((await conn.execute(select(chain.c.position - came))).scalar_one())
 
 
 async def _freed(conn: AsyncConnection) -> dict[str, datetime]:
-    """The imports that notices wait for and that have ended, with the time."""
+    """Return the ended imports that notifications waited for, with their end."""
     waited_for = select(notices.c.held_by).where(notices.c.held_by.is_not(None))
     ended = batches.c.closed_at.is_not(None)
     query = select(batches.c.batch_id, batches.c.closed_at).where(batches.c.batch_id.in_(waited_for), ended)
@@ -169,7 +170,7 @@ async def _freed(conn: AsyncConnection) -> dict[str, datetime]:
 
 
 async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[str, str]]:
-    """For whom a message is due, through which channel: not while one is on its way, or went within the window."""
+    """Return (person, channel) pairs with due notifications, no unsent message and none within the window."""
     pair = (
         select(notices.c.channel, notices.c.person)
         .where(notices.c.message_id.is_(None), notices.c.due_at <= now)
@@ -190,10 +191,10 @@ async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[
 
 
 async def _seal(conn: AsyncConnection, plan: Plan, now: datetime) -> int:
-    """Make a message of everything that waits for these people, and answer for how many a message was due.
+    """Create messages from all waiting notifications of these people, and return how many were due.
 
-    What has lost its point is dropped. From here on a message keeps its notices: its first attempt may arrive
-    although it seems to fail.
+    Obsolete notifications are deleted. From here on a message keeps its notifications, because its first attempt may
+    arrive although it seems to fail.
     """
     pairs = await _ready(conn, plan, now)
     if not pairs:
@@ -230,7 +231,7 @@ _LINK = (
 
 
 def _drop_pointless(plan: Plan, pairs: Sequence[Mapping[str, str]]) -> Any:
-    """Of what waits for these: what tells of a task that does not wait for its reader, or cannot reach them."""
+    """Return the deletion of obsolete notifications and of those that cannot be delivered."""
     addressed = [channel for channel, needs_address in plan.channels.items() if needs_address]
     to = tuple_(notices.c.person, notices.c.channel).in_([(pair["to"], pair["through"]) for pair in pairs])
     void = and_(notices.c.kind.in_(_WAITING_KINDS), ~waits_for(notices.c.task_id, notices.c.person))
@@ -243,7 +244,7 @@ def _drop_pointless(plan: Plan, pairs: Sequence[Mapping[str, str]]) -> Any:
 
 
 async def _forget_other_channels(conn: AsyncConnection, channels: Mapping[str, bool]) -> None:
-    """What waits for a channel that was switched off would wait for ever."""
+    """Delete notifications for disabled channels, which would wait forever."""
     unsent = and_(notices.c.message_id.is_(None), notices.c.channel.not_in(channels))
     await conn.execute(delete(notices).where(unsent))
     gone = and_(messages.c.state == "waiting", messages.c.channel.not_in(channels))
@@ -268,17 +269,17 @@ class Lag(BaseModel):
     """How far the outbox is behind."""
 
     due: int
-    """Notices that are due and not sent: also those that wait, rightly, for the window since the last message."""
+    """Notifications that are due and not sent, including those that wait for the window since the last message."""
     oldest_s: float
-    """For how many seconds the oldest of them has been due; 0 when none is."""
+    """Seconds since the oldest of them became due; 0 when none is due."""
     refused: int
-    """Messages of the last 30 days that will never go out."""
+    """Undeliverable messages of the last 30 days."""
     unread: int
-    """Events of the record that the dispatcher has not read yet."""
+    """Audit events that the dispatcher has not read yet."""
 
 
-class Line(BaseModel):
-    """Messages that are not sent, or notices that wait for one."""
+class UnsentMessages(BaseModel):
+    """Messages that are not sent, or notifications that are not in a message yet."""
 
     state: Literal["gathering", "held", "sending", "retrying", "refused"]
     """`gathering`: in no message yet. `held`: until the import of their file has ended."""
@@ -286,13 +287,13 @@ class Line(BaseModel):
     person: str
     notices: int
     at: datetime
-    """When they are due, or tried next; for a refused message, when it was refused."""
+    """When they are due or tried next; for an undeliverable message, when it failed."""
     attempts: int = 0
     problem: str | None = None
 
 
 async def lag(conn: AsyncConnection, now: datetime | None = None) -> Lag:
-    """How far the outbox is behind, now."""
+    """Return how far the outbox is behind at `now`."""
     now = now or datetime.now(UTC)
     on_their_way = select(notices.c.due_at).join(messages, messages.c.message_id == notices.c.message_id)
     late = union_all(
@@ -310,8 +311,8 @@ async def lag(conn: AsyncConnection, now: datetime | None = None) -> Lag:
     )
 
 
-async def unsent(conn: AsyncConnection) -> list[Line]:
-    """What waits, is tried again, or was refused: one line for each message, and for what gathers for a person."""
+async def unsent(conn: AsyncConnection) -> list[UnsentMessages]:
+    """Return unsent messages, and for each person the notifications that are not in a message yet."""
     held = case((notices.c.held_by.is_(None), "gathering"), else_="held").label("state")
     who = (notices.c.channel, notices.c.person)
     gathering = (
@@ -332,4 +333,4 @@ async def unsent(conn: AsyncConnection) -> list[Line]:
         .order_by(messages.c.next_at)
     )
     rows = [*(await conn.execute(gathering)), *(await conn.execute(sealed))]
-    return [Line.model_validate(row._mapping) for row in rows]
+    return [UnsentMessages.model_validate(row._mapping) for row in rows]

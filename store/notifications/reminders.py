@@ -1,7 +1,7 @@
-"""Nudges: whoever asked for a case reminds those who may decide it now, once a day for each task.
+"""Reminders sent by a requester to the people who can decide a task, once a day for each task.
 
-A nudge is an event of the record, from which notices are made like of any other (`notices.py`), and a mark on the task,
-which decides between two that come at once. The Workflow does not hear of it: nothing about the case changes.
+A reminder is an audit event, from which `fan_out.py` creates notifications, and a time on the task, which decides
+between two concurrent reminders. The Workflow is not informed, because nothing about the case changes.
 """
 
 from collections.abc import Iterable
@@ -23,16 +23,16 @@ NUDGED = "nudged"
 
 
 class Nudge(BaseModel):
-    """Those who may decide the task were reminded."""
+    """A reminder that was sent for a task."""
 
     task_id: str
     nudged_at: datetime
     again_at: datetime
-    """From then on it can be done again."""
+    """When the next reminder is possible."""
 
 
-class TooSoon(Exception):
-    """The last one was less than a day ago."""
+class ReminderTooSoon(Exception):
+    """The last reminder was less than a day ago."""
 
     def __init__(self, last: Nudge) -> None:
         super().__init__(f"reminded at {last.nudged_at}, and not again before {last.again_at}")
@@ -40,27 +40,27 @@ class TooSoon(Exception):
 
 
 class NotWaiting(Exception):
-    """The task is decided, so nobody is to be reminded."""
+    """The task is closed, so no reminder is possible."""
 
 
 async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, event_id: str) -> Nudge:
-    """Remind those who may decide the task. The same `event_id` again is the same nudge, whenever it comes.
+    """Remind the people who can decide the task. A repeat of an `event_id` returns the same reminder.
 
-    Raises TooSoon and NotWaiting; nothing was written then.
+    Raises ReminderTooSoon and NotWaiting; nothing is written then.
     """
     if earlier := await _known(conn, task.task_id, event_id):
         return earlier
     rested = or_(tasks.c.nudged_at.is_(None), tasks.c.nudged_at <= at - EVERY)
     marking = update(tasks).where(tasks.c.task_id == task.task_id, tasks.c.status == "open", rested)
     if not (await conn.execute(marking.values(nudged_at=at))).rowcount:
-        # On PostgreSQL the repeat of a request may have waited here for the first.
+        # On PostgreSQL a repeated request may have waited here for the first one.
         if earlier := await _known(conn, task.task_id, event_id):
             return earlier
         query = select(tasks.c.status, tasks.c.nudged_at).where(tasks.c.task_id == task.task_id)
         now = (await conn.execute(query)).one()
         if now.status != "open":
             raise NotWaiting
-        raise TooSoon(_nudge(task.task_id, now.nudged_at))
+        raise ReminderTooSoon(_nudge(task.task_id, now.nudged_at))
     event = CaseEvent(
         event_id=event_id,
         case_id=task.case_id,
@@ -75,12 +75,12 @@ async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, ev
 
 
 def resting(last: Nudge | None, now: datetime | None = None) -> Nudge | None:
-    """The last nudge, while there cannot be another one."""
+    """Return the last reminder if the next one is not possible yet."""
     return last if last is not None and last.again_at > (now or datetime.now(UTC)) else None
 
 
 async def latest(conn: AsyncConnection, task_ids: Iterable[str]) -> dict[str, Nudge]:
-    """The last nudge of each of these tasks that had one."""
+    """Return the last reminder of each of these tasks; tasks without one are left out."""
     query = select(tasks.c.task_id, tasks.c.nudged_at)
     query = query.where(tasks.c.task_id.in_(list(task_ids)), tasks.c.nudged_at.is_not(None))
     return {row.task_id: _nudge(row.task_id, row.nudged_at) for row in await conn.execute(query)}

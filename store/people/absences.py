@@ -1,4 +1,4 @@
-"""Who is away, from when to when, and who decides in their place. Substitution is one step: it does not chain."""
+"""Who is out of office, when, and who decides in their place. Substitution does not chain."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ class Absence(BaseModel):
 
 
 def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The moments of an absence that is given by days, both included, or by moments. Raises ValueError."""
+    """Return begin and end of an absence given by days (both included) or by moments. Raises ValueError."""
     return _moment(starts, zone, end=False), _moment(ends, zone, end=True)
 
 
@@ -41,7 +41,7 @@ def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
 async def add_by_days(
     conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
 ) -> Absence:
-    """Say that somebody is away, by their first and last day in their time zone. Raises ValueError as `set_away`."""
+    """Store an absence by its first and last day in the person's time zone. Raises ValueError as `set_away`."""
     first, last, now = *span(*days, zone), datetime.now(UTC)
     for text, moment in zip(days, (first, last), strict=True):
         try:
@@ -54,9 +54,9 @@ async def add_by_days(
 
 
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
-    """Say that somebody is away; of absences that were said before what lies outside of this one stays.
+    """Store an absence. Parts of earlier absences that do not overlap it are kept.
 
-    Raises ValueError for an end that is not after the start or lies in the past, and for a substitute who is unknown,
+    Raises ValueError for an end that is not after the start or is in the past, and for a substitute who is unknown,
     inactive, or the person.
     """
     person, start, end, substitute = absence.person, absence.starts_at, absence.ends_at, absence.substitute
@@ -76,7 +76,7 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
     left = [part for old in before for part in _left(old, absence)]
     await conn.execute(insert(absences), [each.model_dump() for each in (absence, *left)])
     if substitute is not None:
-        # Also where they said so themselves: it would outlast a token that was stolen.
+        # Also when the person did it: an absence set with a stolen token outlasts the token.
         await account_news.tell(conn, person, AccountNewsKind.SUBSTITUTE_NAMED, by, about=substitute)
     said = f"{person} is away from {moment_text(start)} to {moment_text(end)}"
     data = absence.model_dump(mode="json")
@@ -86,7 +86,7 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
 
 
 def _left(old: Absence, new: Absence) -> Iterator[Absence]:
-    """What of an absence lies before and behind another."""
+    """Yield the parts of an absence before and after another one."""
     if old.starts_at < new.starts_at:
         yield old.model_copy(update={"ends_at": new.starts_at})
     if old.ends_at > new.ends_at:
@@ -94,7 +94,7 @@ def _left(old: Absence, new: Absence) -> Iterator[Absence]:
 
 
 async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -> bool:
-    """The person is back: the absence of now ends, those to come are dropped. Answers whether there was one."""
+    """End the current absence and delete future ones. Return whether there was one."""
     future = await conn.execute(delete(absences).where(absences.c.person == person, absences.c.starts_at >= now))
     current = await conn.execute(update(absences).where(absences.c.person == person, covers(now)).values(ends_at=now))
     if not (future.rowcount or current.rowcount):
@@ -104,13 +104,13 @@ async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -
 
 
 async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]:
-    """The absences of a person that are not over, the next first."""
+    """Return the absences of a person that have not ended, earliest first."""
     query = select(absences).where(absences.c.person == person, absences.c.ends_at > now)
     return [Absence.model_validate(row) for row in await conn.execute(query.order_by(absences.c.starts_at))]
 
 
 async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
-    """Of these people those who are away, each with the substitute who is there; None where there is none."""
+    """Return the people who are out of office, each with the active substitute; None without one."""
     substitute = people.alias()
     too = absences.alias()
     query = (
@@ -123,7 +123,7 @@ async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetim
 
 
 async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
-    """Whoever comes after somebody stands in for others in their place, but not for themselves; None: nobody does."""
+    """Make the successor the substitute wherever the old person was, except for themselves; None removes it."""
     if new is not None:
         theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)
         await conn.execute(theirs.values(substitute=new))
@@ -132,5 +132,5 @@ async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
 
 
 def covers(at: datetime) -> ColumnElement[bool]:
-    """The condition under which an absence is one at this moment."""
+    """Return the condition that an absence includes this moment."""
     return and_(absences.c.starts_at <= at, absences.c.ends_at > at)

@@ -1,7 +1,7 @@
-"""The people whom the demo makes. They are there while the demo is on, and gone where it is off.
+"""The people that the demo creates. They exist while the demo is enabled and are deactivated when it is off.
 
-An admin takes one over by `people deactivate` (which is done already where the demo is off) and `people reactivate`:
-from then on they are nobody of the demo, and nothing opens that opened before.
+An admin takes over such an account with `people deactivate` (not needed where the demo is off) and `people reactivate`.
+Then it no longer belongs to the demo, and earlier credentials are invalid.
 """
 
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ WHY = "the demo is off (HOLDGATE_DEMO)"
 
 
 async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
-    """The demo person of this id, made or brought back; None where the id is somebody's who is nobody of the demo."""
+    """Return the demo person with this id, created or reactivated; None when the id is not a demo person's."""
     row = (await conn.execute(select(people.c.demo, people.c.active).where(people.c.id == id))).one_or_none()
     if row is None:
         name = id.replace("-", " ").capitalize()
@@ -38,16 +38,17 @@ async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person 
 
 
 async def dismiss_all(db: Database, by: str) -> int:
-    """Let every demo person leave, whoever else is there: they lose groups, tokens and passwords. Answers how many.
+    """Deactivate every demo person: they lose groups, tokens and passwords. Return how many.
 
-    Their sessions stay and open nothing, so that the pages can say why. Open tasks follow by `store.cases.recounts`.
+    Their sessions stay but grant nothing, so that the pages can explain why. Open tasks follow by
+    `store.cases.recounts`.
     """
-    ensure = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
+    active = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
     async with db.read() as conn:
-        if (await conn.execute(ensure.limit(1))).first() is None:
+        if (await conn.execute(active.limit(1))).first() is None:
             return 0
     async with db.write() as conn:
-        gone = list((await conn.execute(ensure)).scalars())
+        gone = list((await conn.execute(active)).scalars())
         leavers = [await get(conn, id) for id in gone]
         for id in gone:
             await absences.hand_over(conn, id, None)
@@ -66,7 +67,7 @@ async def dismiss_all(db: Database, by: str) -> int:
 
 
 async def demo_person_of(conn: AsyncConnection, shown: str) -> str | None:
-    """The demo person to whom a token, a session or a name belongs or belonged; None for anybody else's."""
+    """Return the demo person to whom a token, session or name belongs or belonged; None for other people's."""
     hashed = secret_hash(shown)
     of_token = select(tokens.c.person).where(tokens.c.hash == hashed)
     of_session = select(sessions.c.person).where(sessions.c.hash == hashed)

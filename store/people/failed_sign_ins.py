@@ -1,9 +1,9 @@
-"""Failed sign-ins in the audit log: each one while they are few, then their number. Never what was typed.
+"""Failed sign-ins in the audit log: each one while there are few, then only counts. Typed text is never stored.
 
-What is typed as a name may be a password, so an event names a person only if there is one. A flood of tries must not
-become a flood of events: so many single ones in an hour for each person, and in all; beyond that, one event each time
-their number has doubled, and one with the whole number when signing in is next tried after that hour. Nor does a flood
-hide tries against one person: from `SEEN` on their number is told in the same way.
+The text typed as a name may be a password, so an event names a person only if the person exists. Limits prevent a flood
+of attempts from becoming a flood of events: a number of single events an hour for each person and in total; beyond
+that, one event each time the count has doubled, and one with the final count at the next attempt after that hour. A
+flood must not hide attempts against one person: from `SEEN` on, counts of one person are stored in the same way.
 """
 
 from datetime import datetime
@@ -18,13 +18,13 @@ from store.db.database import insert_into
 from store.tables.people import failed_sign_ins
 
 SINGLE, SINGLE_IN_ALL = 20, 200
-"""Events of single failures in an hour: about one person (or about nobody who is known), and in all."""
+"""Events of single failures in an hour: for one person (or for unknown names), and in total."""
 
 SEEN = 4
-"""So many failures of one person are told even while there are too many in all."""
+"""From this number on, failures of one person are stored even when the total limit is reached."""
 
 _ALL, _NOBODY = "*all", "*nobody"
-"""Keys beside the ids of people, which cannot begin like this."""
+"""Keys that are no person ids, which cannot begin like this."""
 
 Way = Literal["password", "token", "demo", "link", "step-up"]
 
@@ -38,7 +38,7 @@ async def note(
     *,
     locked_until: datetime | None = None,
 ) -> None:
-    """Count a failure, and record it if it is one of the first of the hour. `why` in one word, such as `revoked`."""
+    """Count a failure, and store it as an event within the limits. `why` is one word, such as `revoked`."""
     await settle(conn, now)
     hour = now.replace(minute=0, second=0, microsecond=0)
     key = person or _NOBODY
@@ -58,7 +58,7 @@ async def note(
 
 
 async def settle(conn: AsyncConnection, now: datetime) -> None:
-    """Record the numbers of hours that are over, where not each failure has its own event, and forget them."""
+    """Store the final counts of past hours in which not every failure has an event, and delete the counters."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     over = select(failed_sign_ins).where(failed_sign_ins.c.hour < hour)
     over = over.order_by(failed_sign_ins.c.hour, failed_sign_ins.c.key).with_for_update(skip_locked=True)
@@ -70,7 +70,7 @@ async def settle(conn: AsyncConnection, now: datetime) -> None:
     in_all = {row.hour: row.number for row in past if row.key == _ALL}
     for row in past:
         flooded = in_all.get(row.hour, 0) > SINGLE_IN_ALL
-        told = {_ALL: flooded, _NOBODY: not flooded and row.number > SINGLE}  # of nobody in a flood the sum is told
+        told = {_ALL: flooded, _NOBODY: not flooded and row.number > SINGLE}  # unknown names are only part of the total
         if told.get(row.key, row.number > (SEEN if flooded else SINGLE)):
             await _many(conn, row.key, row.hour, row.number)
 

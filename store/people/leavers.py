@@ -1,6 +1,6 @@
-"""People who leave, who comes after them, and people who come back under their old id.
+"""People who leave, their successors, and people who return under their old id.
 
-An id is never given to somebody else, so it can be given back to the person it was made for.
+An id is never given to another person, so the original person can get it back.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,10 @@ from store.tables.people import memberships, passwords, people, sessions
 
 
 async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
-    """Somebody has left: `new` gets their groups, reports and substitutions; they can no longer sign in.
+    """Deactivate `old`; `new` gets their groups, direct reports and substitutions.
 
-    Raises UnknownPerson, ValueError for replacing somebody by themselves. Open tasks follow by `store.cases.recounts`.
+    Raises UnknownPerson, and ValueError for replacing a person by themselves. Open tasks follow by
+    `store.cases.recounts`.
     """
     await locked(conn, old)
     leaver, successor = await get(conn, old), await get(conn, new)
@@ -40,9 +41,9 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
 
 
 async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> None:
-    """Somebody has left and nobody comes after: they lose their groups and can no longer sign in.
+    """Deactivate a person without a successor: they lose their groups and can no longer sign in.
 
-    Raises UnknownPerson, LastAdmin, and ValueError for somebody who has left already.
+    Raises UnknownPerson, LastAdmin, and ValueError for a person who has left already.
     """
     await locked(conn, id)
     leaver = await get(conn, id)
@@ -53,7 +54,7 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
     summary = f"{leaver.name} has left without a successor: {reason}"
     data = {"person": id, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit_log.note(conn, "person_deactivated", by=by, summary=summary, data=data)
-    # After the event: two at once wait for each other at the record, and the second sees the first gone.
+    # After the event: two concurrent calls wait for each other at the audit log, and the second sees the first change.
     others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
     others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
     if ADMINS in leaver.groups and (await conn.execute(others)).first() is None:
@@ -61,11 +62,11 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
 
 
 async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:
-    """Somebody who has left is back under the same id, in these groups and no others. Answers their groups.
+    """Reactivate a person under the same id, in these groups only. Return their groups.
 
-    What went to their successor stays there. They need a new password or token, and are nobody of the demo any more.
-    Raises UnknownPerson, and ValueError for somebody who has not left, for a group that cannot be, and for an address
-    that somebody else has by now.
+    Requests, groups and tasks that went to the successor stay there. The person needs a new password or token, and is
+    no longer a demo person. Raises UnknownPerson, and ValueError for a person who has not left, for an invalid group,
+    and for an address that another person uses now.
     """
     back = await get(conn, id)
     if await is_active(conn, id):
@@ -73,7 +74,7 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     await check_new(conn, id, back.email)
     named = sorted({group_named(group) for group in groups})
     await conn.execute(update(people).where(people.c.id == id).values(active=True, successor=None, demo=False))
-    await conn.execute(delete(sessions).where(sessions.c.person == id))  # the demo leaves them, see `demo_people`
+    await conn.execute(delete(sessions).where(sessions.c.person == id))  # no longer a demo person, see `demo_people`
     for group in named:
         await insert_once(conn, memberships, _membership(id, group, by))
     await new_members.tell(conn, id, named, by)
@@ -87,11 +88,11 @@ def _membership(person: str, group: str, by: str) -> dict[str, Any]:
 
 
 async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) -> list[str]:
-    """End all that the person is and has; answers the ids of their tokens."""
+    """End everything the person has; return the ids of their tokens."""
     await conn.execute(delete(memberships).where(memberships.c.person == id))
     await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
     await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor, demo=False))
-    # Whoever came before them: nobody has to follow a line of leavers.
+    # Update their predecessors too, so that nobody has to follow a chain of successors.
     await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
     revoked = await end_tokens(conn, id, by)
     await one_time_links.void(conn, id, by=by, now=datetime.now(UTC))

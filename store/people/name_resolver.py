@@ -1,8 +1,8 @@
-"""From what people write to the person or group that they mean.
+"""Find the person or group that a written name means.
 
-People know each other by id, name and e-mail address, and write them in their own capitals, with or without accents
-and blanks. Whoever is meant without doubt is found; of several all are named; for nobody those are named who are close,
-and only of them whom the asker sees anyway.
+People identify each other by id, name and e-mail address, with any capitals, accents and spaces. An unambiguous name is
+resolved. For an ambiguous one all matches are returned. For an unknown one similar names are suggested, but only those
+that the asking person may see.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from domain.normalization import fold, without_accents
 from store.tables.people import memberships, people
 
 ROLES = frozenset({ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY})
-"""Groups that mean something to the software itself, whatever a policy says."""
+"""Groups with a meaning in the software itself, independent of policies."""
 CLOSE = 0.7
-"""From this likeness on, of 0 to 1, a name is suggested for another."""
+"""Similarity (0 to 1) from which a name is suggested."""
 MOST = 3
-"""So many suggestions."""
+"""Largest number of suggestions."""
 SHOWN = 80
 """Characters of a name that an error repeats."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """An active person, as others may write of them."""
+class KnownPerson:
+    """An active person and the ways to write their name."""
 
     id: str
     name: str
@@ -40,12 +40,12 @@ class Known:
 
     @property
     def label(self) -> str:
-        """The person as an error names them: never by the e-mail address."""
+        """Return the person's name for errors; never the e-mail address."""
         return self.id if self.name == self.id else f"{self.name} ({self.id})"
 
     @property
     def written(self) -> Iterator[str]:
-        """All that means this person."""
+        """Yield all texts that identify this person."""
         yield self.id
         yield self.name
         yield self.label
@@ -55,34 +55,34 @@ class Known:
 
 
 class UnknownName(ValueError):
-    """A name that means nobody, or several people. `str()` says so, and whom it may mean."""
+    """A name that matches nobody, or several people. `str()` says so and lists suggestions."""
 
     def __init__(self, said: str, suggestions: Sequence[str] = (), *, many: bool = False) -> None:
         super().__init__(said)
         self.suggestions = list(suggestions)
-        """Ids, or names of groups, the likeliest first."""
+        """Ids, or names of groups, most similar first."""
         self.many = many
-        """Whether each of them is meant by the name."""
+        """Whether the name matches each of them."""
 
 
 def folded(text: str) -> str:
-    """A name as people compare names: without case, accents, invisible marks and doubled blanks."""
+    """Return a name as people compare names: without case, accents, invisible marks and doubled spaces."""
     before = None
-    while text != before:  # without accents, letters of several scripts may be those of one
+    while text != before:  # without accents, letters of several scripts may look like one script
         before, text = text, " ".join(without_accents(fold(text)).split())
     return text
 
 
 class NameResolver:
-    """Everybody there is, to look names up in. Pure; `resolver` reads it from the store."""
+    """Finds people and groups by name. Works in memory; `resolver` loads it from the store."""
 
-    def __init__(self, known: Iterable[Known], groups: Collection[str] = ()) -> None:
-        """`groups` are names of groups beside those that somebody is in."""
+    def __init__(self, known: Iterable[KnownPerson], groups: Collection[str] = ()) -> None:
+        """Set up the resolver; `groups` are additional names of groups without members."""
         self._people = {each.id: each for each in known}
         self._groups = sorted({*groups, *(group for each in self._people.values() for group in each.groups)})
 
-    def person(self, text: str, seen: Collection[str] | None = None) -> Known:
-        """The person whom a text means. Raises UnknownName, which suggests only those `seen`; None: all."""
+    def person(self, text: str, seen: Collection[str] | None = None) -> KnownPerson:
+        """Return the person whom a text means. Raises UnknownName, which suggests only `seen` (None: all)."""
         if (exact := self._people.get(text.strip())) is not None:
             return exact
         found = self.meant(text)
@@ -97,8 +97,8 @@ class NameResolver:
         said = f"there is no active person '{shown}'"
         raise UnknownName(said + _did_you_mean([label for _, label in close]), [id for id, _ in close])
 
-    def meant(self, text: str) -> list[Known]:
-        """All whom a text means, without regard to case, accents and blanks."""
+    def meant(self, text: str) -> list[KnownPerson]:
+        """Return all people whom a text means, without regard to case, accents and spaces."""
         wanted = folded(text)
         if not wanted:
             return []
@@ -109,10 +109,10 @@ class NameResolver:
         return [each for each in self._people.values() if dense in (_dense(text) for text in each.written)]
 
     def suggestions(self, text: str, kind: Kind, seen: Collection[str] | None = None) -> list[str]:
-        """Ids and names of groups that may be meant by a text which is neither, the likeliest first.
+        """Return ids and names of groups similar to an unknown text, most similar first.
 
-        `seen` are the people and groups of whom the asker knows; None: all. What is the same but for case, accents and
-        blanks was known to who wrote it.
+        `seen` are the people and groups that the asking person may see; None: all. Exact matches except for case,
+        accents and spaces are always included, because the asking person already knows them.
         """
         found: list[str] = []
         if kind != "person":
@@ -122,7 +122,7 @@ class NameResolver:
         return found or [name for name, _ in self._close(text, kind, seen)]
 
     def _close(self, text: str, kind: Kind, seen: Collection[str] | None) -> list[tuple[str, str]]:
-        """Those whose names are like a text, the likeliest first: the id or the group, and what an error calls it."""
+        """Return similar names, most similar first: id or group, and its label in errors."""
         wanted = folded(text)[: 2 * SHOWN]
         if not wanted:
             return []
@@ -138,33 +138,33 @@ class NameResolver:
 
 
 def _likeness(wanted: str, name: str) -> float:
-    """0 to 1; more than 1 where all words of the one stand in the other: half a name is enough to be asked after."""
+    """Return a similarity of 0 to 1; more than 1 when one name contains all words of the other."""
     parts = set(re.split(r"[\s._@-]+", name))
     ratio = difflib.SequenceMatcher(None, wanted, name).ratio()
     return ratio + (set(wanted.split()) <= parts)
 
 
 async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameResolver:
-    """A resolver of all active people, their groups and these."""
+    """Return a resolver of all active people, their groups and these groups."""
     query = select(people.c.id, people.c.name, people.c.email, memberships.c.group_name)
     query = query.outerjoin(memberships, memberships.c.person == people.c.id).where(people.c.active)
     rows = (await conn.execute(query.order_by(people.c.id))).all()
     own: dict[str, set[str]] = {}
     for row in rows:
         own.setdefault(row.id, set()).update({row.group_name} if row.group_name else ())
-    return NameResolver([Known(row.id, row.name, row.email, own[row.id]) for row in rows], groups)
+    return NameResolver([KnownPerson(row.id, row.name, row.email, own[row.id]) for row in rows], groups)
 
 
 async def exact_id(conn: AsyncConnection, text: str) -> str | None:
-    """The text, if it is the id of an active person."""
+    """Return the text if it is the id of an active person."""
     found = await conn.scalar(select(people.c.id).where(people.c.id == text.strip(), people.c.active))
     return None if found is None else str(found)
 
 
 async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | None = None) -> str:
-    """The id of the active person whom a text means: an id, a name or an e-mail address.
+    """Return the id of the active person whom an id, a name or an e-mail address means.
 
-    Raises UnknownName, which suggests only those `seen`; None: all.
+    Raises UnknownName, which suggests only `seen` (None: all).
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact
@@ -173,13 +173,13 @@ async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | Non
 
 
 async def members_of(conn: AsyncConnection, groups: Collection[str]) -> set[str]:
-    """The ids of all who are in one of the groups."""
+    """Return the ids of all people who are in one of the groups."""
     query = select(memberships.c.person).where(memberships.c.group_name.in_(sorted(groups)))
     return set((await conn.execute(query)).scalars())
 
 
 async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple[set[str], set[str]]:
-    """Those of the names that are ids of active people, and those that are groups with active members."""
+    """Return the names that are ids of active people, and those that are groups with active members."""
     wanted = sorted(names)
     persons: set[str] = set()
     groups: set[str] = set()
@@ -194,7 +194,7 @@ async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple
 
 
 class NewGroup(Exception):
-    """A group that nobody is in and no policy names: perhaps a slip of the pen. `str()` says so."""
+    """A group without members that no policy names, possibly a typing error. `str()` says so."""
 
     def __init__(self, group: str, suggestions: Sequence[str]) -> None:
         super().__init__(
@@ -204,9 +204,10 @@ class NewGroup(Exception):
 
 
 async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> NewGroup | None:
-    """What to ask before people are put into these groups; `named` are those of the policy.
+    """Return the question to ask before people join these groups; `named` are the groups of the policy.
 
-    Ask it before they are in, and raise it, to undo that, once the store has taken the names as such.
+    Call it before they join. Raise the result after the store has validated the names, so that the transaction is
+    rolled back.
     """
     known = {*named, *ROLES}
     doubtful = [group for group in map(fold, wanted) if group not in known]
@@ -218,7 +219,7 @@ async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Colle
 
 
 def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:
-    """Why a name in a request is refused, and what to write instead."""
+    """Return why a name in a request is refused, and what to write instead."""
     what = {
         "person": "is not the id of an active person",
         "group": "is not a group that somebody is in",

@@ -1,7 +1,7 @@
-"""Who is told that somebody was put into a group.
+"""Notify people when a person is added to a group.
 
-One administrator can put a person they know into a group that decides. Nothing forbids that, so it is not done unseen:
-the members of the group and all other administrators are told.
+One administrator can add a person they know to a group that decides. This is allowed but must be visible, so the
+members of the group and all other administrators are notified.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,11 @@ from store.tables.people import memberships, people
 
 
 async def tell(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> None:
-    """Tell people that `by` made a person a member of these groups.
+    """Notify people that `by` added a person to these groups.
 
-    Of a new administrator all others are told, whoever did it. Other groups are told of if a person did it who signs in
-    here: the command line may fill a group with hundreds. In `requesters` nobody decides, so nobody is told of it.
+    All other administrators are notified of a new administrator, regardless of who added them. For other groups people
+    are notified only if a signed-in person made the change: the command line may add hundreds of members. The group
+    `requesters` decides nothing, so nobody is notified of it.
     """
     for group in sorted(set(groups) - {REQUESTERS}):
         if group == ADMINS:

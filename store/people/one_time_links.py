@@ -1,10 +1,10 @@
-"""One-time links, by which people set a password, or get a token, for themselves. No administrator ever sees either.
+"""One-time links with which people set their own password or get a token. No administrator ever sees either.
 
-A link goes to the address on record. Where mail does not prove who reads it (there is none, or an administrator set
-the address within 7 days, or asks for a link to an address that they set) a second administrator confirms it. Without
-an address each of the two gets one half of the code, and the person needs both.
+A link is sent to the address on record. A second administrator confirms the link when mail does not prove who reads it:
+no mail is configured, an administrator set the address within 7 days, or asks for a link to an address that they set.
+Without an address each of the two administrators gets half of the code, and the person needs both halves.
 
-The secret of a mail is made while the mail is sent, and only its hash is stored: there is nothing to steal from the
+The secret is created while the mail is sent, and only its hash is stored, so that it cannot be stolen from the
 database, the outbox or a backup.
 """
 
@@ -28,9 +28,9 @@ from store.tables.people import memberships, one_time_links, people
 WAITS_FOR = timedelta(days=7)
 """How long a link waits for a second administrator."""
 VALID_FOR = timedelta(hours=24)
-"""How long it can be used."""
+"""How long a link can be used."""
 SETTLES_IN = timedelta(days=7)
-"""After that an address, an administrator or a link counts as known to everybody who had to be told of it."""
+"""After this time everybody who was notified of an address, an administrator or a link counts as informed."""
 
 Way = Literal["mail", "halves"]
 Status = Literal["waiting", "open", "used", "void", "withdrawn", "expired"]
@@ -38,7 +38,7 @@ _LIVE = ("waiting", "open")
 
 
 class OneTimeLink(BaseModel):
-    """One link, without what opens anything."""
+    """One link, without its secret."""
 
     link_id: str
     person: str
@@ -50,19 +50,19 @@ class OneTimeLink(BaseModel):
     confirmed_by: str | None
     expires_at: datetime
     address: str | None = None
-    """Where it goes, so far that a second administrator knows whether that is right: `a...@example.org`."""
+    """The address, masked so that a second administrator can still check it: `a...@example.org`."""
 
 
 class WrongLink(ValueError):
-    """There can be no link for this person now. `str()` says what to do instead."""
+    """No link is possible for this person now. `str()` says what to do instead."""
 
 
 class UnknownLink(LookupError):
-    """There is no link of this id."""
+    """No link has this id."""
 
 
 class LinkClosed(ValueError):
-    """The link does not wait any more. `link` is what became of it."""
+    """The link is not open any more. `link` is its present state."""
 
     def __init__(self, message: str, link: OneTimeLink) -> None:
         super().__init__(message)
@@ -70,11 +70,11 @@ class LinkClosed(ValueError):
 
 
 class NotSecond(ValueError):
-    """This person is no second administrator for this link."""
+    """This person may not confirm this link as the second administrator."""
 
 
 class NotUsable(ValueError):
-    """Nothing is opened by this code. `str()` is the same whatever was wrong; `why` and `person` are for the log."""
+    """The code is not valid. `str()` is the same for every reason; `why` and `person` are for the log."""
 
     def __init__(self, why: str, person: str | None) -> None:
         super().__init__(
@@ -87,10 +87,10 @@ class NotUsable(ValueError):
 async def ask(
     conn: AsyncConnection, person: str, by: str, now: datetime, *, mail: bool
 ) -> tuple[OneTimeLink, str | None]:
-    """Ask for a link for somebody, or for oneself; older ones of theirs are void.
+    """Create a link for another person or for oneself; earlier links of the person become void.
 
-    Answers with it what only whoever asks may see, and only now: their half of the code. `mail`: whether mail is sent
-    here. Raises WrongLink.
+    Also returns the code half that only the asking administrator may see, and only now. `mail`: whether mail is
+    configured. Raises WrongLink.
     """
     row = await locked(conn, person)
     if row is None:
@@ -128,7 +128,7 @@ async def ask(
 
 
 async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> tuple[OneTimeLink, str | None]:
-    """Let a link take effect that another administrator asked for; answers the other half of a code of two.
+    """Confirm a link that another administrator asked for; also return the other half of a two-part code.
 
     Raises UnknownLink, LinkClosed, NotSecond.
     """
@@ -169,7 +169,7 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
 
 
 async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> OneTimeLink:
-    """Call off a link that waits or can be used. Raises UnknownLink, LinkClosed."""
+    """Withdraw a link that waits or can be used. Raises UnknownLink, LinkClosed."""
     link = await get(conn, link_id, now, lock=True)
     if link.status not in _LIVE:
         raise LinkClosed(f"The link is already {link.status}.", link)
@@ -180,14 +180,17 @@ async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) 
 
 
 async def void(conn: AsyncConnection, person: str, by: str, now: datetime) -> None:
-    """The person's credentials changed: links for them, and those they asked for that still wait, open nothing."""
+    """Void links after a change of the person's credentials: links for them, and waiting links they asked for."""
     theirs = one_time_links.c.person == person
     asked = and_(one_time_links.c.asked_by == person, one_time_links.c.status == "waiting")
     await _close(conn, or_(theirs, asked), "void", by, now)
 
 
 async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None:
-    """Make the secret for one attempt to mail a link; that of an attempt before it is worthless. None: it is closed."""
+    """Create the secret for one attempt to mail a link; earlier secrets become invalid.
+
+    None when the link is closed.
+    """
     code = f"hgl_{secrets.token_urlsafe(32)}"
     its = (one_time_links.c.link_id == link_id, one_time_links.c.status == "open", one_time_links.c.way == "mail")
     sealed = update(one_time_links).where(*its, one_time_links.c.expires_at > now).values(hash=secret_hash(code))
@@ -195,13 +198,13 @@ async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None
 
 
 async def is_known(conn: AsyncConnection, code: str, second: str) -> bool:
-    """Whether there ever was such a code; changes nothing."""
+    """Return whether such a code was ever created; changes nothing."""
     query = select(one_time_links.c.link_id).where(one_time_links.c.hash == _hashes(code, second)[0])
     return (await conn.execute(query)).first() is not None
 
 
 async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -> str:
-    """Use a link up and answer whose it is: once, whatever comes at the same moment. Raises NotUsable."""
+    """Use a link and return its person; succeeds only once, also for concurrent calls. Raises NotUsable."""
     hashes = _hashes(code, second)
     query = select(one_time_links).where(one_time_links.c.hash == hashes[0])
     row = (await conn.execute(query)).first()
@@ -223,7 +226,7 @@ async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -
 
 
 async def get(conn: AsyncConnection, link_id: str, now: datetime, *, lock: bool = False) -> OneTimeLink:
-    """One link. Raises UnknownLink."""
+    """Return one link. Raises UnknownLink."""
     query = _LINKS.where(one_time_links.c.link_id == link_id)
     row = (await conn.execute(query.with_for_update(of=one_time_links) if lock else query)).first()
     if row is None:
@@ -232,7 +235,7 @@ async def get(conn: AsyncConnection, link_id: str, now: datetime, *, lock: bool 
 
 
 async def live(conn: AsyncConnection, now: datetime, person: str | None = None) -> list[OneTimeLink]:
-    """Links that wait or can be used, the newest first: of everybody, or of one person."""
+    """Return links that wait or can be used, newest first: of all people, or of one person."""
     query = _LINKS.where(one_time_links.c.status.in_(_LIVE), one_time_links.c.expires_at > now)
     if person is not None:
         query = query.where(one_time_links.c.person == person)
@@ -244,10 +247,10 @@ async def live(conn: AsyncConnection, now: datetime, person: str | None = None) 
 
 
 async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime) -> set[str]:
-    """The administrators who may confirm what `first` asks for `person`: nobody who may be `first` in disguise.
+    """Return the administrators who may confirm what `first` asks for `person`.
 
-    Whoever made somebody an administrator, set their address, or caused a link of theirs within some days could act as
-    them. Two people count as two when nobody could act as both.
+    An administrator who made somebody an administrator, set their address, or caused a link of theirs within some days
+    could act as that person. Two people count as two only when nobody could act as both.
     """
     made_by: defaultdict[str, set[str]] = defaultdict(set)
     since = now - SETTLES_IN
@@ -271,7 +274,7 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
 
 
 def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
-    """The person and all who could act as them."""
+    """Return the person and all people who could act as them."""
     found, ahead = {person}, [person]
     while ahead:
         new = made_by[ahead.pop()] - found
@@ -287,12 +290,12 @@ async def _admins(conn: AsyncConnection) -> set[str]:
 
 
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
-    """Why a mail to the address on record would not prove who reads it; None when it does."""
+    """Return why a mail to the address on record would not prove who reads it; None when it does."""
     if not mail:
         return "this server sends no mail"
     if not person.email:
         return f"{person.id} has no e-mail address"
-    if person.email_set_by == by and by != person.id:  # else people could be invented, and acted as a week later
+    if person.email_set_by == by and by != person.id:  # otherwise an admin could invent people and act as them later
         return f"you set the e-mail address of {person.id} yourself"
     fresh = person.email_set_at is not None and person.email_set_at > now - SETTLES_IN
     if fresh and person.email_set_by and audit_log.is_person(person.email_set_by):
@@ -327,6 +330,6 @@ async def _note(conn: AsyncConnection, kind: str, by: str, link: OneTimeLink, sa
 
 
 def _hashes(code: str, second: str) -> list[str]:
-    """Of a code, or of the two halves of one, however they were typed: `hg1_...` is the first."""
+    """Return the hashes of a code or of its two halves, typed in any form: `hg1_...` comes first."""
     halves = sorted(each.strip() for each in (code, second) if each.strip())
     return [secret_hash(each) for each in halves or [""]]

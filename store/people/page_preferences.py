@@ -1,4 +1,4 @@
-"""How each person wants the pages to look and to be used."""
+"""The display settings of each person for the pages."""
 
 from collections.abc import Mapping
 
@@ -12,19 +12,19 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "theme": ("system", "light", "dark"),
     "shortcuts": ("on", "off"),
 }
-"""What can be chosen; the first is the default."""
+"""The settings and their values; the first value is the default."""
 DEFAULTS = {name: values[0] for name, values in CHOICES.items()}
 
 
 async def of(conn: AsyncConnection, person: str) -> dict[str, str]:
-    """All that can be chosen, as the person has it."""
+    """Return all settings of the person."""
     rows = await conn.execute(select(preferences.c.name, preferences.c.value).where(preferences.c.person == person))
     chosen = {row.name: row.value for row in rows}
     return {name: chosen[name] if chosen.get(name) in values else values[0] for name, values in CHOICES.items()}
 
 
 async def choose(conn: AsyncConnection, person: str, wanted: Mapping[str, str]) -> None:
-    """Change what is named; the rest stays. Raises ValueError for what cannot be chosen."""
+    """Change these settings only. Raises ValueError for an unknown setting or value."""
     for name, value in wanted.items():
         if value not in CHOICES.get(name, ()):
             raise ValueError(f"'{value}' is not a choice for {name}")

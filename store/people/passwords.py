@@ -1,4 +1,4 @@
-"""Passwords of people who sign in here, and how often somebody may try."""
+"""Passwords, and the limit of sign-in attempts."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -20,9 +20,9 @@ from store.people.secret_hash import secret_hash
 from store.tables.people import passwords, sign_in_tries
 
 LEAST, MOST = 12, 200
-"""Characters of a password. Length is asked for, and no mixture of signs (NIST SP 800-63B, 3.1.1.2)."""
+"""Shortest password in characters. Only length is required, no mixture of characters (NIST SP 800-63B, 3.1.1.2)."""
 FREE = 5
-"""Tries that may fail before somebody must wait; then 2 s, 4 s, 8 s, ..."""
+"""Failed attempts without a delay; after that 2 s, 4 s, 8 s, ..."""
 LONGEST = timedelta(minutes=15)
 
 _hasher = PasswordHasher()
@@ -31,12 +31,12 @@ _hasher = PasswordHasher()
 
 @cache
 def _nobody() -> str:
-    """What is checked in place of a password that does not exist, so that the time tells nothing."""
+    """Return a hash to check when there is no password, so that the response time discloses nothing."""
     return _hasher.hash(secrets.token_urlsafe())
 
 
-class TooSoon(Exception):
-    """Too many tries have failed: none before `until`."""
+class TooManyAttempts(Exception):
+    """Too many attempts failed: no further attempt before `until`."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"no try before {moment_text(until, seconds=True)}")
@@ -44,8 +44,11 @@ class TooSoon(Exception):
 
 
 def matches(password: str, stored: str | None) -> bool:
-    """Whether this is the password. Takes the same time when there is none; blocks for some 50 ms of a processor."""
-    nobody = _nobody()  # made by the first who signs in, whoever that is: each start would wait for it
+    """Return whether the password is correct.
+
+    Takes the same time without a stored one; blocks for about 50 ms of CPU.
+    """
+    nobody = _nobody()  # created at the first sign-in, because it would delay every start
     try:
         return _hasher.verify(stored or nobody, password[:MOST]) and stored is not None
     except (VerificationError, InvalidHashError):
@@ -53,7 +56,10 @@ def matches(password: str, stored: str | None) -> bool:
 
 
 def hash_of(password: str) -> str:
-    """What is stored of a password. Raises ValueError for one that is too short, too long or the same sign repeated."""
+    """Return the hash to store.
+
+    Raises ValueError for a password that is too short, too long or one repeated character.
+    """
     if not LEAST <= len(password) <= MOST:
         raise ValueError(f"choose a password with {LEAST} to {MOST} characters")
     if len(set(password)) < 4:
@@ -62,28 +68,28 @@ def hash_of(password: str) -> str:
 
 
 def temporary() -> str:
-    """A password to begin with."""
+    """Return a random temporary password."""
     return secrets.token_urlsafe(12)
 
 
 async def stored(conn: AsyncConnection, person: str) -> str | None:
-    """The hash of the person's password; None when they have none."""
+    """Return the hash of the person's password; None when they have none."""
     found: str | None = await conn.scalar(select(passwords.c.hash).where(passwords.c.person == person))
     return found
 
 
 def credential_of(stored: str) -> str:
-    """What a session remembers of the password that began it: a digest of its hash."""
+    """Return what a session stores of the password that began it: a digest of its hash."""
     return secret_hash(stored)
 
 
 async def must_change(conn: AsyncConnection, person: str) -> bool:
-    """Whether somebody else chose the person's password, and they have not changed it yet."""
+    """Return whether another person chose the password and the person has not changed it yet."""
     return bool(await conn.scalar(select(passwords.c.temporary).where(passwords.c.person == person)))
 
 
 async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
-    """Give the person the password of this hash; one that another sets is to begin with. Raises UnknownPerson."""
+    """Store the person's new password hash; one set by another person must be changed. Raises UnknownPerson."""
     await locked(conn, person)
     named = await people.get(conn, person)
     row = {"person": person, "hash": hashed, "temporary": by != person, "changed_at": now}
@@ -98,19 +104,19 @@ async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by
 
 
 async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:
-    """Count one more try under this key before it is made, so that many at once count too; answers the number.
+    """Count an attempt under this key before it is made, so that concurrent ones count. Return the number.
 
-    Raises TooSoon.
+    Raises TooManyAttempts.
     """
     hashed = _key(key)
     here = sign_in_tries.c.key == hashed
     more = update(sign_in_tries).where(here, sign_in_tries.c.next_at <= now)
     counted = more.values(number=sign_in_tries.c.number + 1).returning(sign_in_tries.c.number)
-    number: int | None = await conn.scalar(counted)  # the row is ours until the end of the transaction
+    number: int | None = await conn.scalar(counted)  # the row is locked until the end of the transaction
     if number is None:
         number = 1
         if not await insert_once(conn, sign_in_tries, {"key": hashed, "number": 1, "next_at": now}):
-            raise TooSoon((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
+            raise TooManyAttempts((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
     if number > free:
         wait = min(timedelta(seconds=2 ** min(number - free, 20)), LONGEST)
         await conn.execute(update(sign_in_tries).where(here).values(next_at=now + wait))
@@ -118,13 +124,13 @@ async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = F
 
 
 async def forget_tries(conn: AsyncConnection, *keys: str) -> None:
-    """One has succeeded, or an administrator lets the person try again."""
+    """Reset the counts after a success, or when an administrator unlocks the person."""
     hashed = [_key(key) for key in keys]
     await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.key.in_(hashed)))
 
 
 async def unlock(conn: AsyncConnection, person: str, by: str) -> None:
-    """Let the person try again at once, though too many tries have failed. Raises UnknownPerson."""
+    """Allow the person to sign in again at once after too many failed attempts. Raises UnknownPerson."""
     named = await people.get(conn, person)
     names = [f"name:{name}" for name in (named.id, named.email) if name]
     await forget_tries(conn, *names, f"change:{person}")
@@ -133,7 +139,7 @@ async def unlock(conn: AsyncConnection, person: str, by: str) -> None:
 
 
 async def sweep(conn: AsyncConnection, now: datetime) -> None:
-    """Forget tries nobody has repeated for a day."""
+    """Delete counts of attempts that were not repeated for a day."""
     await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.next_at < now - timedelta(days=1)))
 
 

@@ -1,4 +1,4 @@
-"""People, their groups and their bearer tokens. Every change is an event of the record."""
+"""People, their groups and their bearer tokens. Every change is an audit event."""
 
 import re
 import secrets
@@ -25,10 +25,10 @@ from store.people.secret_hash import secret_hash
 from store.tables.people import absences as absent_people, memberships, people, sessions, tokens
 
 TOKEN_PREFIX = "hg_"
-"""Lets secret scanners and people recognise a token."""
+"""Prefix by which secret scanners and people recognise a token."""
 
 TOKEN_ID = 12
-"""Characters of a token's hash by which it is named."""
+"""Number of characters of a token's hash that form its id."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -37,22 +37,22 @@ _RESERVED = frozenset({audit_log.ENGINE, "temporal"})
 
 
 class UnknownPerson(LookupError):
-    """Nobody has this id."""
+    """No person has this id."""
 
 
 class LastAdmin(ValueError):
-    """Without this person nobody could administer anything."""
+    """This person is the last active administrator."""
 
 
 class UnknownToken(LookupError):
-    """The person has no token of this id, or it was revoked."""
+    """The person has no token with this id, or the token was revoked."""
 
 
 class Token(BaseModel):
-    """A token as it may be shown: without what opens anything."""
+    """A token without its secret."""
 
     id: str
-    """The first characters of its hash; nothing can be learned from them."""
+    """The first characters of its hash; they disclose nothing."""
     label: str
     created_at: datetime
     revoked_at: datetime | None
@@ -60,35 +60,35 @@ class Token(BaseModel):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody whom the rules of a gate name, in person or by group."""
+    """A person whom the rules of a gate name, directly or by group."""
 
     id: str
     groups: list[str]
     away: bool = False
     substitute: str | None = None
-    """Who decides in their place while they are away."""
+    """The person who decides for them while they are out of office."""
 
 
 class Person(BaseModel):
-    """Somebody who may sign in."""
+    """A person who may sign in."""
 
     id: str
     name: str
     groups: list[str]
     email: str | None = None
-    """Where notices go by mail; never in the record and never in a log."""
+    """The address for notifications; never in the audit log and never in a log file."""
     manager: str | None = None
     time_zone: str | None = None
     demo: bool = False
-    """Whether the demo made them: where it is off, nobody is them."""
+    """Whether the demo created the person; demo people cannot sign in where the demo is off."""
     stands_in_for: "list[Person]" = []
-    """Those who are away now and named this person as their substitute; known of whoever has signed in."""
+    """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
-    """Those who have left and in whose place this person is; known of whoever has signed in."""
+    """People who left and whose successor this person is; loaded only for a signed-in person."""
 
     @property
     def asks_as(self) -> list[str]:
-        """The ids under which cases and uploads are theirs: their own, and of those in whose place they are."""
+        """Return the ids whose cases and uploads belong to the person: their own and those of predecessors."""
         return [self.id, *self.comes_after]
 
 
@@ -97,7 +97,7 @@ async def add(
 ) -> Person:
     """Add a person.
 
-    Raises ValueError for an id that is taken or reserved, or a name, group or address that cannot be.
+    Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address.
     """
     if not _ID.fullmatch(id):
         raise ValueError(f"'{id}' is not valid as an id: use letters, digits and . _ @ -, at most 200 characters")
@@ -128,7 +128,7 @@ async def add(
 
 
 def group_named(name: str) -> str:
-    """The name of a group as it is kept: `Managers` is `managers`. Raises ValueError."""
+    """Return the stored form of a group name: `Managers` is `managers`. Raises ValueError."""
     if not _GROUP.fullmatch(group := identity_key(name)):
         raise ValueError(
             f"'{name}' is not valid as a group: use lower case letters, digits and -, at most 60 characters"
@@ -137,7 +137,7 @@ def group_named(name: str) -> str:
 
 
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
-    """One person, one id and one address: with two they could ask and approve. Raises ValueError."""
+    """Check that id and address are unused: a person with two ids could request and approve. Raises ValueError."""
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
         raise ValueError(f"the id of '{other}' differs only in capital letters: choose another id")
@@ -149,7 +149,7 @@ async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
 
 
 async def get(conn: AsyncConnection, id: str) -> Person:
-    """The person. Raises UnknownPerson."""
+    """Return the person. Raises UnknownPerson."""
     found = await _found(conn, _PEOPLE.where(people.c.id == id))
     if not found:
         raise UnknownPerson(f"there is no person '{id}'")
@@ -159,7 +159,7 @@ async def get(conn: AsyncConnection, id: str) -> Person:
 async def candidates_of(
     conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
 ) -> list[Candidate]:
-    """All active people who are in one of these groups or are named, by id."""
+    """Return all active people who are in one of these groups or named, by id."""
     named = select(memberships.c.person).where(memberships.c.group_name.in_(groups))
     who = people.c.id.in_(users)
     query = _PEOPLE.where(people.c.active, or_(who, people.c.id.in_(named)) if groups else who)
@@ -169,14 +169,14 @@ async def candidates_of(
 
 
 async def manager_of(conn: AsyncConnection, person: str) -> str | None:
-    """The manager of a person; None when there is none, or none who is active."""
+    """Return the manager of a person; None when there is none, or none who is active."""
     above = people.alias()
     query = select(above.c.id).join(people, people.c.manager == above.c.id).where(people.c.id == person, above.c.active)
     return (await conn.execute(query)).scalar_one_or_none()
 
 
 async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: str) -> None:
-    """Whom the person reports to: `manager_of(requester)` in a policy. Raises UnknownPerson, ValueError for oneself."""
+    """Set the person's manager, `manager_of(requester)` in a policy. Raises UnknownPerson, ValueError for oneself."""
     named = await get(conn, id)
     if manager is not None:
         await get(conn, manager)
@@ -188,7 +188,7 @@ async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: s
 
 
 async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, by: str) -> None:
-    """Where the person's days begin. Raises UnknownPerson, ValueError for what is no IANA zone."""
+    """Set the person's time zone. Raises UnknownPerson, ValueError for an unknown IANA zone."""
     named = await get(conn, id)
     zone_of(time_zone)
     await conn.execute(update(people).where(people.c.id == id).values(time_zone=time_zone))
@@ -197,7 +197,7 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
 
 
 async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """Make the person a member. Raises UnknownPerson, ValueError for what is no group."""
+    """Add the person to a group. Raises UnknownPerson, ValueError for an invalid group name."""
     named, group = await get(conn, id), group_named(group)
     row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
     if await insert_once(conn, memberships, row):
@@ -207,14 +207,14 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 
 async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """End a membership. Raises UnknownPerson, ValueError for who is no member, LastAdmin for the last active admin."""
+    """Remove a member from a group. Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin."""
     named, group = await get(conn, id), fold(group)
     gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
     if not gone.rowcount:
         raise ValueError(f"{id} is not in {group}")
     data = {"person": id, "group": group}
     await audit_log.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
-    # After the event: two who leave at once wait for each other at the record, and the second sees the first gone.
+    # After the event: two concurrent calls wait for each other at the audit log, and the second sees the first change.
     others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
     others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
     if group == ADMINS and (await conn.execute(others)).first() is None:
@@ -222,13 +222,13 @@ async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 
 async def active(conn: AsyncConnection, id: str) -> Person | None:
-    """The person, if they are active."""
+    """Return the person if active, otherwise None."""
     found = await _found(conn, _PEOPLE.where(people.c.id == id, people.c.active))
     return found[0] if found else None
 
 
 async def named(conn: AsyncConnection, name: str) -> Person | None:
-    """The active person with this id or mail address, whatever the case of its letters."""
+    """Return the active person with this id or mail address, without regard to case."""
     low = fold(name)
     like = or_(func.lower(people.c.id) == low, func.lower(people.c.email) == low)
     found = await _found(conn, _PEOPLE.where(like, people.c.active))
@@ -236,19 +236,19 @@ async def named(conn: AsyncConnection, name: str) -> Person | None:
 
 
 async def all(conn: AsyncConnection) -> list[Person]:
-    """Everybody, by id."""
+    """Return all people, by id."""
     return await _found(conn, _PEOPLE)
 
 
 async def by_token(conn: AsyncConnection, token: str) -> Person | None:
-    """Whose token it is; None when nobody's, when it was revoked, or when the person is no longer active."""
+    """Return the person of a token; None when it is unknown or revoked, or the person is not active."""
     whose = select(tokens.c.person).where(tokens.c.hash == secret_hash(token), tokens.c.revoked_at.is_(None))
     person = await conn.scalar(whose)
     return None if person is None else await acting(conn, person, datetime.now(UTC))
 
 
 async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
-    """An active person with those for whom they stand in and whom they came after; None when they are not active."""
+    """Return an active person with the people they substitute or succeed; None when they are not active."""
     person = await active(conn, id)
     if person is None:
         return None
@@ -266,21 +266,21 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
 
 
 def viewer(person: Person) -> Viewer:
-    """Return the person as the rules of who sees what want them."""
+    """Return the person in the form that visibility rules use."""
     absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
     return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
 
 
 async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
-    """Return what somebody may see now; for who is not active no more than what is theirs by name."""
+    """Return what a person may see now; an inactive person may see only what is theirs by name."""
     person = await acting(conn, id, datetime.now(UTC))
     return Viewer(id=id) if person is None else viewer(person)
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
-    """Where the person gets mail; None or empty: nowhere. The record says that it changed, and not to what.
+    """Set the address for mail; None or empty removes it. The audit log stores the change without the address.
 
-    Raises UnknownPerson, or ValueError for what cannot be an address.
+    Raises UnknownPerson, and ValueError for an invalid address.
     """
     await locked(conn, id)
     named, address = await get(conn, id), _address(email)
@@ -288,7 +288,7 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
         return
     await check_new(conn, id, address)
     now = datetime.now(UTC)
-    # The address that was there before the changes of these days is the one that is told.
+    # Notify the address from before all changes of these days.
     settled = or_(people.c.former_email.is_(None), people.c.email_set_at <= now - account_news.FORMER_FOR)
     former = case((settled, people.c.email), else_=people.c.former_email)
     values = {"email": address, "former_email": former, "email_set_by": by, "email_set_at": now}
@@ -300,9 +300,9 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
 
 
 async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> str:
-    """A new token for the person. Only its hash is stored: this is the one time that it can be seen.
+    """Create a token for the person and return it. Only its hash is stored, so it is shown only once.
 
-    Raises UnknownPerson, or ValueError for a label that is empty or longer than 60 characters.
+    Raises UnknownPerson, and ValueError for a label that is empty or longer than 60 characters.
     """
     if not 1 <= len(label.strip()) <= 60:
         raise ValueError("enter a label of 1 to 60 characters, such as the name of the script")
@@ -319,7 +319,7 @@ async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> 
 
 
 async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
-    """Make all tokens of the person worthless, with what they began, and return how many there were.
+    """Revoke all tokens of the person, end sessions they began, and return their number.
 
     Raises UnknownPerson.
     """
@@ -334,9 +334,9 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
 
 
 async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
-    """Revoke all tokens of the person, or the one of this id; answers the ids of those that it revoked.
+    """Revoke all tokens of the person, or the one with this id; return the ids of the revoked ones.
 
-    Sessions that they began end, and one-time links that wait are void.
+    Sessions that they began end, and waiting one-time links become void.
     """
     now = datetime.now(UTC)
     which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]
@@ -351,7 +351,7 @@ async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | No
 
 
 async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
-    """The person's tokens, the newest first, also those that were revoked."""
+    """Return the person's tokens, newest first, including revoked ones."""
     query = select(tokens).where(tokens.c.person == person).order_by(tokens.c.created_at.desc(), tokens.c.hash)
     return [
         Token(id=row.hash[:TOKEN_ID], label=row.label, created_at=row.created_at, revoked_at=row.revoked_at)
@@ -360,7 +360,7 @@ async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
 
 
 async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
-    """Make one token of the person worthless, with what it began. Raises UnknownPerson, UnknownToken."""
+    """Revoke one token of the person and end sessions it began. Raises UnknownPerson, UnknownToken."""
     await locked(conn, person)
     named = await get(conn, person)
     if not await end_tokens(conn, person, by, only=token_id):
@@ -375,13 +375,13 @@ async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: st
 
 
 async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
-    """Whose token it was, if it opens nothing any more; None for what never was a token."""
+    """Return the person of a token that is no longer valid; None for a text that never was a token."""
     found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
     return found
 
 
 def zone_of(name: str | None) -> ZoneInfo:
-    """The time zone of this name, UTC for none. Raises ValueError."""
+    """Return the time zone with this name, UTC for None. Raises ValueError."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
@@ -415,7 +415,7 @@ async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
 
 
 def _address(email: str | None) -> str | None:
-    """The address as it is kept; raises ValueError without repeating it, for errors reach logs."""
+    """Return the address in its stored form. The ValueError does not repeat it, because errors reach logs."""
     address = (email or "").strip()
     if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
         raise ValueError("this is not an e-mail address: enter an address such as anna@example.org")
@@ -423,39 +423,39 @@ def _address(email: str | None) -> str | None:
 
 
 def credential_of(token: str) -> str:
-    """What a session remembers of the token that began it."""
+    """Return what a session stores of the token that began it."""
     return secret_hash(token)
 
 
 def digest_of(text: str) -> str:
-    """What the audit log knows of a text that it must not hold."""
+    """Return the digest that the audit log stores of a text that it must not contain."""
     return secret_hash(text)
 
 
-class Directory:
-    """Candidates and managers as the rules of gates ask for them, each in a transaction of its own."""
+class PeopleDirectory:
+    """Candidates and managers for the rules of gates, each read in its own transaction."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def candidates(self, groups: Sequence[str], users: Sequence[str]) -> Sequence[Candidate]:
-        """All active people in these groups or with these ids, as of now."""
+        """Return all active people in these groups or with these ids."""
         async with self._db.read() as conn:
             return await candidates_of(conn, groups, users, datetime.now(UTC))
 
     async def groups_among(self, names: Sequence[str]) -> set[str]:
-        """Those of the names that are groups, which somebody is in."""
+        """Return the names that are groups with members."""
         query = select(memberships.c.group_name).where(memberships.c.group_name.in_(names)).distinct()
         async with self._db.read() as conn:
             return set((await conn.execute(query)).scalars())
 
     async def manager_of(self, person: str) -> str | None:
-        """The manager of a person, if there is one who is active."""
+        """Return the active manager of a person, or None."""
         async with self._db.read() as conn:
             return await manager_of(conn, person)
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
-        """Of these people those who have left, each with who came after; None where nobody did."""
+        """Return the people who have left, each with the successor; None without one."""
         if not names:
             return {}
         async with self._db.read() as conn:

@@ -1,4 +1,4 @@
-"""Changes of how one person signs in wait for each other, and for the person's leaving."""
+"""Serialise changes of how one person signs in, and of the person's leaving."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from store.tables.people import people
 
 
 async def locked(conn: AsyncConnection, id: str) -> Row[Any] | None:
-    """The person, locked until the end of the transaction; None for nobody, and for somebody who has left.
+    """Return the person's row, locked until the end of the transaction; None for unknown and inactive people.
 
-    Take it before any other row of the person and before the audit log: who takes them the other way round would wait
-    for somebody who waits for them. Rows that refer to the person can still be added.
+    Take this lock before any other row of the person and before the audit log: the opposite order can deadlock. Rows
+    that refer to the person can still be added.
     """
     query = select(people).where(people.c.id == id).with_for_update(key_share=True)
     row = (await conn.execute(query)).first()

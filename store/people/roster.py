@@ -1,4 +1,4 @@
-"""Everybody, with what those who keep the list of people want to know: a few queries for a whole page of it."""
+"""The list of people with everything the People page shows: a few queries for a whole page."""
 
 from datetime import datetime
 
@@ -10,38 +10,38 @@ from store.db.text_search import texts_say
 from store.tables.people import absences, memberships, passwords, people, tokens
 
 
-class Entry(BaseModel):
-    """One person. Where they get mail is not told, only whether."""
+class RosterEntry(BaseModel):
+    """One person. The e-mail address is not included, only whether there is one."""
 
     id: str
     name: str
     active: bool
-    """False for somebody who was replaced: they can no longer sign in."""
+    """False for a person who has left: they can no longer sign in."""
     groups: list[str]
     email: bool
     manager: str | None
     time_zone: str | None
     away_until: datetime | None = None
-    """When they are back, for who is away now."""
+    """For a person out of office: when they are back."""
     substitute: str | None = None
-    """Who decides in their place meanwhile."""
+    """The person who decides for them meanwhile."""
     tokens: int = 0
-    """How many they have that count."""
+    """Number of valid tokens."""
     password: bool = False
-    """Whether they can sign in with one."""
+    """Whether the person has a password."""
     created_at: datetime
 
 
 class Member(BaseModel):
-    """Somebody in a group."""
+    """A member of a group."""
 
     id: str
     name: str
     active: bool
 
 
-class Group(BaseModel):
-    """A group and who is in it, by id."""
+class RosterGroup(BaseModel):
+    """A group and its members, by id."""
 
     group: str
     members: list[Member]
@@ -56,8 +56,8 @@ async def page(
     after: str = "",
     limit: int = 50,
     only: str | None = None,
-) -> list[Entry]:
-    """People behind this one, by id. `q` is looked for in ids and names; `only` is one id."""
+) -> list[RosterEntry]:
+    """Return people after this id, by id. `q` is searched in ids and names; `only` is one id."""
     query = select(people).where(people.c.id > after).order_by(people.c.id).limit(limit)
     if q:
         query = query.where(texts_say([people.c.id, people.c.name], q))
@@ -77,7 +77,7 @@ async def page(
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
     return [
-        Entry(
+        RosterEntry(
             **{name: getattr(row, name) for name in ("id", "name", "active", "manager", "time_zone", "created_at")},
             groups=groups[row.id],
             email=bool(row.email),
@@ -90,12 +90,12 @@ async def page(
     ]
 
 
-async def groups(conn: AsyncConnection) -> list[Group]:
-    """All groups that have members, by name."""
+async def groups(conn: AsyncConnection) -> list[RosterGroup]:
+    """Return all groups that have members, by name."""
     query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active)
     query = query.join(people, people.c.id == memberships.c.person)
-    found: dict[str, Group] = {}
+    found: dict[str, RosterGroup] = {}
     for row in await conn.execute(query.order_by(memberships.c.group_name, people.c.id)):
-        group = found.setdefault(row.group_name, Group(group=row.group_name, members=[]))
+        group = found.setdefault(row.group_name, RosterGroup(group=row.group_name, members=[]))
         group.members.append(Member(id=row.id, name=row.name, active=row.active))
     return list(found.values())

@@ -1,8 +1,11 @@
-"""How secrets are stored: tokens of people and of sessions, codes of one-time links, names typed at sign-in."""
+"""The stored form of secrets: tokens of people and sessions, codes of one-time links, names typed at sign-in."""
 
 import hashlib
 
 
 def secret_hash(text: str) -> str:
-    """The SHA-256 of a text in hex. The text may be whatever a stranger sends, halves of characters too."""
+    """Return the SHA-256 of a text in hex.
+
+    Accepts any text, also with unpaired surrogates from a stranger's request.
+    """
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -1,7 +1,7 @@
-"""Browsers in which somebody has signed in. A session is a random token of which only the hash is stored.
+"""Browser sessions of signed-in people. A session is a random token of which only the hash is stored.
 
-A session remembers the token or the password that began it, and is over when that is: it is looked up with it, so that
-no order of events can leave one alive.
+A session refers to the token or password that began it and is looked up together with it. So it ends with that
+credential in every order of events.
 """
 
 import secrets
@@ -21,36 +21,36 @@ from store.tables.notifications import account_news
 from store.tables.people import passwords as stored_passwords, sessions, tokens
 
 LONGEST = timedelta(hours=24)
-"""After signing in; who stays longer signs in again."""
+"""Longest duration after signing in; then the person signs in again."""
 
 
 class Session(BaseModel):
-    """One of a person's sessions, without what opens it."""
+    """One of a person's sessions, without its secret."""
 
     model_config = ConfigDict(from_attributes=True)
 
     hash: str
     person: str
     way: str
-    """How they signed in: `password`, `token` or `demo`."""
+    """How the person signed in: `password`, `token` or `demo`."""
     agent: str
     zone: str | None
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """What began it, as `people.credential_of` or `passwords.credential_of` tell it."""
+    """What began the session, from `people.credential_of` or `passwords.credential_of`."""
 
 
 class SignedIn(BaseModel):
-    """Who looks at a page, and how they want it."""
+    """The person who reads a page, and their display settings."""
 
     session: Session
     person: Person
     preferences: dict[str, str]
     must_change: bool
-    """Whether they signed in with a password that another chose."""
+    """Whether another person chose the password used to sign in."""
     news: bool = False
-    """Whether something happened to their account that they have not read yet."""
+    """Whether there are unread notifications about the person's account."""
 
 
 async def begin(
@@ -64,10 +64,10 @@ async def begin(
     zone: str | None = None,
     credential: str | None = None,
 ) -> str:
-    """Begin a session and answer its token: the one time that it can be seen. Sessions that are over are forgotten.
+    """Create a session and return its token, which is shown only once. Ended sessions are deleted.
 
-    One that is begun by `token` or `password` lasts no longer than that `credential`; for one of the way `demo` the
-    gateway looks whether the demo still has the secret that began it.
+    A session begun by `token` or `password` lasts no longer than that `credential`. For `demo` the gateway checks that
+    the demo still has the secret that began it.
     """
     token = secrets.token_urlsafe(32)
     try:
@@ -91,7 +91,7 @@ async def begin(
 
 
 async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn | None:
-    """Whose session it is; None when nobody's, when it is over, or when the person is no longer active."""
+    """Return the person of a session; None when it is unknown or over, or the person is not active."""
     row = (await conn.execute(_SESSION.where(sessions.c.hash == secret_hash(token)))).one_or_none()
     if row is None or row.ends_at <= now or not _lives(row):
         return None
@@ -118,7 +118,7 @@ _SESSION = (
 
 
 def _lives(row: Row[Any]) -> bool:
-    """Whether what began the session still opens anything."""
+    """Return whether the credential that began the session is still valid."""
     match row.way:
         case "token":
             return row.token is not None
@@ -129,7 +129,7 @@ def _lives(row: Row[Any]) -> bool:
 
 
 async def extend(conn: AsyncConnection, session: Session, now: datetime, lasts: timedelta) -> datetime:
-    """Let a session last as long again, at most a day after signing in; answers its end."""
+    """Extend a session, at most to a day after signing in; return its end."""
     ends_at = min(now + lasts, session.begun_at + LONGEST)
     await conn.execute(update(sessions).where(sessions.c.hash == session.hash).values(ends_at=ends_at))
     return ends_at
@@ -137,14 +137,14 @@ async def extend(conn: AsyncConnection, session: Session, now: datetime, lasts: 
 
 async def end(conn: AsyncConnection, session: Session) -> None:
     """Sign out."""
-    # The event first: who signs somebody out everywhere holds the audit log when they come to this row.
+    # The event first: signing out everywhere locks the audit log before this row, too.
     data = {"person": session.person, "way": session.way}
     await audit_log.note(conn, "signed_out", by=session.person, summary=f"{session.person} signed out", data=data)
     await conn.execute(delete(sessions).where(sessions.c.hash == session.hash))
 
 
 async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
-    """Sign the person out everywhere and answer in how many browsers. Raises UnknownPerson."""
+    """Sign the person out everywhere and return the number of sessions. Raises UnknownPerson."""
     await locked(conn, person)
     named = await people.get(conn, person)
     gone = await conn.execute(delete(sessions).where(sessions.c.person == person))
@@ -154,7 +154,7 @@ async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
 
 
 async def replace_password(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
-    """Give the person the password of this hash: they may try at once, and all their sessions end.
+    """Set the password hash, reset the count of failed attempts and end all sessions of the person.
 
     Raises UnknownPerson.
     """
@@ -164,7 +164,7 @@ async def replace_password(conn: AsyncConnection, person: str, hashed: str, now:
 
 
 async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Session]:
-    """The person's sessions that are not over, the newest first."""
+    """Return the person's sessions that are not over, newest first."""
     query = select(sessions).where(sessions.c.person == person, sessions.c.ends_at > now)
     found = await conn.execute(query.order_by(sessions.c.begun_at.desc(), sessions.c.hash))
     return [Session.model_validate(row) for row in found]

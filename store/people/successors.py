@@ -1,4 +1,4 @@
-"""In whose place somebody is: people who have left name who came after them, always somebody who is there."""
+"""Successors: a person who has left refers to their successor, who is always an active person."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,12 @@ from store.tables.people import people
 
 
 async def is_active(conn: AsyncConnection, id: str) -> bool:
-    """Whether the person is there and has not left."""
+    """Return whether the person exists and has not left."""
     return (await conn.scalar(select(people.c.active).where(people.c.id == id))) is True
 
 
 async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
-    """Of these people those who have left, each with the active person who came after; None where nobody did.
+    """Return the people who have successors_of, each with the active successor; None without one.
 
     Names are compared without case, as the rules of gates compare them.
     """
@@ -24,5 +24,5 @@ async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str
 
 
 async def in_place_of(conn: AsyncConnection, id: str) -> str | None:
-    """The person, or if they have left the active person who came after them; None where nobody did."""
+    """Return the person, or the active successor if they have successors_of; None without one."""
     return (await successors_of(conn, [id])).get(id, id)

@@ -1,4 +1,4 @@
-"""Risks that people took, each until it expires or is withdrawn."""
+"""Risks that people accepted, each until it expires or is withdrawn."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from store.tables.receivers import accepted_risks
 
 
 class Risk(BaseModel):
-    """One risk."""
+    """One accepted risk."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -39,7 +39,7 @@ class Risks:
         self._db = db
 
     async def accept(self, key: str, case_id: str, **risk: Any) -> int:
-        """Keep a risk; answers its number. Raises Refused for a void."""
+        """Store a risk and return its number. Raises Refused for a void key."""
 
         async def put(conn: AsyncConnection) -> int:
             if (done := await idempotency.done(conn, key)) is not None:
@@ -52,7 +52,7 @@ class Risks:
         return await idempotency.once(self._db, put)
 
     async def withdraw(self, key: str, undoes: str, case_id: str) -> bool:
-        """Withdraw the risk of the key in `undoes`, or void that key. Answers whether there was one."""
+        """Withdraw the risk of the key in `undoes`, or void that key. Return whether there was a risk."""
 
         async def take_back(conn: AsyncConnection) -> bool:
             undo = await idempotency.undo(conn, key, undoes, "withdraw_accepted_risk", case_id)
@@ -67,9 +67,9 @@ class Risks:
         return await idempotency.once(self._db, take_back)
 
     async def accepted(self, digest: str, at: datetime, severities: Sequence[str] = ("low", "medium", "high")) -> bool:
-        """Whether the risk of what has this digest is accepted at a time, as one of these severities.
+        """Return whether the risk of content with this digest is accepted at a time, for one of these severities.
 
-        A newer scanner may find worse in the same files than what people accepted.
+        A newer scanner may report a higher severity for the same files than the one people accepted.
         """
         risk = accepted_risks.c
         query = select(risk.risk_id).where(risk.digest == digest, risk.severity.in_(severities), _stands(at))
@@ -77,16 +77,16 @@ class Risks:
             return (await conn.execute(query.limit(1))).first() is not None
 
     async def listed(self, target: str | None = None) -> list[Risk]:
-        """The first fifty of `page`."""
+        """Return the first fifty of `page`."""
         return (await self.page(target))[0]
 
     async def page(
         self, target: str | None = None, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[Risk], str | None]:
-        """Risks: those that are accepted, then those that were, each the newest first; and the cursor of the next page.
+        """Return accepted risks, then ended ones, each newest first, and the cursor of the next page.
 
-        The cursor keeps the moment of the first page: what expires or is withdrawn while somebody reads on stays in its
-        place. Raises ValueError for a cursor of another list.
+        The cursor stores the moment of the first page, so that risks that end while a person reads on keep their place.
+        Raises ValueError for a cursor of another list.
         """
         risk = accepted_risks.c
         at, last, after = cursors.decode(cursor, datetime, int, int) if cursor else (datetime.now(UTC), 1, None)
@@ -104,7 +104,7 @@ class Risks:
 
 
 def _stood(at: datetime) -> ColumnElement[bool]:
-    """Whether a risk was accepted at a moment that has passed."""
+    """Return the condition that a risk was accepted at a moment in the past."""
     risk = accepted_risks.c
     return and_(or_(risk.withdrawn_at.is_(None), risk.withdrawn_at > at), risk.expires_at > at)
 

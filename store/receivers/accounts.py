@@ -1,7 +1,8 @@
-"""The directory: accounts of people in the organisation, and what they may use. Not the people of Holdgate.
+"""The directory of the organisation: accounts of its people and their entitlements. Not the people of Holdgate.
 
-An account is held first and cannot be used then; so two cases cannot take the same name. Nothing is ever deleted:
-what is undone is disabled or revoked, with the moment. A name whose account was in use once is never given away again.
+An account is reserved first and cannot be used then, so that two cases cannot take the same name. Nothing is deleted:
+an undo disables or revokes, with the time. The name of an account that was ever in use is never given to another
+person.
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,11 @@ from store.tables.receivers import directory_accounts, entitlements
 
 
 class UnknownAccount(LookupError):
-    """The directory has no account of this name."""
+    """The directory has no account with this name."""
 
 
 class Entitlement(BaseModel):
-    """Something that an account may use, or might until it was revoked."""
+    """A right of an account, current or revoked."""
 
     entitlement: str
     granted_at: datetime
@@ -31,7 +32,7 @@ class Entitlement(BaseModel):
 
 
 class Account(BaseModel):
-    """One account. While it is neither active nor disabled it is only held."""
+    """One account. An account that is neither active nor disabled is only reserved."""
 
     username: str
     full_name: str
@@ -42,13 +43,13 @@ class Account(BaseModel):
     active: bool
     created_at: datetime
     activated_at: datetime | None
-    """When it could be used for the first time."""
+    """When the account could be used for the first time."""
     disabled_at: datetime | None
     entitlements: list[Entitlement]
 
 
 class AccountDirectory:
-    """All that happens to accounts. Every method that changes something is one transaction and may be repeated."""
+    """All changes of accounts. Every method that writes is one transaction and may be repeated."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -56,10 +57,10 @@ class AccountDirectory:
     async def reserve(
         self, key: str, case_id: str, *, username: str, full_name: str, email: str, role: str, manager: str | None
     ) -> None:
-        """Hold the name with an account that cannot be used yet.
+        """Reserve the name with an account that cannot be used yet.
 
-        A name whose account was disabled before it was ever in use is free again, and so is any of the same case, which
-        may begin anew. Raises Refused for any other name that is there, and for a key that was undone.
+        The name of an account that was disabled before it was ever in use is free again, and a case that starts again
+        may reserve its own name again. Raises Refused for any other existing name, and for a key that was undone.
         """
         row = {
             "username": username,
@@ -76,7 +77,7 @@ class AccountDirectory:
         async def hold(conn: AsyncConnection) -> None:
             if await idempotency.done(conn, key) is not None:
                 return
-            # The key first: of two attempts at once the second waits here, and then finds what the first has done.
+            # The key first: the second of two concurrent attempts waits here and then finds the result of the first.
             await idempotency.do(conn, key, "reserve_account", case_id, {"username": username})
             if await insert_once(conn, directory_accounts, row):
                 return
@@ -93,7 +94,7 @@ class AccountDirectory:
         await idempotency.once(self._db, hold)
 
     async def disable(self, key: str, undoes: str, case_id: str) -> bool:
-        """Undo the reservation `undoes`, or void its key. Answers whether there was anything."""
+        """Undo the reservation `undoes`, or void its key. Return whether there was a reservation."""
 
         async def take_back(conn: AsyncConnection) -> bool:
             anything, now = await idempotency.undo(conn, key, undoes, "disable_account", case_id)
@@ -108,9 +109,9 @@ class AccountDirectory:
         return await idempotency.once(self._db, take_back)
 
     async def grant(self, key: str, case_id: str, username: str, entitled: Sequence[str]) -> datetime:
-        """Activate the account that this case holds and grant it these entitlements; answers when.
+        """Activate the account that this case reserved, grant the entitlements and return the time.
 
-        Raises Refused when the case holds no account of this name, and for a key that was undone.
+        Raises Refused when the case has no account with this name, and for a key that was undone.
         """
         at = datetime.now(UTC)
         result = {"username": username, "entitlements": list(entitled), "at": at.isoformat()}
@@ -135,7 +136,7 @@ class AccountDirectory:
         return await idempotency.once(self._db, activate)
 
     async def revoke(self, key: str, undoes: str, case_id: str) -> bool:
-        """Undo the grant `undoes`: the account is held only, as before. Or void its key. Answers as `disable` does."""
+        """Undo the grant `undoes`: the account is only reserved again. Or void its key. Returns as `disable` does."""
 
         async def take_back(conn: AsyncConnection) -> bool:
             anything, now = await idempotency.undo(conn, key, undoes, "revoke_access", case_id)
@@ -154,12 +155,12 @@ class AccountDirectory:
         return await idempotency.once(self._db, take_back)
 
     async def welcomed(self, key: str) -> bool:
-        """Whether the welcome with this key is known to have been sent."""
+        """Return whether the welcome mail with this key is known to have been sent."""
         async with self._db.read() as conn:
             return await idempotency.done(conn, key) is not None
 
     async def note_welcome(self, key: str, case_id: str) -> None:
-        """Take note that the welcome with this key was sent."""
+        """Store that the welcome mail with this key was sent."""
 
         async def note(conn: AsyncConnection) -> None:
             if await idempotency.done(conn, key) is None:
@@ -168,7 +169,7 @@ class AccountDirectory:
         await idempotency.once(self._db, note)
 
     async def account(self, username: str) -> Account:
-        """One account with all that it was ever granted, the oldest first. Raises UnknownAccount."""
+        """Return one account with all grants it ever had, oldest first. Raises UnknownAccount."""
         name = username.casefold()
         granted = (
             select(entitlements)
@@ -185,5 +186,5 @@ class AccountDirectory:
 
 
 def _is_account(username: str, case_id: str) -> ColumnElement[bool]:
-    """The account of this name, if it is of this case."""
+    """Return the condition for the account with this name if it belongs to this case."""
     return and_(directory_accounts.c.username == username, directory_accounts.c.case_id == case_id)

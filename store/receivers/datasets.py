@@ -1,8 +1,8 @@
-"""Datasets in versions. To publish is to change one row, so readers see all of a version or nothing of it.
+"""Datasets in versions. Publishing changes one row, so readers see a complete version or nothing of it.
 
-An attempt to load has a version of its own, which counts once the key is noted in the same transaction as its number
-of rows; what an attempt left behind that died is removed by the next one, or by the undo. No number is given twice.
-Each dataset has its row from its first attempt on, and whoever changes what is in force has that row locked.
+Each attempt to load creates a new version. The version counts once the key is stored in the same transaction as its
+number of rows. The next attempt, or the undo, removes the rows of an attempt that died. Numbers are never reused. Each
+dataset has a row from its first attempt on; a change of the published version locks that row.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,20 +19,20 @@ from store.receivers import idempotency
 from store.tables.receivers import dataset_rows, dataset_versions, datasets, effects as effects_table
 
 UNFINISHED = -1
-"""The number of rows of a version that is being loaded."""
+"""The number of rows of a version that is still being loaded."""
 _PAGE = 2000
 _OVERTAKEN = "another attempt removed the rows that this attempt was loading"
 
 
 class StagedVersion(BaseModel):
-    """A version that is loaded."""
+    """A completely loaded version."""
 
     version: int
     rows: int
 
 
 class PublishedVersion(StagedVersion):
-    """A version in force."""
+    """A published version."""
 
     dataset: str
     published_at: datetime
@@ -63,7 +63,7 @@ class Datasets:
         profile: dict[str, Any],
         chunks: AsyncIterator[Sequence[Any]],
     ) -> StagedVersion:
-        """Load a version, a transaction for each chunk. Raises Refused for a void, and whatever `chunks` raises."""
+        """Load a version, one transaction for each chunk. Raises Refused for a void key, and any error of `chunks`."""
 
         async def begin(conn: AsyncConnection) -> StagedVersion | int:
             if (done := await idempotency.done(conn, key)) is not None:
@@ -103,9 +103,9 @@ class Datasets:
         return await idempotency.once(self._db, finish)
 
     async def unstage(self, key: str, undoes: str, case_id: str) -> bool:
-        """Remove the version of this key, and what attempts have left. Answers whether there was a version.
+        """Remove the version of this key, and the rows of unfinished attempts. Return whether there was a version.
 
-        Raises Refused while it is published, or is what the rollback of another version would publish.
+        Raises Refused while the version is published, or would be published by the rollback of another version.
         """
 
         async def take_back(conn: AsyncConnection) -> bool:
@@ -127,7 +127,7 @@ class Datasets:
         return await idempotency.once(self._db, take_back)
 
     async def publish(self, key: str, case_id: str, name: str, base: int | None) -> PublishedVersion:
-        """Put the version that this case loaded in force. Raises Refused when `base` is no longer what it replaces."""
+        """Publish the version that this case loaded. Raises Refused when `base` is not the version that it replaces."""
 
         async def put(conn: AsyncConnection) -> PublishedVersion:
             if (done := await idempotency.done(conn, key)) is not None:
@@ -158,9 +158,9 @@ class Datasets:
         return await idempotency.once(self._db, put)
 
     async def unpublish(self, key: str, undoes: str, case_id: str) -> bool:
-        """Put the version before in force again.
+        """Publish the previous version again.
 
-        Raises Refused when another was published since, or the one before is not kept any more.
+        Raises Refused when another version was published since, or the previous one is no longer kept.
         """
 
         async def take_back(conn: AsyncConnection) -> bool:
@@ -191,17 +191,17 @@ class Datasets:
     # ----------------------------------------------------------------------------------------------------- reading
 
     async def current(self, name: str) -> int | None:
-        """The version that is published."""
+        """Return the published version number."""
         view = await self.view(name)
         return view.version if view else None
 
     async def view(self, name: str) -> DatasetView | None:
-        """What is published under a name; None for nothing."""
+        """Return the dataset published under a name, or None."""
         found = await self.views(name)
         return found[0] if found else None
 
     async def views(self, name: str | None = None) -> list[DatasetView]:
-        """What is published, by name."""
+        """Return the published datasets, by name."""
         query = (
             select(datasets.c.name.label("dataset"), datasets.c.published_at, *_shown())
             .join(
@@ -218,7 +218,7 @@ class Datasets:
     async def rows(
         self, name: str, version: int, *, after: int = 0, limit: int = 50
     ) -> list[tuple[int, dict[str, Any]]]:
-        """Rows of a version with their numbers, in the order of the file."""
+        """Return rows of a version with their numbers, in file order."""
         async with self._db.read() as conn:
             query = (
                 select(dataset_rows.c.number, dataset_rows.c.data)
@@ -229,7 +229,7 @@ class Datasets:
             return [(row.number, row.data) for row in await conn.execute(query)]
 
     async def all_rows(self, name: str, version: int) -> AsyncIterator[dict[str, Any]]:
-        """All rows of a version, page by page."""
+        """Yield all rows of a version, page by page."""
         after = 0
         while page := await self.rows(name, version, after=after, limit=_PAGE):
             after = page[-1][0]
@@ -257,7 +257,7 @@ async def _unfinished(conn: AsyncConnection, case_id: str) -> list[int]:
 
 
 async def _remove(conn: AsyncConnection, name: str, versions: Sequence[int]) -> None:
-    # The version first: its attempt may be writing a chunk, which is waited for, and then its rows are all there.
+    # The version first: this waits for an attempt that is writing a chunk, so that all its rows are visible.
     for table in (dataset_versions, dataset_rows):
         await conn.execute(delete(table).where(table.c.name == name, table.c.version.in_(versions)))
 
@@ -267,28 +267,28 @@ def _version(name: str, version: int) -> tuple[ColumnElement[bool], ColumnElemen
 
 
 async def _is_there(conn: AsyncConnection, name: str, version: int) -> bool:
-    """Whether nobody has removed it. Nobody does before the end of this transaction."""
+    """Return whether the version exists; it is locked against removal until the end of this transaction."""
     query = select(dataset_versions.c.version).where(*_version(name, version)).with_for_update()
     return (await conn.execute(query)).first() is not None
 
 
 async def _next_number(conn: AsyncConnection, name: str) -> int:
-    """One that no version has had, even if it is removed."""
+    """Return a number that no version ever had, including removed ones."""
     await insert_once(conn, datasets, {"name": name})
     counting = update(datasets).where(datasets.c.name == name).values(last=datasets.c.last + 1)
     return int((await conn.execute(counting.returning(datasets.c.last))).scalar_one())
 
 
 async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
-    """What is published until the end of this transaction, as nobody else may change it before."""
-    await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first
+    """Return the published version and lock it until the end of this transaction."""
+    await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first version
     query = select(datasets.c.version).where(datasets.c.name == name).with_for_update()
     version: int | None = (await conn.execute(query)).scalar_one()
     return version
 
 
 async def _published_over(conn: AsyncConnection, name: str, version: int) -> int | None:
-    """The version that took the place of this one and would give it back."""
+    """Return the version that replaced this one and whose rollback would publish it again."""
     query = (
         select(effects_table.c.result)
         .join(dataset_versions, dataset_versions.c.case_id == effects_table.c.case_id)

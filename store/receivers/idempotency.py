@@ -1,8 +1,8 @@
-"""Effects by their idempotency key, for receivers that live in this database.
+"""Idempotency keys of effects, for receivers in this database.
 
-A receiver calls these in the transaction of the effect itself, so that the key and the effect are there together or
-not at all. A key takes effect once. An undo of a key that was never used voids it, and what arrives later with that
-key is refused: a late attempt of a dead worker cannot slip in behind its undo.
+A receiver calls these functions in the transaction of the effect itself, so that key and effect are stored together or
+not at all. A key takes effect once. An undo of an unused key voids the key, and later attempts with it are refused: a
+late attempt of a dead worker must not take effect after its undo.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,16 +21,16 @@ T = TypeVar("T")
 
 
 class Undo(NamedTuple):
-    """What an undo came to."""
+    """The result of an undo."""
 
     anything: bool
-    """Whether the step had taken effect: the answer of the undo, the same for each attempt."""
+    """Whether the step had taken effect: the same answer for each attempt of the undo."""
     now: Mapping[str, Any] | None
-    """The result of the step, if this attempt is the one that must take its effect back."""
+    """The result of the step, if this attempt must undo its effect."""
 
 
 async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `effect` in one transaction; when another process has just taken its key, let it look again."""
+    """Run `effect` in one transaction; if another process stored the same key meanwhile, run it again."""
     tries = 3
     while True:
         try:
@@ -43,7 +43,7 @@ async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) 
 
 
 async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
-    """The result under a key that has taken effect; None when it has not, and may now. Raises Refused for a void."""
+    """Return the result stored for a key; None when it is unused. Raises Refused for a void key."""
     row = (await conn.execute(select(effects.c.state, effects.c.result).where(effects.c.key == key))).first()
     if row is None:
         return None
@@ -53,12 +53,12 @@ async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
 
 
 async def do(conn: AsyncConnection, key: str, kind: str, case_id: str, result: Mapping[str, Any] | None = None) -> None:
-    """Take note of an effect that this transaction makes. Two at once with one key: the second is rolled back."""
+    """Store an effect of this transaction. Of two concurrent calls with one key the second is rolled back."""
     await conn.execute(insert(effects).values(**_row(key, kind, case_id, "done", result)))
 
 
 async def undo(conn: AsyncConnection, key: str, undoes: str, kind: str, case_id: str) -> Undo:
-    """Take note of the undo with this key, or void the key that it undoes."""
+    """Store the undo with this key, or void the key that it undoes."""
     if await insert_once(conn, effects, _row(undoes, kind, case_id, "void", None)):
         return Undo(False, None)
     taken = (
@@ -77,7 +77,7 @@ async def undo(conn: AsyncConnection, key: str, undoes: str, kind: str, case_id:
 
 
 async def count(conn: AsyncConnection, case_id: str) -> dict[str, int]:
-    """How often each step and undo of a case took effect."""
+    """Return how often each step and undo of a case took effect."""
     query = select(effects.c.kind).where(effects.c.case_id == case_id, effects.c.state != "void")
     kinds = list((await conn.execute(query)).scalars())
     return {kind: kinds.count(kind) for kind in kinds}

@@ -1,10 +1,9 @@
 """The ledger: double entry in minor units, each effect exactly once.
 
-Lines lie in two layers: a hold is a pair of *pending* lines, money that moved is a pair of *posted* ones. Nothing is
-ever changed or deleted; an undo is an entry with the same lines the other way round. Two unique columns keep order
-whatever arrives twice, late or at the same moment: `idempotency_key`, and `undoes`, the key that an entry reverses.
-A capture reverses its hold, so a hold ends once: released or captured. A void occupies the key of a step that was
-undone before it was done.
+Lines have two layers: a hold is a pair of *pending* lines, moved money is a pair of *posted* lines. Lines are never
+changed or deleted; an undo is an entry with the same lines reversed. Two unique columns prevent double effects of
+repeated, late or concurrent calls: `idempotency_key`, and `undoes`, the key that an entry reverses. A capture reverses
+its hold, so a hold ends once: released or captured. A void occupies the key of a step that was undone before it ran.
 """
 
 from collections.abc import Sequence
@@ -25,27 +24,27 @@ from store.receivers import idempotency
 from store.receivers.ledger_reading import (
     Kind,
     LedgerReading,
-    UnknownAccount,
+    UnknownLedgerAccount,
     is_account,
 )
 from store.tables.receivers import accounts, entries, lines
 
 PAYMENTS = "payments"
-"""What was paid out: the other side of holds and captures."""
+"""The account of outgoing payments: the other side of holds and captures."""
 CAPITAL = "capital"
-"""Where funds come from."""
+"""The account from which funds come."""
 MOST_MINOR = 9 * 10**18
-"""Minor units that an account may hold: as many as its column takes."""
+"""Largest amount of an account in minor units: the limit of its column."""
 
 T = TypeVar("T")
 
 
 class AccountLocked(Trouble):
-    """The account is locked for a while. No business no: the step is tried again, and then operators are asked."""
+    """The account is temporarily locked. Not a business refusal: the step is retried, then becomes an incident."""
 
 
 class Booking(NamedTuple):
-    """An effect as the ledger keeps it: the first one, however often its key came."""
+    """An effect as stored in the ledger: the first one, also for repeats of its key."""
 
     entry_id: int
     at: datetime
@@ -60,7 +59,7 @@ class _Line(NamedTuple):
 
 
 class Ledger(LedgerReading):
-    """All that happens to money. Every method that changes something is one transaction and may be repeated."""
+    """All changes of money. Every method that writes is one transaction and may be repeated."""
 
     # ------------------------------------------------------------------------------------------------ do and undo
 
@@ -75,10 +74,10 @@ class Ledger(LedgerReading):
         payee: str,
         payee_account: str | None = None,
     ) -> Booking:
-        """Set `amount` aside, so that nobody else can spend it.
+        """Reserve `amount`, so that no other case can spend it.
 
-        Raises Refused for an unknown, closed, unfunded or too poor account, and for a key that was undone;
-        AccountLocked.
+        Raises Refused for an unknown, closed or unfunded account, for insufficient funds, and for a key that was
+        undone; raises AccountLocked.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -116,8 +115,8 @@ class Ledger(LedgerReading):
     async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
         """Undo the hold `undoes`: free its money, or void its key if it was never used.
 
-        Does nothing when the hold is undone already or a capture has used it up. Answers whether the hold is undone by
-        this key, now or before.
+        Does nothing when the hold is undone already or was captured. Returns whether the hold is undone by this key,
+        now or before.
         """
         return await self._undo("release", "hold", key, undoes, case_id, reference)
 
@@ -132,11 +131,11 @@ class Ledger(LedgerReading):
         payee: str,
         payee_account: str | None = None,
     ) -> Booking:
-        """Pay with what the case holds: the hold ends and the money moves.
+        """Pay with the money that the case holds: the hold ends and the money moves.
 
-        A reviewer may have changed the sum or the payee: then the rest becomes free, or what is missing is taken from
-        what is available. Raises Refused when the case holds no money or in another account, there is not enough, the
-        account is closed, or the key was undone.
+        A reviewer may have changed the sum or the payee: then the rest becomes free, or the missing part is taken from
+        the available balance. Raises Refused when the case has no hold or one in another account, funds are
+        insufficient, the account is closed, or the key was undone.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -176,14 +175,14 @@ class Ledger(LedgerReading):
         return await idempotency.once(self._db, book)
 
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
-        """Undo the capture `undoes`: move its money back, or void a key never used. Answers as `release` does.
+        """Undo the capture `undoes`: move its money back, or void an unused key. Returns as `release` does.
 
-        Raises Refused for a payment in books that are closed, unless it was undone before.
+        Raises Refused for a payment in closed books, unless it was undone before.
         """
         return await self._undo("refund", "capture", key, undoes, case_id, reference)
 
     async def fund(self, key: str, account: str, currency: str, amount: Decimal, *, locked: bool = False) -> None:
-        """Put money into an account from outside, opening it if need be: `locked` then, if so wanted.
+        """Add money to an account from outside; a missing account is opened, `locked` if requested.
 
         A repeat with the same key does nothing.
         """
@@ -192,35 +191,36 @@ class Ledger(LedgerReading):
         await idempotency.once(self._db, lambda conn: book_funds(conn, key, account, currency, minor, locked=locked))
 
     async def close_account(self, name: str, currency: str) -> None:
-        """Let nothing be paid from the account any more; what is held or was paid can still be undone.
+        """Close the account for payments; holds and earlier payments can still be undone.
 
-        Raises UnknownAccount.
+        Raises UnknownLedgerAccount.
         """
         name = fold(name)
         async with self._db.write() as conn:
             if await _account(conn, name, currency) is None:
-                raise UnknownAccount(f"there is no account '{name}' in {currency}")
+                raise UnknownLedgerAccount(f"there is no account '{name}' in {currency}")
             await conn.execute(update(accounts).where(is_account(name, currency)).values(open=False))
 
     async def set_locked(self, name: str, locked: bool, by: str) -> None:
-        """Let no payment be made from the account, in any currency, until it is unlocked: while it is reconciled, say.
+        """Lock the account for payments in any currency, for example during reconciliation, or unlock it.
 
-        What is held or was paid can still be undone: an undo only puts back what was there. Raises UnknownAccount.
+        Holds and earlier payments can still be undone: an undo only restores the earlier state. Raises
+        UnknownLedgerAccount.
         """
         name = fold(name)
         async with self._db.write() as conn:
             changed = await conn.execute(update(accounts).where(accounts.c.name == name).values(locked=locked))
             if not changed.rowcount:
-                raise UnknownAccount(f"there is no account '{name}'")
+                raise UnknownLedgerAccount(f"there is no account '{name}'")
             kind, said = ("account_locked", "locked") if locked else ("account_unlocked", "unlocked")
             await audit_log.note(conn, kind, by=by, summary=f"Account {name} was {said}", data={"account": name})
 
     async def close_books(self, name: str, until: datetime, by: str) -> None:
-        """Let no payment from the account up to this moment be taken back, in any currency: statements depend on them.
+        """Close the books of the account: payments up to this moment cannot be refunded, in any currency.
 
         Closed books are never opened again. Holds can still be released: nothing was paid with them. Raises
-        UnknownAccount; ValueError for a moment to come or without a time zone, one before that of the last time, and
-        for an account that payments are not made from, as closing it would close nothing.
+        UnknownLedgerAccount. Raises ValueError for a moment in the future, without a time zone or before the present
+        closing, and for an account that makes no payments.
         """
         if until.tzinfo is None:
             raise ValueError("the moment up to which books are closed needs a time zone")
@@ -229,9 +229,9 @@ class Ledger(LedgerReading):
         name = fold(name)
         async with self._db.write() as conn:
             named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
-            found = (await conn.execute(named.with_for_update())).all()  # a capture or refund under way ends first
+            found = (await conn.execute(named.with_for_update())).all()  # waits for running captures and refunds
             if not found:
-                raise UnknownAccount(f"there is no account '{name}'")
+                raise UnknownLedgerAccount(f"there is no account '{name}'")
             if not any(account.funded for account in found):
                 raise ValueError(f"account '{name}' is not an account for payments")
             before = max((account.closed_until for account in found if account.closed_until), default=until)
@@ -251,15 +251,15 @@ class Ledger(LedgerReading):
             if done is None:
                 await _book(conn, "void", undoes, [], case_id=case_id, reference=reference)
                 return False
-            # Locked before looking, as everywhere: else one that waits here for its twin would, once the books are
-            # closed, refuse what is done.
+            # Lock before reading, as everywhere: otherwise a repeat that waits here for the first call would, once the
+            # books are closed, refuse an effect that is already done.
             account = await _account(conn, done.account, done.currency) if done.account else None
             if ended := "void" if done.kind == "void" else await _undone_by(conn, undoes):
                 return ended == kind
             if done.kind != of:
                 raise ValueError(f"a {kind} undoes a {of}, and '{undoes}' is a {done.kind}")
             if of == "capture":
-                _may_take_back(account, done)
+                _check_refundable(account, done)
             await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))
             return True
 
@@ -272,7 +272,7 @@ class Ledger(LedgerReading):
 async def open_account(
     conn: AsyncConnection, name: str, currency: str, *, funded: bool = True, locked: bool = False
 ) -> None:
-    """Open an account without money, unless it is there. `funded`: payments may be made from it."""
+    """Open an account without money unless it exists. `funded`: the account may make payments."""
     if await _account(conn, name, currency) is None:
         row = {"name": name, "currency": currency, "funded": funded, "open": True, "locked": locked}
         await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
@@ -281,7 +281,7 @@ async def open_account(
 async def book_funds(
     conn: AsyncConnection, key: str, account: str, currency: str, minor: int, *, locked: bool = False
 ) -> None:
-    """Put money into an account from outside, opening it if need be. A repeat with the same key does nothing."""
+    """Add money to an account from outside; a missing account is opened. A repeat with the same key does nothing."""
     if await _find(conn, key):
         return
     await open_account(conn, account, currency, locked=locked)
@@ -300,16 +300,16 @@ async def book_funds(
 
 
 async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] | None:
-    """The account, locked until the end of the transaction (on SQLite the writing transaction is the lock).
+    """Return the account, locked until the end of the transaction (SQLite locks the whole database anyway).
 
-    Each effect locks first and looks afterwards. Else one that waits here for its twin would, having seen no entry of
-    its key, find the money gone and answer that there is none.
+    Each effect locks first and reads afterwards. Otherwise a repeat that waits for the first call would miss its entry,
+    find the money gone and report insufficient funds.
     """
     return (await conn.execute(select(accounts).where(is_account(name, currency)).with_for_update())).one_or_none()
 
 
 async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, currency: str) -> Row[Any]:
-    """The account, if it may be paid from in this currency; else raises Refused or AccountLocked."""
+    """Return the account if it may pay in this currency; otherwise raise Refused or AccountLocked."""
     if account is not None:
         if not account.funded:
             raise Refused(f"Account '{name}' is not an account for payments.")
@@ -326,8 +326,8 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
     raise Refused(f"There is no account '{name}'.")
 
 
-def _may_take_back(account: Row[Any] | None, paid: Row[Any]) -> None:
-    """Raises Refused when the payment lies in closed books of its account."""
+def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
+    """Raise Refused when the payment is in closed books of its account."""
     if account is None or account.closed_until is None or paid.at > account.closed_until:
         return
     made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
@@ -343,13 +343,13 @@ async def _find(conn: AsyncConnection, key: str) -> Row[Any] | None:
 
 
 async def _undone_by(conn: AsyncConnection, key: str) -> str | None:
-    """The kind of the entry that reversed `key`, if one did."""
+    """Return the kind of the entry that reversed `key`, or None."""
     kind: str | None = await conn.scalar(select(entries.c.kind).where(entries.c.undoes == key))
     return kind
 
 
 async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None:
-    """The hold of the case that was neither released nor captured."""
+    """Return the hold of the case that was neither released nor captured."""
     ended = entries.alias("ended")
     query = (
         select(entries)
@@ -364,9 +364,9 @@ async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None
 async def _again(
     conn: AsyncConnection, first: Row[Any], kind: Kind, case_id: str, account: str, currency: str, minor: int
 ) -> Booking:
-    """The answer to a key that came before: its first result, if that still stands and was for the same thing.
+    """Return the first result of a key if that is still valid and was for the same effect.
 
-    Raises Refused when it was undone, ValueError when the key belongs to something else.
+    Raises Refused when it was undone, ValueError when the key belongs to another effect.
     """
     if first.kind == "void" or await _undone_by(conn, first.idempotency_key) in {"release", "refund"}:
         raise Refused("This step was already undone, so it is not done again.")
@@ -382,7 +382,7 @@ async def _again(
 
 
 async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
-    """What takes back an entry: of a capture the posted lines only, as its pending ones ended the hold for good."""
+    """Return the lines that reverse an entry: of a capture only the posted ones; its pending ones ended the hold."""
     query = select(lines).where(lines.c.entry_id == entry_id).order_by(lines.c.number)
     sides = (await conn.execute(query)).all()
     layer = "posted" if any(side.layer == "posted" for side in sides) else "pending"
@@ -390,7 +390,7 @@ async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
 
 
 def _about(entry: Row[Any]) -> dict[str, Any]:
-    """What an entry takes over from the one it reverses."""
+    """Return the values that an entry copies from the entry it reverses."""
     taken_over = ("case_id", "reference", "account", "currency", "amount", "payee", "payee_key", "payee_account")
     return {name: getattr(entry, name) for name in taken_over}
 
@@ -398,7 +398,7 @@ def _about(entry: Row[Any]) -> dict[str, Any]:
 async def _book(
     conn: AsyncConnection, kind: Kind, key: str, sides: Sequence[_Line], undoes: str | None = None, **about: Any
 ) -> Booking:
-    """Write one entry with its lines and carry them into the accounts."""
+    """Insert one entry with its lines and add them to the sums of the accounts."""
     at = datetime.now(UTC)
     row = {"idempotency_key": key, "kind": kind, "undoes": undoes, "at": at, **about}
     row["reference_key"] = fold(about["reference"])[:MAX_REFERENCE_KEY]
@@ -417,7 +417,7 @@ async def _book(
 
 
 def closing_moment(text: str) -> datetime:
-    """Up to when books are to be closed: a day means its end, in UTC. Raises ValueError."""
+    """Return the moment up to which books are closed: a day means its end, in UTC. Raises ValueError."""
     try:
         return datetime.combine(day_of(text), time.max, UTC) if len(text) == 10 else moment_of(text)
     except ValueError as wrong:
@@ -425,7 +425,7 @@ def closing_moment(text: str) -> datetime:
 
 
 def closed_in_words(until: datetime) -> str:
-    """`30 November 2026` for books that are closed up to the end of that day; else with the time."""
+    """Return `30 November 2026` for books closed up to the end of that day; otherwise with the time."""
     return day_in_words(until) if _ends_a_day(until) else moment_in_words(until)
 
 
@@ -437,5 +437,5 @@ def _ends_a_day(at: datetime) -> bool:
 
 
 def _words(minor: int, currency: str) -> str:
-    """So many minor units in words: `2,640.00 GBP`."""
+    """Return an amount in minor units as text: `2,640.00 GBP`."""
     return in_words(_major(minor, currency), currency)

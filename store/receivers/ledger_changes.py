@@ -1,7 +1,7 @@
-"""Changes of the ledger that one person asks for and another one confirms: accounts are opened, and get money.
+"""Changes of the ledger under dual control: one person asks, another confirms. Accounts are opened or funded.
 
-Whoever could do both alone could invent money and pay it out. What is asked waits, is seen by all who administer, can
-be withdrawn, and ends by itself after some days. What is confirmed takes effect in the transaction that confirms it.
+A person who could do both alone could invent money and pay it out. A requested change is visible to all administrators,
+can be withdrawn, and ends by itself after some days. A confirmed change takes effect in the same transaction.
 """
 
 import secrets
@@ -23,9 +23,9 @@ from store.receivers.ledger import CAPITAL, MOST_MINOR, PAYMENTS, book_funds, op
 from store.tables.receivers import accounts, ledger_changes
 
 WAITS_FOR = timedelta(days=7)
-"""How long a change waits to be confirmed."""
+"""How long a change waits for confirmation."""
 MAX_AMOUNT = Decimal(10) ** 12
-"""Of one change, in any currency."""
+"""Largest amount of one change, in any currency."""
 
 Kind = Literal["open", "fund"]
 Status = Literal["waiting", "confirmed", "withdrawn", "expired"]
@@ -50,7 +50,7 @@ class LedgerChange(BaseModel):
 
     @property
     def words(self) -> str:
-        """`open account operating in GBP with 500.00 GBP`."""
+        """Return a text such as `open account operating in GBP with 500.00 GBP`."""
         money = in_words(Decimal(self.amount), self.currency) if self.amount else ""
         if self.kind == "fund":
             return f"put {money} into account {self.account}"
@@ -58,7 +58,7 @@ class LedgerChange(BaseModel):
 
 
 class WrongChange(ValueError):
-    """A change that cannot be. `field` is what is at fault."""
+    """An invalid change. `field` is the invalid field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -66,11 +66,11 @@ class WrongChange(ValueError):
 
 
 class UnknownChange(LookupError):
-    """There is no change of this id."""
+    """No change has this id."""
 
 
 class ChangeClosed(ValueError):
-    """The change does not wait any more, or cannot take effect any more. `change` is what became of it."""
+    """The change is not waiting, or cannot take effect any more. `change` is its present state."""
 
     def __init__(self, message: str, change: LedgerChange) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class ChangeClosed(ValueError):
 
 
 class SamePerson(ValueError):
-    """Whoever asked for a change does not confirm it."""
+    """The person who asked for a change cannot confirm it."""
 
 
 async def ask(
@@ -91,9 +91,9 @@ async def ask(
     by: str,
     key: str | None = None,
 ) -> LedgerChange:
-    """Ask for a change. The repeat of a `key` answers the first one.
+    """Ask for a change. A repeat of a `key` returns the first one.
 
-    Raises WrongChange for what cannot be, also when the very same change waits already.
+    Raises WrongChange for an invalid change, and when the same change is already waiting.
     """
     checked = _checked(kind, account, currency, amount, reason)
 
@@ -128,9 +128,10 @@ async def ask(
 
 
 async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
-    """Let a change take effect, once; a repeat by the same person answers it as it is.
+    """Let a change take effect, once; a repeat by the same person returns its present state.
 
-    Raises UnknownChange; SamePerson for whoever asked; ChangeClosed when it does not wait, or cannot be any more.
+    Raises UnknownChange; SamePerson for the person who asked; ChangeClosed when it is not waiting, or not possible any
+    more.
     """
 
     async def write(conn: AsyncConnection) -> LedgerChange:
@@ -160,7 +161,7 @@ async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
 
 
 async def withdraw(db: Database, change_id: str, by: str) -> LedgerChange:
-    """Call a change off that waits; a repeat answers it as it is. Raises UnknownChange and ChangeClosed."""
+    """Withdraw a waiting change; a repeat returns its present state. Raises UnknownChange and ChangeClosed."""
     async with db.write() as conn:
         change = await get(conn, change_id, lock=True)
         if change.status == "withdrawn" and _same(change.closed_by, by):
@@ -174,7 +175,7 @@ async def withdraw(db: Database, change_id: str, by: str) -> LedgerChange:
 async def changes(
     conn: AsyncConnection, status: Status | None = None, *, before: str | None = None, limit: int = 50
 ) -> list[LedgerChange]:
-    """Changes, the newest first; `before` is the id of the last one of the page before."""
+    """Return changes, newest first; `before` is the id of the last one on the previous page."""
     now = datetime.now(UTC)
     query = select(ledger_changes).order_by(ledger_changes.c.asked_at.desc(), ledger_changes.c.change_id.desc())
     waits, over = ledger_changes.c.status == "waiting", ledger_changes.c.expires_at <= now
@@ -198,7 +199,7 @@ async def changes(
 
 
 def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, reason: str) -> dict[str, Any]:
-    """The change as it is stored. Raises WrongChange."""
+    """Return the change in its stored form. Raises WrongChange."""
     try:
         name = identity_key(account)
     except ValueError as wrong:
@@ -227,7 +228,7 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
 
 
 async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, Any]) -> None:
-    """Raise WrongChange for what the accounts do not let happen now."""
+    """Raise WrongChange for a change that the accounts do not allow now."""
     name, currency, amount = wanted["account"], wanted["currency"], wanted["amount"]
     known = (await conn.execute(select(accounts).where(accounts.c.currency == currency))).all()
     there = next((each for each in known if each.name == name), None)
@@ -269,7 +270,7 @@ async def _by_key(conn: AsyncConnection, key: str) -> Row[Any] | None:
 
 
 async def get(conn: AsyncConnection, change_id: str, *, lock: bool = False) -> LedgerChange:
-    """One change. Raises UnknownChange."""
+    """Return one change. Raises UnknownChange."""
     query = select(ledger_changes).where(ledger_changes.c.change_id == change_id)
     row = (await conn.execute(query.with_for_update() if lock else query)).first()
     if row is None:

@@ -1,4 +1,4 @@
-"""What the ledger shows: balances, entries, and what was paid to a payee before."""
+"""Queries of the ledger: balances, entries, and earlier payments to a payee."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -18,12 +18,12 @@ Layer = Literal["posted", "pending"]
 Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
 
 
-class UnknownAccount(LookupError):
-    """The ledger has no account of this name in this currency."""
+class UnknownLedgerAccount(LookupError):
+    """The ledger has no account with this name in this currency."""
 
 
 class PastPayment(NamedTuple):
-    """An earlier payment that still stands: held, or captured and not refunded."""
+    """An earlier payment that is still valid: held, or captured and not refunded."""
 
     reference: str
     at: datetime
@@ -44,7 +44,7 @@ class Balance(BaseModel):
 
 
 class LedgerLine(BaseModel):
-    """One side of an entry. One of `debit` and `credit` is zero."""
+    """One side of an entry. Either `debit` or `credit` is zero."""
 
     layer: Layer
     account: str
@@ -73,16 +73,16 @@ class LedgerReading:
         self._db = db
 
     async def balance(self, name: str, currency: str) -> Balance:
-        """One account in one currency. Raises UnknownAccount."""
+        """Return one account in one currency. Raises UnknownLedgerAccount."""
         name = fold(name)
         async with self._db.read() as conn:
             row = (await conn.execute(select(accounts).where(is_account(name, currency)))).one_or_none()
         if row is None:
-            raise UnknownAccount(f"there is no account '{name}' in {currency}")
+            raise UnknownLedgerAccount(f"there is no account '{name}' in {currency}")
         return _balance(row)
 
     async def balances(self) -> list[Balance]:
-        """All accounts that payments are made from, by name and currency."""
+        """Return all accounts that make payments, by name and currency."""
         query = select(accounts).where(accounts.c.funded).order_by(accounts.c.name, accounts.c.currency)
         async with self._db.read() as conn:
             return [_balance(row) for row in await conn.execute(query)]
@@ -90,9 +90,9 @@ class LedgerReading:
     async def entries(
         self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
     ) -> list[LedgerEntry]:
-        """Entries in the order they were made, those of one reference (folded) or of one case.
+        """Return entries in the order of creation: of one reference (folded) or of one case.
 
-        `after` is the last `entry_id` of the page before. Raises ValueError for what cannot be a reference.
+        `after` is the last `entry_id` of the previous page. Raises ValueError for an invalid reference.
         """
         wanted = [entries.c.entry_id > after]
         if reference is not None:
@@ -117,10 +117,10 @@ class LedgerReading:
         return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
 
     async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
-        """The payee's newest payments that stand, newest first; `key` is a `payee_key`.
+        """Return the payee's latest valid payments, newest first; `key` is a `payee_key`.
 
         A case counts once, whether its money is held or captured. Only holds booked before that of `before_case` count,
-        so that of two like payments sent at the same moment exactly one is the second; all count when it holds nothing.
+        so that exactly one of two equal concurrent payments is the second; all count when the case has no hold.
         """
         ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
         own_hold = (
@@ -150,13 +150,13 @@ class LedgerReading:
             ]
 
     async def check(self) -> list[str]:
-        """What is wrong with the books, one sentence each; an empty list when debits equal credits everywhere."""
+        """Return the problems of the ledger, one sentence each; empty when debits equal credits everywhere."""
         async with self._db.read() as conn:
             return await books.check(conn)
 
 
 def _balance(row: Row[Any]) -> Balance:
-    held = max(-row.pending, 0)  # money about to come in is neither held nor available
+    held = max(-row.pending, 0)  # incoming pending money is neither held nor available
     return Balance(
         account=row.name,
         currency=row.currency,

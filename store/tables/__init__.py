@@ -1,4 +1,4 @@
-"""Tables of the database, all of one metadata."""
+"""Tables of the database, all in one metadata."""
 
 from store.tables import audit, cases, notifications, people, receivers
 from store.tables.base import metadata

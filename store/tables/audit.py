@@ -28,17 +28,17 @@ event_payloads = Table(
     Column("salt", String(64), nullable=True),
     Column("payload", Text, nullable=True),  # canonical JSON of {"summary", "data"}; null: erased
 )
-"""What an event says, beside the chain, so that a person's data can be erased and the chain still verifies."""
+"""Summary and data of events, stored beside the chain: they can be erased and the chain still verifies."""
 
 refusal_counts = Table(
     "refusal_counts",
     metadata,
     Column("person", String(200), primary_key=True),
-    Column("about", String(100), primary_key=True),  # a task, or empty: all tasks together
+    Column("about", String(100), primary_key=True),  # a task; empty: all tasks together
     Column("case_id", String(900), nullable=True),  # of the task
     Column("listed", Integer, nullable=False),  # events that were written; of all tasks, since `since`
     Column("since", Instant, nullable=False),
-    Column("uncounted", Integer, nullable=False),  # refusals that no event tells of yet
+    Column("uncounted", Integer, nullable=False),  # refusals that are not in an event yet
     Column("first_at", Instant, nullable=True),
     Column("last_at", Instant, nullable=True),
     Index(
@@ -48,7 +48,7 @@ refusal_counts = Table(
         postgresql_where=text("uncounted > 0"),
     ),
 )
-"""How often somebody was refused, beyond what the audit log lists. `store.audit.refusal_counts` writes it there."""
+"""How often a person was refused, beyond the refusals that the audit log lists. See `store.audit.refusal_counts`."""
 
 chain = Table(
     "chain",
@@ -59,7 +59,7 @@ chain = Table(
     Column("seals", BigInteger, nullable=False, server_default="0"),  # number and hash of the newest record of `seals`
     Column("seals_hash", String(64), nullable=False, server_default=""),
 )
-"""The head of the global order. Its row is locked by each writer, so positions have no gaps."""
+"""The head of the global order. Each writer locks its row, so positions have no gaps."""
 
 checkpoints = Table(
     "checkpoints",
@@ -78,7 +78,7 @@ seals = Table(
     Column("salt", String(64), nullable=True),  # null: erased, with the rows
     Column("rows", Text, nullable=True),  # canonical JSON: by table and key, digest and hints of a row; null: deleted
 )
-"""Append-only: what each transaction left in the rows it wrote. `store.audit.seals` says how."""
+"""Append-only: the state in which each transaction left the rows it wrote. See `store.audit.seals`."""
 
 readers = Table(
     "readers",
@@ -86,4 +86,4 @@ readers = Table(
     Column("name", String(40), primary_key=True),
     Column("position", BigInteger, nullable=False),
 )
-"""How far in the record its readers have come."""
+"""The position in the audit log that each reader has reached."""

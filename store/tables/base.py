@@ -1,4 +1,4 @@
-"""The tables. Their history is in `migrations/`; a test holds the two together."""
+"""The metadata of the tables. Their history is in `migrations/`; a test compares the two."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment in UTC. SQLite forgets the zone, so it is put back when read; without a zone nothing is written."""
+    """A moment in UTC. SQLite drops the zone, so it is added when read; values without a zone are rejected."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

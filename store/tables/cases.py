@@ -34,7 +34,7 @@ cases = Table(
     Column("reference_key", String(240), nullable=False),
     Column("round", Integer, nullable=False),
     Column("resubmits", String(900), nullable=True),
-    Column("parent", String(900), nullable=True, index=True),  # the case that asked for this one, and waits for its end
+    Column("parent", String(900), nullable=True, index=True),  # the parent case, which waits for its end
     Column("status", String(30), nullable=False),
     Column("title", Text, nullable=False),
     Column("requester", String(200), nullable=False),
@@ -50,11 +50,11 @@ cases = Table(
     Column("idempotency_key", String(64), nullable=True, unique=True),  # hash of person and Idempotency-Key
     Column("head_count", Integer, nullable=False, default=0),  # of the case's chain of events
     Column("head_hash", String(64), nullable=False, default=""),
-    Column("workflow_id", String(1000), nullable=True),  # the Workflow that rolls it back; null: its own conducts it
+    Column("workflow_id", String(1000), nullable=True),  # the Workflow that rolls it back; null: its own runs it
     Column("plan", JSON, nullable=True),  # list of PlannedUndo, oldest first: what a rollback would undo
     Column("rollback", JSON, nullable=True),  # RollbackAsked: why `workflow_id` was started
-    Column("resubmit_at", Instant, nullable=True),  # from then on the next round starts by itself
-    # Its first end, as `store.cases.durations` noted it; a rollback afterwards changes neither.
+    Column("resubmit_at", Instant, nullable=True),  # when the next round starts automatically
+    # Its first end, stored by `store.cases.durations`; a later rollback does not change these columns.
     Column("ended_at", Instant, nullable=True),
     Column("ended_as", String(30), nullable=True),
     Column("took_ms", BigInteger, nullable=True),
@@ -72,7 +72,7 @@ cases = Table(
         sqlite_where=text("resubmit_at IS NOT NULL"),
         postgresql_where=text("resubmit_at IS NOT NULL"),
     ),
-    # Holds all that the dashboard asks of ended cases: their rows are large, and it counts a hundred thousand of them.
+    # Covers all dashboard queries of ended cases: the rows are large, and a dashboard counts a hundred thousand.
     Index(
         "ix_cases_ended",
         "ended_at",
@@ -113,21 +113,21 @@ tasks = Table(
     Column("priority", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("given", Integer, nullable=False),
-    Column("view", JSON, nullable=False),  # the TaskView as it opened; what follows and the columns above win
-    Column("state", JSON, nullable=True),  # whatever else has changed since, as fields of TaskView
+    Column("view", JSON, nullable=False),  # the TaskView at the opening; `state` and the columns above override it
+    Column("state", JSON, nullable=True),  # other changes since, as fields of TaskView
     Column("assignee", String(200), nullable=True),
-    # What lists are searched, grouped and summed by; `store.cases.tasks` makes them of what the task shows now.
+    # Columns for search, groups and sums of lists; `store.cases.tasks` derives them from the current task.
     Column("subject", String(200), nullable=False, server_default=""),  # its first key field, such as the payee
     Column("amount", String(60), nullable=True),  # exact, as text
     Column("currency", String(20), nullable=True),
     Column("words", String(400), nullable=False, server_default=""),  # case id and title, as searched
-    # The groups of its candidates, sorted, a comma between: to count by group without looking up each task's. Before
-    # one whose members at the opening count stands "=".
+    # The groups of its candidates, sorted and separated by commas, to count by group without a join. A leading "="
+    # marks a group whose members at the opening count.
     Column("asked", Text, nullable=False, server_default=""),
-    Column("nudged_at", Instant, nullable=True),  # when the requester last reminded those who may decide
-    # Who may stand in for those who decide it: `same-group` or `anyone`, as the policy says.
+    Column("nudged_at", Instant, nullable=True),  # when the requester last sent a reminder
+    # Who may substitute for its candidates: `same-group` or `anyone`, from the policy.
     Column("substitutes", String(20), nullable=False, server_default="anyone"),
-    Column("moved_at", Instant, nullable=True),  # when its due time or priority last changed, by which lists are sorted
+    Column("moved_at", Instant, nullable=True),  # last change of due time or priority (lists are sorted by them)
     Index("ix_tasks_inbox", "status", "due_at", "task_id"),
     Index(
         "ix_tasks_moved",
@@ -136,7 +136,7 @@ tasks = Table(
         postgresql_where=text("moved_at IS NOT NULL"),
     ),
     Index("ix_tasks_newest", "status", "opened_at"),
-    Index("ix_tasks_due", "due_at", "task_id"),  # of lists of open and closed ones
+    Index("ix_tasks_due", "due_at", "task_id"),  # for lists of open and closed tasks
     Index(
         "ix_tasks_assignee",
         "assignee",
@@ -146,7 +146,7 @@ tasks = Table(
     Index("ix_tasks_priority", "status", "priority", "task_id"),
     Index("ix_tasks_requester", "status", "requester", "task_id"),
     Index("ix_tasks_subject", "status", "subject", "task_id"),
-    Index("ix_tasks_words", "status", "words", "task_id"),  # read from end to end by a search, for it is narrow
+    Index("ix_tasks_words", "status", "words", "task_id"),  # narrow, because a search scans all of it
     Index(
         "ix_tasks_open",
         "process",
@@ -164,7 +164,7 @@ tasks = Table(
         sqlite_where=text("status = 'open' AND kind = 'intervention'"),
         postgresql_where=text("status = 'open' AND kind = 'intervention'"),
     ),
-    # As of ended cases: all that the dashboard asks of closed tasks.
+    # As for ended cases: covers all dashboard queries of closed tasks.
     Index(
         "ix_tasks_closed",
         "closed_at",
@@ -183,8 +183,8 @@ candidates = Table(
     "candidates",
     metadata,
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
-    # group | user | excluded | asked: a question, so they may see it | of a group whose members at the opening count:
-    # snapshot, by the group's name, and member for each of them
+    # group | user | excluded | asked (a question, so the person may see it). For a group whose members at the opening
+    # count: snapshot with the group's name, and member for each of its members
     Column("kind", String(8), primary_key=True),
     Column("name", String(200), primary_key=True),
     Index("ix_candidates_name", "kind", "name", "task_id"),
@@ -194,13 +194,13 @@ recounts = Table(
     "recounts",
     metadata,
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
-    Column("position", BigInteger, nullable=False),  # how far the record went when the gate was put here
+    Column("position", BigInteger, nullable=False),  # position of the audit log when the row was added
     Column("told", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_at", Instant, nullable=False),
     Index("ix_recounts_told_next_at", "told", "next_at"),
 )
-"""Tasks whose Workflow has to look again who can decide them, because people changed. See `store.cases.recounts`."""
+"""Tasks that must compute their candidates again because people changed. See `store.cases.recounts`."""
 
 decisions = Table(
     "decisions",
@@ -228,7 +228,7 @@ decisions = Table(
     ),
 )
 
-# What people wanted to do with a task, other than decide it, when no worker answered; and what became of it.
+# Actions on tasks, other than decisions, that no worker answered at once, and their results.
 actions = Table(
     "actions",
     metadata,
@@ -269,7 +269,7 @@ batches = Table(
     Column("blank", Integer, nullable=False),
     Column("ignored_columns", JSON, nullable=False),
     Column("format", JSON, nullable=False),  # how the bytes were read: kind, encoding, delimiter, sheet
-    Column("mapping", JSON, nullable=True),  # which columns stand for which fields; null: the fields' own names
+    Column("mapping", JSON, nullable=True),  # which columns contain which fields; null: the fields' own names
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant, nullable=True),
 )
@@ -291,9 +291,7 @@ batch_rows = Table(
     Column("resubmits", String(900), nullable=True),
     Column("above", Integer, nullable=True),
     Column("not_again", Text, nullable=True),
-    Column(
-        "input", JSON, nullable=True
-    ),  # what the case starts with; null as soon as the row is no longer to be started
+    Column("input", JSON, nullable=True),  # input of the case; null once the row will not be started any more
     Index("ix_batch_rows_outcome", "batch_id", "outcome", "line"),
     Index("ix_batch_rows_case", "case_id"),
 )
@@ -303,11 +301,11 @@ dropped_files = Table(
     metadata,
     Column("process", String(255), primary_key=True),
     Column("sha256", String(64), primary_key=True),
-    Column("batch_id", String(60), nullable=False),  # reserved; of a file that was refused there is no such batch
+    Column("batch_id", String(60), nullable=False),  # reserved; a refused file has no such batch
     Column("claim", String(60), nullable=False),
     Column("taken_at", Instant, nullable=False),
 )
-"""Which batch the bytes of a file in the drop folder became."""
+"""The batch created from the bytes of a file in the drop folder."""
 
 attachments = Table(
     "attachments",
@@ -323,7 +321,7 @@ attachments = Table(
     Column("at", Instant, nullable=False),
     UniqueConstraint("case_id", "sha256", "person"),
 )
-"""Files of cases. Their bytes lie in `HOLDGATE_VAR/attachments` under their hash."""
+"""Files of cases. Their bytes are in `HOLDGATE_VAR/attachments`, named by their hash."""
 
 follow_ups = Table(
     "follow_ups",
@@ -332,7 +330,7 @@ follow_ups = Table(
     Column("task_id", ForeignKey("tasks.task_id"), primary_key=True),
     Column("until", Instant, nullable=False),
 )
-"""Tasks that a person does not want to see until then."""
+"""Tasks that a person has snoozed."""
 
 bulk_results = Table(
     "bulk_results",
@@ -342,7 +340,7 @@ bulk_results = Table(
     Column("at", Instant, nullable=False, index=True),
     Column("results", JSON, nullable=False),  # by task, without titles or names
 )
-"""What became of many tasks that were decided at once, for a day."""
+"""Results of bulk decisions, kept for a day."""
 
 stopped = Table(
     "stopped",
@@ -351,9 +349,9 @@ stopped = Table(
     Column("kind", String(20), nullable=False),  # failing | unknown | behind | ended
     Column("case_id", String(900)),
     Column("task_id", String(40)),
-    Column("status", String(30)),  # of the case before
+    Column("status", String(30)),  # of the case before it stopped
     Column("cause", Text, nullable=False),
     Column("technical", Text, nullable=False),
     Column("since", Instant, nullable=False),
 )
-"""Workflows that cannot go on, as the worker has found them. A row goes when its Workflow goes on."""
+"""Workflows that cannot continue, as the worker found them. A row is removed when its Workflow continues."""

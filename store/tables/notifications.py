@@ -1,4 +1,4 @@
-"""Tables of notifications, and of who works on what."""
+"""Tables of notifications, and of the workers and their leases."""
 
 from sqlalchemy import (
     BigInteger,
@@ -27,7 +27,7 @@ account_news = Table(
     Column("by", String(200), nullable=False),
     Column("about", String(200), nullable=False),  # such as the label of a token
     Column("link_id", String(40), nullable=True),  # the one-time link that its mail brings
-    Column("queued", Boolean, nullable=False, server_default=false()),  # whether messages were made of it
+    Column("queued", Boolean, nullable=False, server_default=false()),  # whether its messages were created
     Column("seen_at", Instant, nullable=True),
     Index("ix_account_news_person", "person", "at"),
     Index(
@@ -43,7 +43,7 @@ account_news = Table(
         postgresql_where=text("seen_at IS NULL"),
     ),
 )
-"""What happened to how people sign in. They are told of it, and cannot turn that off."""
+"""Changes of a person's credentials. The person is notified and cannot turn that off."""
 
 heartbeats = Table(
     "heartbeats",
@@ -51,7 +51,7 @@ heartbeats = Table(
     Column("worker", String(120), primary_key=True),
     Column("at", Instant, nullable=False),
 )
-"""Workers say that they live; Temporal's own list of pollers lies for seconds."""
+"""Heartbeats of workers; Temporal's own list of pollers is outdated by seconds."""
 
 messages = Table(
     "messages",
@@ -61,14 +61,14 @@ messages = Table(
     Column("person", ForeignKey("people.id"), nullable=False),
     Column("state", String(8), nullable=False),  # waiting | sent | refused
     Column("attempts", Integer, nullable=False),
-    Column("next_at", Instant, nullable=False),  # of the next attempt; of the last one, once sent or refused
+    Column("next_at", Instant, nullable=False),  # time of the next attempt; of the last one, once sent or refused
     Column("problem", Text, nullable=True),  # why the last attempt failed, without the address
-    Column("news_id", BigInteger, nullable=True),  # of `account_news`; then it has no notices
-    Column("former", Boolean, nullable=False, server_default=false()),  # goes to the person's address before this one
+    Column("news_id", BigInteger, nullable=True),  # row of `account_news`; such a message has no notices
+    Column("former", Boolean, nullable=False, server_default=false()),  # sent to the person's former address
     Index("ix_messages_person", "person", "channel", "state", "next_at"),
     Index("ix_messages_state", "state", "channel", "next_at"),
 )
-"""What goes to one person at once. Its text is made when it is sent: nothing a notice says is stored here."""
+"""One message to one person. Its text is created when it is sent, so no content of a notification is stored here."""
 
 notices = Table(
     "notices",
@@ -80,8 +80,8 @@ notices = Table(
     Column("kind", String(20), nullable=False),  # NoticeKind
     Column("case_id", ForeignKey("cases.case_id"), nullable=False),
     Column("task_id", ForeignKey("tasks.task_id"), nullable=True, index=True),
-    Column("due_at", Instant, nullable=False),  # from then on it wants a message
-    Column("held_by", String(60), nullable=True),  # the batch whose end it waits for; until then in no message
+    Column("due_at", Instant, nullable=False),  # when a message may be created
+    Column("held_by", String(60), nullable=True),  # the batch whose end it waits for before it joins a message
     Column("message_id", ForeignKey("messages.message_id"), nullable=True, index=True),
     UniqueConstraint("position", "person", "channel"),
     Index(
@@ -106,7 +106,7 @@ notices = Table(
         postgresql_where=text("held_by IS NOT NULL"),
     ),
 )
-"""One event, one person, one channel. Without a message it still waits to be sent."""
+"""One event, one person, one channel. A row without a message is still waiting to be sent."""
 
 notice_choices = Table(
     "notice_choices",
@@ -123,4 +123,4 @@ leases = Table(
     Column("holder", String(200), nullable=False),
     Column("until", Instant, nullable=False),
 )
-"""Work that one process at a time does: whoever holds the row, until it is not renewed."""
+"""Leases for work that only one process at a time may do: the holder must renew the row."""

@@ -12,14 +12,14 @@ people = Table(
     Column("active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("email", String(254), nullable=True),
-    # The address before this one, which hears of changes for some days, too; and who set this one, when.
+    # The former address, which is notified of changes for some days; and who set the present one, when.
     Column("former_email", String(254), nullable=True),
     Column("email_set_by", String(200), nullable=True),
     Column("email_set_at", Instant, nullable=True),
     Column("manager", String(200), nullable=True),
     Column("time_zone", String(60), nullable=True),
-    Column("successor", String(200), nullable=True, index=True),  # of somebody who has left: who came after them
-    Column("demo", Boolean, nullable=False, server_default=false()),  # made by the demo, and refused without it
+    Column("successor", String(200), nullable=True, index=True),  # for a person who has left: the successor
+    Column("demo", Boolean, nullable=False, server_default=false()),  # created by the demo; see `demo_people`
 )
 
 absences = Table(
@@ -29,11 +29,11 @@ absences = Table(
     Column("starts_at", Instant, primary_key=True),
     Column("ends_at", Instant, nullable=False),
     Column("substitute", ForeignKey("people.id"), nullable=True, index=True),
-    # 0: open gates do not know of it; 1: they were told; 2: so were those that opened at the same moment.
+    # 0: open gates were not notified; 1: they were; 2: so were gates that opened at the same moment.
     Column("begin_told", Integer, nullable=False, server_default="0"),
     Column("end_told", Integer, nullable=False, server_default="0"),
 )
-"""Who is away from when to when, and who decides in their place."""
+"""Who is out of office, when, and who decides in their place."""
 
 memberships = Table(
     "memberships",
@@ -60,18 +60,18 @@ passwords = Table(
     metadata,
     Column("person", ForeignKey("people.id"), primary_key=True),
     Column("hash", Text, nullable=False),  # argon2id, with its parameters and salt
-    Column("temporary", Boolean, nullable=False),  # somebody else chose it: to be changed at the next sign-in
+    Column("temporary", Boolean, nullable=False),  # another person chose it: must be changed at the next sign-in
     Column("changed_at", Instant, nullable=False),
 )
 
 sign_in_tries = Table(
     "sign_in_tries",
     metadata,
-    Column("key", String(64), primary_key=True),  # SHA-256: what is typed as a name may be a password
+    Column("key", String(64), primary_key=True),  # SHA-256: the text typed as a name may be a password
     Column("number", Integer, nullable=False),
-    Column("next_at", Instant, nullable=False),  # no try before
+    Column("next_at", Instant, nullable=False),  # no attempt before this time
 )
-"""Tries to sign in that failed, by name and by address, until one succeeds."""
+"""Failed sign-in attempts, by name and by address, until one succeeds."""
 
 sessions = Table(
     "sessions",
@@ -79,14 +79,14 @@ sessions = Table(
     Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token
     Column("person", ForeignKey("people.id"), nullable=False, index=True),
     Column("way", String(20), nullable=False),  # password | token | demo
-    Column("agent", String(200), nullable=False),  # the browser, as it calls itself
+    Column("agent", String(200), nullable=False),  # the User-Agent of the browser
     Column("zone", String(60), nullable=True),  # the browser's time zone
     Column("begun_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
-    # What it was begun with: the hash of a token, or a digest of a password's hash. The session ends with it.
+    # The credential that began it: a token's hash, or a digest of a password's hash. The session ends with it.
     Column("credential", String(64), nullable=True, index=True),
 )
-"""Browsers in which somebody has signed in."""
+"""Browser sessions of signed-in people."""
 
 one_time_links = Table(
     "one_time_links",
@@ -102,21 +102,21 @@ one_time_links = Table(
     Column("confirmed_at", Instant, nullable=True),
     Column("closed_by", String(200), nullable=True),
     Column("closed_at", Instant, nullable=True),
-    # SHA-256 of the secret, or of its two halves. The secret of a mail is made while it is sent, and stored nowhere.
+    # SHA-256 of the secret, or of its two halves. The secret of a mail is created while it is sent and stored nowhere.
     Column("hash", String(64), nullable=True, unique=True),
     Column("second_hash", String(64), nullable=True),
     Index("ix_one_time_links_status", "status", "asked_at"),
 )
-"""Links by which people set a password, or get a token, for themselves."""
+"""Links with which people set their own password or get a token."""
 
 failed_sign_ins = Table(
     "failed_sign_ins",
     metadata,
-    Column("key", String(210), primary_key=True),  # who it is about, or one of two sums
+    Column("key", String(210), primary_key=True),  # a person, or one of two totals
     Column("hour", Instant, primary_key=True),
     Column("number", Integer, nullable=False),
 )
-"""How often signing in failed in an hour, so that a flood of tries does not become a flood of audit events."""
+"""Failed sign-ins in an hour, so that a flood of attempts does not become a flood of audit events."""
 
 preferences = Table(
     "preferences",
@@ -125,4 +125,4 @@ preferences = Table(
     Column("name", String(40), primary_key=True),
     Column("value", String(200), nullable=False),
 )
-"""How a person wants the pages to look and to be used."""
+"""A person's display settings for the pages."""

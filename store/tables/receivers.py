@@ -23,7 +23,7 @@ effects = Table(
     Column("key", String(1000), primary_key=True),
     Column("kind", String(60), nullable=False),  # the step, or the undo
     Column("case_id", String(900), nullable=False, index=True),
-    Column("state", String(6), nullable=False),  # done | undone | void: undone before it was ever done
+    Column("state", String(6), nullable=False),  # done | undone | void (undone before it was done)
     Column("result", JSON, nullable=True),
     Column("at", Instant, nullable=False),
 )
@@ -56,11 +56,11 @@ datasets = Table(
     "datasets",
     metadata,
     Column("name", String(120), primary_key=True),
-    Column("version", Integer, nullable=True),  # None: none is published, yet or any more
+    Column("version", Integer, nullable=True),  # None: no version is published
     Column("published_at", Instant, nullable=True),
-    Column("last", Integer, nullable=False, server_default="0"),  # the highest number a version ever had
+    Column("last", Integer, nullable=False, server_default="0"),  # the highest version number ever used
 )
-"""Which version of each dataset is published. To publish is to change one row here."""
+"""Which version of each dataset is published. Publishing changes one row here."""
 
 directory_accounts = Table(
     "directory_accounts",
@@ -73,10 +73,10 @@ directory_accounts = Table(
     Column("case_id", String(900), nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
-    Column("activated_at", Instant, nullable=True),  # for the first time; None: it never was in use
+    Column("activated_at", Instant, nullable=True),  # for the first time; None: never in use
     Column("disabled_at", Instant, nullable=True),
 )
-"""The accounts of people in the organisation: a directory of its own, not the people of Holdgate."""
+"""Accounts of people in the organisation: a separate directory, not the people of Holdgate."""
 
 entitlements = Table(
     "entitlements",
@@ -94,7 +94,7 @@ accepted_risks = Table(
     Column("risk_id", Integer, primary_key=True),
     Column("case_id", String(900), nullable=False, index=True),
     Column("target", String(400), nullable=False, index=True),
-    Column("digest", String(64), nullable=False),  # of what was scanned
+    Column("digest", String(64), nullable=False),  # of the scanned content
     Column("severity", String(10), nullable=False),  # of the worst finding
     Column("findings", JSON, nullable=False),
     Column("accepted_by", JSON, nullable=False),
@@ -103,7 +103,7 @@ accepted_risks = Table(
     Column("expires_at", Instant, nullable=False),
     Column("withdrawn_at", Instant, nullable=True),
 )
-"""Risks that people took, each until it expires or is withdrawn."""
+"""Risks that people accepted, each until it expires or is withdrawn."""
 
 accounts = Table(
     "accounts",
@@ -112,14 +112,17 @@ accounts = Table(
     Column("currency", String(3), primary_key=True),
     Column("open", Boolean, nullable=False),
     Column("funded", Boolean, nullable=False),  # may be paid from
-    Column("locked", Boolean, nullable=False, server_default=false()),  # for a while: payments wait
-    Column("closed_until", Instant, nullable=True),  # the books are closed up to then: what is in them stays paid
-    Column("posted", BigInteger, nullable=False),  # debits less credits of its lines in that layer, in minor units
+    Column("locked", Boolean, nullable=False, server_default=false()),  # temporarily: payments wait
+    Column("closed_until", Instant, nullable=True),  # books are closed up to then: no refund of payments in them
+    Column("posted", BigInteger, nullable=False),  # debits minus credits of its lines in that layer, in minor units
     Column("pending", BigInteger, nullable=False),
     CheckConstraint("NOT funded OR posted + pending >= 0", name="no_overdraft"),
 )
-"""Each account in each of its currencies. The sums are kept beside the lines, so that a hold costs the same after
-100,000 payments as after one; `Ledger.check` compares them with the lines."""
+"""Each account in each of its currencies.
+
+The sums are stored beside the lines, so that a hold costs the same after 100,000 payments as after one; `Ledger.check`
+compares them with the lines.
+"""
 
 ledger_changes = Table(
     "ledger_changes",
@@ -139,7 +142,7 @@ ledger_changes = Table(
     Column("closed_at", Instant, nullable=True),
     Index("ix_ledger_changes_asked", "asked_at", "change_id"),
 )
-"""What is to happen to accounts, and what became of it."""
+"""Requested changes of accounts and their results."""
 
 entries = Table(
     "entries",
@@ -149,7 +152,7 @@ entries = Table(
     Column("kind", String(12), nullable=False),  # fund | hold | release | capture | refund | void
     Column("case_id", String(900), nullable=True, index=True),
     Column("reference", String(120), nullable=False),
-    Column("reference_key", String(240), nullable=False, server_default="", index=True),  # as references are compared
+    Column("reference_key", String(240), nullable=False, server_default="", index=True),  # normalised for comparison
     Column("undoes", String(1000), nullable=True, unique=True),  # the key this entry reverses or voids
     Column("account", String(120), nullable=True),
     Column("currency", String(3), nullable=True),
@@ -161,7 +164,7 @@ entries = Table(
     Index("ix_entries_payee", "payee_key", "kind", "at"),
     CheckConstraint("amount IS NULL OR amount > 0", name="amount_positive"),
 )
-"""One row per effect, and per void: a key that was undone before it was ever used."""
+"""One row per effect, and per void: a key that was undone before it was used."""
 
 lines = Table(
     "lines",

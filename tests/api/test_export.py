@@ -15,7 +15,7 @@ from domain.case import CaseEvent, CaseResult
 from domain.status import Status
 from intake.csv_output import defused, record
 from store.cases import cases
-from store.cases.cases import CaseRow, Fields, NewCase, Viewer
+from store.cases.cases import CaseRow, Fields, NewCaseRow, Viewer
 from store.db.database import Database
 from tests.api.conftest import Gate, eventually, payment
 
@@ -267,7 +267,7 @@ async def test_thousands_of_cases_come_each_once_and_in_flat_memory(db: Database
                 summary="-",
                 data={},
             )
-            new.append((NewCase.model_validate(row.model_dump(include=set(NewCase.model_fields))), event))
+            new.append((NewCaseRow.model_validate(row.model_dump(include=set(NewCaseRow.model_fields))), event))
         async with db.write() as conn:
             await cases.insert_many(conn, new)
 

@@ -15,7 +15,7 @@ import api.gateway.decisions
 import api.routes.tasks
 from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
-from store.notifications.expand import Plan, expand
+from store.notifications.fan_out import Plan, fan_out
 from store.people import people
 from store.tables.notifications import notices
 from tests.api.conftest import API, Gate, eventually, payment
@@ -350,7 +350,7 @@ async def told(gate: Gate) -> set[tuple[str, str, str]]:
     """Case, person and kind of all notices so far."""
     plan = Plan(channels={"console": False}, window=timedelta(minutes=5), digest_at=time(8))
     async with gate.database.write() as conn:
-        while await expand(conn, plan, datetime.now(UTC)):
+        while await fan_out(conn, plan, datetime.now(UTC)):
             pass
         rows = await conn.execute(select(notices.c.case_id, notices.c.person, notices.c.kind))
         return {(row.case_id, row.person, row.kind) for row in rows}

@@ -13,7 +13,7 @@ import api.routes.policies
 import api.routes.task_actions
 from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
-from store.notifications.expand import Plan, expand
+from store.notifications.fan_out import Plan, fan_out
 from store.people import leavers, people
 from store.tables.notifications import notices
 from tests.api.conftest import Gate
@@ -137,7 +137,7 @@ async def test_when_nobody_can_answer_any_more_the_asker_and_operators_are_told_
 
         async def reached() -> set[str]:
             async with gate.database.write() as conn:
-                while await expand(conn, plan, datetime.now(UTC)):
+                while await fan_out(conn, plan, datetime.now(UTC)):
                     pass
                 its = notices.select().where(notices.c.task_id == task["task_id"], notices.c.kind == "task_asked")
                 return {row.person for row in await conn.execute(its)}
@@ -175,7 +175,7 @@ async def test_requests_of_a_leaver_are_seen_told_and_cancelled_by_who_comes_aft
         await gate.until(case_id, lambda case: case["status"] == "cancelled")
         plan = Plan({"console": False}, timedelta(minutes=5), datetime.now(UTC).time())
         async with gate.database.write() as conn:
-            while await expand(conn, plan, datetime.now(UTC)):
+            while await fan_out(conn, plan, datetime.now(UTC)):
                 pass
             its = notices.select().where(notices.c.case_id == case_id, notices.c.kind == "case_ended")
             assert {row.person for row in await conn.execute(its)} == {new}

@@ -16,7 +16,7 @@ from domain.messages import Decision
 from domain.records import DecisionRecord
 from policy.file import PolicyFile
 from store.cases import tasks
-from store.cases.left_pending import LeftPending
+from store.cases.unanswered_messages import UnansweredMessages
 from tests.api.conftest import Gate, eventually, payment
 from workflows.registry import INPUTS
 
@@ -203,8 +203,8 @@ async def test_what_waits_for_a_case_that_was_ended_in_temporal_is_refused_in_th
     starter = Starter(stopped.database, stopped.client, PolicyFile(stopped.settings.policy, INPUTS))
     lost = Watcher(stopped.database, stopped.client, Rollbacks(stopped.database, stopped.client, starter))
     await eventually(lost.look, bool)
-    assert await LeftPending(stopped.database).look() == 0, "a case that runs has a minute to answer"
-    job = LeftPending(stopped.database, old=timedelta(0))
+    assert await UnansweredMessages(stopped.database).look() == 0, "a case that runs has a minute to answer"
+    job = UnansweredMessages(stopped.database, old=timedelta(0))
     assert [await job.look(), await job.look()] == [2, 0]
     for person, where in (
         ("manager-1", f"/decisions/{decided.json()['decision_id']}"),
@@ -222,7 +222,7 @@ async def test_what_waits_for_an_open_task_is_left_to_its_case(stopped: Gate) ->
     async with stopped.worker():
         task = await stopped.open_task(await stopped.start())
     decision = (await stopped.decide("manager-1", task)).json()["decision_id"]
-    await LeftPending(stopped.database, old=timedelta(0)).look()
+    await UnansweredMessages(stopped.database, old=timedelta(0)).look()
     assert (await stopped.get("manager-1", f"/decisions/{decision}")).json()["status"] == "pending"
     async with stopped.worker():
         await stopped.until(task["case_id"], lambda case: case["status"] == "completed")

@@ -21,7 +21,7 @@ from channels.message_text import Writer
 from channels.smtp.send import Smtp
 from domain.status import Outcome
 from store.db.database import Database, DatabaseUnavailable
-from store.notifications import expand, outbox
+from store.notifications import fan_out, outbox
 from store.people import people
 from tests.store.mailroom import Mailroom
 from tests.support.smtp_sink import Sink
@@ -36,7 +36,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "POLL_S", 0.05)
     monkeypatch.setattr(dispatcher, "RENEW_S", 0.2)
     monkeypatch.setattr(dispatcher, "BACKOFF", timedelta(seconds=0.4))
-    monkeypatch.setattr(expand, "SETTLE", timedelta(seconds=0.2))
+    monkeypatch.setattr(fan_out, "SETTLE", timedelta(seconds=0.2))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def room(sqlite_url: str) -> AsyncIterator[Mailroom]:
 @asynccontextmanager
 async def a_worker(room: Mailroom, *channels: Channel, name: str = "worker") -> AsyncIterator[asyncio.Task[None]]:
     """A dispatcher that works until the block ends."""
-    plan = expand.Plan({channel.name: channel.needs_address for channel in channels}, WINDOW, room.plan.digest_at)
+    plan = fan_out.Plan({channel.name: channel.needs_address for channel in channels}, WINDOW, room.plan.digest_at)
     writer = Writer("http://127.0.0.1:8000", {"payment": ("payment", "payments")})
     sends = dispatcher.Dispatcher(outbox.Outbox(room.db, plan, {}, name), channels, writer, DatabaseUnavailable)
     task = asyncio.create_task(sends.run())
@@ -67,12 +67,12 @@ def mail_to(sink: Sink) -> Smtp:
     return Smtp(f"smtp://127.0.0.1:{sink.port}", "holdgate@example.org")
 
 
-async def lines(room: Mailroom, state: str) -> list[outbox.Line]:
+async def lines(room: Mailroom, state: str) -> list[outbox.UnsentMessages]:
     async with room.db.read() as conn:
         return [line for line in await outbox.unsent(conn) if line.state == state]
 
 
-async def until_lines(room: Mailroom, state: str, count: int) -> Sequence[outbox.Line]:
+async def until_lines(room: Mailroom, state: str, count: int) -> Sequence[outbox.UnsentMessages]:
     """What is unsent in this state, as soon as there is so much of it."""
     async with asyncio.timeout(10):
         while len(found := await lines(room, state)) < count:

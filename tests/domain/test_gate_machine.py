@@ -70,7 +70,7 @@ class Somebody:
 
 @dataclass
 class World:
-    """The people, as `store.people.people.Directory` knows them."""
+    """The people, as `store.people.people.PeopleDirectory` knows them."""
 
     groups: dict[str, set[str]] = field(default_factory=dict)
     """By person who has not left."""

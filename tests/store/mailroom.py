@@ -15,7 +15,7 @@ from domain.status import Outcome, Status, Verdict
 from domain.task import Quorum, TaskView
 from store.cases import cases
 from store.db.database import Database
-from store.notifications.expand import Plan
+from store.notifications.fan_out import Plan
 from store.notifications.outbox import Outbox
 from store.people import people
 from store.tables.cases import batches, tasks

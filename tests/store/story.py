@@ -10,13 +10,13 @@ from domain.records import CaseRecord, DecisionRecord, TaskPatch
 from domain.status import Outcome, Status, Verdict
 from domain.task import Quorum, TaskView
 from store.cases import cases
-from store.cases.cases import CaseRow, NewCase
+from store.cases.cases import CaseRow, NewCaseRow
 from store.db.database import Database
 
 MORNING = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
-def new_case(reference: str = "INV-1", **changes: Any) -> NewCase:
+def new_case(reference: str = "INV-1", **changes: Any) -> NewCaseRow:
     """A payment by requester-1."""
     values = {
         "case_id": case_id_for("payment", reference, changes.get("round", 1)),
@@ -29,7 +29,7 @@ def new_case(reference: str = "INV-1", **changes: Any) -> NewCase:
         "input": {"amount": "10.00"},
         "submitted_at": MORNING,
     }
-    return NewCase.model_validate(values | changes)
+    return NewCaseRow.model_validate(values | changes)
 
 
 def event(case_id: str, number: int, kind: str = "step_done", **data: Any) -> CaseEvent:

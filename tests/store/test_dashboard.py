@@ -15,15 +15,15 @@ from domain.task import TaskView
 from store.cases import cases, incidents
 from store.cases.durations import waiting
 from store.cases.visibility import Viewer
-from store.dashboard import flow, standing, work
+from store.dashboard import current_status, flow, work
 from store.dashboard.flow import Spread
-from store.dashboard.scope import Scope, span
+from store.dashboard.scope import DashboardScope, span
 from store.db.database import Database
 from tests.store.story import decision, new_case, patch, recorded, task
 
 NOW = datetime(2026, 11, 26, 10, 20, tzinfo=UTC)
 """A Thursday."""
-ALL = Scope.of(Viewer(id="operator-1", groups=["operators"]))
+ALL = DashboardScope.of(Viewer(id="operator-1", groups=["operators"]))
 HOUR = timedelta(hours=1)
 
 
@@ -203,19 +203,19 @@ async def test_groups_and_reviewers_have_their_own_figures(story: Story) -> None
 
 
 async def test_somebody_without_a_role_sees_their_own_requests_and_what_asks_them(story: Story) -> None:
-    requester = Scope.of(Viewer(id="requester-2", groups=["requesters"]))
-    manager = Scope.of(Viewer(id="manager-1", groups=["managers"]))
+    requester = DashboardScope.of(Viewer(id="requester-2", groups=["requesters"]))
+    manager = DashboardScope.of(Viewer(id="manager-1", groups=["managers"]))
     week = span("7d", NOW, UTC)
     async with story.db.read() as conn:
         own = await flow.whole(conn, requester, week)
         assert own.ended == {"completed": 2}
         assert (own.taken_back, own.overturned, own.cycle) == (1, 1, spread(1, 20, mean=10.5))
         assert [part.ended for part in await flow.parts(conn, requester, week) if part.ended] == [{"completed": 1}] * 2
-        assert await standing.statuses(conn, requester) == {"completed": 1, "rolled_back": 1}
+        assert await current_status.statuses(conn, requester) == {"completed": 1, "rolled_back": 1}
         nothing = await work.by_step_and_group(conn, requester, week)
         assert (nothing.total, nothing.steps, nothing.groups) == (work.Work(), [], [])
         assert (await flow.whole(conn, manager, week)).ended == {}
-        assert await standing.statuses(conn, manager) == {}
+        assert await current_status.statuses(conn, manager) == {}
         asked = await work.by_step_and_group(conn, manager, week)
         assert {step.gate: (step.open, step.closed) for step in asked.steps} == {
             "manager-approval": (2, 2),
@@ -226,7 +226,7 @@ async def test_somebody_without_a_role_sees_their_own_requests_and_what_asks_the
 
 async def test_what_stands_is_counted_by_status_and_incidents_by_cause(story: Story) -> None:
     async with story.db.read() as conn:
-        assert await standing.statuses(conn, ALL) == {
+        assert await current_status.statuses(conn, ALL) == {
             "awaiting_approval": 2,
             "needs_intervention": 1,
             "completed": 2,

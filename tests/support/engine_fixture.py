@@ -149,7 +149,7 @@ class House(WorkerHarness):
             await policies.keep(connection, policy_hash, policy)
             await cases.insert(
                 connection,
-                cases.NewCase(
+                cases.NewCaseRow(
                     case_id=case_id,
                     process=process,
                     reference=reference,
@@ -251,7 +251,7 @@ async def open_house(
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
     policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
-    records = Records(SqlRecords(database), policies, people.Directory(database), inputs)
+    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), inputs)
     ledger = Ledger(database)
     async with server or await time_skipping_server() as env:
         plain = await unskipped(env)

@@ -107,7 +107,7 @@ async def live(address: str, url: str, folder: Path) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "five": FiveRequest}
     policies = PinnedPolicies(database, inputs)
-    records = Records(MortalRecords(database, fate), policies, people.Directory(database), inputs)
+    records = Records(MortalRecords(database, fate), policies, people.PeopleDirectory(database), inputs)
     settings = load(var=folder)
     starter = Starter(database, client, PolicyFile(settings.policy, INPUTS))
     await Worker(

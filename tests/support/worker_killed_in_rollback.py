@@ -44,7 +44,7 @@ async def main(address: str, url: str, kind: str) -> None:
     database = Database(url)
     errands = Errands(Receiver())
     inputs = {"errand": ErrandRequest}
-    records = Records(Dying(database, kind), PinnedPolicies(database, inputs), people.Directory(database), inputs)
+    records = Records(Dying(database, kind), PinnedPolicies(database, inputs), people.PeopleDirectory(database), inputs)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

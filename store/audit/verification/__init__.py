@@ -1,11 +1,11 @@
-"""Whether the database still says what Holdgate wrote into it.
+"""Check whether the database still contains exactly what Holdgate wrote.
 
 - `chains`: the events, each in the chain of its case and in the global order.
 - `rows`: every other row, against the seals of the transactions that wrote it (`store.audit.seals`).
-- `books`: the ledger, whose sums are added up again.
+- `books`: the ledger, whose sums are computed again.
 - `kept_files`: uploads, attachments and texts of policies, against their hashes.
 
-Nothing here trusts a value it reads: whoever edits a row may leave any value of any type in it.
+No check trusts a value it reads: an attacker who edits a row may store any value of any type.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,16 +18,17 @@ from store.db.sqlite import reading_any_text
 
 
 async def verify(db: Database, told: Told | None = None, folders: Folders | None = None) -> Verification:
-    """Check everything in one snapshot, while others go on writing. Raises DatabaseUnavailable.
+    """Check everything in one snapshot while other transactions continue. Raises DatabaseUnavailable.
 
-    `told` hears now and then how many events of how many are checked. Without `folders` no file is looked at.
+    `told` is called from time to time with the number of checked events and their total. Without `folders` files are
+    not checked.
     """
     async with db.read() as conn:
         return await verify_all(conn, told, folders)
 
 
 async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None) -> Verification:
-    """Check everything as this snapshot has it."""
+    """Check everything in the snapshot of this connection."""
     async with reading_any_text(conn):
         found, erased = await chains.check_all(conn, told)
         more = [
@@ -39,9 +40,10 @@ async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: F
 
 
 async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | None = None) -> Verification:
-    """Check one case as this snapshot has it: its chain of events, and every row that belongs to it.
+    """Check one case in this snapshot: its chain of events and every row that belongs to it.
 
-    That nothing was put between the events of other cases, or cut off with the case's row, only `verify_all` can tell.
+    Only `verify_all` detects events inserted between those of other cases, or deleted together with the row of the
+    case.
     """
     async with reading_any_text(conn):
         found, erased = await chains.check_case(conn, case_id)

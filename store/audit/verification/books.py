@@ -1,4 +1,4 @@
-"""The ledger: debits and credits of each entry, and the sums that accounts keep."""
+"""Check the ledger: debits and credits of each entry, and the sums stored with accounts."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _DEBITS, _CREDITS = func.sum(lines.c.debit), func.sum(lines.c.credit)
 
 
 async def check(conn: AsyncConnection, case_id: str | None = None) -> list[str]:
-    """What is wrong with the books, one sentence each; of one case, with its entries only."""
+    """Return the problems of the ledger, one sentence each; with `case_id` only for the entries of one case."""
     try:
         of_case = [] if case_id is None else [entries.c.case_id == case_id]
         problems = await _entries(conn, of_case)

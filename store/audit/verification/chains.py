@@ -1,4 +1,4 @@
-"""The events: one pass over them in their order, then every row that names a case."""
+"""Check the events in one pass in their order, then every row that refers to a case."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from store.tables.cases import batch_rows, cases, decisions, tasks
 from store.tables.receivers import entries
 
 ERASED = "erased"
-"""The kind of the event that says what was erased: `event_ids`, `positions` or `seals` in its data, and the reason."""
+"""The kind of the event that lists erased items (`event_ids`, `positions` or `seals` in its data) and the reason."""
 
 _NAMED_BY = {
     "tasks": select(tasks.c.case_id).distinct(),
@@ -24,11 +24,11 @@ _NAMED_BY = {
     "ledger entries": select(entries.c.case_id).distinct().where(entries.c.case_id.is_not(None)),
     "rows of a batch": select(batch_rows.c.case_id).distinct().where(batch_rows.c.outcome == "started"),
 }
-"""Other tables that name cases, in words."""
+"""Other tables that refer to cases, with their names for people."""
 
 
 async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
-    """Check all events, and the rows that name their cases."""
+    """Check all events, and the rows that refer to their cases."""
     walk = await _Walk.prepared(conn)
     async for row in paged(conn, _EVENTS, events.c.position):
         walk.event(row)
@@ -82,7 +82,7 @@ _CASES = select(
 
 @dataclass
 class _Seen:
-    """One case's chain as far as it was walked."""
+    """The checked part of the chain of one case."""
 
     last: int = 0
     """Number of the newest event."""
@@ -90,9 +90,9 @@ class _Seen:
     event_id: str = ""
     events: int = 0
     gaps: list[tuple[range, str]] = field(default_factory=list)
-    """Numbers that were skipped, and the event before which."""
+    """Skipped numbers, each with the event that followed the gap."""
     late: list[int] = field(default_factory=list)
-    """Numbers that came after a higher one."""
+    """Numbers that came after a higher number."""
 
 
 class _Walk:
@@ -106,12 +106,12 @@ class _Walk:
         self._proven = 0
         """The position up to which the order is proven."""
         self._unproven: dict[str, None] = {}
-        """The cases after that, in their order."""
+        """The cases after that position, in order."""
         self._chains: dict[str, _Seen] = {}
         self._results: list[tuple[str, int, str]] = []
         self._events = self._cases = self._erased = 0
         self.emptied: dict[int, tuple[str, str]] = {}
-        """By position, id and name of events whose payload is null and that no later event says was erased."""
+        """By position: id and name of events with a null payload that no later event lists as erased."""
         self._emptied_ids: dict[str, int] = {}
         self.erased = Erased()
 
@@ -128,18 +128,18 @@ class _Walk:
         )
 
     def head_of(self, case_id: str) -> ChainHead | None:
-        """The newest event of a case that was walked and whose row was not yet looked at."""
+        """Return the newest checked event of a case whose row was not checked yet."""
         seen = self._chains.get(case_id)
         return ChainHead(count=seen.last, hash=str(seen.hash)) if seen else None
 
     @property
     def position(self) -> int:
-        """How far the walk has come."""
+        """Return the last position checked."""
         return self._position
 
     @property
     def length(self) -> int:
-        """Where it ends."""
+        """Return the last position to check."""
         return int(self._head.position) if self._head else 0
 
     # ------------------------------------------------------------------------------------------------------ each event
@@ -148,7 +148,7 @@ class _Walk:
         self._check_place(row, self.event_of_case(row))
 
     def event_of_case(self, row: Any) -> str:
-        """The event for itself and in the chain of its case; answers how it is named."""
+        """Check the event itself and in the chain of its case; return its name for messages."""
         self._events += 1
         name = f"event {row.event_id} (position {row.position}, {case_words(row.case_id)})"
         intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
@@ -172,7 +172,7 @@ class _Walk:
             self.permit(row)
 
     def permit(self, row: Any) -> None:
-        """Count as erased what an event of that kind names, of what is empty before it."""
+        """Allow the earlier events that an erasure event lists to be empty."""
         if not (isinstance(row.salt, str) and isinstance(row.payload, str)) or _hash_of(row) != row.hash:
             return
         if digest_of(row.salt, row.payload) != row.digest:
@@ -183,19 +183,19 @@ class _Walk:
                 self._erased += 1
 
     def find_emptied(self) -> None:
-        """What is empty without having been erased."""
+        """Report empty events that were not erased by an erasure event."""
         for _, name in self.emptied.values():
             self.say(f"{name} was emptied: its payload is null, and no later event says that it was erased")
         self.emptied.clear()
 
     def _check_link(self, row: Any, name: str, intact: bool) -> None:
-        """Its place in the chain of its case."""
+        """Check the event's position in the chain of its case."""
         seen = self._chains.setdefault(row.case_id or "", _Seen())
         seen.events += 1
         due = seen.last + 1
         if row.seq != due:
             if not intact:
-                return  # edited, and said so: its number means nothing
+                return  # already reported as edited: its number proves nothing
             if row.seq < due:
                 self.say(
                     f"{name} is out of order: it is number {row.seq} of its case and comes after number {seen.last}"
@@ -209,7 +209,7 @@ class _Walk:
         seen.last, seen.hash, seen.event_id = row.seq, row.hash, row.event_id
 
     def _check_place(self, row: Any, name: str) -> None:
-        """Its place in the global order."""
+        """Check the event's position in the global order."""
         if row.position < 1 or (self._head and row.position > self._head.position):
             self.say(f"{name} is outside the audit log, which goes from 1 to {self._head.position}: it was inserted")
             return
@@ -226,12 +226,12 @@ class _Walk:
         if not missing:
             return
         self.say(f"{_positions(missing)} of the audit log: events were removed")
-        # A checkpoint just before the gap's end lets the running hash go on from there.
+        # A checkpoint just before the end of the gap allows the running hash to continue.
         self._running = self._marks.get(position - 1)
         self._proven, self._unproven = position - 1, {}
 
     def _compare(self, kept: str | None, what: str) -> None:
-        """The running hash with one that was kept; then trust the kept one, so that one fault is told once."""
+        """Compare the running hash with a stored one, then continue with the stored one to report a fault once."""
         if kept is None:
             self.say(f"{what} is missing")
             kept = self._running
@@ -250,7 +250,7 @@ class _Walk:
     # --------------------------------------------------------------------------------------------------- after the last
 
     def end(self) -> None:
-        """The end of the global order, and what the chains of the cases lack."""
+        """Check the end of the global order, and report what the chains lack."""
         if self._head is None:
             self.say("the head of the audit log (table chain) is missing or cannot be read")
         elif self._position < self._head.position:
@@ -265,7 +265,7 @@ class _Walk:
         self.find_emptied()
 
     def find_gaps(self) -> None:
-        """What the chains lack."""
+        """Report gaps in the chains."""
         for case_id, seen in self._chains.items():
             for gap, before in seen.gaps:
                 lacking = len(gap) - sum(number in gap for number in set(seen.late))
@@ -274,7 +274,7 @@ class _Walk:
                     self.say(f"{case_words(case_id)}: {numbers} of its events was removed, before event {before}")
 
     def case(self, row: Any) -> None:
-        """The row of one case: the head of its chain, and the head that its result names."""
+        """Check the row of one case: the head of its chain, and the head in its result."""
         self._cases += 1
         name = case_words(row.case_id)
         seen = self._chains.pop(row.case_id, None)
@@ -290,7 +290,7 @@ class _Walk:
         self._note_result(row, seen)
 
     def _note_result(self, row: Any, seen: _Seen) -> None:
-        """Keep the head that a result names for `compare_results` when it is not the newest: others came after."""
+        """Keep the head in a result for `compare_results` when later events exist."""
         try:
             result: Any = json.loads(row.result) if isinstance(row.result, str) else row.result
             if result is None:
@@ -303,7 +303,7 @@ class _Walk:
             self._results.append((row.case_id, count, hash_))
 
     async def compare_results(self, conn: AsyncConnection) -> None:
-        """The heads that results name with the events they mean."""
+        """Compare the heads in results with the events they refer to."""
         for case_id, count, hash_ in self._results:
             query = select(events.c.hash).where(events.c.case_id == case_id, events.c.seq == count)
             stored = (await conn.execute(query)).scalar_one_or_none()
@@ -315,7 +315,7 @@ class _Walk:
                 )
 
     async def find_missing_cases(self, conn: AsyncConnection) -> None:
-        """Cases without a row, though something names them."""
+        """Report cases without a row that other rows refer to."""
         named = {case_id: [f"{seen.events} events"] for case_id, seen in self._chains.items() if case_id}
         for words, query in _NAMED_BY.items():
             (column,) = query.selected_columns
@@ -326,7 +326,7 @@ class _Walk:
             self.say(f"{case_words(case_id)}: its row is missing, though {' and '.join(by)} name it")
 
     def say(self, sentence: str) -> None:
-        """Remember a problem."""
+        """Add a problem to the result."""
         self._problems.append(sentence)
 
 
@@ -343,11 +343,11 @@ def _hash_of(row: Any) -> str | None:
             prev_hash=row.prev_hash,
         )
     except TypeError:
-        return None  # bytes where a text was
+        return None  # bytes instead of text
 
 
 def _moment(stored: Any) -> datetime | str:
-    """SQLite hands out the text it stores, PostgreSQL a datetime."""
+    """Return the stored moment: SQLite returns text, PostgreSQL a datetime."""
     if isinstance(stored, datetime):
         return stored
     try:

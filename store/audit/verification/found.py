@@ -1,4 +1,4 @@
-"""What a verification finds, and how it names things."""
+"""The result of a verification, and the names it uses for events and rows."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,28 +13,28 @@ from domain.case import ChainHead
 Told = Callable[[int, int], None]
 ROWS_AT_ONCE = 1000
 _TURN = 50
-"""Rows that are checked before others in this process have their turn."""
+"""Rows checked before other tasks of this process may run."""
 
 
 class Verification(BaseModel):
-    """What came out: no problems means that nothing was edited, removed, inserted or moved."""
+    """The result: no problems means that nothing was edited, removed, inserted or moved."""
 
     problems: list[str]
     """Sentences that name the event, the row, the case or the positions."""
     events: int
     cases: int
     erased: int
-    """Events whose payload was erased; their places and envelopes are still proven."""
+    """Events with an erased payload; their positions and envelopes are still proven."""
     head: ChainHead | None = None
-    """Number and hash of the newest event: of the whole record, or of the one case that was checked."""
+    """Number and hash of the newest event of the whole audit log, or of the one case that was checked."""
 
     def with_problems(self, more: list[str]) -> "Verification":
-        """The same with these problems, too, each once and so that it can be shown."""
+        """Return a copy with these problems added, each once and in printable form."""
         problems = [said.encode(errors="replace").decode() for said in (*self.problems, *more)]
         return self.model_copy(update={"problems": list(dict.fromkeys(problems))})
 
     def lines(self, most: int = 100) -> list[str]:
-        """The problems for people to read: those of one table or of the events together, at most so many."""
+        """Return at most `most` lines for people; problems of one table or of the events are grouped."""
         groups: dict[str, list[str]] = {}
         for problem in self.problems:
             words = problem.partition(",")[0]
@@ -45,13 +45,13 @@ class Verification(BaseModel):
 
 
 class Erased:
-    """What events of kind `erased` allow to be empty: events and seals that came before them."""
+    """The events and seals that earlier `erased` events allow to be empty."""
 
     def __init__(self) -> None:
         self.seals: set[int] = set()
 
     def read(self, data: Any) -> tuple[list[str], list[int]]:
-        """The event ids and the positions that the data of such an event names; its seals are remembered here."""
+        """Return the event ids and positions that the data of such an event lists, and remember its seals."""
         if not isinstance(data, dict):
             return [], []
         named = [data.get(name) for name in ("event_ids", "positions", "seals")]
@@ -61,9 +61,9 @@ class Erased:
 
 
 async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
-    """All rows in the order of their key, never more than a page of them in memory; others have turns in between.
+    """Yield all rows in the order of their key, one page at a time in memory; other tasks run in between.
 
-    SQLite goes by its own numbers of rows: a key that was edited may be of any type, and stand in no order.
+    SQLite is read by its row numbers: an edited key may have any type and no order.
     """
     rows: Sequence[Any]
     place: Any = literal_column(f"{key.table.name}.rowid") if conn.dialect.name == "sqlite" else key
@@ -78,5 +78,5 @@ async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIte
 
 
 def case_words(case_id: str | None) -> str:
-    """How a case is named."""
+    """Return the name of a case for messages."""
     return f"case {case_id}" if case_id else "no case"

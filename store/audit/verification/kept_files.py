@@ -1,4 +1,4 @@
-"""What is kept under the hash of its content: texts of policies, attachments, uploads."""
+"""Check content stored under its hash: texts of policies, attachments, uploads."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ from store.tables.cases import attachments, batches, cases, policies
 
 
 class Folders(NamedTuple):
-    """Where the files lie."""
+    """The folders of the files."""
 
     attachments: Path
     uploads: Path
@@ -28,7 +28,7 @@ _UPLOADS = select(batches.c.batch_id.label("id"), batches.c.sha256, batches.c.pa
 
 
 async def check_all(conn: AsyncConnection, folders: Folders | None) -> list[str]:
-    """What does not fit its hash, one sentence each; files only if it is known where they lie."""
+    """Return the problems, one sentence each; files are checked only if `folders` is given."""
     problems = await _policies(conn, _POLICIES)
     if folders is None:
         return problems
@@ -40,7 +40,7 @@ async def check_all(conn: AsyncConnection, folders: Folders | None) -> list[str]
 
 
 async def check_case(conn: AsyncConnection, case_id: str, folders: Folders | None) -> list[str]:
-    """The same of one case: the policy it was decided by, and its attachments."""
+    """Return the problems of one case: the policy that decided it, and its attachments."""
     its = select(cases.c.policy_hash).where(cases.c.case_id == case_id)
     problems = await _policies(conn, _POLICIES.where(policies.c.hash.in_(its)))
     if folders is None:
@@ -68,11 +68,11 @@ async def _rows(conn: AsyncConnection, query: Any) -> list[Any]:
     try:
         return list((await conn.execute(query)).all())
     except sql.DBAPIError:
-        return []  # a row that cannot be read; said of the rows
+        return []  # unreadable row; the check of rows reports it
 
 
 def _wrong(folder: Path, name: Any, digest: Any) -> str | None:
-    """What is wrong with a file; None for nothing."""
+    """Return what is wrong with a file; None for nothing."""
     if not isinstance(name, str) or Path(name).name != name:
         return "lies outside its folder: the row was edited"
     try:

@@ -1,7 +1,7 @@
-"""The rows of all sealed tables against the seals of the transactions that wrote them.
+"""Check the rows of all sealed tables against the seals of the transactions that wrote them.
 
-The newest seal of each row is gathered in a temporary database, on disk where there are many; then each row is read as
-it is stored and compared, and what is left over was deleted.
+The newest seal of each row is collected in a temporary database, which is on disk when there are many rows. Then each
+stored row is compared with its seal; seals without a row mean deleted rows.
 """
 
 import json
@@ -22,7 +22,7 @@ _SEALS = select(seals, _before.c.hash.label("last")).outerjoin(_before, _before.
 
 
 async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
-    """What is wrong with rows, one sentence each."""
+    """Return the problems of all rows, one sentence each."""
     with _Newest() as newest:
         problems = await _gather(conn, newest, _SEALS, erased)
         problems += await _end(conn, newest.last)
@@ -32,7 +32,7 @@ async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
 
 
 async def check_case(conn: AsyncConnection, case_id: str, erased: Erased) -> list[str]:
-    """What is wrong with the rows that belong to one case."""
+    """Return the problems of the rows that belong to one case."""
     with _Newest() as newest:
         problems = await _gather(conn, newest, _SEALS.where(seals.c.case_id == case_id), erased, whole=False)
         for shape in SHAPES.values():
@@ -63,20 +63,20 @@ class _Newest:
         self._db.close()
 
     def note(self, rows: dict[str, dict[str, str | None]], salt: str, case_id: str | None) -> None:
-        """What a later record says wins."""
+        """Store the seals of a later record; they replace earlier ones."""
         there = [(name, key, seal, salt, case_id) for name, each in rows.items() for key, seal in each.items() if seal]
         gone = [(name, key) for name, each in rows.items() for key, seal in each.items() if not seal]
         self._db.executemany("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?)", there)
         self._db.executemany("DELETE FROM newest WHERE name = ? AND key = ?", gone)
 
     def take(self, name: str, key: str) -> tuple[str, str] | None:
-        """Seal and salt of a row, once."""
+        """Return seal and salt of a row and mark the row as found; None the second time."""
         found = self._db.execute("DELETE FROM newest WHERE name = ? AND key = ? RETURNING seal, salt", (name, key))
         rows: list[tuple[str, str]] = found.fetchall()
         return rows[0] if rows else None
 
     def missing(self) -> list[str]:
-        """A sentence for each row that nothing was compared with."""
+        """Return a sentence for each seal without a row."""
         left = self._db.execute("SELECT name, key, case_id FROM newest ORDER BY name, key")
         return [f"{_named(name, key, case_id)} was deleted" for name, key, case_id in left]
 
@@ -90,7 +90,7 @@ async def _gather(
         if whole and record.number != newest.last + 1:
             problems.append(f"seals {newest.last + 1} to {record.number - 1} are missing: they were removed")
         newest.last = record.number
-        # After a gap there is nothing to compare the link with; the gap was named.
+        # After a gap there is no link to compare; the gap was already reported.
         if not (whole and record.last is None and record.number != 1) and not _linked(record):
             problems.append(f"{name} was edited, moved or replaced: it does not follow from the one before it")
         if record.salt is None and record.rows is None:
@@ -106,7 +106,7 @@ async def _gather(
 async def _end(conn: AsyncConnection, last: int) -> list[str]:
     head = (await conn.execute(select(chain.c.seals, chain.c.seals_hash))).one_or_none()
     if head is None:
-        return []  # said of the events
+        return []  # the check of events reports it
     newest = (await conn.execute(select(seals.c.hash).where(seals.c.number == last))).scalar_one_or_none() or ""
     if head.seals != last:
         return [
@@ -121,7 +121,7 @@ def _linked(record: Any) -> bool:
     try:
         return bool(hash_of(record.number, record.case_id or "", record.digest, record.last or "") == record.hash)
     except TypeError:
-        return False  # bytes where a text was
+        return False  # bytes instead of text
 
 
 def _intact(record: Any) -> bool:
@@ -130,7 +130,7 @@ def _intact(record: Any) -> bool:
 
 
 async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: list[Any]) -> AsyncIterator[str]:
-    """A sentence for each row that is not as it was written."""
+    """Yield a sentence for each row that differs from its seal."""
     name = shape.table.name
     async for row in _stored(conn, shape, where):
         key = key_of(shape, row)
@@ -146,7 +146,7 @@ async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: 
 
 
 async def _stored(conn: AsyncConnection, shape: Shape, where: list[Any]) -> AsyncIterator[Any]:
-    """Each row as it is stored, never more than a page of them in memory."""
+    """Yield each row as stored, one page at a time in memory."""
     query = select(*shape.raw.c).where(*where)
     if conn.dialect.name != "sqlite":
         async with conn.stream(query, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:

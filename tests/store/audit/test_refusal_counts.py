@@ -8,7 +8,7 @@ from domain.case import CaseEvent
 from store.audit import audit_log, refusal_counts, timeline
 from store.audit.refusal_counts import LISTED, LISTED_A_DAY, CountedRefusals
 from store.cases import cases
-from store.cases.cases import NewCase
+from store.cases.cases import NewCaseRow
 from store.db.database import Database
 
 NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
@@ -19,7 +19,7 @@ async def stored(db: Database, *references: str) -> None:
     async with db.write() as conn:
         for reference in references:
             case_id = f"payment:{reference}"
-            new = NewCase(
+            new = NewCaseRow(
                 case_id=case_id,
                 process="payment",
                 reference=reference,

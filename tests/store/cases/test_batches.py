@@ -12,7 +12,7 @@ from domain.batch import BatchCounts
 from domain.case import CaseEvent
 from store.cases import batches, cases
 from store.cases.batches import Batch, BatchRow, Change, Existing, PlannedRow
-from store.cases.cases import NewCase
+from store.cases.cases import NewCaseRow
 from store.cases.visibility import Viewer
 from store.db.database import Database
 
@@ -63,7 +63,7 @@ async def a_case(conn: AsyncConnection, case_id: str, reference: str, **more: ob
     event = CaseEvent(
         event_id=f"{case_id}/0", case_id=case_id, at=NOW, kind="case_submitted", actor="rita", summary="x"
     )
-    await cases.insert(conn, NewCase.model_validate({"case_id": case_id, **about, **more}), event)
+    await cases.insert(conn, NewCaseRow.model_validate({"case_id": case_id, **about, **more}), event)
 
 
 async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Database) -> None:

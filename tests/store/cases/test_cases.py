@@ -12,7 +12,7 @@ from domain.status import Status, Verdict
 from store.audit import audit_log
 from store.audit.audit_log import UnknownCase
 from store.cases import cases, tasks
-from store.cases.cases import Duplicate, Fields, Viewer
+from store.cases.cases import CaseExists, Fields, Viewer
 from store.db.database import Database
 from tests.store.story import (
     MORNING,
@@ -51,7 +51,7 @@ async def test_a_case_is_there_before_its_workflow(db: Database) -> None:
 
 async def test_the_same_reference_is_a_duplicate_and_leaves_no_event(db: Database) -> None:
     first = await submitted(db)
-    with pytest.raises(Duplicate) as refused:
+    with pytest.raises(CaseExists) as refused:
         await submitted(db, title="Another title")
     assert refused.value.existing == first
     async with db.read() as conn:
@@ -60,7 +60,7 @@ async def test_the_same_reference_is_a_duplicate_and_leaves_no_event(db: Databas
 
 async def test_an_idempotency_key_makes_one_case(db: Database) -> None:
     first = await submitted(db, idempotency_key="k" * 64)
-    with pytest.raises(Duplicate) as refused:
+    with pytest.raises(CaseExists) as refused:
         await submitted(db, "INV-2", idempotency_key="k" * 64)
     assert refused.value.existing == first
     async with db.read() as conn:
@@ -81,7 +81,7 @@ async def test_of_many_at_once_one_makes_the_case(db: Database, another_db: Call
     doors = [db, another_db()]
     made = await asyncio.gather(*(submitted(doors[n % 2]) for n in range(20)), return_exceptions=True)
     assert sum(isinstance(result, cases.CaseRow) for result in made) == 1
-    assert sum(isinstance(result, Duplicate) for result in made) == 19
+    assert sum(isinstance(result, CaseExists) for result in made) == 19
 
 
 async def test_an_import_tells_new_cases_from_old_ones(db: Database) -> None:

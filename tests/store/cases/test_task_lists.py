@@ -11,7 +11,7 @@ from domain.status import Status
 from domain.task import TaskView
 from store.cases import task_lists
 from store.cases.cases import Viewer
-from store.cases.task_lists import By, Group, Sort, Sought, Whose
+from store.cases.task_lists import By, GroupTotals, Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
 from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
@@ -29,17 +29,17 @@ async def asked(db: Database, reference: str, payee: str, amount: str, currency:
     return view
 
 
-async def grouped(db: Database, by: By, **sought: Any) -> dict[str, Group]:
+async def grouped(db: Database, by: By, **sought: Any) -> dict[str, GroupTotals]:
     async with db.read() as conn:
-        found = await task_lists.groups(conn, MANAGER, Sought(whose="mine", **sought), by, LATER)
+        found = await task_lists.groups(conn, MANAGER, TaskFilter(whose="mine", **sought), by, LATER)
     assert [group.number for group in found] == sorted((group.number for group in found), reverse=True)
     return {group.key: group for group in found}
 
 
 async def found(db: Database, **sought: Any) -> list[str]:
     async with db.read() as conn:
-        views, _ = await task_lists.page(conn, MANAGER, Sought(status="open", **sought), LATER)
-        assert await task_lists.count(conn, MANAGER, Sought(status="open", **sought), LATER) == len(views)
+        views, _ = await task_lists.page(conn, MANAGER, TaskFilter(status="open", **sought), LATER)
+        assert await task_lists.count(conn, MANAGER, TaskFilter(status="open", **sought), LATER) == len(views)
     return [view.case_id for view in views]
 
 
@@ -112,8 +112,8 @@ async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypat
         {"due": "today"},
     ]
 
-    lists = [(viewer, Sought(whose=whose, status="open")) for viewer in people for whose in get_args(Whose)]
-    lists += [(people[1], Sought(status="open", **filters)) for filters in narrowed]
+    lists = [(viewer, TaskFilter(whose=whose, status="open")) for viewer in people for whose in get_args(Whose)]
+    lists += [(people[1], TaskFilter(status="open", **filters)) for filters in narrowed]
 
     async def all_lists() -> list[list[str]]:
         async with db.read() as conn:
@@ -168,7 +168,7 @@ async def test_whatever_moves_while_somebody_pages_no_task_is_left_out(db: Datab
     while True:
         async with db.read() as conn:
             page, cursor = await task_lists.page(
-                conn, MANAGER, Sought(status="open"), now, sort=sort, cursor=cursor, limit=limit
+                conn, MANAGER, TaskFilter(status="open"), now, sort=sort, cursor=cursor, limit=limit
             )
         assert len(page) <= limit
         seen += [view.task_id for view in page]
@@ -191,8 +191,8 @@ async def test_a_task_that_did_not_move_comes_once_and_a_patch_of_something_else
     for view in tasks:
         await moved(db, view, 2, given=1, due_at=view.due_at)
     async with db.read() as conn:
-        first, cursor = await task_lists.page(conn, MANAGER, Sought(), now, limit=3)
-        second, end = await task_lists.page(conn, MANAGER, Sought(), now, cursor=cursor, limit=3)
+        first, cursor = await task_lists.page(conn, MANAGER, TaskFilter(), now, limit=3)
+        second, end = await task_lists.page(conn, MANAGER, TaskFilter(), now, cursor=cursor, limit=3)
     assert [view.task_id for view in [*first, *second]] == [view.task_id for view in tasks]
     assert end is None
 
@@ -211,4 +211,4 @@ async def test_a_task_that_did_not_move_comes_once_and_a_patch_of_something_else
 async def test_a_cursor_that_is_not_ours_is_refused(db: Database, forged: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         async with db.read() as conn:
-            await task_lists.page(conn, MANAGER, Sought(), datetime.now(UTC), cursor=forged)
+            await task_lists.page(conn, MANAGER, TaskFilter(), datetime.now(UTC), cursor=forged)

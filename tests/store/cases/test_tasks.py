@@ -11,7 +11,7 @@ from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
 from store.cases import task_lists, tasks
 from store.cases.cases import Viewer
-from store.cases.task_lists import Sort, Sought
+from store.cases.task_lists import Sort, TaskFilter
 from store.db.database import Database
 from tests.store.story import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
 
@@ -37,7 +37,7 @@ async def listed(
     limit: int,
     **filters: Any,
 ) -> tuple[list[TaskView], str | None]:
-    sought = Sought(whose="mine" if mine else "all", **filters)
+    sought = TaskFilter(whose="mine" if mine else "all", **filters)
     return await task_lists.page(conn, viewer, sought, datetime.now(UTC), sort=sort, cursor=cursor, limit=limit)
 
 

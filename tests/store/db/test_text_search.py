@@ -5,7 +5,7 @@ import pytest
 from store.audit import search
 from store.cases import cases, task_lists
 from store.cases.cases import Viewer
-from store.cases.task_lists import Sought
+from store.cases.task_lists import TaskFilter
 from store.db.database import Database
 from store.people import people, roster
 from tests.store.story import MORNING, event, opening, recorded, submitted, task
@@ -37,7 +37,7 @@ async def test_cases_tasks_and_events_are_found_without_accents_and_by_value(db:
     async with db.read() as conn:
         found, _ = await cases.page(conn, EVERYTHING, q=query)
         assert [row.case_id for row in found] == [case_id]
-        tasks, _ = await task_lists.page(conn, EVERYTHING, Sought(q=query), MORNING)
+        tasks, _ = await task_lists.page(conn, EVERYTHING, TaskFilter(q=query), MORNING)
         assert [view.case_id for view in tasks] == [case_id]
         if "%" not in query:
             assert noted.event_id in [each.event_id for each in await search.newest(conn, text=query)]
@@ -48,7 +48,7 @@ async def test_nothing_else_is_found(db: Database, query: str) -> None:
     await told(db)
     async with db.read() as conn:
         assert (await cases.page(conn, EVERYTHING, q=query))[0] == []
-        assert (await task_lists.page(conn, EVERYTHING, Sought(q=query), MORNING))[0] == []
+        assert (await task_lists.page(conn, EVERYTHING, TaskFilter(q=query), MORNING))[0] == []
 
 
 async def test_people_are_found_without_accents_and_a_group_has_one_name(db: Database) -> None:

@@ -12,7 +12,7 @@ from store.audit import audit_log
 from store.cases import tasks
 from store.db.database import Database
 from store.notifications import reminders
-from store.notifications.reminders import NUDGED, NotWaiting, Nudge, TooSoon
+from store.notifications.reminders import NUDGED, NotWaiting, Nudge, ReminderTooSoon
 from tests.store.mailroom import Mailroom
 from tests.store.story import MORNING
 
@@ -46,7 +46,7 @@ async def test_those_who_may_decide_and_have_not_are_reminded(room: Mailroom) ->
 async def test_a_second_one_within_a_day_is_refused_and_the_record_knows_only_the_first(room: Mailroom) -> None:
     task, other = await room.open(), await room.open("INV-2")
     first = await nudge(room, task, MORNING, "nudge/1")
-    with pytest.raises(TooSoon) as refused:
+    with pytest.raises(ReminderTooSoon) as refused:
         await nudge(room, task, MORNING + A_DAY - timedelta(seconds=1), "nudge/2")
     assert refused.value.last == first and first.again_at == MORNING + A_DAY
     await nudge(room, other, MORNING, "nudge/3")

@@ -7,13 +7,21 @@ from hypothesis import example, given, settings, strategies as st
 
 from store.db.database import Database
 from store.people import leavers, people
-from store.people.name_resolver import Known, NameResolver, UnknownName, existing_names, folded, id_meant, new_group
+from store.people.name_resolver import (
+    KnownPerson,
+    NameResolver,
+    UnknownName,
+    existing_names,
+    folded,
+    id_meant,
+    new_group,
+)
 
-ANNA = Known("anna.berg", "Anna Berg", "anna@example.org", {"managers"})
-SOEREN = Known("soren", "Søren Åström", "S.Astrom@example.org", {"managers", "legal"})
-JOSE = Known("jose-1", "José  García", None, {"directors"})
-JOSE_TOO = Known("jose-2", "Jose Garcia", "jg@example.org", {"directors"})
-MANAGER = Known("manager-1", "Manager 1", "manager-1@example.org", {"managers"})
+ANNA = KnownPerson("anna.berg", "Anna Berg", "anna@example.org", {"managers"})
+SOEREN = KnownPerson("soren", "Søren Åström", "S.Astrom@example.org", {"managers", "legal"})
+JOSE = KnownPerson("jose-1", "José  García", None, {"directors"})
+JOSE_TOO = KnownPerson("jose-2", "Jose Garcia", "jg@example.org", {"directors"})
+MANAGER = KnownPerson("manager-1", "Manager 1", "manager-1@example.org", {"managers"})
 WIDE = "".join(chr(ord(char) + 0xFEE0) for char in "Manager-1")
 """The same in full width letters."""
 ALL = NameResolver([ANNA, SOEREN, JOSE, JOSE_TOO, MANAGER])
@@ -73,7 +81,7 @@ def test_what_means_nobody_is_refused_in_words(text: str) -> None:
 
 
 def test_an_exact_id_wins_over_the_name_of_another() -> None:
-    both = NameResolver([Known("bert", "Anna"), Known("anna", "Carla")])
+    both = NameResolver([KnownPerson("bert", "Anna"), KnownPerson("anna", "Carla")])
     assert both.person("anna").id == "anna"
     with pytest.raises(UnknownName, match="means 2 people"):
         both.person("ANNA")
@@ -107,7 +115,7 @@ def test_folding_again_changes_nothing_and_composed_and_decomposed_letters_are_o
 @settings(deadline=None)
 @given(st.sampled_from([ANNA, SOEREN, MANAGER]), st.data())
 def test_whatever_is_written_of_a_person_in_other_capitals_and_blanks_means_them(
-    who: Known, data: st.DataObject
+    who: KnownPerson, data: st.DataObject
 ) -> None:
     written = data.draw(st.sampled_from(list(who.written)))
     letters = [data.draw(st.sampled_from([char, char.upper(), char.lower()])) for char in written]

@@ -18,10 +18,10 @@ from domain.records import CaseRecord, DecisionRecord
 from domain.status import Status
 from domain.task import Quorum, TaskView
 from store.cases import task_lists, tasks
-from store.cases.task_lists import Sought
+from store.cases.task_lists import TaskFilter
 from store.cases.visibility import Viewer
 from store.db.database import Database
-from store.notifications.expand import Plan, expand
+from store.notifications.fan_out import Plan, fan_out
 from store.notifications.message_content import waits_for
 from store.people import absences, people
 from store.people.people import Person
@@ -134,14 +134,14 @@ async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) ->
         wanted[view.task_id] = view
     plan = Plan(channels={"console": False}, window=timedelta(minutes=5), digest_at=time_of_day(8))
     async with db.write() as conn:
-        while await expand(conn, plan, datetime.now(UTC)):
+        while await fan_out(conn, plan, datetime.now(UTC)):
             pass
     async with db.read() as conn:
         told = select(notices.c.task_id, notices.c.person).where(notices.c.kind == NoticeKind.TASK_REMINDED)
         reminded = {(row.task_id, row.person) for row in await conn.execute(told)}
         lists, seen = {}, {}
         for viewer in viewers.values():
-            mine, _ = await task_lists.page(conn, viewer, Sought(whose="mine"), datetime.now(UTC), limit=200)
+            mine, _ = await task_lists.page(conn, viewer, TaskFilter(whose="mine"), datetime.now(UTC), limit=200)
             lists[viewer.id] = {view.task_id for view in mine}
             seen[viewer.id] = {view.task_id for view in await task_lists.some(conn, viewer, list(wanted))}
         for task_id, view in wanted.items():
@@ -173,8 +173,8 @@ async def test_a_task_of_the_members_of_its_opening_is_nothing_to_who_joins_late
         for person, sees in (("mia", True), ("out", True), ("moe", False)):
             viewer = Viewer(id=person, groups=WORLD[person])
             assert bool(await task_lists.some(conn, viewer, [view.task_id])) is sees
-            page, _ = await task_lists.page(conn, viewer, Sought(whose="mine", status="open"), datetime.now(UTC))
+            page, _ = await task_lists.page(conn, viewer, TaskFilter(whose="mine", status="open"), datetime.now(UTC))
             assert bool(page) is sees
         every = Viewer(id="ada", groups=["admins"])
-        found, _ = await task_lists.page(conn, every, Sought(group="managers"), datetime.now(UTC))
+        found, _ = await task_lists.page(conn, every, TaskFilter(group="managers"), datetime.now(UTC))
         assert [each.task_id for each in found] == [view.task_id], "it is still a task of this group"

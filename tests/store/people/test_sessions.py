@@ -90,14 +90,14 @@ async def test_failed_tries_take_ever_longer_and_one_success_forgets_them(db: Da
     async with db.write() as conn:
         for number in range(1, passwords.FREE + 2):
             assert await passwords.take_try(conn, "name:ada", NOW) == number
-        with pytest.raises(passwords.TooSoon) as soon:
+        with pytest.raises(passwords.TooManyAttempts) as soon:
             await passwords.take_try(conn, "name:ADA", NOW)
         assert soon.value.until == NOW + timedelta(seconds=2)
         later = NOW
         for _ in range(12):
             later += timedelta(minutes=15)
             await passwords.take_try(conn, "name:ada", later)
-        with pytest.raises(passwords.TooSoon) as last:
+        with pytest.raises(passwords.TooManyAttempts) as last:
             await passwords.take_try(conn, "name:ada", later)
         assert last.value.until == later + passwords.LONGEST
         assert await passwords.take_try(conn, "name:bea", later) == 1

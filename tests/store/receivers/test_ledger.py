@@ -17,7 +17,7 @@ from domain.money import payee_key
 from store.audit import audit_log
 from store.db.database import Database
 from store.receivers.ledger import AccountLocked, Booking, Ledger, closing_moment
-from store.receivers.ledger_reading import UnknownAccount
+from store.receivers.ledger_reading import UnknownLedgerAccount
 from store.tables.receivers import accounts, entries, lines
 
 _serial = itertools.count(1)
@@ -165,7 +165,7 @@ async def test_funding_twice_with_one_key_funds_once(ledger: Ledger) -> None:
 
 
 async def test_an_unknown_account_has_no_balance(ledger: Ledger) -> None:
-    with pytest.raises(UnknownAccount):
+    with pytest.raises(UnknownLedgerAccount):
         await ledger.balance("operating", "USD")
 
 
@@ -226,7 +226,7 @@ async def test_a_locked_account_lets_nothing_out_and_everything_back_and_works_a
     await later.hold()
     await later.capture()
     assert await money(ledger) == ("900.00", "0.00", "900.00")
-    with pytest.raises(UnknownAccount):
+    with pytest.raises(UnknownLedgerAccount):
         await ledger.set_locked("nowhere", True, by="cli:anna")
 
 
@@ -383,7 +383,7 @@ async def test_books_that_cannot_be_closed_are_told_in_words_and_stay_as_they_we
         await ledger.close_books("operating", today, by="cli:anna")
     with pytest.raises(ValueError, match="needs a time zone"):
         await ledger.close_books("operating", NOVEMBER.replace(tzinfo=None), by="cli:anna")
-    with pytest.raises(UnknownAccount, match="there is no account 'nowhere'"):
+    with pytest.raises(UnknownLedgerAccount, match="there is no account 'nowhere'"):
         await ledger.close_books("nowhere", NOVEMBER, by="cli:anna")
     with pytest.raises(ValueError, match="'payments' is not an account for payments"):
         await ledger.close_books("payments", NOVEMBER, by="cli:anna")

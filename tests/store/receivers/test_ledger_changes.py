@@ -22,7 +22,7 @@ from store.receivers.ledger_changes import (
     confirm,
     withdraw,
 )
-from store.receivers.ledger_reading import UnknownAccount
+from store.receivers.ledger_reading import UnknownLedgerAccount
 from store.tables.receivers import accounts, ledger_changes
 
 ANNA, BERT = "anna", "bert"
@@ -42,7 +42,7 @@ async def test_an_account_exists_when_another_person_confirms_and_not_before(db:
     ledger = Ledger(db)
     change = await ask(db, "open", "operating", "GBP", Decimal("500.00"), "first account", ANNA)
     assert change.status == "waiting"
-    with pytest.raises(UnknownAccount):
+    with pytest.raises(UnknownLedgerAccount):
         await ledger.balance("operating", "GBP")
     with pytest.raises(SamePerson):
         await confirm(db, change.change_id, "ANNA")

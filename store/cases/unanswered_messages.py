@@ -1,7 +1,7 @@
-"""Decisions and actions that wait for a worker, though no Workflow will answer them any more.
+"""Refuse decisions and actions that wait for a worker although no Workflow will answer them.
 
-A Workflow that was ended in Temporal takes the messages with it that it had not read, and one of which an older state
-was put back does not know them. Whoever sent them must not wait for ever.
+A Workflow that was terminated in Temporal loses the messages it had not read. A Workflow that was reset does not know
+messages that came later. Without this job their senders would wait forever.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -17,19 +17,19 @@ from store.db.database import Database
 from store.tables.cases import actions, decisions, tasks
 
 OLD = timedelta(minutes=1)
-"""How long a Workflow has to answer what came just before its task closed."""
+"""How long a Workflow may take to answer messages that arrived just before its task closed."""
 AT_ONCE = 100
 WHY = "The task closed before this action ran, so the action had no effect."
 
 
-class LeftPending:
-    """The job of a worker that refuses them."""
+class UnansweredMessages:
+    """The worker job that refuses such messages."""
 
     def __init__(self, db: Database, old: timedelta = OLD) -> None:
         self._db, self._old = db, old
 
     async def look(self) -> int:
-        """Refuse those whose task is not open any more: how many. What is over `AT_ONCE` is left for the next look."""
+        """Refuse messages whose task is closed and return their number; more than `AT_ONCE` wait for the next run."""
         found = 0
         for table, id_name in ((decisions, "decision_id"), (actions, "action_id")):
             async with self._db.read() as conn:
@@ -47,7 +47,7 @@ async def _left(conn: AsyncConnection, table: Table, id_name: str, before: datet
 
 
 async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) -> bool:
-    """Say so in the row and in the audit log; False when it was answered meanwhile."""
+    """Store the refusal in the row and in the audit log. Return False when it was answered in the meantime."""
     waiting = update(table).where(table.c[id_name] == id, table.c.status == "pending")
     refused = waiting.values(status="refused", refusal=WHY, code=RefusalCode.ALREADY_CLOSED.value).returning(table)
     row = (await conn.execute(refused)).mappings().one_or_none()

@@ -1,7 +1,7 @@
-"""From the record to notices: whom an event concerns, and when they want to hear of it.
+"""Turn audit events into notifications: who must be notified of an event, and when.
 
-Events are in the record in the transaction of what happened, and their positions have no gaps. So the record is the
-source: a reader goes over it once, in order, and nothing is added to what a case has to write.
+Events are stored in the transaction of the change, and their positions have no gaps. So the audit log is the only
+source: one reader processes it once, in order, and cases write no notifications themselves.
 """
 
 import json
@@ -32,11 +32,11 @@ from store.tables.people import absences, memberships, people
 
 READER = "notices"
 CHUNK = 1000
-"""Events read in one transaction: it must not keep a decision waiting."""
+"""Events read in one transaction; more would delay decisions that wait for the write lock."""
 SETTLE = timedelta(seconds=2)
-"""How long "at once" waits, so that the approval and the end of one payment travel together."""
+"""Delay of notifications "at once", so that the approval and the end of one payment arrive in one message."""
 BATCH_SETTLE = timedelta(seconds=10)
-"""How long after the import of a file its last cases may take to reach their gates."""
+"""How long the last cases may take to reach their gates after the import of a file."""
 
 _KINDS = (
     "gate_opened",
@@ -57,22 +57,22 @@ _KINDS = (
     "question_withdrawn",
 )
 _HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced", "question_withdrawn"}
-"""A task has another holder: `to`, who is told, in place of `from`."""
+"""Kinds of events that change the assignee of a task: `to` is notified in place of `from`."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Through which channels people are told, and when."""
+    """The enabled channels and the timing of messages."""
 
     channels: Mapping[str, bool]
-    """Each channel, and whether it needs an address: people without one are not told through it."""
+    """The enabled channels, each with whether it needs an address; people without an address are skipped."""
     window: timedelta
-    """The least time between two messages to one person through one channel."""
+    """The shortest time between two messages to one person through one channel."""
     digest_at: time
-    """When, in UTC, a day's digest goes."""
+    """The time of the daily digest, in UTC."""
 
     def digest_after(self, now: datetime) -> datetime:
-        """The next time a digest goes."""
+        """Return the time of the next digest."""
         today = datetime.combine(now.date(), self.digest_at, now.tzinfo)
         return today if today > now else today + timedelta(days=1)
 
@@ -90,7 +90,7 @@ class _Event(NamedTuple):
 
     @property
     def named(self) -> list[str]:
-        """The people whom it names."""
+        """Return the people that the event names."""
         found = [self.data.get(name) for name in ("to", "from", "asked_by", "asked")]
         return [name for name in (*found, *self.data.get("askers", ())) if isinstance(name, str)]
 
@@ -100,15 +100,15 @@ class _Due(NamedTuple):
     held_by: str | None
 
 
-async def expand(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
-    """Read the next events of the record and lay out who is to be told. Answers whether there are more to read."""
+async def fan_out(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
+    """Read the next events and store their notifications. Return whether there are more events to read."""
     came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
     head = (await conn.execute(select(chain.c.position))).scalar_one()
     upto = min(head, came + CHUNK)
     if upto == came:
         return False
     if news := await _news(conn, came, upto):
-        crowd = await _Crowd.around(conn, news, plan)
+        crowd = await _Recipients.load(conn, news, plan)
         if rows := crowd.notices(news, now):
             await conn.execute(insert_into(conn, notices).on_conflict_do_nothing(), rows)
     await conn.execute(update(readers).where(readers.c.name == READER).values(position=upto))
@@ -116,7 +116,7 @@ async def expand(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
 
 
 async def release(conn: AsyncConnection, batch_ids: Mapping[str, datetime]) -> None:
-    """Let go what waited for the import of these files, which ended then."""
+    """Release notifications that waited for these imports, which ended at the given times."""
     for batch_id, closed_at in batch_ids.items():
         freed = {"held_by": None, "due_at": closed_at + BATCH_SETTLE}
         await conn.execute(update(notices).where(notices.c.held_by == batch_id).values(freed))
@@ -137,33 +137,33 @@ async def _news(conn: AsyncConnection, came: int, upto: int) -> list[_Event]:
 
 
 @dataclass
-class _Crowd:
-    """Everybody some events may concern, read with one query for each table."""
+class _Recipients:
+    """All people that a set of events may concern, loaded with one query for each table."""
 
     plan: Plan
     cases: Mapping[str, Row[Any]]
     tasks: Mapping[str, Row[Any]]
     candidates: Mapping[str, set[tuple[str, str]]]
-    """By task: kind and name of its candidates, and of those who are excluded."""
+    """By task: kind and name of its candidates and of excluded people."""
     members: Mapping[str, set[str]]
     decided: Mapping[str, set[tuple[str, str | None]]]
-    """By task: who decided it, and in whose place."""
+    """By task: the people who decided it, each with the person they acted for."""
     told: Mapping[str, set[tuple[str, str]]]
-    """By closed task: who was told of it, through which channel."""
+    """By closed task: the people notified of it, and through which channel."""
     instead: Mapping[str, set[str]]
-    """By person who is away: who decides in their place."""
+    """By person out of office: their substitutes."""
     apart: Mapping[str, set[str]]
-    """By person who is away or stands in: all groups they are in."""
+    """By person out of office, and by substitute: all groups they are in."""
     heirs: Mapping[str, str | None]
-    """By person who has left: who came after."""
+    """By person who has left: the successor."""
     channels: Mapping[str, Sequence[str]]
-    """By person: how they can be reached. Only those who are active."""
+    """By active person: the channels that reach them."""
     choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
     known: dict[Any, dict[str, set[str]]] = field(default_factory=dict)
-    """Who may decide tasks that ask the same people, as those of one file do."""
+    """Cached results of `_may_decide` for tasks with the same candidates, such as those of one batch."""
 
     @classmethod
-    async def around(cls, conn: AsyncConnection, news: Sequence[_Event], plan: Plan) -> "_Crowd":
+    async def load(cls, conn: AsyncConnection, news: Sequence[_Event], plan: Plan) -> "_Recipients":
         task_ids = {task_id for event in news if (task_id := event.task_id)}
         closed = {event.task_id for event in news if event.kind == "gate_closed"}
         found_cases = await _by_key(conn, _CASES.where(cases.c.case_id.in_({event.case_id for event in news})))
@@ -198,14 +198,14 @@ class _Crowd:
         )
 
     def notices(self, news: Iterable[_Event], now: datetime) -> list[dict[str, Any]]:
-        """The rows to be added."""
+        """Return the rows of `notices` to insert."""
         rows = []
         for event in news:
             case = self.cases.get(event.case_id)
             if case is None:
                 continue
             at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
-            for kind, person, channel in self._told_by(event, self._asker(case.requester)):
+            for kind, person, channel in self._recipients_of(event, self._requester_of(case.requester)):
                 choice = self.choices[person][kind]
                 if choice is NoticeChoice.OFF:
                     continue
@@ -225,7 +225,7 @@ class _Crowd:
         return rows
 
     def _at_once(self, case: Row[Any], now: datetime) -> _Due:
-        """Soon; but a batch is one message, so its cases wait for its end, though not longer than one window."""
+        """Return when to send: soon; cases of a batch wait for its end, but not longer than one window."""
         soon = now + SETTLE
         if case.batch_id is None:
             return _Due(soon, None)
@@ -234,18 +234,18 @@ class _Crowd:
         latest: datetime = case.created_at + self.plan.window
         return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
 
-    def _asker(self, requester: str) -> set[str]:
-        """Who is told of the case as its requester: that person, or who came after them."""
+    def _requester_of(self, requester: str) -> set[str]:
+        """Return the requester to notify: that person or their successor."""
         heir = self.heirs.get(requester, requester)
         return {heir} if heir else set()
 
-    def _told_by(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
-        """Kind, person and channel of each notice that an event gives rise to. `asker`: who hears as the requester."""
+    def _recipients_of(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
+        """Yield kind, person and channel of each notification of an event; `asker` is the requester."""
         if event.kind == "case_closed":
             yield from self._reached(NoticeKind.CASE_ENDED, asker)
             return
         task = self.tasks.get(event.task_id or "")
-        if task is None:  # a gate that needed nobody
+        if task is None:  # a gate that was decided by rule
             return
         added, outcome = event.data.get("added"), event.data.get("outcome")
         if event.kind in ("question_asked", "question_answered"):
@@ -254,7 +254,7 @@ class _Crowd:
             return
         if event.kind in _HANDED:
             new, old = event.data.get("to"), event.data.get("from")
-            # Of a leaver's questions: who is asked now; or, where nobody can answer, who asked and the operators.
+            # Questions to a person who left: notify the successor, or without one the askers and the operators.
             told = {name for name in (event.data.get("asked"), *event.data.get("askers", ())) if name}
             told |= set(self.members[OPERATORS]) if event.data.get("askers") else set()
             if task.status == "open":
@@ -267,7 +267,7 @@ class _Crowd:
         if event.kind == "gate_closed":
             if task.kind == "gate" and outcome in (Outcome.APPROVED, Outcome.REJECTED):
                 yield from self._reached(NoticeKind.TASK_DECIDED, asker)
-            if outcome not in (Outcome.EXPIRED, Outcome.APPROVED_BY_RULE):  # an expiry was told as such
+            if outcome not in (Outcome.EXPIRED, Outcome.APPROVED_BY_RULE):  # an expiry has its own notification
                 for person, channel in sorted(self.told[task.task_id]):
                     deciders = {by for by, _ in self.decided[task.task_id]}
                     if person not in deciders and channel in self.channels.get(person, ()):
@@ -291,9 +291,9 @@ class _Crowd:
                 yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
 
     def _may_decide(self, task: Row[Any]) -> dict[str, set[str]]:
-        """Who may decide a task and has not, with the names by which they may: groups, or those of people.
+        """Return the people who can decide a task and have not yet, with the candidate names that apply to them.
 
-        By the rules that validation goes by. Whoever stands in for somebody who is away may in their place.
+        The rules are those of validation, so a substitute of an absent person is included.
         """
         names = frozenset(self.candidates[task.task_id])
         done = frozenset(self.decided[task.task_id])
@@ -310,7 +310,7 @@ class _Crowd:
             of_kind[kind].append(name)
         live = {group: self.members[group] for group in of_kind["group"]}
         then = dict.fromkeys(of_kind["snapshot"], of_kind["member"])
-        rules: dict[str, Any] = {  # those of its fields that the rules go by
+        rules: dict[str, Any] = {  # the fields that the rules read
             "kind": task.kind,
             "requester": task.requester,
             "candidate_groups": [*live, *then],
@@ -343,12 +343,12 @@ class _Crowd:
         return found
 
     def groups_of(self, person: str, asked: Mapping[str, list[str]]) -> list[str]:
-        """The groups of who is away or stands in; of others those that are asked."""
+        """Return all groups of absent people and substitutes; for other people only the groups asked."""
         return [*asked[person], *(self.apart.get(person, set()) - set(asked[person]))]
 
     @staticmethod
     def _named(of_kind: Mapping[str, list[str]], person: str) -> list[str]:
-        """By which names a person is asked, beside the groups they are in now."""
+        """Return the candidate names that apply to a person, besides their current groups."""
         own = [person] if person in of_kind["user"] else []
         return own + (of_kind["snapshot"] if person in of_kind["member"] else [])
 
@@ -379,12 +379,12 @@ _ACTIVE = select(people.c.id, people.c.email).where(people.c.active)
 
 
 async def _by_key(conn: AsyncConnection, query: Select[Any]) -> dict[str, Row[Any]]:
-    """The rows by their first column."""
+    """Return the rows by their first column."""
     return {row[0]: row for row in await conn.execute(query)}
 
 
 async def _sets(conn: AsyncConnection, query: Select[Any]) -> defaultdict[str, set[Any]]:
-    """By the first column of the rows, the set of what stands in the others."""
+    """Return for each value of the first column the set of values in the other columns."""
     found: defaultdict[str, set[Any]] = defaultdict(set)
     for key, *values in await conn.execute(query):
         found[key].add(values[0] if len(values) == 1 else tuple(values))

@@ -1,4 +1,4 @@
-"""How things stand now: cases by status, batches under way, workers and the outbox."""
+"""The current status: cases by status, active batches, workers and the outbox."""
 
 from datetime import datetime, timedelta
 
@@ -9,13 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.batch import BatchCounts
 from domain.status import Status
 from store.cases import batches, blocked, cases
-from store.dashboard.scope import Scope
+from store.dashboard.scope import DashboardScope
 from store.notifications.outbox import Lag, lag
 from store.tables.cases import batches as batches_table, cases as cases_table
 from store.tables.notifications import heartbeats
 
 BATCHES = 10
-"""Batches that are named, the newest."""
+"""Number of batches that are listed, newest first."""
 _UNDER_WAY = ("starting", "running", "paused", "cancelling")
 
 
@@ -32,7 +32,7 @@ class UnderWay(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker that was heard of in the last hour."""
+    """A worker with a heartbeat in the last hour."""
 
     name: str
     heard_at: datetime
@@ -40,22 +40,22 @@ class Worker(BaseModel):
 
 
 class Signs(BaseModel):
-    """What the database says of those who work on it."""
+    """The health of workers, outbox and Workflows, as stored in the database."""
 
     workers: list[Worker]
-    outbox: Lag = Field(description="Notices to people, by mail and other channels")
-    stopped: dict[str, int] = Field(description="Workflows that cannot go on by themselves, by what keeps them")
+    outbox: Lag = Field(description="Notifications to people, by mail and other channels")
+    stopped: dict[str, int] = Field(description="Workflows that cannot continue by themselves, by kind of problem")
 
 
-async def statuses(conn: AsyncConnection, scope: Scope) -> dict[Status, int]:
-    """All cases there are, by status, in the order in which a case goes through them; a status without is left out."""
+async def statuses(conn: AsyncConnection, scope: DashboardScope) -> dict[Status, int]:
+    """Return the number of cases by status, in the usual order of statuses; empty ones are left out."""
     query = select(cases_table.c.status, func.count()).where(scope.cases()).group_by(cases_table.c.status)
     found = {row.status: row[1] for row in await conn.execute(query)}
     return {status: found[status] for status in Status if status in found}
 
 
-async def under_way(conn: AsyncConnection, scope: Scope) -> list[UnderWay]:
-    """Batches that have not ended, the newest first."""
+async def under_way(conn: AsyncConnection, scope: DashboardScope) -> list[UnderWay]:
+    """Return the batches that have not ended, newest first."""
     table = batches_table.c
     columns = (table.batch_id, table.process, table.filename, table.status, table.created_at)
     query = select(*columns).where(table.status.in_(_UNDER_WAY), scope.batches())
@@ -72,7 +72,7 @@ async def under_way(conn: AsyncConnection, scope: Scope) -> list[UnderWay]:
 
 
 async def signs(conn: AsyncConnection, at: datetime, silence: timedelta) -> Signs:
-    """Who works; a worker that was silent for so long counts as gone."""
+    """Return the health signs; a worker without a heartbeat for `silence` counts as down."""
     rows = await conn.execute(select(heartbeats.c.worker, heartbeats.c.at).order_by(heartbeats.c.worker))
     heard = [Worker(name=row.worker, heard_at=row.at, alive=row.at > at - silence) for row in rows]
     return Signs(workers=heard, outbox=await lag(conn, at), stopped=await blocked.counts(conn))
