@@ -224,8 +224,10 @@ async def test_every_open_gate_is_looked_at_however_many_there_are(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = {(await task_of(gate, amount="4000.00"))["task_id"] for _ in range(3)}
-    for module in (api.routes.policies, api.routes.task_actions):
-        monkeypatch.setattr(module, "MOST", 1)
+    async with gate.database.read() as conn:
+        others = await conn.scalar(select(func.count()).select_from(tasks).where(tasks.c.status == "open")) or 0
+    monkeypatch.setattr(api.routes.policies, "MOST", max(1, others // 4))  # other tests leave many tasks open
+    monkeypatch.setattr(api.routes.task_actions, "MOST", 1)
 
     async def all_of(path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

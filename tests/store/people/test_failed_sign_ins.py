@@ -2,10 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from store.audit import audit_log
 from store.audit.audit_log import StoredEvent
 from store.db.database import Database
 from store.people import failed_sign_ins, people
+
+pytestmark = pytest.mark.both_databases
 
 NOW = datetime(2026, 11, 30, 9, 5, tzinfo=UTC)
 

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime, time as time_of_day, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import literal, select
 
 from domain.messages import Absent, Actor
@@ -95,6 +96,7 @@ def a_task(chance: random.Random, case_id: str, persons: list[Person]) -> TaskVi
             return held
 
 
+@pytest.mark.both_databases
 async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) -> None:
     seed = int(os.environ.get("HOLDGATE_TEST_SEED", time.time_ns() % 1_000_000))
     chance = random.Random(seed)
