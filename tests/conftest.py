@@ -51,8 +51,8 @@ TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake")
 """Folders and files that wait for processes and clocks. They run first, because a long test at the end runs alone."""
-EMPTY = ("test_leavers.py", "test_still_decidable.py", "test_gates.py")
-"""Files of tests/api that visit every open task. They run before other files of the folder leave tasks open."""
+EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_gates.py")
+"""Files whose tests look at everything that waits. They run before other files of their folder leave tasks open."""
 BOTH = "both_databases"
 """The marker of tests that run on PostgreSQL in every run. All others run on SQLite, and on PostgreSQL in the soak."""
 SERVERS = {"postgres_server", "postgres_url", "clients", "opened", "stopped", "product", "chromium"}
@@ -87,12 +87,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not _is_served(item)]
 
 
-def _place(item: pytest.Item) -> int:
-    """Return where a test belongs in the run: small numbers run first."""
-    parts = item.path.parts
-    if "api" in parts and item.path.name in EMPTY:
-        return len(LONG)
-    return next((n for n, long in enumerate(LONG) if long in parts), len(LONG) + 1)
+def _place(item: pytest.Item) -> tuple[int, bool]:
+    """Return where a test belongs in the run: small values run first."""
+    folder, name = item.path.parts[-2:]
+    first = f"{folder}/{name}" in EMPTY
+    long = next((n for n, each in enumerate(LONG) if each in item.path.parts), len(LONG) + (not first))
+    return long, not first
 
 
 def _on_postgresql(item: pytest.Item) -> bool:

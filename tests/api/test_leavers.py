@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 import api.routes.policies
 import api.routes.task_actions
@@ -15,6 +16,7 @@ from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
 from store.notifications.expand import Plan, expand
 from store.people import leavers, people
+from store.tables.cases import tasks
 from store.tables.notifications import notices
 from tests.api.conftest import Gate
 from tests.api.test_gates import act, somebody, task_of
