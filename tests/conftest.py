@@ -57,15 +57,17 @@ BOTH = "both_databases"
 """The marker of tests that run on PostgreSQL in every run. All others run on SQLite, and on PostgreSQL in the soak."""
 SERVERS = {"postgres_server", "postgres_url", "clients", "opened", "stopped", "product", "chromium"}
 """Fixtures that start a server, a product or a browser."""
-STARTERS = {"Product", "WorkflowEnvironment", "open_house", "time_skipping_server", "postgres"}
-"""Names that a module imports to start one itself."""
+STARTERS = {"Product", "WorkflowEnvironment", "open_house", "time_skipping_server", "postgres", "subprocess", "psutil"}
+"""Names that a module imports to start one itself, or any other process."""
 FOLDERS = ("browser", "e2e", "ops")
 """Folders that `--no-servers` does not even collect."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-fast`."""
-    parser.addoption("--no-servers", action="store_true", help="leave out tests that start a server or a browser")
+    parser.addoption(
+        "--no-servers", action="store_true", help="leave out tests that start servers, processes or a browser"
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -14,10 +14,9 @@ ROOMS = [
     "activities",
     "api",
     "store",
-    "domain",
     "workflows",
-    "kit",
-    "own",
+    "plugins",
+    "cli",
 ]
 USED = used_in(ROOMS)
 
