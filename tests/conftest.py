@@ -65,9 +65,7 @@ FOLDERS = ("browser", "e2e", "ops")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-fast`."""
-    parser.addoption(
-        "--no-servers", action="store_true", help="leave out tests that start servers, processes or a browser"
-    )
+    parser.addoption("--no-servers", action="store_true", help="leave out tests that start processes")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -22,7 +22,7 @@ from tests.api.conftest import API, PEOPLE, Gate, payment
 from tests.support.postgres import Postgres
 
 SHARE = 79
-"""One call of so many in every run, each time the same; `make soak` makes all. Prime, so that each value has its turn."""
+"""One call of so many in every run, each time the same; `make soak` makes all. Prime, so that each value has a turn."""
 SHARE_OF_HEADERS = 47
 FORM = "application/x-www-form-urlencoded"
 UNDOES_THE_TEST = {
