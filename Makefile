@@ -24,15 +24,8 @@ demo: $(runtime) ## load sample cases into the product that `make up` runs
 test: $(dev) ## run all tests; ARGS="tests/ops -k lock" runs some of them
 	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
-test-fast: $(dev) ## run the tests that start no server
-	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile $(addprefix tests/,$(fast)) $(ARGS)
-
-fast := domain policy test_architecture.py test_sentences.py plugins/test_check_words.py channels/test_text.py \
-  $(addprefix activities/test_,artefact.py dataset_file.py deployment_request.py folder.py onboarding_request.py \
-    payment_request.py releases.py screening.py) \
-  $(addprefix api/,test_markdown.py test_temporal_calls.py pages/test_forms.py pages/test_reasons.py) \
-  $(addprefix intake/test_,amount_column.py expressions.py mapping.py rows.py seed.py tables.py xlsx_file.py) \
-  $(addprefix workflows/test_,ahead.py bounds.py folding.py gate.py moments.py naming.py)
+test-fast: $(dev) ## run the tests that start no server, process or browser
+	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile --no-loadscope-reorder --no-servers $(ARGS)
 
 soak: $(dev) ## run the tests that take minutes
 	@exec $(python) -m pytest -m soak $(ARGS)

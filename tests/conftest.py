@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from store.db.database import Database, migrate
 from store.people import passwords
 from tests.support import compiled, postgres
+from tests.support.migrated import migrated_copy, template
 from tests.support.postgres import Postgres
 
 MEMORY = Path("/dev/shm")
@@ -23,13 +23,14 @@ ENOUGH = 4 * 1024**3
 """Bytes of memory for files; a whole run needs a fraction."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep what is compiled, for a run starts Python some hundred times, and let the files of tests lie in memory.
 
     They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
     may not lie there, or where somebody set TMPDIR.
     """
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
+    config.addinivalue_line("markers", f"{BOTH}: these tests run on SQLite and on PostgreSQL in every run")
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -47,14 +48,64 @@ def pytest_collection_finish() -> None:
 
 
 TOGETHER = ("browser", "e2e")
-"""Rooms that one worker runs whole: what is dear to start is started once, and no two whole products compete."""
-LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "telemetry", "intake")
-"""Rooms and files that wait for processes and clocks. They come first: last, each would be waited for alone."""
+"""Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
+LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake")
+"""Folders and files that wait for processes and clocks. They run first, because a long test at the end runs alone."""
+EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_gates.py")
+"""Files whose tests look at everything that waits. They run before other files of their folder leave tasks open."""
+BOTH = "both_databases"
+"""The marker of tests that run on PostgreSQL in every run. All others run on SQLite, and on PostgreSQL in the soak."""
+SERVERS = {"postgres_server", "postgres_url", "clients", "opened", "stopped", "product", "chromium"}
+"""Fixtures that start a server, a product or a browser."""
+STARTERS = {"Product", "WorkflowEnvironment", "open_house", "time_skipping_server", "postgres", "subprocess", "psutil"}
+"""Names that a module imports to start one itself, or any other process."""
+FOLDERS = ("browser", "e2e", "ops")
+"""Folders that `--no-servers` does not even collect."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first; `make test` tells xdist to keep this order."""
-    items.sort(key=lambda item: next((n for n, room in enumerate(LONG) if room in item.path.parts), len(LONG)))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make test-fast`."""
+    parser.addoption("--no-servers", action="store_true", help="leave out tests that start processes")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out whole folders for `--no-servers`."""
+    here = collection_path.parent == Path(__file__).parent and collection_path.name in FOLDERS
+    return True if here and config.getoption("--no-servers") else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long tests first, and decide which run. `make test` tells xdist to keep this order."""
+    for item in items:
+        if _on_postgresql(item) and item.get_closest_marker(BOTH) is None:
+            item.add_marker(pytest.mark.soak)
+    items.sort(key=_place)
+    if config.getoption("--no-servers"):
+        served = [item for item in items if _is_served(item)]
+        config.hook.pytest_deselected(items=served)
+        items[:] = [item for item in items if not _is_served(item)]
+
+
+def _place(item: pytest.Item) -> tuple[int, bool]:
+    """Return where a test belongs in the run: small values run first."""
+    folder, name = item.path.parts[-2:]
+    first = f"{folder}/{name}" in EMPTY
+    long = next((n for n, each in enumerate(LONG) if each in item.path.parts), len(LONG) + (not first))
+    return long, not first
+
+
+def _on_postgresql(item: pytest.Item) -> bool:
+    """Return whether a parameter of the test chooses PostgreSQL."""
+    parameters = getattr(item, "callspec", None)
+    return parameters is not None and "postgresql" in parameters.params.values()
+
+
+def _is_served(item: pytest.Item) -> bool:
+    """Return whether the test starts a server, or its module does."""
+    if not isinstance(item, pytest.Function):
+        return False
+    return _on_postgresql(item) or bool(SERVERS & {*item.fixturenames}) or bool(STARTERS & {*vars(item.module)})
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]
@@ -79,11 +130,9 @@ def compiled_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated file to copy: cheaper than migrating for each test."""
-    path = tmp_path_factory.mktemp("template") / "holdgate.db"
-    migrate(f"sqlite:///{path}")
-    return path
+def sqlite_template() -> Path:
+    """Return a migrated file to copy, which is cheaper than a migration for each test."""
+    return template()
 
 
 @pytest.fixture(scope="session")
@@ -104,10 +153,9 @@ def postgres_template(postgres_server: Postgres) -> str:
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """The URL of a fresh, migrated SQLite file."""
-    path = shutil.copy(sqlite_template, tmp_path / "holdgate.db")
-    return f"sqlite+aiosqlite:///{path}"
+def sqlite_url(tmp_path: Path) -> str:
+    """Return the URL of a fresh, migrated SQLite file."""
+    return migrated_copy(tmp_path / "holdgate.db")
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ ROOMS = [
     "activities",
     "api",
     "store",
-    "domain",
     "workflows",
     "plugins",
+    "cli",
 ]
 USED = used_in(ROOMS)
 

@@ -31,10 +31,11 @@ from domain.names import SEARCH_ATTRIBUTES
 from plugins.workers import workers
 from policy.file import PolicyFile
 from store.cases import tasks
-from store.db.database import Database, migrate
+from store.db.database import Database
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.installed_app import ROOT, free_port
+from tests.support.migrated import migrated_copy
 from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS
 
@@ -233,7 +234,7 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
         max_upload_bytes=2 * 1024 * 1024,
         batch_in_flight=5,  # so that a file of few rows is long enough to be stopped
     )
-    migrate(settings.database_url)
+    migrated_copy(settings.var / "holdgate.db")
     database = Database(settings.database_url)
     tokens = {}
     async with database.write() as conn:

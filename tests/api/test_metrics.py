@@ -8,14 +8,14 @@ import httpx2
 from api.app import create_app
 from core.settings import Settings
 from core.temporal import metrics_of_sdk
-from store.db.database import migrate
 from tests.api.conftest import Gate
 from tests.support.installed_app import free_port
+from tests.support.migrated import migrated_copy
 
 
 async def test_without_the_database_its_numbers_are_left_out_and_come_back(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path, temporal_port=free_port())
-    migrate(settings.database_url)
+    migrated_copy(settings.var / "holdgate.db")
     app = create_app(settings)
     file, away = tmp_path / "holdgate.db", tmp_path / "away.db"
     async with (

@@ -10,10 +10,11 @@ import pytest
 from api.app import create_app
 from core import logs
 from core.settings import Settings
-from store.db.database import Database, migrate
+from store.db.database import Database
 from store.people import people
 from tests.api.conftest import Gate, payment
 from tests.support.installed_app import ROOT, free_port
+from tests.support.migrated import migrated_copy
 
 
 def check(answer: httpx2.Response, status: int) -> dict[str, Any]:
@@ -95,7 +96,7 @@ async def test_the_log_has_a_line_a_request_and_no_secret(stopped: Gate, caplog:
 
 async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try_again(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path, policy=ROOT / "config" / "policy.toml", temporal_port=free_port())
-    migrate(settings.database_url)
+    migrated_copy(settings.var / "holdgate.db")
     database = Database(settings.database_url)
     async with database.write() as conn:
         await people.add(conn, "admin-1", "Admin", ["admins"], by="admin-1")
@@ -136,7 +137,7 @@ async def test_the_health_page_says_why_no_dropped_file_is_imported(
         import_dir=tmp_path / "drop",
         import_requester=requester,
     )
-    migrate(settings.database_url)
+    migrated_copy(settings.var / "holdgate.db")
     database = Database(settings.database_url)
     async with database.write() as conn:
         await people.add(conn, "mia", "Mia", ["managers"], by="mia")

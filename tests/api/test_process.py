@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx2
 
-from store.db.database import migrate
 from tests.support.installed_app import ROOT, free_port
+from tests.support.migrated import migrated_copy
 
 
 def gateway(folder: Path, **environment: str) -> subprocess.Popen[str]:
@@ -25,7 +25,7 @@ def gateway(folder: Path, **environment: str) -> subprocess.Popen[str]:
 
 
 def test_the_gateway_serves_before_temporal_is_there_and_ends_on_sigterm(tmp_path: Path) -> None:
-    migrate(f"sqlite:///{tmp_path / 'holdgate.db'}")
+    migrated_copy(tmp_path / "holdgate.db")
     port = str(free_port())
     process = gateway(tmp_path, HOLDGATE_PORT=port, HOLDGATE_TEMPORAL_PORT=str(free_port()))
     try:

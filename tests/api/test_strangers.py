@@ -21,11 +21,12 @@ from api.http.bodies import STRANGER_BYTES
 from api.http.connections import Connection
 from api.http.problems import Problem
 from api.services import password_hashing
-from store.db.database import Database, migrate
+from store.db.database import Database
 from store.people import people
 from tests.api.conftest import API, Gate, Served
 from tests.api.pages.visits import signed_in
 from tests.support.installed_app import ROOT, free_port
+from tests.support.migrated import migrated_copy
 
 CODECS = ("punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "rot13", "zlib_codec", "bz2", "utf-16")
 MEGABYTE = 1024 * 1024
@@ -54,9 +55,7 @@ def started(folder: Path, port: int) -> subprocess.Popen[bytes]:
 @pytest_asyncio.fixture(scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
     folder = tmp_path_factory.mktemp("strangers")
-    url = f"sqlite:///{folder / 'holdgate.db'}"
-    migrate(url)
-    database = Database(url)
+    database = Database(migrated_copy(folder / "holdgate.db"))
     async with database.write() as conn:
         await people.add(conn, "manager-1", "Mo", ["managers"], by="admin-1")
         token = await people.new_token(conn, "manager-1", "test", by="admin-1")

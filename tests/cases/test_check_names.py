@@ -93,6 +93,7 @@ async def test_of_a_list_only_the_named_fields_are_looked_at(db: Database) -> No
     assert [each.column for each in found] == ["reviewers.0"]
 
 
+@pytest.mark.both_databases
 async def test_a_file_of_wrong_names_is_told_row_by_row_and_asks_for_few_suggestions(db: Database) -> None:
     await furnished(db)
     requests = [OwnRequest(sponsor=f"Manager-{number}") for number in range(1_000)]

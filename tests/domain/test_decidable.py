@@ -17,7 +17,7 @@ from domain.status import Substitutes, TaskKind, Verdict
 from domain.task import DecisionView, Quorum, TaskView
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
-SITUATIONS = 20_000
+SITUATIONS = [3_000, pytest.param(20_000, marks=pytest.mark.soak)]
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,11 @@ def a_situation(chance: random.Random) -> Situation:
     )
 
 
-def test_the_matching_finds_as_many_answers_as_a_search_through_everything_does() -> None:
+@pytest.mark.parametrize("situations", SITUATIONS)
+def test_the_matching_finds_as_many_answers_as_a_search_through_everything_does(situations: int) -> None:
     seed = int(os.environ.get("HOLDGATE_TEST_SEED", time.time_ns() % 1_000_000))
     chance = random.Random(seed)
-    for number in range(SITUATIONS):
+    for number in range(situations):
         situation = a_situation(chance)
         task, present = situation.task, situation.present
         said = f"HOLDGATE_TEST_SEED={seed}, number {number}: {situation}"

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,13 +42,6 @@ class Answer(NamedTuple):
 
 
 Run = Callable[..., Answer]
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """One of its own: the tests look at all that waits. So slow that a file of few rows is long enough to be paused."""
-    with Product(tmp_path_factory.mktemp("cli"), HOLDGATE_BATCH_RATE="10") as product:
-        yield product
 
 
 @pytest.fixture

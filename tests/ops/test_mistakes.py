@@ -2,8 +2,6 @@
 
 import fcntl
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +9,14 @@ import psutil
 import pytest
 
 from plugins.scaffold import make
-from tests.support.installed_app import ROOT, Product, free_port
+from tests.support import forked
+from tests.support.installed_app import Product, free_port
 
 
 def attempt(folder: Path, **environment: str) -> tuple[int, list[str]]:
     """Exit code of an `up` that cannot work, and the lines of its complaint."""
     product = Product(folder, **environment)
-    ended = subprocess.run(
-        [sys.executable, "-m", "ops.up"], cwd=ROOT, env=product.environment, capture_output=True, text=True, timeout=60
-    )
+    ended = forked.run("ops.up", environment=product.environment)
     assert "Traceback" not in ended.stdout + ended.stderr
     left = [
         process
@@ -162,8 +159,7 @@ def test_a_demo_that_others_could_reach_is_started_by_nothing(
     tmp_path: Path, command: str, reachable: dict[str, str]
 ) -> None:
     product = Product(tmp_path, **reachable)
-    asked = [sys.executable, "-m", "cli", command]
-    ended = subprocess.run(asked, cwd=ROOT, env=product.environment, capture_output=True, text=True, timeout=60)
+    ended = forked.run("cli", command, environment=product.environment)
     said = ended.stdout + ended.stderr
     assert ended.returncode == 2, said
     assert "Traceback" not in said

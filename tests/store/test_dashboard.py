@@ -21,6 +21,8 @@ from store.dashboard.scope import DashboardScope, span
 from store.db.database import Database
 from tests.store.story import decision, new_case, patch, recorded, task
 
+pytestmark = pytest.mark.both_databases
+
 NOW = datetime(2026, 11, 26, 10, 20, tzinfo=UTC)
 """A Thursday."""
 ALL = DashboardScope.of(Viewer(id="operator-1", groups=["operators"]))

@@ -45,6 +45,7 @@ from store.db.database import Database, migrate
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.five_step_process import FiveProcess, FiveRequest
+from tests.support.migrated import migrated_copy
 from tests.support.sample_processes import (
     AskingProcess,
     ErrandProcess,
@@ -243,8 +244,10 @@ async def open_house(
     server: WorkflowEnvironment | None = None,
 ) -> AsyncIterator[House]:
     """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
-    url = url or f"sqlite+aiosqlite:///{folder / 'house.db'}"
-    migrate(url)
+    if url is None:
+        url = migrated_copy(folder / "house.db")
+    else:
+        migrate(url)
     database = Database(url)
     await add_people(database, PEOPLE)
     receiver = Receiver()

@@ -190,7 +190,7 @@ async def test_a_worker_may_cancel_a_case_before_it_has_begun(house: House) -> N
 SHORT = ONE_GATE.replace('groups = ["managers"]', 'groups = ["managers"]\nexpires = "3s"', 1)
 
 
-@pytest.mark.parametrize("races", [20, pytest.param(50, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("races", [10, pytest.param(50, marks=pytest.mark.soak)])
 async def test_a_no_a_yes_that_fails_two_cancels_and_the_expiry_of_one_moment_make_one_end_and_all_is_undone(
     house: House, races: int
 ) -> None:

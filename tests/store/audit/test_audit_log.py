@@ -26,6 +26,8 @@ from store.tables.cases import cases as case_rows
 from tests.store.story import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
 
+pytestmark = pytest.mark.both_databases
+
 SEED = 20261123
 CASES = 9
 

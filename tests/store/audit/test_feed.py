@@ -3,6 +3,8 @@
 from datetime import timedelta
 from itertools import product
 
+import pytest
+
 from domain.records import CaseRecord
 from domain.status import Status
 from store.audit import audit_log, feed
@@ -20,6 +22,7 @@ async def read(db: Database, since: int = 0) -> tuple[list[News], int]:
         return await feed.news(conn, since, newest), newest
 
 
+@pytest.mark.both_databases
 async def test_exactly_those_hear_of_a_case_who_may_see_it(db: Database) -> None:
     of_group, by_name = await submitted(db, "INV-1"), await submitted(db, "INV-2", requester="requester-2")
     held, asked = await submitted(db, "INV-3"), await submitted(db, "INV-4")
@@ -73,6 +76,7 @@ async def test_who_can_no_longer_see_a_task_hears_that_it_is_gone_and_nothing_el
     assert (now.kind, now.assignee) == ("changed", "dan")
 
 
+@pytest.mark.both_databases
 async def test_tasks_that_end_with_their_case_are_told_as_closed_and_each_change_once(db: Database) -> None:
     case = await submitted(db)
     earlier, view = task(case.case_id, number=1), task(case.case_id, number=2)

@@ -4,12 +4,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from domain.case import CaseEvent
 from store.audit import audit_log, refusal_counts, timeline
 from store.audit.refusal_counts import LISTED, LISTED_A_DAY, CountedRefusals
 from store.cases import cases
 from store.cases.cases import NewCaseRow
 from store.db.database import Database
+
+pytestmark = pytest.mark.both_databases
 
 NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
 AT_ONCE = timedelta(0)

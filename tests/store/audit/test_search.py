@@ -11,6 +11,8 @@ from store.db.database import Database
 from store.tables.audit import event_payloads, events
 from tests.store.story import MORNING, event, submitted
 
+pytestmark = pytest.mark.both_databases
+
 
 async def told(db: Database) -> None:
     """Two cases with an event each at 09:00 and later, and a change of people."""

@@ -37,6 +37,8 @@ from store.tables.base import Instant, metadata
 from tests.store.story import decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
 
+pytestmark = pytest.mark.both_databases
+
 SEALED = [shape.table for shape in SHAPES.values()]
 ROWS = (1, 2, 3)
 """Three rows in each table: one is edited, one is exchanged with it, and one is left alone."""

@@ -66,6 +66,7 @@ async def a_case(conn: AsyncConnection, case_id: str, reference: str, **more: ob
     await cases.insert(conn, NewCaseRow.model_validate({"case_id": case_id, **about, **more}), event)
 
 
+@pytest.mark.both_databases
 async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Database) -> None:
     async with db.write() as conn:
         await take(conn, batch(), ROWS)
@@ -80,6 +81,7 @@ async def test_a_batch_and_its_rows_are_read_back_as_they_were_written(db: Datab
         assert await batches.counts(conn, "b1") == BatchCounts(total=4, valid=2, invalid=1, duplicate=1)
 
 
+@pytest.mark.both_databases
 async def test_duplicates_that_differ_come_first_and_are_found_by_themselves(db: Database) -> None:
     change = Change(field="amount", before="1.00", after="2.00")
     rows = [
@@ -196,6 +198,7 @@ async def test_of_a_reference_the_newest_round_is_the_case_that_exists(db: Datab
         assert (await batches.rows(conn, "b1"))[0].case_status == "starting"
 
 
+@pytest.mark.both_databases
 async def test_batches_are_listed_newest_first_to_their_uploader_and_to_who_sees_all(db: Database) -> None:
     async with db.write() as conn:
         for number in range(5):

@@ -27,6 +27,8 @@ from tests.store.story import (
     task,
 )
 
+pytestmark = pytest.mark.both_databases
+
 CASE = "payment:inv-1"
 
 

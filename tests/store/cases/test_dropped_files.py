@@ -9,6 +9,7 @@ from store.db.database import Database
 BYTES, OTHER = "a" * 64, "b" * 64
 
 
+@pytest.mark.both_databases
 async def test_the_same_bytes_of_one_folder_are_taken_once(db: Database) -> None:
     async with db.write() as conn:
         await dropped_files.take(conn, "payment", BYTES, "b1", "claim-1")

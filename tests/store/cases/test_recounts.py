@@ -17,6 +17,8 @@ from store.people.absences import Absence
 from store.tables.cases import tasks as tasks_table
 from tests.store.story import MORNING, submitted, task
 
+pytestmark = pytest.mark.both_databases
+
 NOW = datetime.now(UTC)
 PEOPLE = {"mia": ["managers"], "sue": ["visitors"], "new": [], "old": [], "ada": ["admins"], "zoe": ["others"]}
 

@@ -16,6 +16,8 @@ from store.db import cursor as cursors
 from store.db.database import Database
 from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
 
+pytestmark = pytest.mark.both_databases
+
 MANAGER = Viewer(id="manager-1", groups=["managers"])
 LATER = MORNING + timedelta(days=2)
 

@@ -15,6 +15,8 @@ from store.cases.task_lists import Sort, TaskFilter
 from store.db.database import Database
 from tests.store.story import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
 
+pytestmark = pytest.mark.both_databases
+
 MANAGER = Viewer(id="manager-1", groups=["managers"])
 AUDITOR = Viewer(id="auditor-1", groups=["auditors"])
 

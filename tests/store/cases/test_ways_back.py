@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from domain.case import CaseResult
 from domain.records import CaseRecord
 from domain.rollback import RollbackAsked
@@ -49,6 +51,7 @@ async def handed_over(db: Database, case: cases.CaseRow) -> cases.CaseRow | None
         return await cases.hand_over(conn, case, asked(case), event(case.case_id, 9, "rollback_requested"))
 
 
+@pytest.mark.both_databases
 async def test_a_completed_case_is_handed_over_once_with_its_plan(db: Database) -> None:
     case = await completed(db)
     assert [each.step for each in case.plan] == ["hold", "pay"]
@@ -87,6 +90,7 @@ async def test_a_workflow_that_has_lost_its_case_writes_events_and_no_more(db: D
     assert now and now.status is Status.ROLLED_BACK and now.closed_at and now.plan == []
 
 
+@pytest.mark.both_databases
 async def test_incidents_are_grouped_by_step_and_failure_whatever_their_sentences(db: Database) -> None:
     locked, silent = "AccountLocked/operating", "DatabaseUnavailable"
     causes = [(locked, "The account is locked."), (locked, "Das Konto ist gesperrt."), (locked, "")]
@@ -126,6 +130,7 @@ async def test_a_change_of_people_is_told_to_the_workflow_that_asks(db: Database
     assert (wanted.task_id, wanted.workflow_id) == (view.task_id, f"{case.case_id}~rollback")
 
 
+@pytest.mark.both_databases
 async def test_decisions_of_a_run_that_was_reset_away_no_longer_count(db: Database) -> None:
     case = await submitted(db)
     view = task(case.case_id)

@@ -10,6 +10,8 @@ from hypothesis import given, strategies as st
 from store.db import cursor
 from tests.api.odd import CURSORS
 
+pytestmark = pytest.mark.both_databases
+
 SHAPES: list[tuple[type, ...]] = [
     (datetime, str),
     (int, int),

@@ -13,6 +13,8 @@ from sqlalchemy import create_engine, text
 from store.db.database import Database, DatabaseUnavailable, migrate, normalised
 from store.tables.base import metadata
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a_migrated_database_has_the_tables_that_the_code_describes(database_url: str) -> None:
     engine = create_engine(str(database_url).replace("+aiosqlite", "").replace("postgresql:", "postgresql+psycopg:"))

@@ -15,6 +15,8 @@ from tests.store.story import MORNING
 from tests.support import postgres
 from tests.support.postgres import Postgres
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 async def on_sqlite(sqlite_url: str) -> AsyncIterator[tuple[Database, Path]]:

@@ -10,6 +10,8 @@ from store.db.database import Database
 from store.people import people, roster
 from tests.store.story import MORNING, event, opening, recorded, submitted, task
 
+pytestmark = pytest.mark.both_databases
+
 EVERYTHING = Viewer(id="auditor-1", groups=["auditors"])
 QUERIES = [
     *("muller", "M\u00dcLLER", "mu\u0308ller", "1250", "1,250.00", "1250.00", "1.250,00", "GMBH 1250", "strasse"),

@@ -36,6 +36,7 @@ async def told(room: Mailroom, task: TaskView) -> list[str]:
         return [event.event_id for event in await audit_log.page(conn, task.case_id) if event.kind == NUDGED]
 
 
+@pytest.mark.both_databases
 async def test_those_who_may_decide_and_have_not_are_reminded(room: Mailroom) -> None:
     task = await room.open(quorum=Quorum(needed=2))
     await room.decide(task, "manager-1")
@@ -43,6 +44,7 @@ async def test_those_who_may_decide_and_have_not_are_reminded(room: Mailroom) ->
     assert await room.noted(NoticeKind.TASK_NUDGED) == ["manager-2"]
 
 
+@pytest.mark.both_databases
 async def test_a_second_one_within_a_day_is_refused_and_the_record_knows_only_the_first(room: Mailroom) -> None:
     task, other = await room.open(), await room.open("INV-2")
     first = await nudge(room, task, MORNING, "nudge/1")

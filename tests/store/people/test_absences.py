@@ -33,6 +33,7 @@ async def covered(db: Database) -> list[str | None]:
     return [each.get("mia", "-") for each in found]
 
 
+@pytest.mark.both_databases
 async def test_an_absence_inside_a_longer_one_leaves_what_lies_around_it(db: Database) -> None:
     async with db.write() as conn:
         await absences.set_away(

@@ -137,6 +137,7 @@ async def test_people_who_have_left_are_not_meant_and_their_groups_are_empty(db:
         assert await existing_names(conn, {"anna", "bert", "legal", "managers", "x"}) == ({"bert"}, {"managers"})
 
 
+@pytest.mark.both_databases
 async def test_only_a_group_that_nobody_is_in_and_no_policy_names_is_a_question(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "bert", "Bert", ["managers"], by="t")

@@ -9,6 +9,7 @@ import time
 from datetime import UTC, datetime, time as time_of_day, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import literal, select
 
 from domain.messages import Absent, Actor
@@ -40,7 +41,8 @@ WORLD: dict[str, list[str]] = {
     "out": [],
 }
 AWAY = {"max": "out", "dan": "mia", "rob": "cleo", "ron": "cleo"}
-TASKS = 60
+TASKS = [20, pytest.param(60, marks=pytest.mark.soak)]
+"""Random ones: another seed in each run."""
 
 
 async def furnish(db: Database) -> None:
@@ -95,7 +97,9 @@ def a_task(chance: random.Random, case_id: str, persons: list[Person]) -> TaskVi
             return held
 
 
-async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) -> None:
+@pytest.mark.both_databases
+@pytest.mark.parametrize("number_of_tasks", TASKS)
+async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database, number_of_tasks: int) -> None:
     seed = int(os.environ.get("HOLDGATE_TEST_SEED", time.time_ns() % 1_000_000))
     chance = random.Random(seed)
     await furnish(db)
@@ -111,7 +115,7 @@ async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database) ->
         for each in persons
     }
     wanted: dict[str, TaskView] = {}
-    for number in range(TASKS):
+    for number in range(number_of_tasks):
         row = await submitted(db, f"A{number}", requester="somebody")
         view = a_task(chance, row.case_id, persons)
         opened = view.model_copy(update={"assignee": None, "owner": None})

@@ -69,6 +69,7 @@ async def confirmed(db: Database, link_id: str, by: str = "admin-2", now: dateti
     return half
 
 
+@pytest.mark.both_databases
 async def test_a_link_to_a_settled_address_goes_out_at_once_and_opens_once(office: Database) -> None:
     link, status = await asked(office)
     assert status == "open"
@@ -107,6 +108,7 @@ async def test_what_makes_a_link_void(office: Database, what: str) -> None:
         assert await one_time_links.seal(conn, link, LATER) is None, "no mail brings a void link"
 
 
+@pytest.mark.both_databases
 async def test_a_link_expires_and_a_retried_mail_replaces_its_secret(office: Database) -> None:
     link, _ = await asked(office)
     first, second = await sealed(office, link), await sealed(office, link)
@@ -131,6 +133,7 @@ async def test_somebody_reactivated_has_no_link_from_before(office: Database) ->
 # --------------------------------------------------------------------------------------------- the second administrator
 
 
+@pytest.mark.both_databases
 async def test_a_fresh_address_needs_a_second_administrator(office: Database) -> None:
     link, status = await asked(office, now=NOW)
     assert status == "waiting"
@@ -227,12 +230,14 @@ async def test_revoking_an_administrators_tokens_calls_off_what_they_asked_for(o
 # ------------------------------------------------------------------------------------------------------------- at once
 
 
+@pytest.mark.both_databases
 async def test_of_two_who_use_a_link_at_once_one_does(office: Database, another_db: Callable[[], Database]) -> None:
     code = await sealed(office, (await asked(office))[0])
     ends = await asyncio.gather(used(office, code), used(another_db(), code), return_exceptions=True)
     assert sorted(type(end).__name__ for end in ends) == ["NotUsable", "str"], ends
 
 
+@pytest.mark.both_databases
 async def test_of_two_who_confirm_at_once_one_does(office: Database, another_db: Callable[[], Database]) -> None:
     async with office.write() as conn:
         await people.add(conn, "admin-3", "Third", ["admins"], by="cli:root", email="third@example.org")
@@ -242,6 +247,7 @@ async def test_of_two_who_confirm_at_once_one_does(office: Database, another_db:
     assert sorted(type(end).__name__ for end in ends) == ["LinkClosed", "str"], ends
 
 
+@pytest.mark.both_databases
 async def test_a_link_used_while_its_owner_leaves_leaves_no_password(
     office: Database, another_db: Callable[[], Database]
 ) -> None:
@@ -257,6 +263,7 @@ async def test_a_link_used_while_its_owner_leaves_leaves_no_password(
         assert await passwords.stored(conn, "mary") is None
 
 
+@pytest.mark.both_databases
 async def test_a_link_used_while_it_is_withdrawn_is_one_of_both(
     office: Database, another_db: Callable[[], Database]
 ) -> None:

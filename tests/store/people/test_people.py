@@ -18,6 +18,7 @@ from store.tables.people import people as people_table, tokens
 PAYMENT = hashlib.sha256(b"[payment]").hexdigest()
 
 
+@pytest.mark.both_databases
 async def test_a_token_says_who_somebody_is(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", ["managers", "directors"], by="admin-1")
@@ -52,6 +53,7 @@ async def test_the_token_of_somebody_who_left_is_worth_nothing(db: Database) -> 
         assert await people.by_token(conn, token) is None
 
 
+@pytest.mark.both_databases
 async def test_a_person_is_added_once(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", ["managers"], by="admin-1")
@@ -91,6 +93,7 @@ async def test_nobody_knows_a_person_who_was_never_added(db: Database) -> None:
                 await call
 
 
+@pytest.mark.both_databases
 async def test_changes_of_people_and_policy_are_events_of_the_record(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", ["managers"], by="admin-1")

@@ -24,6 +24,7 @@ async def staff(db: Database) -> None:
         await absences.set_away(conn, away, NOW, by="test")
 
 
+@pytest.mark.both_databases
 async def test_a_page_says_of_everybody_what_is_asked_and_never_an_address(db: Database) -> None:
     await staff(db)
     async with db.read() as conn:
@@ -53,6 +54,7 @@ async def test_one_token_is_revoked_by_the_name_that_the_list_shows(db: Database
                 await people.revoke_token(conn, person, token_id, by="anna")
 
 
+@pytest.mark.both_databases
 async def test_of_two_admins_who_leave_at_once_one_stays(db: Database) -> None:
     await staff(db)
     async with db.write() as conn:

@@ -18,6 +18,7 @@ async def ada(db: Database) -> Person:
         return await people.add(conn, "ada", "Ada", ["managers"], by="test", email="ada@example.org")
 
 
+@pytest.mark.both_databases
 async def test_a_session_opens_the_pages_until_its_end_and_can_be_prolonged_for_a_day(db: Database) -> None:
     person = await ada(db)
     async with db.write() as conn:
@@ -86,6 +87,7 @@ def test_a_password_that_anybody_guesses_is_refused(password: str) -> None:
         passwords.hash_of(password)
 
 
+@pytest.mark.both_databases
 async def test_failed_tries_take_ever_longer_and_one_success_forgets_them(db: Database) -> None:
     async with db.write() as conn:
         for number in range(1, passwords.FREE + 2):
@@ -109,6 +111,7 @@ async def test_failed_tries_take_ever_longer_and_one_success_forgets_them(db: Da
         assert await passwords.take_try(conn, "name:ada", later) == 1
 
 
+@pytest.mark.both_databases
 async def test_preferences_are_kept_and_nonsense_is_refused(db: Database) -> None:
     await ada(db)
     async with db.write() as conn:

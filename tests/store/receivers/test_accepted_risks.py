@@ -26,6 +26,7 @@ async def accepted(risks: Risks, key: str, days: int) -> int:
     )
 
 
+@pytest.mark.both_databases
 async def test_risks_that_stand_come_first_and_no_page_loses_or_repeats_one(db: Database) -> None:
     risks = Risks(db)
     numbers = [await accepted(risks, f"k{number}", days) for number, days in enumerate((5, -1, 5, -1, 5, 5))]

@@ -56,6 +56,7 @@ async def counted(db: Database, case_id: str) -> dict[str, int]:
         return await idempotency.count(conn, case_id)
 
 
+@pytest.mark.both_databases
 async def test_an_account_is_held_then_used_and_each_key_has_one_effect(
     db: Database, directory: AccountDirectory
 ) -> None:
@@ -133,6 +134,7 @@ async def test_a_grant_that_comes_after_its_undo_is_refused(directory: AccountDi
     assert not (await directory.account("ada.lovelace")).active
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("state", ["held", "used"])
 async def test_a_name_that_is_there_is_refused_and_can_be_after_the_refusal_is_undone(
     db: Database, directory: AccountDirectory, state: str
@@ -198,6 +200,7 @@ async def test_nothing_is_granted_to_an_account_that_the_case_does_not_hold(dire
         await Case(directory, "c1", again="#3").grant()
 
 
+@pytest.mark.both_databases
 async def test_of_many_cases_that_want_a_name_at_once_one_has_it(another_db: Callable[[], Database]) -> None:
     cases = [Case(AccountDirectory(another_db()), f"c{number}") for number in range(6)]
     answers = await asyncio.gather(*(case.reserve() for case in cases), return_exceptions=True)
@@ -206,6 +209,7 @@ async def test_of_many_cases_that_want_a_name_at_once_one_has_it(another_db: Cal
     assert (await winner.directory.account("ada.lovelace")).case_id == winner.case_id
 
 
+@pytest.mark.both_databases
 async def test_many_attempts_of_one_step_at_once_are_one_effect_and_none_is_refused(
     another_db: Callable[[], Database],
 ) -> None:
@@ -223,6 +227,7 @@ async def test_many_attempts_of_one_step_at_once_are_one_effect_and_none_is_refu
     }
 
 
+@pytest.mark.both_databases
 async def test_a_step_and_its_undo_at_once_leave_nothing_behind(another_db: Callable[[], Database]) -> None:
     for number in range(6):
         do, undo = (Case(AccountDirectory(another_db()), f"c{number}", f"name-{number}") for _ in range(2))

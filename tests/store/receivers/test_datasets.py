@@ -39,6 +39,7 @@ async def in_force(datasets: Datasets, name: str = "goods") -> int | None:
     return await datasets.current(name)
 
 
+@pytest.mark.both_databases
 @pytest.mark.undoes("drop_rows")
 @pytest.mark.undoes("restore_version")
 async def test_rows_are_not_removed_while_they_are_published_or_a_rollback_would_publish_them(db: Database) -> None:
@@ -79,6 +80,7 @@ async def test_no_number_is_given_twice_although_versions_are_removed(db: Databa
     assert await loaded(datasets, "e", "others") == 1
 
 
+@pytest.mark.both_databases
 async def test_of_first_publications_at_once_one_is_in_force_and_the_others_are_refused(
     another_db: Callable[[], Database],
 ) -> None:
@@ -96,6 +98,7 @@ async def test_of_first_publications_at_once_one_is_in_force_and_the_others_are_
         assert all("was published meanwhile" in str(each) for each in found if each is not won)
 
 
+@pytest.mark.both_databases
 async def test_an_attempt_that_was_overtaken_writes_no_row_any_more(db: Database) -> None:
     datasets = Datasets(db)
     go_on = asyncio.Event()

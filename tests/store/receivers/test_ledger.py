@@ -86,12 +86,14 @@ async def kinds(ledger: Ledger, case_id: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------------ the way through
 
 
+@pytest.mark.both_databases
 async def test_a_hold_leaves_the_balance_and_lowers_what_is_available(ledger: Ledger) -> None:
     await Payment(ledger, "payment:inv-1", "250.00").hold()
     assert await money(ledger) == ("1000.00", "250.00", "750.00")
     assert await ledger.check() == []
 
 
+@pytest.mark.both_databases
 async def test_a_capture_ends_the_hold_and_moves_the_money(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1", "250.00")
     await payment.hold()
@@ -110,6 +112,7 @@ async def test_a_released_hold_is_available_again(ledger: Ledger) -> None:
     assert await kinds(ledger, payment.case_id) == ["hold", "release"]
 
 
+@pytest.mark.both_databases
 @pytest.mark.undoes("release_funds", "refund_payment")
 async def test_undoing_a_capture_and_then_its_hold_gives_the_money_back_once(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
@@ -130,6 +133,7 @@ async def test_a_hold_that_a_capture_used_up_is_not_released(ledger: Ledger) -> 
     assert await money(ledger) == ("900.00", "0.00", "900.00")
 
 
+@pytest.mark.both_databases
 async def test_entries_show_every_line_with_its_layer(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1", "2.50")
     await payment.hold()
@@ -157,6 +161,7 @@ async def test_yen_have_no_decimals_and_dinars_three(ledger: Ledger) -> None:
         await Payment(ledger, "payment:half-yen", "0.5", currency="JPY").hold()
 
 
+@pytest.mark.both_databases
 async def test_funding_twice_with_one_key_funds_once(ledger: Ledger) -> None:
     for _ in range(2):
         await ledger.fund("fund/operating/GBP", "operating", "GBP", Decimal("1000.00"))
@@ -213,6 +218,7 @@ async def test_nothing_leaves_an_account_that_was_closed_after_the_hold_and_the_
     assert await money(ledger) == ("1000.00", "0.00", "1000.00")
 
 
+@pytest.mark.both_databases
 async def test_a_locked_account_lets_nothing_out_and_everything_back_and_works_again_later(ledger: Ledger) -> None:
     held, later = Payment(ledger, "payment:inv-1"), Payment(ledger, "payment:inv-2")
     await held.hold()
@@ -246,6 +252,7 @@ async def test_a_capture_needs_a_hold_and_takes_another_sum_if_it_is_there(ledge
     assert await money(ledger) == ("1000.00", "0.00", "1000.00")
 
 
+@pytest.mark.both_databases
 async def test_a_key_used_for_another_effect_is_an_error(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     await payment.hold()
@@ -311,6 +318,7 @@ async def test_a_payment_of_the_last_microsecond_stays_and_one_of_the_next_can_b
     assert await kinds(ledger, payment.case_id) == ["hold", "capture"] + ["refund"] * (not refused)
 
 
+@pytest.mark.both_databases
 async def test_a_refund_that_has_happened_stays_one_when_the_books_are_closed_after_it(
     ledger: Ledger, db: Database
 ) -> None:
@@ -345,6 +353,7 @@ async def test_payments_go_on_after_the_books_were_closed_and_can_be_taken_back(
     assert await money(ledger) == ("1000.00", "0.00", "1000.00")
 
 
+@pytest.mark.both_databases
 async def test_books_are_closed_in_all_currencies_of_the_account_and_in_no_other_account(
     ledger: Ledger, db: Database
 ) -> None:
@@ -422,6 +431,7 @@ def test_what_is_neither_a_day_nor_a_moment_closes_nothing(text: str) -> None:
         closing_moment(text)
 
 
+@pytest.mark.both_databases
 async def test_a_refund_that_waits_while_the_books_are_closed_is_refused(
     ledger: Ledger, db: Database, another_db: Callable[[], Database]
 ) -> None:
@@ -437,6 +447,7 @@ async def test_a_refund_that_waits_while_the_books_are_closed_is_refused(
     assert await kinds(ledger, payment.case_id) == ["hold", "capture"]
 
 
+@pytest.mark.both_databases
 async def test_whoever_closes_books_sees_how_far_another_one_has_just_closed_them(
     ledger: Ledger, db: Database, another_db: Callable[[], Database]
 ) -> None:
@@ -449,6 +460,7 @@ async def test_whoever_closes_books_sees_how_far_another_one_has_just_closed_the
         await closing
 
 
+@pytest.mark.both_databases
 async def test_the_twin_of_a_refund_succeeds_though_the_books_are_closed_between_the_two(
     ledger: Ledger, db: Database, another_db: Callable[[], Database]
 ) -> None:
@@ -466,6 +478,7 @@ async def test_the_twin_of_a_refund_succeeds_though_the_books_are_closed_between
     assert await ledger.check() == []
 
 
+@pytest.mark.both_databases
 async def test_books_closed_and_payments_refunded_at_the_same_moment_leave_right_books(
     ledger: Ledger, db: Database, another_db: Callable[[], Database]
 ) -> None:
@@ -490,6 +503,7 @@ async def test_books_closed_and_payments_refunded_at_the_same_moment_leave_right
 # -------------------------------------------------------------------------------------------- twice, late, all at once
 
 
+@pytest.mark.both_databases
 async def test_the_same_key_again_returns_the_first_result(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     assert await payment.hold() == await payment.hold()
@@ -526,6 +540,7 @@ async def test_a_late_capture_after_its_undo_changes_no_balance(ledger: Ledger) 
     assert await money(ledger) == ("1000.00", "0.00", "1000.00")
 
 
+@pytest.mark.both_databases
 async def test_20_identical_calls_from_two_processes_make_one_entry(
     ledger: Ledger, another_db: Callable[[], Database]
 ) -> None:
@@ -543,6 +558,7 @@ async def test_20_identical_calls_from_two_processes_make_one_entry(
     assert await ledger.check() == []
 
 
+@pytest.mark.both_databases
 async def test_holds_at_the_same_moment_never_take_more_than_there_is(
     ledger: Ledger, another_db: Callable[[], Database]
 ) -> None:
@@ -554,6 +570,7 @@ async def test_holds_at_the_same_moment_never_take_more_than_there_is(
     assert await money(ledger) == ("1000.00", "1000.00", "0.00")
 
 
+@pytest.mark.both_databases
 async def test_a_do_and_its_undo_at_the_same_moment_leave_nothing(
     ledger: Ledger, another_db: Callable[[], Database]
 ) -> None:
@@ -568,6 +585,7 @@ async def test_a_do_and_its_undo_at_the_same_moment_leave_nothing(
     assert await ledger.check() == []
 
 
+@pytest.mark.both_databases
 async def test_a_hold_is_captured_or_released_at_the_same_moment_but_never_both(
     ledger: Ledger, another_db: Callable[[], Database]
 ) -> None:
@@ -592,6 +610,7 @@ DEEDS = ["hold", "release", "capture", "refund", "close"]
 CALLS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(DEEDS)), max_size=24)
 
 
+@pytest.mark.both_databases
 @given(calls=CALLS)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_comes_in_whatever_order_the_books_are_right(
@@ -647,6 +666,7 @@ def _available(held: list[str], captured: list[str]) -> int:
 # ---------------------------------------------------------------------------------------------------------- the check
 
 
+@pytest.mark.both_databases
 async def test_the_check_names_an_entry_that_somebody_edited(ledger: Ledger, db: Database) -> None:
     booking = await Payment(ledger, "payment:inv-1").hold()
     async with db.write() as conn:
@@ -667,6 +687,7 @@ async def test_the_check_names_an_account_that_somebody_edited(ledger: Ledger, d
 # ------------------------------------------------------------------------------------------------------------ history
 
 
+@pytest.mark.both_databases
 async def test_a_payees_history_holds_what_stands_each_case_once_and_not_ones_own(ledger: Ledger) -> None:
     paid = Payment(ledger, "payment:paid", "10.00", payee="ACME  Paper Ltd", payee_account="GB33BUKB20201555555555")
     held = Payment(ledger, "payment:held", "20.00")

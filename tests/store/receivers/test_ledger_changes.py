@@ -38,6 +38,7 @@ async def fund(db: Database, amount: str, key: str | None = None, by: str = ANNA
     return await ask(db, "fund", "operating", "GBP", Decimal(amount), "more", by, key)
 
 
+@pytest.mark.both_databases
 async def test_an_account_exists_when_another_person_confirms_and_not_before(db: Database) -> None:
     ledger = Ledger(db)
     change = await ask(db, "open", "operating", "GBP", Decimal("500.00"), "first account", ANNA)
@@ -55,6 +56,7 @@ async def test_an_account_exists_when_another_person_confirms_and_not_before(db:
     assert told == [("ledger_change_asked", ANNA, "operating"), ("ledger_change_confirmed", BERT, "operating")]
 
 
+@pytest.mark.both_databases
 async def test_a_change_takes_effect_once_however_often_and_by_how_many_it_is_confirmed(db: Database) -> None:
     await opened(db)
     change = await fund(db, "100.00")
@@ -144,6 +146,7 @@ async def test_no_account_gets_more_than_the_ledger_can_keep(db: Database) -> No
         await confirm(db, second.change_id, BERT)
 
 
+@pytest.mark.both_databases
 async def test_an_account_that_somebody_else_opened_meanwhile_is_not_opened_twice(db: Database) -> None:
     first = await ask(db, "open", "operating", "GBP", None, "mine", ANNA)
     other = await ask(db, "open", "operating", "GBP", Decimal(5), "also mine", BERT)
