@@ -8,6 +8,7 @@ other users, such as the import folder, keep their modes: see `usual`.
 import logging
 import os
 import stat
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ PRIVATE = 0o077
 OTHERS = 0o077
 
 _started_with: list[int] = []
+_looking = threading.Lock()
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +33,8 @@ def usual_umask() -> int:
     """Return the umask with which this process was started: for folders shared with other users."""
     if _started_with:
         return _started_with[0]
-    os.umask(before := os.umask(PRIVATE))
+    with _looking:  # the umask is read by setting it: two threads at once would leave the private one behind
+        os.umask(before := os.umask(PRIVATE))
     return before
 
 

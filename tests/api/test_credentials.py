@@ -202,7 +202,7 @@ async def test_who_has_a_password_makes_tokens_by_typing_it_and_is_told(stopped:
     async with signed_in(stopped, id) as client:
         assert "Your account has changed" in (await client.get("/")).text
         page = (await client.get("/settings")).text
-        assert "made an access token of yours: ci" in page
+        assert "created an access token for your account: ci" in page
         news = re.search(r'/settings/seen#account".*?name="value" value="(\d+)"', page, re.DOTALL)
         assert news is not None
         await client.post("/settings/seen", data={"value": news[1]})
@@ -323,7 +323,7 @@ async def test_two_administrators_without_mail_let_somebody_set_a_password(stopp
         done = await client.post("/link", data={**new, "code": one, "second": two})
         assert done.status_code == 200 and "Your password is set" in done.text
         again = await client.post("/link", data={**new, "code": one, "second": two})
-        assert again.status_code == 422 and "cannot be used" in again.text
+        assert again.status_code == 422 and "The code is not valid: used" in again.text
         assert 'action="/sign-in"' in (await before.get("/settings")).text
         assert (await client.post("/sign-in", data={"name": id, "password": "chosen by oneself"})).status_code == 303
     failed = [each["why"] for each in await events(stopped, "sign_in_failed") if each["person"] == id]

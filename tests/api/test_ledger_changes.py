@@ -159,7 +159,7 @@ async def test_two_administrators_do_it_on_the_page(office: Gate) -> None:
         page = (await client.get("/ledger?done=confirm")).text
         assert "7.00 GBP" in page
         late = await client.post(f"/ledger/changes/{change}/withdraw", data={})
-        assert late.status_code == 409 and "confirmed already" in late.text
+        assert late.status_code == 409 and "was already confirmed" in late.text
     async with signed_in(office, "auditor-1") as client:
         read = await client.get("/ledger")
         assert read.status_code == 200 and '<form method="post" action="/ledger' not in read.text

@@ -74,7 +74,7 @@ async def test_the_page_of_incidents_shows_them_and_takes_the_answer(gate: Gate)
         (group,) = [each for each in items if "Temporal does not know this case" in each["cause"]]
         (task_id,) = group["task_ids"]
         task = (await client.get(f"/tasks/{task_id}")).text
-        assert "mark it as done by hand" in task
+        assert "Otherwise roll back the case, or mark it as done by hand." in task
         told = parsed(task)
         assert "The request is blocked and needs an operator." in told.section("Who can decide").text
         assert [each.text for each in told.section("Checks").all("dt")] == ["Cause", "What to do"]

@@ -196,7 +196,7 @@ async def test_only_operators_see_how_to_roll_back_on_the_page_of_a_case(gate: G
     async with signed_in(gate, person) as client:
         where = f"/cases/{quote(case_id, safe='')}"
         page = (await client.get(where)).text
-        assert ("If it is undone after all" in page) == (person == "operator-1")
+        assert ("If rolled back: undo steps, newest first" in page) == (person == "operator-1")
         sent = await client.post(f"{where}/rollback", data={"reason": "Paid twice"})
         assert sent.status_code == (303 if person == "operator-1" else 403)
         if person == "operator-1":

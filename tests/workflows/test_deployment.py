@@ -316,7 +316,7 @@ async def test_deployments_of_one_app_at_once_never_interleave(app: App) -> None
         each.before for each in sorted(good, key=lambda each: each.at)
     ]
     said = str([(await app.house.state(case)).model_dump_json() for case in cases])
-    assert "Hold" in said and app.yard.releases.holder(app.name) is None
+    assert f"Lock {app.name}" in said and app.yard.releases.holder(app.name) is None
     assert app.site.release == order[-1]
 
 
