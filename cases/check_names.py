@@ -71,7 +71,7 @@ class NamesCheck:
         return self._chosen.problems(choices)
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        """Those of the names whom `choose_from` of a gate does not let the person choose."""
+        """Return the names that `choose_from` of a gate does not allow."""
         return await not_to_choose(choose_from, names, self._by, PeopleDirectory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:

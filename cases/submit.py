@@ -299,7 +299,7 @@ class Starter:
         batch_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> tuple[NewCaseRow, CaseEvent]:
-        """The row of a new case and the first event of its record."""
+        """Return the row of a new case and its first audit event."""
         case_id = case_id_for(process.name, reference, round_)
         title = process.title(parsed)
         now = datetime.now(UTC)

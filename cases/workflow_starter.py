@@ -51,7 +51,7 @@ _DETAILS_BYTES = 10_000
 """Temporal refuses a start with a static summary over 400 bytes, or details over 20,000 bytes."""
 
 StoredCase = CaseRow | NewCaseRow
-"""A case that is in SQL: read from it, or written to it a moment ago."""
+"""A case in SQL: a row that was read, or one that was just written."""
 
 log = logging.getLogger(__name__)
 

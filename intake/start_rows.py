@@ -210,7 +210,7 @@ class Importer:
             raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
 
     def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCaseRow, CaseEvent]:
-        """Raises _Changed."""
+        """Return the new case of a row. Raises _Changed."""
         if row.input is None:
             raise _Changed("an earlier version of Holdgate imported this row: upload the file again")
         try:

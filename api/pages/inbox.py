@@ -176,7 +176,7 @@ class InboxQuery:
         return "/?" + urlencode({name: value for name, value in parts.items() if value and usual.get(name) != value})
 
     def sought(self) -> TaskFilter:
-        """As the store wants it."""
+        """Return the filter for the store."""
         return TaskFilter(
             whose=self.whose,
             status="open",

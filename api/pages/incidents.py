@@ -36,9 +36,9 @@ class IncidentsPage(Context):
     decision_id: str
     """Made with the page, so that a form which is sent twice is one decision."""
     answered: list[BulkResult]
-    """The became of what was just answered."""
+    """The outcomes of the last decision."""
     tasks: Mapping[str, InterventionState]
-    """The that were answered as they are now, by id."""
+    """The decided tasks with their present state, by id."""
     at_once: int = AT_ONCE
 
 

@@ -44,7 +44,7 @@ async def live() -> Live:
 @router.get("/ready", responses=documented(503))
 @router.head("/ready", include_in_schema=False)
 async def ready(services: TheServices) -> Ready:
-    """Whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
+    """Answer whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
     temporal, stored, importing, still = await asyncio.gather(
         services.gateway.reachable(), _stored(services), _import_problem(services), _stopped(services)
     )
@@ -68,7 +68,7 @@ async def _stored(services: Services) -> dict[str, bool]:
 
 
 async def _import_problem(services: Services) -> str | None:
-    """Return why no file of the drop folder is imported; None when files are imported."""
+    """Return why files in the drop folder are not imported, or None."""
     settings = services.settings
     if settings.import_dir is None:
         return None

@@ -88,7 +88,7 @@ class GroupList(BaseModel):
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
 ) -> Page[RosterEntry]:
-    """Everybody, by id. For auditors and admins."""
+    """List all people, by id. For auditors and admins."""
     async with db.read() as conn:
         found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
@@ -96,7 +96,7 @@ async def list_people(
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
-    """Add a person. They sign in once they have used a one-time link. Admins only."""
+    """Add a person. They can sign in after they have used a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
@@ -106,13 +106,13 @@ async def add_person(new: NewPerson, admin: Admin, services: TheServices, confir
 
 @router.get("/people/{person_id}", responses=_READS)
 async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> RosterEntry:
-    """One person. For auditors and admins."""
+    """Return one person. For auditors and admins."""
     return await _entry(db, person_id)
 
 
 @router.patch("/people/{person_id}", responses=_KEEPS)
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> RosterEntry:
-    """Change where somebody gets mail, whom they report to, or where their days begin. Admins only.
+    """Change a person's address, manager or time zone. Admins only.
 
     Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
     """
@@ -137,7 +137,7 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> RosterEntry:
-    """Add person_or_404 else a member. Admins only."""
+    """Add another person to a group. Admins only."""
     await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "joins a group")
     with _mistakes({}, field="group"):
@@ -148,7 +148,7 @@ async def join_group(
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> RosterEntry:
-    """Remove a membership; nobody takes the last admin away. Admins only."""
+    """Remove a person from a group. The last admin cannot be removed. Admins only."""
     await person_or_404(db, person_id)
     try:
         with _mistakes({}, field="group"):

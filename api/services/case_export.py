@@ -46,7 +46,7 @@ class Columns(BaseModel):
 
 
 async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> AsyncIterator[str]:
-    """The text of the file, beginning with its heading. Raises DatabaseUnavailable.
+    """Yield the text of the file, heading first. Raises DatabaseUnavailable.
 
     A case may end meanwhile with a result field that was unknown at the start. That field goes into `other`.
     """

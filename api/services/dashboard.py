@@ -94,9 +94,9 @@ class Dashboards:
         self._kept: dict[Hashable, _Kept] = {}
 
     async def of(self, person: Person, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
-        """Return the person sees now, or saw some seconds ago. Raises DatabaseUnavailable."""
+        """Return the dashboard of a person, at most some seconds old. Raises DatabaseUnavailable."""
         scope = DashboardScope.of(viewer(person))
-        # Return two people see alike is counted once.
+        # People who see the same cases share the figures.
         seen = DashboardScope("", (), True) if scope.everything else scope
         key = (seen, is_in(person, ADMINS), may_operate(person), period, zone.key)
         kept = self._kept.setdefault(key, _Kept())

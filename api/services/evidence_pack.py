@@ -73,7 +73,7 @@ class EvidenceScope(BaseModel):
 
     @property
     def sought(self) -> EventFilter:
-        """The events of it."""
+        """Return the filter for the events in the scope."""
         return EventFilter(case_id=self.case_id, since=self.since, until=self.until)
 
     def __str__(self) -> str:

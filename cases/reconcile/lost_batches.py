@@ -72,9 +72,8 @@ class LostImports:
         )
         async with self._db.write() as conn:
             if again:
-                await batches.set_status(
-                    conn, batch.batch_id, "starting"
-                )  # the sweep starts it; rows that are done stay done
+                # The sweep starts the import again; finished rows stay finished.
+                await batches.set_status(conn, batch.batch_id, "starting")
             else:
                 await batches.fail_unstarted(conn, batch.batch_id, WHY)
                 await batches.close(conn, batch.batch_id, "failed", now)
