@@ -97,7 +97,7 @@ def test_operators_roll_back_a_case_that_met_a_defect_of_its_process(
         while not (warnings := operates.get(f"{product.up['gateway_url']}/health/ready").json()["warnings"]):
             assert time.monotonic() - began < 30, "nobody was told"
             time.sleep(0.5)
-        assert "still" in warnings[0] and "KeyError" in warnings[0]
+        assert "blocked" in warnings[0] and "KeyError" in warnings[0]
         (group,) = operates.get("/incidents").json()["items"]
         assert group["step"] == "case" and "KeyError" in group["example"]["facts"]["error"]
         answer = {"verdict": "roll_back", "task_ids": group["task_ids"], "comment": "A defect"}
