@@ -43,7 +43,9 @@ def main() -> int:
 def problems(site: Path) -> list[str]:
     """Return a line for each resource from another server, and for each broken link."""
     found = []
-    for page in sorted(set(site.rglob("*.html")) - set((site / "samples").rglob("*.html")) - {site / "404.html"}):  # it is for a server at the root of a host
+    # Samples are files of an app that is deployed, and 404.html is for a server at the root of a host.
+    pages = set(site.rglob("*.html")) - set((site / "samples").rglob("*.html")) - {site / "404.html"}
+    for page in sorted(pages):
         text, name = page.read_text(), page.relative_to(site)
         for match in LOADS.finditer(text):
             if urlsplit(where := match[1] or match[2]).netloc:
