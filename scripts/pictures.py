@@ -75,9 +75,9 @@ def _take(browser: Browser, home: str, link: str, scheme: Literal["light", "dark
     keep(inbox, "inbox")
     keep(page_of("manager-1", "/", width=390, height=800), "inbox-phone")
     found = page_of("manager-1", "/?q=inv-1006")
-    link = found.locator("table.tasks th a").first.get_attribute("href") or "/"
+    task = found.locator("table.tasks th a").first.get_attribute("href") or "/"
     found.context.close()
-    keep(page_of("manager-1", link, width=1100), "task", whole=True)
+    keep(page_of("manager-1", task, width=1100), "task", whole=True)
     keep(page_of("requester-1", "/cases/payment%3Ainv-1005", width=1100), "case", whole=True)
     upload = page_of("requester-1", "/upload", width=1100)
     upload.get_by_label("Request type of the rows").select_option("payment")
