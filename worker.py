@@ -28,7 +28,7 @@ from intake.drop_folder import DropFolder
 from intake.drop_folder_import import DropFolderImport
 from intake.upload import Uploads
 from plugins import loader
-from plugins.activities import activities_of as activities_of, equip
+from plugins.activities import equip
 from plugins.errors import WrongProcess
 from plugins.workers import workers
 from policy.file import PolicyFile

@@ -7,6 +7,9 @@ answers it as an HTTP problem (`api/gateway/refusal_problems.py`).
 from enum import StrEnum
 from typing import Any
 
+DECISION_ID_REUSED = "This decision id was used already, with another answer."
+"""Said by the case where it has the decision, and by the gateway where only SQL has it."""
+
 
 class RefusalCode(StrEnum):
     """The reason why a message to a case is refused: the stored value and its meaning."""

@@ -19,7 +19,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from api.gateway.actors import actor_on
 from api.gateway.refusal_problems import problem_of_refusal
-from api.gateway.refusals import CERTAIN_REFUSALS, REUSED, RefusalLog, recorded
+from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import (
     MAY_COME,
@@ -39,7 +39,7 @@ from domain.gate import Gate
 from domain.ids import decision_id_for
 from domain.messages import Decision, Receipt
 from domain.named_fields import names_any
-from domain.refusals import Refusal, RefusalCode
+from domain.refusals import DECISION_ID_REUSED, Refusal, RefusalCode
 from domain.ruling import GateRuling
 from domain.status import Verdict
 from domain.task import TaskView
@@ -118,7 +118,7 @@ class Decisions:
         async with self._db.read() as conn:
             known = await tasks.decision(conn, decision.id)
         if known and known.content != decision.content:
-            raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, REUSED))
+            raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":
             raise problem_of_refusal(decision.id, recorded(known, task))
         if "stopped" in task.facts and task.kind == "intervention":
@@ -279,7 +279,7 @@ class Decisions:
             raise await self._refusals.refuse(task, decision, no) from no
         if receipt.content != decision.content:
             # The server answers a known Update id with its first result, without asking the Workflow.
-            raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, REUSED))
+            raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         return DecisionOutcome(decision_id=receipt.decision_id, task=receipt.task, case_status=receipt.case_status)
 
     async def _as_recorded(self, known: DecisionRow) -> DecisionOutcome:

@@ -8,7 +8,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from api.gateway.actors import actor_on
 from api.gateway.refusal_problems import problem_of_refusal
-from api.gateway.refusals import CERTAIN_REFUSALS, REUSED, RefusalLog, ended, recorded
+from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, ended, recorded
 from api.gateway.requests import ActionOutcome, ActionRequest
 from api.gateway.temporal import (
     MAY_COME,
@@ -25,7 +25,7 @@ from domain.gate import Gate
 from domain.ids import decision_id_for
 from domain.messages import Action, Actor, Receipt
 from domain.records import ActionRecord
-from domain.refusals import Refusal, RefusalCode
+from domain.refusals import DECISION_ID_REUSED, Refusal, RefusalCode
 from domain.ruling import GateRuling
 from domain.task import TaskView
 from store.cases import actions, cases
@@ -66,7 +66,7 @@ class TaskActions:
         if known:
             action = action.model_copy(update={"id": known.action_id})
             if known.content != action.content:
-                raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, REUSED))
+                raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
             if known.status == "refused":
                 raise problem_of_refusal(action.id, recorded(known, task))
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
@@ -81,7 +81,7 @@ class TaskActions:
         except Gone as error:
             raise await self._not_there(task) from error
         if receipt.content != action.content:
-            raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, REUSED))
+            raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         await self._answered_now(known)
         return ActionOutcome(action_id=action.id, task=receipt.task)
 

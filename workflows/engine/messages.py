@@ -20,7 +20,7 @@ from domain.moments import asked
 from domain.names import MAX_IDLE_MESSAGES, MAX_MESSAGES
 from domain.permissions import voters
 from domain.records import ActionRecord, DecisionRecord
-from domain.refusals import Refusal, RefusalCode
+from domain.refusals import DECISION_ID_REUSED, Refusal, RefusalCode
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
 from workflows.engine.read_messages import refusing
@@ -56,7 +56,7 @@ class Messages:
         """Raise the refusal of a decision, if there is one. Changes nothing."""
         if receipt := self._run.receipts.get(decision.id):
             if receipt.content != decision.content:
-                raise Refusal(RefusalCode.REUSED, "This decision id was used already, with another answer.")
+                raise Refusal(RefusalCode.REUSED, DECISION_ID_REUSED)
             return
         self._gate_of(decision.task_id).check(decision)
         self._edited_input(decision)
