@@ -197,7 +197,7 @@ async def task_of_requester(gate: Gate, person: str) -> dict[str, Any]:
     return await gate.open_task(await gate.start(person))
 
 
-async def test_a_leavers_open_tasks_go_to_whoever_comes_after(gate: Gate) -> None:
+async def test_a_leavers_open_tasks_go_to_the_successor(gate: Gate) -> None:
     async with somebody(gate, "managers") as old, somebody(gate) as new:
         task = await task_of(gate)
         assert (await act(gate, old, task, "claim")).status_code == 200

@@ -102,7 +102,7 @@ def test_the_shipped_policy_is_told_in_sentences() -> None:
             ["1", "9"],
             "1 to 2 tasks for managers, known after its checks have run.",
         ),
-        # Conditions see the row as the case would be: of a batch, with its priority, requested by whoever uploads.
+        # Conditions see the row as its case would be: in a batch, with a priority, and with the uploader as requester.
         (('when = "case.batch_id == null"',), ["1"], "1 payment needs none (not: case.batch_id == null)."),
         (("when = \"case.requester == 'rita'\"",), ["1"], "1 task for managers."),
         ((f'when = "case.priority == {BATCH_PRIORITY}"',), ["1"], "1 task for managers."),

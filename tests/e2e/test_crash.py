@@ -140,7 +140,7 @@ class Driver:
             await asyncio.sleep(0.3)
 
     async def account(self) -> tuple[Decimal, Decimal]:
-        """What lies in the account that all are paid from, and what of it is held."""
+        """Return the balance of the account that pays all, and how much of it is held."""
         account = (await self.call("auditor-1", "GET", "/ledger/accounts/operating?currency=GBP")).json()
         return Decimal(account["balance"]), Decimal(account["held"])
 

@@ -1,4 +1,4 @@
-"""A worker that is killed right after the record that holds an event of a kind.
+"""A worker that is killed right after it has written an event of a kind to SQL.
 
 Start it with `python -m tests.support.worker_killed_in_rollback`.
 

@@ -179,7 +179,7 @@ async def test_a_case_terminated_in_the_middle_of_a_step_is_undone_with_that_ste
             await asyncio.sleep(0.05)
     assert (await house.row(case)).plan == []
     async with house.database.write() as connection:
-        await cases.mark_running(connection, [case.id], Status.RUNNING)  # as whoever starts a case does
+        await cases.mark_running(connection, [case.id], Status.RUNNING)  # as the program that starts a case does
     rollback, incident = await lost(house, case)
     assert incident.facts["would_be_undone"] == ["Unpack a parcel", "Bring back a parcel"]
     house.receiver.slow.clear()

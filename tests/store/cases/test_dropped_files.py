@@ -1,4 +1,4 @@
-"""The batch of a dropped file, on each database: one for the same bytes in the same folder, whoever comes first."""
+"""The batch of a dropped file, on each database: one for the same bytes, also when two workers find it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Migrations make exactly the tables that `store.tables.base` describes, whoever runs them and however often."""
+"""Migrations make exactly the tables that `store.tables.base` describes, also when run twice."""
 
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
