@@ -219,7 +219,11 @@ class Starter:
         raise InvalidCase(problems)
 
     async def sweep(self) -> int:
-        """Start cases and batches that were stored and not started for 10 s; return how many were started."""
+        """Start the Workflows of cases and batches that were stored more than 10 s ago and have no Workflow.
+
+        Also delete each batch whose file was not received completely within an hour. Return the number of Workflows
+        that were started.
+        """
         before = datetime.now(UTC) - SWEEP_AFTER
         count, last = 0, None
         while True:

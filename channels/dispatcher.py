@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
-from channels.message_text import Writer
+from channels.message_writer import MessageWriter
 from domain.notification import Letter
 
 log = logging.getLogger("holdgate.notices")
@@ -69,7 +69,7 @@ class Dispatcher:
     """The loops that send messages."""
 
     def __init__(
-        self, outbox: DispatcherOutbox, channels: Sequence[Channel], writer: Writer, unavailable: type[Exception]
+        self, outbox: DispatcherOutbox, channels: Sequence[Channel], writer: MessageWriter, unavailable: type[Exception]
     ) -> None:
         """Store the parts. The outbox raises `unavailable` when the database is down."""
         self._outbox = outbox

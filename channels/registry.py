@@ -1,14 +1,18 @@
-"""The channels: all that are built in, and those that are switched on.
+"""The table of all channels, and the channels that are switched on.
 
 To add a channel:
 
-1. Write a module (or a folder) `channels/<name>` with a class that has the members of `channels.channel.Channel`.
+1. Write `channels/<name>/send.py` with a class that has the members of `channels.channel.Channel`: `name`,
+   `needs_address` and `send`.
 
 2. Add its settings to `Settings`, each with a default, so that the channel can stay off.
 
 3. Add one entry to `CHANNELS`: its name, its required settings, and a function that makes the channel.
 
-`HOLDGATE_CHANNELS` then takes the name. Nothing else needs to know the channel.
+`HOLDGATE_CHANNELS` then takes the name. docs/extend/where-to-add-things.md lists the other files to change.
+
+Two features use the mail channel by its name, `domain.notification.MAIL`: one-time links are sent by mail only, and
+`mailer` sends mails to people outside Holdgate.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +23,7 @@ from channels.console.send import Console
 from channels.mailer import Mailer
 from channels.smtp.send import Smtp
 from core.settings import PREFIX, Settings, WrongSettings
+from domain.notification import MAIL
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ def _smtp(settings: Settings) -> Channel:
 
 CHANNELS: Mapping[str, ChannelEntry] = {
     "console": ChannelEntry(lambda _: Console()),
-    "smtp": ChannelEntry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
+    MAIL: ChannelEntry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
 }
 
 
@@ -62,8 +67,8 @@ def channels_of(settings: Settings) -> dict[str, Channel]:
 
 
 def mailer(settings: Settings) -> Mailer:
-    """Return the sender of mails to people outside: by mail if that is switched on, else into the log.
+    """Return the sender of mails to people outside Holdgate. If mail is switched off, it writes mails to the log.
 
     Raises WrongSettings.
     """
-    return Mailer(channels_of(settings).get("smtp") or Console())
+    return Mailer(channels_of(settings).get(MAIL) or Console())

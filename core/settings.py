@@ -1,7 +1,9 @@
 """All settings: environment variables `HOLDGATE_*`, or lines of a `.env` file in the checkout.
 
-Only worker.py, api/, cli/, ops/, channels/registry.py and plugins/shipped.py read settings; other modules get their
-values as arguments. The address of Temporal is not a setting of Holdgate: the SDK reads it from its own variables and
+Only these read settings: worker.py, api/, cli/, ops/, plugins/, core/temporal.py, channels/registry.py and
+cases/reconcile/send_notifications.py. All other modules get the values as arguments.
+
+The address of Temporal is not a setting of Holdgate: the SDK reads it from its own variables and
 profiles (`TEMPORAL_ADDRESS`, ...), see `core/temporal.py`.
 """
 
@@ -14,10 +16,11 @@ from contextlib import suppress
 from datetime import time
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -32,6 +35,7 @@ LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
 
 _RENAMED = ("HOLDGATE_INBOX_", "HOLDGATE_IMPORT_")
 """The old start of two names, and the new one."""
+_CREDENTIALS = re.compile(r"(?<=://).*@|^[^\s:/]+:(?!//).*@", re.DOTALL)
 _SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
 
@@ -40,7 +44,11 @@ class WrongSettings(ValueError):
 
 
 class Settings(BaseSettings):
-    """Every setting with its default. Paths are absolute: a relative one is taken from the working directory."""
+    """Every setting with its default. Paths are absolute: a relative one is taken from the working directory.
+
+    A setting that can hold a password or a token has the type `SecretStr`, or `Field(repr=False)`. Holdgate never
+    prints its value, not even in the message about a wrong value.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=ROOT / ".env", env_ignore_empty=True, extra="ignore", frozen=True
@@ -66,7 +74,9 @@ class Settings(BaseSettings):
     """Saved column mappings, and usual values."""
     processes: Path | None = None
     """Folder of plugins: processes that are loaded beside the shipped ones."""
-    database_url: str = Field(default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db")
+    database_url: str = Field(
+        default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db", repr=False
+    )
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "docs" / "samples" / "files"
     """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""
@@ -176,8 +186,9 @@ class Settings(BaseSettings):
                 ("public_url", self.public_url, urlsplit(self.public_url).hostname or ""),
             ):
                 if not is_loopback(host):
+                    shown = f"{PREFIX}{name.upper()}={_without_credentials(value)}"
                     raise ValueError(
-                        f"{PREFIX}{name.upper()}={value}: other machines can reach this address, and {PREFIX}DEMO is "
+                        f"{shown}: other machines can reach this address, and {PREFIX}DEMO is "
                         f"on, whose people need no password. Set {PREFIX}DEMO=0, or set {PREFIX}{name.upper()} to an "
                         f"address of this machine only, such as {LOOPBACK[name]}"
                     )
@@ -270,9 +281,22 @@ def origin_of(url: str) -> tuple[str, str, int] | None:
 
 
 def _line(problem: ErrorDetails) -> str:
+    """Return the message about one wrong setting: the variable, its value if it is not secret, and the reason."""
     if not problem["loc"]:  # a check of several settings, whose message names them
         return problem["msg"].removeprefix("Value error, ")
-    field = str(problem["loc"][0])
-    # These URLs hold a password, which must not reach a terminal or a log.
-    value = "" if field in ("database_url", "smtp_url") else f"={problem['input']}"
-    return f"{PREFIX}{field.upper()}{value}: {problem['msg'].removeprefix('Value error, ')}"
+    name = str(problem["loc"][0])
+    field = Settings.model_fields.get(name)
+    # A password or a token must not reach a terminal or a log.
+    hidden = field is not None and _is_secret(field)
+    value = "" if hidden else f"={_without_credentials(str(problem['input']))}"
+    return f"{PREFIX}{name.upper()}{value}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    """Return True if the value of this setting must never be printed."""
+    return not field.repr or SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+def _without_credentials(value: str) -> str:
+    """Return the value with `***` in place of the user and the password of a URL, also of a URL without a scheme."""
+    return _CREDENTIALS.sub("***@", value)

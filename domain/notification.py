@@ -7,6 +7,9 @@ from domain.moments import BoundedMoment
 from domain.status import Outcome, Status, TaskKind
 from domain.task import DecisionView
 
+MAIL = "smtp"
+"""The name of the mail channel. Only this channel sends one-time links: they must not appear in a log."""
+
 
 class NoticeKind(StrEnum):
     """The kind of a notification."""

@@ -16,14 +16,14 @@ from core import temporal as connection
 from core.settings import ROOT, Settings
 from core.temporal_binary import temporal_binary
 from domain.names import TASK_QUEUE
-from ops.hidden import LOOPBACK, Hidden
+from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 from ops.supervisor import Program
 from store.db.private_files import usual_umask
 
 PROBE_TIMEOUT = 2.0
 
 
-def temporal(settings: Settings, hidden: Hidden) -> Program:
+def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
     """Return the embedded Temporal server: the official CLI with an SQLite file. Raises Mistake without its binary.
 
     Its Web UI and metrics do not check `Host`, so they listen where no browser can connect, see `ops.ui_guard`.

@@ -14,7 +14,7 @@ from ops import bootstrap, programs
 from ops.checks import check_ports
 from ops.demo import welcome
 from ops.files import write_private
-from ops.hidden import LOOPBACK, Hidden
+from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 from ops.supervisor import KeepsDying, Pace, Supervisor
 from ops.ui_guard import UiGuard
 from ops.upfile import DemoPerson, UpFile
@@ -44,7 +44,7 @@ class Run:
             check_ports(_ports(settings, own=own))
             if own:
                 print("starting Temporal ...", flush=True)
-                hidden = Hidden()
+                hidden = HiddenAddresses()
                 self._ui = UiGuard(settings.ui_port, hidden)
                 await self._ui.start()
                 supervisor.start(programs.temporal(settings, hidden))

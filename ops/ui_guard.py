@@ -1,7 +1,7 @@
 """A proxy for Temporal's Web UI, which does not check `Host`: a page of another site could read and end cases.
 
 It listens on `HOLDGATE_UI_PORT`. It accepts requests for a name of this machine only, and changes from pages of the UI
-only. It passes them on to the hidden address of the UI, see `ops.hidden`. Bodies are streamed.
+only. It passes them on to the hidden address of the UI, see `ops.hidden_addresses`. Bodies are streamed.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from core.settings import is_loopback
-from ops.hidden import LOOPBACK, Hidden
+from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_BYTES = 4 * 1024 * 1024
@@ -45,7 +45,7 @@ _FOR_OTHERS = re.compile("access-control-")
 class UiGuard:
     """The proxy for the Web UI of `hidden`, from `start` to `stop`."""
 
-    def __init__(self, port: int, hidden: Hidden) -> None:
+    def __init__(self, port: int, hidden: HiddenAddresses) -> None:
         self._port = port
         self._hidden = hidden
         self._server: _Server | None = None

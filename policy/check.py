@@ -10,7 +10,7 @@ from domain.names import ENGINE_GATES, INTERVENTION
 from policy.calendars import Calendar
 from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
-from policy.lines import Key, key_of
+from policy.line_numbers import Key, key_of
 from policy.model import EVERYONE, GateRules, ProcessPolicy
 from policy.rules import CASE_NAMES
 from policy.sample_values import is_clock, sample_of, type_mistake

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from domain.step import StepNames
-from policy.lines import Lines
+from policy.line_numbers import LineNumbers
 from policy.model import Policy, PolicyError, PolicyProblem
 from policy.parse import Inputs, parse, toml
 
@@ -76,7 +76,7 @@ class PolicyFile:
 def _section(process: str, path: Path) -> str:
     """Return the text of a file that holds the section of one process and nothing else. Raises PolicyError."""
     text = _text(path)
-    lines = Lines(text, str(path))
+    lines = LineNumbers(text, str(path))
     found = [
         lines.problem((key,), f"does not belong here: this file holds the section [{process}] and nothing else")
         for key in toml(text, str(path))

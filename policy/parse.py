@@ -13,7 +13,7 @@ from domain.step import StepNames
 from policy.calendars import Calendar
 from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
-from policy.lines import Key, Lines
+from policy.line_numbers import Key, LineNumbers
 from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
 from policy.sample_values import sample_of, type_mistake
 from policy.steps import mistakes_of_retries, mistakes_of_steps
@@ -43,7 +43,7 @@ def parse(
     with file, line and key.
     """
     raw = toml(text, source)
-    lines = Lines(text, source, parts)
+    lines = LineNumbers(text, source, parts)
     found: list[tuple[Key, str]] = []
     calendars, wrong_calendars = _tables(CALENDARS, raw.pop(CALENDARS, {}), Calendar, "office")
     retries, wrong_retries = _tables(RETRIES, raw.pop(RETRIES, {}), Retries, "patient")
@@ -115,7 +115,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
     The start of the server, the health page and `policy check` show them. `members` are the known people of each group.
     """
-    lines = Lines(policy.text, policy.source, policy.parts)
+    lines = LineNumbers(policy.text, policy.source, policy.parts)
     said: list[str] = []
 
     def say(key: Key, message: str) -> None:
@@ -137,7 +137,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
 def notes(policy: Policy) -> list[str]:
     """Return remarks about a correct policy, one line each, for `policy check`."""
-    lines = Lines(policy.text, policy.source, policy.parts)
+    lines = LineNumbers(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():
         if any(compiled.reads_any("limits") for _, compiled in _compiled(policy, process)):

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from policy.clock import as_instant
 from policy.expressions import Expression, ExpressionError, evaluate, tokens
-from policy.lines import Key
+from policy.line_numbers import Key
 from policy.model import ProcessPolicy
 
 _TRUTHS = ("when", "auto_reject", "auto_approve")

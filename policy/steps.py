@@ -8,7 +8,7 @@ from domain.names import ENGINE_GATES
 from domain.step import StepNames, StepOptions
 from policy.clock import duration
 from policy.expressions import ExpressionError
-from policy.lines import Key
+from policy.line_numbers import Key
 from policy.model import Policy, ProcessPolicy, Retries, Step
 
 

@@ -23,6 +23,8 @@ from tests.support.installed_app import ROOT, Product
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / ".github").rglob("*.md"), *(ROOT / "docs").rglob("*.md")])
 WALK = ROOT / "docs" / "extend" / "adding-a-process.md"
+MAPS = sorted({*PAGES} - {*(ROOT / "docs" / "decisions").iterdir(), ROOT / "docs" / "CHANGELOG.md"})
+"""The pages that say where the code is today."""
 LEFT_OUT = shutil.ignore_patterns(
     ".*_cache", ".cache", ".git", ".venv", ".env", ".hypothesis", "__pycache__", "var", "bench", ".site"
 )
@@ -94,6 +96,22 @@ def test_every_file_named_in_backquotes_exists() -> None:
         wrong += [
             f"{page.relative_to(ROOT)}: {name}" for name in names if not (ROOT / name).exists() and name not in known
         ]
+    assert not wrong
+
+
+def test_every_path_and_pattern_in_backquotes_matches_a_file() -> None:
+    """In a pattern such as `api/routes/<noun>.py`, `<noun>` stands for any name. A path may be a folder.
+
+    A folder that no folder of the checkout contains is one that Holdgate makes, such as `releases/<id>`.
+    """
+    tops = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "var"}
+    wrong = []
+    for page in MAPS:
+        for name in re.findall(r"`((?:[\w.<>-]+/)+[\w.<>-]*)`", page.read_text()):
+            pattern = re.sub(r"<\w+>", "*", name).rstrip("/")
+            named_here = name.split("/")[0] in tops or ("*" in pattern and Path(pattern).suffix)
+            if named_here and not any(ROOT.glob(pattern)):
+                wrong.append(f"{page.relative_to(ROOT)}: {name}")
     assert not wrong
 
 

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Approved(Message):
-    """The input that people approved, with their changes."""
+    """The output of an approved case: the data of the request, with the changes of the reviewers."""
 
     payload: Any
 
@@ -23,8 +23,8 @@ class Approved(Message):
 class ApprovalProcess(CaseWorkflow):
     """Ask one question.
 
-    1. The people whom the requester or the policy names decide, until the deadline.
-    2. Their decision is the result, on which the requester acts.
+    1. The people whom the requester or the policy names decide, before the deadline.
+    2. If they approve, the case returns the approved data. The requester then acts on the data, outside Holdgate.
     """
 
     @workflow.run

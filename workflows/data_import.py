@@ -19,10 +19,10 @@ LONG = StepOptions(time_limit=timedelta(minutes=10))
 class DataImportProcess(CaseWorkflow):
     """Publish a new version of a dataset.
 
-    1. Check the file against its schema, and profile it next to the published version.
-    2. Load it as a version that is not yet visible; undone by removing it.
+    1. Check the file against its schema, profile the file, and compare the profile with the published version.
+    2. Load the rows of the file as a version that readers cannot see yet; undone by removing the rows.
     3. Data stewards decide, and see the profile.
-    4. Publish it in one transaction; undone by publishing the version before.
+    4. Publish the new version in one transaction; undone by publishing the previous version.
     """
 
     @workflow.run

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=6))
-"""The checks, and the wait for a healthy app, may take five minutes each by the file of apps."""
+"""An app can set up to 5 minutes for its checks and up to 5 minutes for its health check, in `HOLDGATE_APPS`."""
 PATIENT = StepOptions(attempts=0, retry_for=timedelta(hours=1), longest_pause=timedelta(seconds=5))
 """Another deployment of the same app must end first."""
 
@@ -27,16 +27,17 @@ class DeploymentProcess(CaseWorkflow):
     1. Verify and unpack the artefact as a release; undone by removing it.
     2. Compare the release with the live one.
     3. If requested, a child case reviews the security of the artefact.
-    4. Security decides. No code of the release has run yet.
-    5. Run the checks of the app, which run code of the release.
+    4. Security decides, before any code of the release has run.
+    5. Run the checks of the app. The checks run code of the release.
     6. A release manager decides, and sees the results of the checks.
-    7. Hold the app, so that two deployments do not interleave; undone by freeing it.
-    8. Switch to the release; undone by switching back to the release before, which also frees the app.
-    9. Wait until the release is healthy. If it does not become healthy, the case is undone.
-    10. Free the app, and delete its oldest releases.
+    7. Lock the app, so that no other deployment changes the app; undone by unlocking the app.
+    8. Switch the app to the release; undone by switching the app back to the previous release and unlocking the app.
+       This undo replaces the undo of step 7.
+    9. Wait until the release is healthy. If the release does not become healthy, all steps are undone.
+    10. Unlock the app, and delete its oldest releases.
 
-    Where the policy needs no release manager, the checks run before security decides, so that people see their results.
-    Code that nobody has approved runs isolated only, whatever the settings say.
+    If the policy needs no release manager for this release, step 5 comes before step 4: security then sees the results
+    of the checks, and the checks run unapproved code. Unapproved code always runs isolated, whatever the settings say.
     """
 
     @workflow.run

@@ -16,7 +16,8 @@ class PaymentProcess(CaseWorkflow):
     """Pay one invoice.
 
     1. Hold the money; undone by releasing it.
-    2. Screen the payment for fraud. The holds have an order, so that one of two equal payments is the second.
+    2. Screen the payment for fraud. The screening runs after the hold, so that of two equal payments the screening
+       finds the later one as a duplicate.
     3. If the screening found a risk, a fraud analyst decides.
     4. Managers decide by the policy for the amount, and above a limit a director too.
     5. Pay the money; undone by refunding it.

@@ -1,4 +1,7 @@
-"""The table of processes. A new process is one line here; plugins of `HOLDGATE_PROCESSES` are added at startup."""
+"""The table of shipped processes. Plugins of `HOLDGATE_PROCESSES` are added to the table at startup.
+
+A new shipped process is two imports here (its Workflow and its input model) and one entry in `PROCESSES`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -176,7 +179,7 @@ INPUTS: dict[str, type[BaseModel]] = {name: process.input for name, process in P
 """The input model of each process."""
 
 STEPS: dict[str, StepNames] = {name: process.steps for name, process in PROCESSES.items()}
-"""The steps and undos of each process, for the same reason as its gates."""
+"""The steps and undos of each process, so that a policy that names an unknown step is refused when it is loaded."""
 
 GATES: dict[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
 """The gates of each process, so that a policy with a mistyped or missing gate is refused when it is loaded."""

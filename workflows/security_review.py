@@ -1,4 +1,4 @@
-"""Review the security of a folder or an archive: scan it, let people accept the risk, and store that."""
+"""Review the security of a folder or an archive: scan it, let people accept the risk, and store the accepted risk."""
 
 from datetime import timedelta
 
@@ -20,9 +20,9 @@ class SecurityReviewProcess(CaseWorkflow):
     """Let people decide about the findings of scanners.
 
     1. Scan a copy of the target for faulty code and for secrets.
-    2. Security decides about medium and high findings, and for high findings two people must approve; the policy says
-       so.
-    3. The accepted risk is stored with its end; undone by withdrawing it.
+    2. Security decides about medium and high findings. High findings need the approval of two people. Both rules are
+       in the policy.
+    3. Store the accepted risk with its expiry date; undone by withdrawing the accepted risk.
     """
 
     @workflow.run

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.http.exception_handlers import problem_of
+from api.http.exception_handlers import problem_of_error
 from api.http.problems import Problem
 from api.http.security import by_header
 from store.db.database import DatabaseUnavailable
@@ -28,7 +28,7 @@ class Authentication:
         try:
             person = await by_header(request)
         except (Problem, DatabaseUnavailable) as no:
-            problem = no if isinstance(no, Problem) else problem_of(no)
+            problem = no if isinstance(no, Problem) else problem_of_error(no)
             return await problem.response()(scope, receive, send)
         request.state.caller = person
         request.state.person = person.id

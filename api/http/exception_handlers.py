@@ -1,4 +1,8 @@
-"""Turn errors of intake and of the store into problem documents, so that routes need not catch them."""
+"""Turn errors of submitting, of uploads and of the database into problem documents.
+
+Routes need not catch these errors. A refusal of a running case, such as a decision that comes too late, becomes a
+problem document in `api/gateway/refusal_problems.py`.
+"""
 
 import logging
 from typing import Any
@@ -18,8 +22,8 @@ from workflows.registry import PROCESSES, UnknownProcess
 _log = logging.getLogger("holdgate.api")
 
 
-def problem_of(error: Exception) -> Problem:
-    """Return the problem document for a refusal. Raises ValueError for any other error."""
+def problem_of_error(error: Exception) -> Problem:
+    """Return the problem document for one of `ANSWERED_ERRORS`. Raises ValueError for any other error."""
     match error:
         case UnknownProcess():
             names = list(PROCESSES)
@@ -63,7 +67,7 @@ def problem_of(error: Exception) -> Problem:
     raise ValueError(f"{type(error).__name__} is not a refusal")
 
 
-REFUSALS = (
+ANSWERED_ERRORS = (
     UnknownProcess,
     NoPolicy,
     InvalidCase,
@@ -78,13 +82,14 @@ REFUSALS = (
     DatabaseUnavailable,
     UnusableValue,
 )
+"""The errors that have a problem document of their own. Any other error is a defect: the answer is 500."""
 
 
 def install(app: FastAPI) -> None:
     """Register the handlers of these errors."""
 
     async def refusal(_: Request, error: Exception) -> JSONResponse:
-        return problem_of(error).response()
+        return problem_of_error(error).response()
 
-    for kind in REFUSALS:
+    for kind in ANSWERED_ERRORS:
         app.add_exception_handler(kind, refusal)

@@ -22,7 +22,7 @@ from policy import wording
 from policy.check import expressions_of
 from policy.explain import Explained, People, explain
 from policy.expressions import expression
-from policy.lines import Lines
+from policy.line_numbers import LineNumbers
 from policy.model import EVERYONE, GateRules, Policy
 from policy.parse import notes, warnings
 from policy.preview import FutureCase
@@ -222,7 +222,7 @@ def _section(policy: Policy, name: str) -> ProcessSection:
     if not policy.has(name):
         return ProcessSection(name, summary, [], [], [], missing=True)
     section = policy.processes[name]
-    lines = Lines(policy.text, policy.source)
+    lines = LineNumbers(policy.text, policy.source)
     steps = [StepRules(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
     limits = [
         (currency, ", ".join(f"{readable(limit)} {amount:,}" for limit, amount in row.items()))

@@ -18,7 +18,7 @@ from fastapi.responses import RedirectResponse
 
 from api.container import Services
 from api.deps import Plain, TheServices
-from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.security import requester
 from api.pages.new import startable
 from api.pages.parts.formatting import capital, readable
@@ -190,14 +190,16 @@ async def look(
     except UnreadableFile as no:
         wrong = [_sentence(no)]
         if seen is None:  # the file has no table, so another file is needed
-            status = problem_of(no).status
+            status = problem_of_error(no).status
             return _choose(request, person, services, process, f"{name}: {wrong[0]}", status)
     except WrongMapping as no:
         wrong = [_of_mapping(each.column or "", each.message, process) for each in no.problems]
         if process != SEVERAL:
             seen = seen or await _look_anyway(services, process, data, person, opening)
-    except REFUSALS as no:
-        return _choose(request, person, services, process, problem_of(no).body["detail"], problem_of(no).status)
+    except ANSWERED_ERRORS as no:
+        return _choose(
+            request, person, services, process, problem_of_error(no).body["detail"], problem_of_error(no).status
+        )
     words = PROCESSES[process].words if process in PROCESSES else None
     page = CheckFilePage(
         person=person,

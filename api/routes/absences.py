@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Plain, TheServices
 from api.gateway.requests import ActionRequest
-from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
@@ -185,8 +185,8 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
             try:
                 wish = ActionRequest(act=Act.REPLACE, replaces=leaver.id, to=after, text=new.reason)
                 acted = await services.gateway.act(caller, task, wish)
-            except (Problem, *REFUSALS) as no:
-                problem = no if isinstance(no, Problem) else problem_of(no)
+            except (Problem, *ANSWERED_ERRORS) as no:
+                problem = no if isinstance(no, Problem) else problem_of_error(no)
                 return HandOverResult(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
             return HandOverResult(task_id=task.task_id, status="done" if acted.task else "pending")
 

@@ -17,7 +17,7 @@ from api.http.problems import Problem, documented, forbidden, not_found
 from api.http.security import Admin, Caller, PeopleReader, admin
 from api.routes.absences import PersonId, person_or_404
 from core.settings import Settings
-from store.notifications.message_content import MAIL
+from domain.notification import MAIL
 from store.people import one_time_links
 from store.people.one_time_links import LinkClosed, NotSecond, OneTimeLink, UnknownLink, WrongLink
 from store.people.people import Person

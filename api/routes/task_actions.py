@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, VisibleTask
 from api.gateway.requests import ActionRequest
-from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid
 from api.http.schemas import checked_cursor
 from api.http.security import Caller, check_admin, check_may_nudge, viewer
@@ -275,8 +275,8 @@ async def reassign_many(
             try:
                 request = ActionRequest(act=Act.REASSIGN, to=to, text=body.reason)
                 outcome = await services.gateway.act(person, task, request, key)
-            except (Problem, *REFUSALS) as no:
-                problem = no if isinstance(no, Problem) else problem_of(no)
+            except (Problem, *ANSWERED_ERRORS) as no:
+                problem = no if isinstance(no, Problem) else problem_of_error(no)
                 return HandOverResult(task_id=task.task_id, status="refused", problem=ProblemBody(**problem.body))
             return HandOverResult(task_id=task.task_id, status="done" if outcome.task else "pending")
 

@@ -21,7 +21,7 @@ from api.deps import (
 )
 from api.gateway.requests import DecisionOutcome, DecisionRequest
 from api.gateway.temporal import UPDATE_PATIENCE_S
-from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem, ProblemBody, documented
 from api.http.schemas import Page, TaskDetail, checked_cursor
 from api.http.security import Caller, can_decide, viewer
@@ -214,8 +214,8 @@ async def decide_many(
                 task = await visible_task(item.task_id, person, services.db)
                 client_id = item.decision_id or idempotency_key
                 decided = await services.gateway.decide(person, task, item.answer(), client_id, patience)
-            except (Problem, *REFUSALS) as no:
-                problem = no if isinstance(no, Problem) else problem_of(no)
+            except (Problem, *ANSWERED_ERRORS) as no:
+                problem = no if isinstance(no, Problem) else problem_of_error(no)
                 return BulkResult(task_id=item.task_id, status="refused", problem=ProblemBody(**problem.body))
             done = DecisionAnswer.of(decided)
             return BulkResult(task_id=item.task_id, **done.model_dump(include={"status", "decision_id", "case_status"}))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from api.container import Services
 from api.gateway.requests import ActionRequest
-from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem, ProblemBody
 from domain.gate import Gate
 from domain.messages import Act
@@ -89,8 +89,8 @@ async def _shifted(
 ) -> GateChange:
     try:
         acted = await services.gateway.act(person, task, wish)
-    except (Problem, *REFUSALS) as no:
-        return _refused(shift, no if isinstance(no, Problem) else problem_of(no))
+    except (Problem, *ANSWERED_ERRORS) as no:
+        return _refused(shift, no if isinstance(no, Problem) else problem_of_error(no))
     return shift.model_copy(update={"status": "changed" if acted.task else "pending"})
 
 

@@ -1,6 +1,7 @@
-"""The table of the worker's background jobs, and the loop that runs each of them.
+"""The background jobs that repair cases, and the loop that runs each of them. `worker.py` starts these jobs.
 
-To add a job, add an entry to `jobs`: its function, and its log lines.
+To add a job, add an entry to the list in `jobs`: its function, and its log lines. `worker.py` itself starts the import
+of the drop folder, the dispatcher of notifications and the heartbeat.
 """
 
 import asyncio
@@ -111,6 +112,7 @@ def jobs(
     )
     return [
         Job(
+            # In `cases/submit.py`: start what was stored and not started, and delete half-received files.
             starter.sweep,
             "started %d cases and batches that were stored and not started",
             "stored cases and batches could not be started",

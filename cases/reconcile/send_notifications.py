@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 from channels.dispatcher import Dispatcher
-from channels.message_text import Writer
+from channels.message_writer import MessageWriter
 from channels.registry import channels_of
 from core.settings import Settings
 from domain.wording import Words
@@ -30,4 +30,4 @@ def dispatcher(database: Database, settings: Settings, words: Mapping[str, Words
     money = {name: each.money for name, each in words.items() if each.money}
     nouns = {name: each.nouns for name, each in words.items()}
     outbox = Outbox(database, plan, money, holder=f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
-    return Dispatcher(outbox, channels, Writer(settings.public_url, nouns), unavailable=DatabaseUnavailable)
+    return Dispatcher(outbox, channels, MessageWriter(settings.public_url, nouns), unavailable=DatabaseUnavailable)

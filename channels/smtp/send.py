@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from channels.channel import Outgoing, RefusedForGood, TryLater
+from domain.notification import MAIL
 
 TIMEOUT_S = 10.0
 """Seconds for each answer of the server."""
@@ -23,7 +24,7 @@ class Smtp:
     the clear. `smtp` without a user uses TLS if the server offers it.
     """
 
-    name = "smtp"
+    name = MAIL
     needs_address = True
 
     def __init__(self, url: str, sender: str) -> None:

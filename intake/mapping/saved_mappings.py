@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from domain.base import FieldProblem
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, check_constants, nearest, parse_mapping
-from policy.lines import Lines
+from policy.line_numbers import LineNumbers
 
 PROCESS = "process"
 
@@ -83,7 +83,7 @@ class SavedMappings:
             what = (wrong.strerror if isinstance(wrong, OSError) else None) or str(wrong)
             self._wrong = [FieldProblem(column="", message=f"{path.name} cannot be read: {what}")]
             return _EMPTY
-        lines = Lines(text, path.name)
+        lines = LineNumbers(text, path.name)
         mappings: dict[str, SavedMapping] = {}
         usual: dict[str, Mapping[str, str]] = {}
 

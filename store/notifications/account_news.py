@@ -82,7 +82,7 @@ async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: dateti
         for channel, needs_address in channels.items():
             copies = [False] if row.email or not needs_address else []
             for to_former in copies + [True] * (former and needs_address):
-                message_id = f"a{row.news_id}{'f' * to_former}{channel[:8]}"
+                message_id = f"a{row.news_id}{'f' * to_former}-{channel}"
                 message = {"message_id": message_id, "channel": channel, "person": row.person, "state": "waiting"}
                 rows.append({**message, "attempts": 0, "next_at": now, "news_id": row.news_id, "former": to_former})
     if rows:

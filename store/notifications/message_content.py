@@ -9,15 +9,12 @@ from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.names import REQUESTERS
-from domain.notification import AccountNotice, Letter, Notice, NoticeTask
+from domain.notification import MAIL, AccountNotice, Letter, Notice, NoticeTask
 from domain.task import DecisionView
 from store.cases.visibility import PERSONAL
 from store.tables.cases import candidates, cases, decisions, tasks
 from store.tables.notifications import account_news, messages, notices
 from store.tables.people import absences, memberships, people
-
-MAIL = "smtp"
-"""The only channel that sends to an address and never to a log."""
 
 
 async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Row, and_, func, or_, select
 from domain.ids import reference_key
 from domain.money import major_units
 from domain.normalization import fold
-from store.audit.verification import books
+from store.audit.verification import ledger_check
 from store.db.database import Database
 from store.tables.receivers import accounts, entries, lines
 
@@ -152,7 +152,7 @@ class LedgerReading:
     async def check(self) -> list[str]:
         """Return the problems of the ledger, one sentence each; empty when debits equal credits everywhere."""
         async with self._db.read() as conn:
-            return await books.check(conn)
+            return await ledger_check.check(conn)
 
 
 def _balance(row: Row[Any]) -> Balance:

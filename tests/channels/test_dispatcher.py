@@ -17,7 +17,7 @@ import pytest
 from channels import dispatcher
 from channels.channel import Channel, Outgoing
 from channels.console.send import Console
-from channels.message_text import Writer
+from channels.message_writer import MessageWriter
 from channels.smtp.send import Smtp
 from domain.status import Outcome
 from store.db.database import Database, DatabaseUnavailable
@@ -53,7 +53,7 @@ async def room(sqlite_url: str) -> AsyncIterator[Mailroom]:
 async def a_worker(room: Mailroom, *channels: Channel, name: str = "worker") -> AsyncIterator[asyncio.Task[None]]:
     """A dispatcher that works until the block ends."""
     plan = fan_out.Plan({channel.name: channel.needs_address for channel in channels}, WINDOW, room.plan.digest_at)
-    writer = Writer("http://127.0.0.1:8000", {"payment": ("payment", "payments")})
+    writer = MessageWriter("http://127.0.0.1:8000", {"payment": ("payment", "payments")})
     sends = dispatcher.Dispatcher(outbox.Outbox(room.db, plan, {}, name), channels, writer, DatabaseUnavailable)
     task = asyncio.create_task(sends.run())
     try:

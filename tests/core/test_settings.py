@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr, field_validator
 
 from core import settings
 from core.settings import PREFIX, ROOT, Settings, WrongSettings
@@ -101,6 +102,44 @@ def test_the_mail_server_is_never_printed(url: str) -> None:
         settings.load(smtp_url=url)
     assert "secret" not in str(wrong.value)
     assert "secret" not in repr(settings.load(smtp_url="smtp://me:secret@host"))
+
+
+class SettingsOfAChannel(Settings):
+    """The settings with a secret of a new channel, which no code names."""
+
+    chat_token: SecretStr | None = None
+    chat_key: SecretStr = SecretStr("")
+
+    @field_validator("chat_token", "chat_key")
+    @classmethod
+    def _refuse(cls, _: SecretStr) -> SecretStr:
+        raise ValueError("is too short")
+
+
+def test_a_wrong_secret_is_never_printed_whatever_the_name_of_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "Settings", SettingsOfAChannel)
+    with pytest.raises(WrongSettings) as wrong:
+        settings.load(chat_token="hush-1", chat_key="hush-2", database_url=["hush-3"])
+    assert sorted(str(wrong.value).splitlines()) == [
+        "HOLDGATE_CHAT_KEY: is too short",
+        "HOLDGATE_CHAT_TOKEN: is too short",
+        "HOLDGATE_DATABASE_URL: Input should be a valid string",
+    ]
+
+
+def test_the_settings_in_a_log_show_no_password_of_the_database() -> None:
+    assert "hush" not in repr(settings.load(database_url="postgresql://me:hush@host/holdgate"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://me:hush@host", "http://me:hush@host:port", "http://hush@host", "me:hush@host", "http://me:h@hu sh/@host"],
+)
+def test_a_wrong_address_is_printed_without_user_and_password(url: str) -> None:
+    with pytest.raises(WrongSettings) as wrong:
+        settings.load(public_url=url)
+    assert str(wrong.value).startswith("HOLDGATE_PUBLIC_URL=") and "***@host" in str(wrong.value)
+    assert "me:" not in str(wrong.value) and "hush" not in str(wrong.value) and "hu sh" not in str(wrong.value)
 
 
 def test_a_slip_in_a_name_is_noticed() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from channels.message_text import SHOWN
+from channels.message_writer import SHOWN
 from tests.support.installed_app import Product
 from tests.support.smtp_sink import Mail, Sink
 from tests.test_real_data_import import REAL_DATA, with_our_headings

@@ -372,7 +372,7 @@ async def test_killed_before_any_of_its_steps_it_starts_every_file_once_and_lose
 ) -> None:
     batches, step, ended = [], 0, "killed"
     lives = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.intake.mortal_inbox"),
+        *(sys.executable, "-m", "tests.intake.killed_import"),
         *(house.client.service_client.config.target_host, house.client.namespace, house.url, str(house.folder)),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,

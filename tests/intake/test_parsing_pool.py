@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from api.http.exception_handlers import problem_of
+from api.http.exception_handlers import problem_of_error
 from intake.parsing import parsing_pool
 from intake.parsing.parsing_pool import LARGE, MOST_WAITING_OF_ONE, QUICK, LineTooLong, ParserEnded, ParsingPool
 from intake.tables.table import UnreadableFile
@@ -97,7 +97,7 @@ async def test_the_gateway_spends_little_time_of_its_own_on_a_file(office: Offic
 async def test_a_file_that_takes_too_much_is_refused_with_the_limit(limits: Any, count: int, said: str) -> None:
     with pytest.raises(UnreadableFile, match=said) as refused:
         await dry_run(ParsingPool(large=limits), rows(count))
-    problem = problem_of(refused.value)
+    problem = problem_of_error(refused.value)
     assert problem.status == 422
     assert "split the file" in problem.body["detail"]
     await until(lambda: not parsers())
@@ -132,7 +132,7 @@ async def test_a_parser_that_is_killed_is_tried_once_more(office: Office) -> Non
     await killed(2, reading)
     with pytest.raises(ParserEnded) as ended:
         await reading
-    assert problem_of(ended.value).status == 503
+    assert problem_of_error(ended.value).status == 503
 
 
 async def test_a_request_that_is_given_up_leaves_no_parser() -> None:
@@ -178,7 +178,7 @@ async def test_too_many_files_of_one_person_are_refused_for_now() -> None:
     await asyncio.sleep(0)
     with pytest.raises(LineTooLong) as refused:
         await dry_run(pool, rows(30_000))
-    assert problem_of(refused.value).status == 503
+    assert problem_of_error(refused.value).status == 503
     assert (await dry_run(pool, rows(10), "raul"))["rows"]["valid"] == 10
     for each in reading:
         each.cancel()

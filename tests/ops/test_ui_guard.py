@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from ops.hidden import LOOPBACK, PORTS, Hidden
+from ops.hidden_addresses import LOOPBACK, PORTS, HiddenAddresses
 from ops.ui_guard import MOST_BYTES, UiGuard
 from tests.support.installed_app import free_port
 
@@ -52,7 +52,7 @@ class Upstream:
 class Guarded:
     port: int
     upstream: Upstream
-    hidden: Hidden
+    hidden: HiddenAddresses
     server: uvicorn.Server
 
     def client(self, name: str = "127.0.0.1") -> httpx2.AsyncClient:
@@ -61,7 +61,7 @@ class Guarded:
 
 @pytest_asyncio.fixture
 async def guarded() -> AsyncIterator[Guarded]:
-    upstream, hidden, port = Upstream(), Hidden(), free_port()
+    upstream, hidden, port = Upstream(), HiddenAddresses(), free_port()
     hidden.choose()
     config = uvicorn.Config(upstream, host=hidden.ui_host, port=hidden.ui_port, log_config=None, lifespan="off")
     server = uvicorn.Server(config)
@@ -177,7 +177,7 @@ async def test_while_the_ui_is_away_the_guard_says_so(guarded: Guarded) -> None:
 
 
 def test_hidden_ports_are_free_and_differ_from_each_other() -> None:
-    hidden = Hidden()
+    hidden = HiddenAddresses()
     for _ in range(20):
         hidden.choose()
         assert hidden.ui_port in PORTS and hidden.metrics_port in PORTS

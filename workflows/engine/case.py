@@ -128,8 +128,9 @@ class CaseWorkflow(MessageHandlers):
     ) -> None:
         """Wait until several gates are passed, in any order.
 
-        A gate that decides about several things is given once for each, with its own facts. A rejection or an expiry
-        ends the case: at once, or with `first_no_ends_all=False` when all gates are decided.
+        If one gate decides about several things, such as several permissions, pass one `GateAt` for each of them, with
+        its facts. A rejection or an expiry ends the case: at once, or with `first_no_ends_all=False` after all gates
+        are decided.
         """
         stops = [GateAt(each, facts) if isinstance(each, str) else each for each in wanted]
         await self._gates.pass_all(stops, first_no_ends_all=first_no_ends_all)
@@ -145,9 +146,9 @@ class CaseWorkflow(MessageHandlers):
         return await self._child_cases.ask(kind, process, request)
 
     async def will_ask(self, name: str, *, facts: BaseModel | None = None) -> bool:
-        """Return whether people will decide at a later gate, as far as these facts tell.
+        """Return True if, with these facts, people must decide at a later gate of this case.
 
-        Return True if the policy gives no ruling on these facts: the gate would open, or wait for operators.
+        Also return True if the policy cannot be evaluated with these facts, because then the gate needs operators.
         """
         return await self._gates.will_ask(GateAt(name, facts))
 
@@ -223,7 +224,7 @@ class CaseWorkflow(MessageHandlers):
         self._scheduled_start.check(asked)
 
     @workflow.signal(
-        description="An early start that no worker answered as an Update: no effect once the case has begun"
+        description="Start a scheduled case before its time, without waiting for an answer; ignored after the start"
     )
     @reads_signal
     def submit_start(self, asked: StartNow) -> None:

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
-from api.http.exception_handlers import REFUSALS, problem_of
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.origins import is_foreign
 from api.http.problems import Problem
 from api.http.security import Visitor, bearer, csrf_of, visitor
@@ -175,8 +175,8 @@ class PageRoute(APIRoute):
                         422, translation._("This form is incomplete. Go back, reload the page and send the form again.")
                     ),
                 )
-            except REFUSALS as refusal:
-                return _wrong(request, problem_of(refusal))
+            except ANSWERED_ERRORS as refusal:
+                return _wrong(request, problem_of_error(refusal))
 
         return in_html
 

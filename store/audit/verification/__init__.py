@@ -2,7 +2,7 @@
 
 - `chains`: the events, each in the chain of its case and in the global order.
 - `rows`: every other row, against the seals of the transactions that wrote it (`store.audit.seals`).
-- `books`: the ledger, whose sums are computed again.
+- `ledger_check`: the ledger, whose sums are computed again.
 - `kept_files`: uploads, attachments and texts of policies, against their hashes.
 
 No check trusts a value it reads: an attacker who edits a row may store any value of any type.
@@ -10,9 +10,9 @@ No check trusts a value it reads: an attacker who edits a row may store any valu
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.audit.verification import books, chains, kept_files, rows
-from store.audit.verification.found import Told, Verification as Verification
+from store.audit.verification import chains, kept_files, ledger_check, rows
 from store.audit.verification.kept_files import Folders as Folders
+from store.audit.verification.result import Told, Verification as Verification
 from store.db.database import Database
 from store.db.sqlite import reading_any_text
 
@@ -33,7 +33,7 @@ async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: F
         found, erased = await chains.check_all(conn, told)
         more = [
             *await rows.check_all(conn, erased),
-            *await books.check(conn),
+            *await ledger_check.check(conn),
             *await kept_files.check_all(conn, folders),
         ]
     return found.with_problems(more)
@@ -49,7 +49,7 @@ async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | No
         found, erased = await chains.check_case(conn, case_id)
         more = [
             *await rows.check_case(conn, case_id, erased),
-            *await books.check(conn, case_id),
+            *await ledger_check.check(conn, case_id),
             *await kept_files.check_case(conn, case_id, folders),
         ]
     return found.with_problems(more)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit.hashing import digest_of
 from store.audit.seals import PARENTS, SHAPES, Shape, differing, hash_of, key_of, seal_of
-from store.audit.verification.found import ROWS_AT_ONCE, Erased, case_words, paged
+from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, paged
 from store.db.sqlite import scratch
 from store.tables.audit import chain, seals
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from urllib.parse import quote
 from uuid import uuid4
 
-from channels.message_text import Writer
+from channels.message_writer import MessageWriter
 from domain.notification import Letter, Notice, NoticeKind, NoticeTask
 from domain.status import Outcome, Status
 from store.receivers.ledger import Ledger
@@ -92,7 +92,7 @@ async def test_pages_of_tasks_and_cases_have_no_words_of_engineers(gate: Gate) -
 
 def test_mails_have_no_words_of_engineers() -> None:
     now = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-    writer = Writer("https://holdgate.example.org", {"payment": ("payment", "payments")})
+    writer = MessageWriter("https://holdgate.example.org", {"payment": ("payment", "payments")})
     reason = "Rejected by rule at manager approval: facts.score > 90"
     for kind in NoticeKind:
         for status in Status:

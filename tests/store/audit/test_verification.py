@@ -449,7 +449,7 @@ async def test_rows_that_were_there_before_are_sealed_when_the_database_is_upgra
 
 
 def test_many_problems_are_grouped_and_counted() -> None:
-    from store.audit.verification.found import Verification
+    from store.audit.verification.result import Verification
 
     rows = [f"table {name}, row {number} was deleted" for number in range(80) for name in ("tasks", "cases")]
     lines = Verification(problems=["event x was edited", *rows], events=1, cases=1, erased=0).lines()

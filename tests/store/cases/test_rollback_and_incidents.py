@@ -1,4 +1,4 @@
-"""What the store keeps for ways back, on both databases: who has a case, its plan, incidents like with like."""
+"""Rollback and incidents in the store, on both databases: who has a case, its plan, and groups of like incidents."""
 
 from datetime import timedelta
 from typing import Any

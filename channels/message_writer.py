@@ -11,7 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from channels import accounts
+from channels import account_messages
 from channels.message import MessageText, clean
 from domain.bidi import runs
 from domain.durations import roughly
@@ -62,7 +62,7 @@ class MessageSection:
         return len(self.lines) - len(self.shown)
 
 
-class Writer:
+class MessageWriter:
     """The writer of messages."""
 
     def __init__(self, public_url: str, nouns: Mapping[str, tuple[str, str]]) -> None:
@@ -81,7 +81,7 @@ class Writer:
     def write(self, letter: Letter, now: datetime) -> MessageText:
         """Return the message as it is true now."""
         if letter.account is not None:
-            return accounts.text(letter, letter.account, self._url)
+            return account_messages.text(letter, letter.account, self._url)
         waiting, gone, own = _sorted(letter)
         subject = self._subject(waiting, gone, own)
         sections = [

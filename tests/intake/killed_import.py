@@ -1,6 +1,6 @@
 """Processes that import from a drop folder and are killed at one step: before the folder changes, or around a start.
 
-python -m tests.intake.mortal_inbox ADDRESS NAMESPACE DATABASE_URL UPLOAD_FOLDER
+python -m tests.intake.killed_import ADDRESS NAMESPACE DATABASE_URL UPLOAD_FOLDER
 
 Each line `STEP FOLDER` of the input is one life. It ends by SIGKILL before its STEP-th step, or by itself when it has
 taken fewer; a line of the output says which: `killed` or `lived`.

@@ -21,7 +21,7 @@ def spell(key: Key) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
-class Lines:
+class LineNumbers:
     """The lines of the keys of one text. `parts` are the files after the first that it consists of, as in Policy."""
 
     def __init__(self, text: str, source: str, parts: Sequence[tuple[int, str]] = ()) -> None:

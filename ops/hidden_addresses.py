@@ -14,7 +14,7 @@ PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665,
 LOOPBACK = "127.0.0.1"
 
 
-class Hidden:
+class HiddenAddresses:
     """The addresses of the Web UI and the metrics of the Temporal server.
 
     Call `choose` before each start of the server.

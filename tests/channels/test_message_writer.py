@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from channels.message import MessageText
-from channels.message_text import Writer
+from channels.message_writer import MessageWriter
 from domain.notification import Letter, Notice, NoticeKind
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 URL = "https://holdgate.example.org"
-WRITER = Writer(URL, {"payment": ("payment", "payments"), "leave": ("request for leave", "requests for leave")})
+WRITER = MessageWriter(URL, {"payment": ("payment", "payments"), "leave": ("request for leave", "requests for leave")})
 
 
 def notice(number: int = 1, kind: NoticeKind = NoticeKind.TASK_OPENED, **changes: Any) -> Notice:
