@@ -130,7 +130,7 @@ SENTENCES = frozenset({"cause", "changed", "error", "plan", "problem", "reason",
 
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data that identifies the event: all of it without the sentences."""
+    """Return the data that identifies the event: all its fields except those that hold sentences."""
     return {
         name: identity_of(value) if isinstance(value, Mapping) else value
         for name, value in data.items()

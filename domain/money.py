@@ -31,7 +31,10 @@ def decimals_of(currency: str) -> int:
 
 
 def exact(amount: Decimal, currency: str) -> Decimal:
-    """Return the amount with the decimals of its currency; unchanged if it has more or the currency is unknown."""
+    """Return the amount with the decimals of its currency.
+
+    Return it unchanged if it has more decimals or the currency is unknown.
+    """
     try:
         rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))
     except (ValueError, InvalidOperation):  # An amount can have more digits than Decimal keeps.
@@ -60,7 +63,7 @@ def major_units(minor: int, currency: str) -> Decimal:
 def payee_key(payee: str) -> str:
     """Return the key by which names of payees are compared: see `domain.normalization`.
 
-    Invisible characters are removed, because one of them would make a known payee look new.
+    Invisible characters are removed, because a name with an invisible character would look like a new payee.
     """
     return fold(payee)
 
@@ -74,7 +77,7 @@ def check_iban(text: str) -> str:
 
 
 def last_four(account: str) -> str:
-    """Return a bank account masked to its last four characters."""
+    """Return a bank account number of which only the last four characters are readable."""
     return f"…{account[-4:]}"
 
 

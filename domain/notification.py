@@ -1,4 +1,4 @@
-"""Notifications to people, before a channel words them."""
+"""Notifications to people, before a channel such as mail makes texts of them."""
 
 from enum import StrEnum
 
@@ -39,7 +39,7 @@ class NoticeChoice(StrEnum):
 
 
 class NoticeTask(Message):
-    """The task of a notification, as it is when the message is written."""
+    """The task that a notification is about, in its state when the message is written."""
 
     task_id: str
     gate: str
@@ -47,7 +47,7 @@ class NoticeTask(Message):
     question: str
     """The question for reviewers; for an intervention, the failure."""
     waiting: bool
-    """Whether the reader may decide the task now."""
+    """True if the reader may decide the task now."""
     outcome: Outcome | None
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
@@ -56,7 +56,7 @@ class NoticeTask(Message):
 
 
 class Notice(Message):
-    """One notification to one person, with the data known when the message is written."""
+    """One notification to one person, with the data of the case and task when the message is written."""
 
     kind: NoticeKind
     case_id: str

@@ -24,7 +24,7 @@ class Status(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Return whether the case has ended, with nothing left to undo."""
+        """Return True if the case has ended, with nothing left to undo."""
         return self in _CLOSED
 
 

@@ -35,7 +35,7 @@ class StepNames(Message):
 
 
 class StepCall(Message, Generic[InputT]):
-    """The input of a step or undo. `key` is the idempotency key, which the receiver of the effect must honour.
+    """The input of a step or undo. `key` is the idempotency key. The receiver of the effect must run a key only once.
 
     For an undo, `undoes` is the key of the step and `key` is its own key (`<key>/undo`).
     """
@@ -61,7 +61,7 @@ class StepCall(Message, Generic[InputT]):
 
 
 class ChildRequest(Message):
-    """A request of a case for another case."""
+    """The request of a case to start another case, a child case."""
 
     kind: str
     """The kind of the case as people call it: `security review`."""

@@ -18,7 +18,7 @@ _DURATION = re.compile(r"\s*(\d+)([smhd])\s*")
 
 
 def is_duration(text: str) -> bool:
-    """Return whether a clock is written as a duration, valid or not. Otherwise it is an expression."""
+    """Return True if a clock is written as a duration, valid or not. Otherwise it is an expression."""
     return _DURATION.fullmatch(text) is not None
 
 

@@ -79,10 +79,10 @@ class Expression:
     program: cel.Program
     reads: frozenset[tuple[str, ...]]
     has: bool
-    """Whether it uses `has(...)` to ask whether a member exists."""
+    """True if it uses `has(...)` to ask whether a member exists."""
 
     def misreads(self, name: str, known: Partial) -> bool:
-        """Return whether it could mistake an unknown member of the name for a missing one."""
+        """Return True if it could mistake an unknown member of the name for a missing one."""
         return (name,) in self.reads or (
             self.has and any(root == name and members[0] not in known for _, root, members in self.paths)
         )
@@ -98,7 +98,7 @@ class Expression:
         return [(".".join(path), path[0], path[1:]) for path in sorted(self.reads)]
 
     def reads_any(self, root: str) -> bool:
-        """Return whether it reads this name or any member of it."""
+        """Return True if it reads this name or any member of it."""
         return root in self.roots
 
 

@@ -221,7 +221,7 @@ class Policy:
     """The further files of the text: the line of the text on which each begins, and its path."""
 
     def has(self, process: str) -> bool:
-        """Return whether cases of this process may start."""
+        """Return True if cases of this process may start."""
         return process in self.processes
 
     def lists(self, process: str) -> dict[str, list[str]]:

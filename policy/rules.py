@@ -121,7 +121,7 @@ class ConditionValues:
         return cls({**values, **about, "limits": limits}, unlimited)
 
     def strict(self, condition: Expression) -> bool:
-        """Return whether the condition needs limits that the case's currency does not have."""
+        """Return True if the condition needs limits that the case's currency does not have."""
         return bool(self.unlimited) and condition.reads_any("limits")
 
     def read_by(self, condition: Expression) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class Evaluation:
         return holds is None or holds
 
     def _decides(self, key: str, text: str) -> bool:
-        """Return whether a rule decides instead of people."""
+        """Return True if a rule decides instead of people."""
         return self._holds(key, text, "people decide") or False
 
     def _holds(self, key: str, text: str, consequence: str) -> bool | None:
@@ -313,7 +313,7 @@ class Evaluation:
         return None
 
     def _strict(self, condition: Expression, consequence: str) -> bool:
-        """Return whether the condition needs limits that the case's currency does not have. If so, add a problem."""
+        """Return True if the condition needs limits that the case's currency does not have. If so, add a problem."""
         strict = self.names.strict(condition)
         if strict:
             self.problems.append(f"the policy has no limits for {self.names.unlimited}, so {consequence}")

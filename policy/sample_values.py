@@ -84,10 +84,10 @@ def _example(annotation: Any) -> Any:
 
 
 def _is_literal(text: str, source: str) -> bool:
-    """Return whether a text is a literal in an expression."""
+    """Return True if a text is a literal in an expression."""
     return any(word.kind == "text" and word.text.strip("\"'") == text for word in tokens(source))
 
 
 def is_clock(key: Key) -> bool:
-    """Return whether the key of a gate holds a time. The other expressions are conditions."""
+    """Return True if the key of a gate holds a time. The other expressions are conditions."""
     return key[0] not in (*_TRUTHS, "quorum", "candidates")

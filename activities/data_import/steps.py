@@ -163,7 +163,7 @@ class DataImports:
 
     @activity.defn
     async def drop_rows(self, call: StepCall[Staging]) -> bool:
-        """Undo `load_rows`: remove the version. Return whether there was a version."""
+        """Undo `load_rows`: remove the version. Return True if there was a version."""
         async with beating():
             return await self._datasets.unstage(call.key, call.undone, call.case_id)
 
@@ -176,5 +176,5 @@ class DataImports:
 
     @activity.defn
     async def restore_version(self, call: StepCall[Publication]) -> bool:
-        """Undo `publish_version`: publish the version before again, or none. Return whether anything was undone."""
+        """Undo `publish_version`: publish the version before again, or none. Return True if anything was undone."""
         return await self._datasets.unpublish(call.key, call.undone, call.case_id)

@@ -42,7 +42,7 @@ class HealthCheck(Message):
 
 
 async def may_isolate(*, approved: bool, accepted: bool) -> bool:
-    """Return whether the code of an artefact must run isolated: always where isolation is possible.
+    """Return True if the code of an artefact must run isolated: always where isolation is possible.
 
     Without isolation, only code that a person has `approved` may run, and only if the operator of the worker has
     `accepted` that.

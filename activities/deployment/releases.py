@@ -111,7 +111,7 @@ class Releases:
             return entry
 
     def remove(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `unpack`. Return whether there was anything to undo. Raises Refused while the release is live."""
+        """Undo `unpack`. Return True if there was anything to undo. Raises Refused while the release is live."""
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "unpack", case_id)
             if entry.state == "void":
@@ -136,7 +136,7 @@ class Releases:
             folder.settle(entry, "done")
 
     def free(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `hold`. Return whether this key still held the app. An undone switch has already freed it."""
+        """Undo `hold`. Return True if this key still held the app. An undone switch has already freed it."""
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "hold", case_id)
             if entry.state == "void":
@@ -164,7 +164,7 @@ class Releases:
             return folder.settle(entry, "done")
 
     def switch_back(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `switch`: restore the target of the link and free the app. Return whether there was anything to undo.
+        """Undo `switch`: restore the target of the link and free the app. Return True if there was anything to undo.
 
         Raises Refused when another release is live since, or the release before is gone; Trouble while another case
         holds the app.

@@ -74,7 +74,7 @@ class Code(Compared):
     """A release whose code is to be run."""
 
     approved: bool
-    """Whether a person has approved the release before its code runs."""
+    """True if a person has approved the release before its code runs."""
 
 
 class Checked(Compared):
@@ -83,7 +83,7 @@ class Checked(Compared):
     checks: list[HealthCheck] | None
     """None if operators skipped the checks."""
     isolated: bool | None
-    """Whether the code ran isolated. None if nothing was run."""
+    """True if the code ran isolated. None if nothing was run."""
 
     @classmethod
     def skipped(cls, compared: Compared) -> "Checked":
@@ -156,7 +156,7 @@ class Deployments:
 
     @activity.defn
     async def remove_release(self, call: StepCall[DeploymentRequest]) -> bool:
-        """Undo `unpack_release`. Return whether there was anything to undo."""
+        """Undo `unpack_release`. Return True if there was anything to undo."""
         return await asyncio.to_thread(self._releases.remove, call.undone, call.case_id, call.input.app)
 
     @activity.defn
@@ -201,7 +201,7 @@ class Deployments:
 
     @activity.defn
     async def free_app(self, call: StepCall[Release]) -> bool:
-        """Undo `hold_app`. Return whether this case still held the app."""
+        """Undo `hold_app`. Return True if this case still held the app."""
         return await asyncio.to_thread(self._releases.free, call.undone, call.case_id, call.input.app)
 
     @activity.defn
@@ -213,7 +213,7 @@ class Deployments:
 
     @activity.defn
     async def switch_back(self, call: StepCall[Release]) -> bool:
-        """Undo `switch_release` and free the app. Return whether there was anything to undo."""
+        """Undo `switch_release` and free the app. Return True if there was anything to undo."""
         return await asyncio.to_thread(self._releases.switch_back, call.undone, call.case_id, call.input.app)
 
     @activity.defn

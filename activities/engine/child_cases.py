@@ -38,7 +38,7 @@ class ChildCases:
 
     @activity.defn
     async def withdraw_case(self, call: StepCall[ChildRequest]) -> bool:
-        """Undo `ask_for_case`: cancel the child case if it has not ended. Return whether it was cancelled."""
+        """Undo `ask_for_case`: cancel the child case if it has not ended. Return True if it was cancelled."""
         return await self._children.withdraw(call)
 
     @activity.defn

@@ -130,7 +130,7 @@ class Payments:
 
     @activity.defn
     async def release_funds(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `reserve_funds`, unless a capture used the money. Return whether there was anything to undo."""
+        """Undo `reserve_funds`, unless a capture used the money. Return True if there was anything to undo."""
         return await self._ledger.release(call.key, call.undone, call.case_id, call.reference)
 
     @activity.defn
@@ -157,5 +157,5 @@ class Payments:
 
     @activity.defn
     async def refund_payment(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `capture_payment`. Return whether there was anything to undo."""
+        """Undo `capture_payment`. Return True if there was anything to undo."""
         return await self._ledger.refund(call.key, call.undone, call.case_id, call.reference)

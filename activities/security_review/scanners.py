@@ -119,7 +119,7 @@ async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
 
 
 def is_python(name: str, beginning: bytes) -> bool:
-    """Return whether bandit should read a file: its name ends in `.py` in any case, or it is a Python script."""
+    """Return True if bandit should read a file: its name ends in `.py` in any case, or it is a Python script."""
     return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
 
 

@@ -51,7 +51,7 @@ class ScanReport(Message):
     findings: list[Finding]
     findings_not_shown: int
     accepted_before: bool
-    """Whether the risk of exactly these files, with findings as severe as these, was accepted and still is."""
+    """True if the risk of exactly these files, with findings as severe as these, was accepted and still is."""
 
 
 class AcceptedRisk(Message):
@@ -165,7 +165,7 @@ class SecurityReviews:
 
     @activity.defn
     async def withdraw_accepted_risk(self, call: StepCall[AcceptedRisk]) -> bool:
-        """Undo `record_accepted_risk`. Return whether there was anything to undo."""
+        """Undo `record_accepted_risk`. Return True if there was anything to undo."""
         return await self._risks.withdraw(call.key, call.undone, call.case_id)
 
 

@@ -144,7 +144,7 @@ class Onboarding:
 
     @activity.defn
     async def disable_account(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `reserve_account`: disable the account, without deleting it. Return whether there was an account."""
+        """Undo `reserve_account`: disable the account, without deleting it. Return True if there was an account."""
         return await self._directory.disable(call.key, call.undone, call.case_id)
 
     @activity.defn
@@ -156,7 +156,7 @@ class Onboarding:
 
     @activity.defn
     async def revoke_access(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `grant_access`: revoke the entitlements. Return whether there was anything to undo."""
+        """Undo `grant_access`: revoke the entitlements. Return True if there was anything to undo."""
         return await self._directory.revoke(call.key, call.undone, call.case_id)
 
     @activity.defn

@@ -119,7 +119,10 @@ def _check_handover(state: GateState, action: Action) -> None:
 
 
 def _check_set_clock(state: GateState, action: Action) -> None:
-    """Raise Refusal unless an admin sets future times, in order, with a reason."""
+    """Raise Refusal unless an admin sets times with a reason.
+
+    The times must be in the future, and the due time before the expiry.
+    """
     task = state.task
     check_admin(action.by, "set the times of a task")
     check_open(state, action.revision)

@@ -120,6 +120,6 @@ async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str,
 
 
 async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, InterventionState]:
-    """Return those of these tasks that exist, by id."""
+    """Return the current state of those of these tasks that exist, by task id."""
     query = select(*(tasks.c[name] for name in InterventionState.model_fields)).where(tasks.c.task_id.in_(task_ids))
     return {row.task_id: InterventionState.model_validate(row) for row in await conn.execute(query)}

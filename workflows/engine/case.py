@@ -145,7 +145,7 @@ class CaseWorkflow(MessageHandlers):
         return await self._child_cases.ask(kind, process, request)
 
     async def will_ask(self, name: str, *, facts: BaseModel | None = None) -> bool:
-        """Return whether people will decide at a later gate, as far as these facts tell.
+        """Return True if people will decide at a later gate, as far as these facts tell.
 
         Return True if the policy gives no ruling on these facts: the gate would open, or wait for operators.
         """

@@ -50,9 +50,9 @@ class Failure:
     about: str = ""
     """The subject of the failure, such as the locked account."""
     refused: bool = False
-    """Whether the receiver refused for a business reason."""
+    """True if the receiver refused for a business reason."""
     permanent: bool = False
-    """Whether another attempt would fail in the same way."""
+    """True if another attempt would fail in the same way."""
     attempts: int | None = None
     """How many attempts there were; None if they were not counted."""
 

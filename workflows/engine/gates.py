@@ -168,7 +168,7 @@ class Gates:
             raise NextRound
 
     async def will_ask(self, stop: GateAt) -> bool:
-        """Return whether people will decide at a gate, as `CaseWorkflow.will_ask` describes."""
+        """Return True if people will decide at a gate, as `CaseWorkflow.will_ask` describes."""
         run = self._run
         facts = stop.facts.model_dump(mode="json") if stop.facts is not None else {}
         task = run.new_task(stop.name, self._words.gate(stop.name, run.case.input, facts), facts=facts)

@@ -109,7 +109,7 @@ class HumanTasks:
         self._messages.submit_early_decisions(early)
 
     def _all_closed(self, gates: Sequence[Gate], closed: list[Gate], must_stop: Callable[[], bool]) -> bool:
-        """Close tasks that have an outcome, or that need no decision any more. Return whether all are closed.
+        """Close tasks that have an outcome, or that need no decision any more. Return True if all are closed.
 
         `closed` are the tasks that were closed before; tasks closed since are added.
         """
@@ -310,7 +310,7 @@ def raise_end_of(gate: Gate) -> None:
 
 
 def passed(gate: Gate) -> bool:
-    """Return whether the case continues after this gate."""
+    """Return True if the case continues after this gate."""
     return gate.outcome in (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
 
 

@@ -105,7 +105,7 @@ class Journal:
 
     @property
     def unwritten(self) -> bool:
-        """Return whether there is anything that is not written yet."""
+        """Return True if there is anything that is not written yet."""
         return bool(self._events or self._decisions or self._withdrawn or self._actions or self._input)
 
     async def write(self, status: Status, *, opened: TaskView | None = None) -> None:

@@ -361,6 +361,6 @@ class Messages:
             )
 
     def _may_record(self) -> bool:
-        """Count a message without effect, and return whether it gets an event. Anybody could send millions."""
+        """Count a message without effect, and return True if it gets an event. Anybody could send millions."""
         self._run.refused_messages += 1
         return self._run.refused_messages <= MAX_IDLE_MESSAGES

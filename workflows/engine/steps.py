@@ -125,7 +125,7 @@ class Steps:
     async def _retries(
         self, name: str, error: ActivityError, options: StepOptions, planned: PlannedUndo | None
     ) -> bool:
-        """Return whether a step that has failed for good is tried again, as operators decide.
+        """Return True if a step that has failed for good is tried again, as operators decide.
 
         Raises CaseEnds if the failure ends the case, NextRound if operators changed the input.
         """
