@@ -27,7 +27,7 @@ def normalise_reference(reference: str) -> str:
         raise ValueError(f"a reference has at most {MAX_REFERENCE} characters, this one has {len(text)}")
     key = fold(text)
     if len(key) > MAX_REFERENCE_KEY or len(quote(key, safe="")) > MAX_REFERENCE_ENCODED:
-        raise ValueError("this reference makes too long an id: use fewer characters other than a-z and 0-9")
+        raise ValueError("this reference is too long: use fewer characters other than a-z and 0-9")
     return text
 
 

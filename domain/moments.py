@@ -33,7 +33,7 @@ LONGEST_TIMER = timedelta(days=366)
 """The longest single timer in Temporal. A later moment takes several timers."""
 
 A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
-A_DAY = "a day written as year-month-day, such as 2027-03-31"
+A_DAY = "a day as year-month-day, such as 2027-03-31"
 
 _BY_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -71,7 +71,7 @@ def day_of(value: Any) -> date:
         try:
             day = date.fromisoformat(text)
         except ValueError:
-            raise ValueError(f"there is no day {text}: write {A_DAY}") from None
+            raise ValueError(f"the day {text} does not exist: enter {A_DAY}") from None
     _check_year(day.year)
     return day
 
@@ -90,7 +90,10 @@ def local_moment(value: str, zone: tzinfo) -> datetime:
     _check_year(local.year)
     moment = local.astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
-        raise ValueError(f"clocks skip {local:%H:%M} on {local:%Y-%m-%d} in {zone}: choose a time an hour later")
+        raise ValueError(
+            f"{local:%H:%M} on {local:%Y-%m-%d} does not exist in {zone}, where clocks go forward: "
+            "enter a time one hour later"
+        )
     return _in_calendar(moment)
 
 
@@ -116,7 +119,7 @@ def _of_iso(text: str, expected: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper())
     except ValueError:
-        raise ValueError(f"there is no day {text[:10]}: write {expected}") from None
+        raise ValueError(f"the day {text[:10]} does not exist: enter {expected}") from None
 
 
 def _in_calendar(moment: datetime) -> datetime:

@@ -51,7 +51,7 @@ def minor_units(amount: Decimal, currency: str) -> int:
     """Return the amount in minor units (pence, cents). Raises ValueError for a fraction of a minor unit."""
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
-        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+        raise ValueError(f"{amount} {currency} has more decimals than the currency allows")
     return int(minor)
 
 

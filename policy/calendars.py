@@ -83,7 +83,7 @@ class Calendar(BaseModel):
         try:
             ZoneInfo(name)
         except (LookupError, ValueError, OSError):
-            raise ValueError(f"unknown time zone '{name}'; one is written like Europe/London") from None
+            raise ValueError(f"unknown time zone '{name}': enter a name such as Europe/London") from None
         return name
 
     @model_validator(mode="after")

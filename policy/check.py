@@ -37,7 +37,7 @@ def mistakes(
     if known is not None:
         for name in sorted(set(section.gates) - set(known) - set(ENGINE_GATES)):
             has = ", ".join(sorted({*known, *ENGINE_GATES}))
-            yield ("gates", name), f"the process has no such gate; it has {has}"
+            yield ("gates", name), f"the process has no gate of this name; its gates are {has}"
         for name in sorted(set(known) - set(section.gates)):
             yield ("gates",), f"the gate {name} is missing; the process asks for its rules"
     sample = sample_of(section, model, optional=True)
@@ -65,14 +65,18 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
     `members` are the known people of each group.
     """
     if gate.on_expiry == "approve":
-        yield ("on_expiry",), "what nobody has looked at in time is approved"
+        yield ("on_expiry",), "the request is approved if nobody decides in time"
     if gate.substitutes == "anyone":
-        yield ("substitutes",), "anybody may stand in for who is away, also somebody of no group that decides it"
+        yield (
+            ("substitutes",),
+            "any person whom an absent candidate names can decide as substitute, also without being in a "
+            "group that decides",
+        )
     if gate.candidates and gate.choose_from is None and (chosen := _of_the_input(gate.candidates)):
         names = ", ".join(chosen)
         yield (
             ("candidates",),
-            f"the requester chooses who decides, by {names}: say with choose_from = [groups] among whom",
+            f"the requester chooses who decides, by {names}: set choose_from = [groups] to limit the choice",
         )
     if members is None:
         return
@@ -80,7 +84,7 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
     for key, groups in ((("groups",), gate.groups), *levels):
         for group in groups:
             if not members.get(group):
-                yield key, f"there is nobody in the group {group}"
+                yield key, f"the group {group} has no members"
     people = {*gate.users, *(person for group in gate.groups for person in members.get(group, ()))}
     if people and isinstance(gate.quorum, int) and gate.quorum > len(people) - 1:
         who = "1 person, who" if len(people) == 1 else f"{len(people)} people, one of whom"
@@ -118,7 +122,7 @@ def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
     """Yield mistakes of an intervention gate. It opens after a failure, and no rule can answer it."""
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
-            yield (key,), "has no place here: where something has failed, people are asked"
+            yield (key,), "is not allowed here: after a failure, people must decide"
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "must be 'reject', which rolls the case back, or 'escalate'"
     if gate.quorum == EVERYONE:
@@ -134,7 +138,7 @@ def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]
 def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
     """Yield clocks that contradict each other or never strike. Clocks by expression are only known with a case."""
     if gate.calendar is not None and gate.calendar not in calendars:
-        known = ", ".join(calendars) or "none; one is a table such as [calendars.office]"
+        known = ", ".join(calendars) or "none: define a table such as [calendars.office]"
         yield ("calendar",), f"unknown calendar '{gate.calendar}'; known are {known}"
     calendar = calendars.get(gate.calendar or "")
     # Without a calendar, a clock strikes after the same time for each opening.
@@ -167,7 +171,7 @@ def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel
         elif root == "case" and (not members or members[0] not in CASE_NAMES):
             yield f"unknown name '{'.'.join([root, *members])}'; known are case.{', case.'.join(CASE_NAMES)}"
         elif root == "limits" and not members:
-            yield "'limits' stands for a row: name one of them, for example limits.manager"
+            yield "'limits' is a table: name one of its limits, for example limits.manager"
         elif root == "limits" and not section.limits:
             yield f"'limits.{members[0]}' needs a table of limits such as [<process>.limits.GBP]"
         elif root == "limits":

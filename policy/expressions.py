@@ -133,7 +133,7 @@ def evaluate(compiled: Expression, names: Mapping[str, Any]) -> Any:
         if unknown := unknown_names(compiled, names):
             raise UnknownValue(compiled.source, unknown) from wrong
         if isinstance(wrong, KeyError):
-            raise ExpressionError(f"'{compiled.source}' reads {wrong}, which is not there") from wrong
+            raise ExpressionError(f"'{compiled.source}' reads {wrong}, which does not exist") from wrong
         raise ExpressionError(f"'{compiled.source}' failed: {_one_line(wrong)}") from wrong
 
 

@@ -65,7 +65,7 @@ def _limit(value: Any) -> Any:
 
 def _person(value: str) -> str:
     if "(" in value and value != MANAGER_OF_REQUESTER:
-        raise ValueError(f"'{value}' is no person; the one who can be described is {MANAGER_OF_REQUESTER}")
+        raise ValueError(f"'{value}' is not the id of a person: write an id, or exactly {MANAGER_OF_REQUESTER}")
     return value
 
 

@@ -169,7 +169,7 @@ class Evaluation:
         expires = self._clock("expires", gate.expires, "it does not expire")
         due = self._clock("due", gate.due, "it has no due time")
         levels = [
-            (self._clock(f"escalate[{number}].after", level.after, "that escalation is left out"), level)
+            (self._clock(f"escalate[{number}].after", level.after, "this escalation does not happen"), level)
             for number, level in enumerate(gate.escalate)
         ]
         escalations = [
@@ -178,7 +178,7 @@ class Evaluation:
             if when
         ]
         reminders = {
-            self._clock(f"remind[{number}]", text, "that reminder is left out")
+            self._clock(f"remind[{number}]", text, "this reminder is not sent")
             for number, text in enumerate(gate.remind)
         }
         return GateRuling(

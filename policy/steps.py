@@ -46,7 +46,7 @@ def mistakes_of_steps(
         for key, message in mistakes_of_retries(step):
             yield ("steps", name, *key), message
         if step.retries is not None and step.retries not in retries:
-            sets = ", ".join(retries) or "none; one is a table such as [retries.patient]"
+            sets = ", ".join(retries) or "none: define a table such as [retries.patient]"
             yield ("steps", name, "retries"), f"unknown option set '{step.retries}'; known are {sets}"
         if step.resubmit_after is not None and step.then != "resubmit":
             yield ("steps", name, "resubmit_after"), "goes with then = 'resubmit' only"
@@ -54,13 +54,16 @@ def mistakes_of_steps(
             continue
         meant = _meant(known, name)
         if meant is None:
-            yield ("steps", name), f"the process has no such step; it has {', '.join(known.steps + known.undos)}"
+            yield (
+                ("steps", name),
+                f"the process has no step of this name; its steps and undos are {', '.join(known.steps + known.undos)}",
+            )
             continue
         if meant in seen:
             yield ("steps", name), f"is the same step as '{seen[meant]}'"
         seen[meant] = name
         if meant in known.undos and step.then != "intervene":
-            yield ("steps", name, "then"), "must be 'intervene': what fails to be undone is a matter for operators"
+            yield ("steps", name, "then"), "must be 'intervene': operators must decide about an undo that has failed"
 
 
 def _meant(known: StepNames, name: str) -> str | None:

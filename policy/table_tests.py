@@ -164,5 +164,5 @@ def _path(loc: tuple[str | int, ...]) -> str:
 
 def _message(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
-        return "is not known here"
+        return "is an unknown key"
     return "is missing" if kind == "missing" else message.removeprefix("Value error, ")

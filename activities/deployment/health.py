@@ -147,7 +147,7 @@ async def _health_error(client: httpx2.AsyncClient, app: App, release: str) -> s
             answers = json.loads(said)
             found = answers.get(app.health_release) if isinstance(answers, dict) else None
         if not isinstance(found, str):
-            return "the answer does not say which release it is of"
+            return "the answer does not contain the id of the release"
         if found != release:
             return f"release {_end_of_output(found.encode())[:60]} answered"
     return None

@@ -158,7 +158,7 @@ class Releases:
             if not folder.is_held_by(release):
                 raise Refused(f"{app} is not held for release {release}, so nothing was switched.")
             if not release or not folder.path(release).is_dir():
-                raise Refused(f"Release {release} of {app} is not there any more, so nothing was switched.")
+                raise Refused(f"Release {release} of {app} does not exist any more, so nothing was switched.")
             entry = entry or folder.begin(key, "switch", case_id, release=release, before=folder.link())
             folder.point(folder.target(release))
             return folder.settle(entry, "done")
@@ -192,17 +192,17 @@ class Releases:
             other = folder.switch_to(live)
             if other is None:
                 raise Refused(
-                    f"Somebody has changed by hand what is live as {folder.name}, so nothing was switched back.",
+                    f"Somebody changed the live release of {folder.name} by hand, so nothing was switched back.",
                     about=f"changed-by-hand/{folder.name}",
                 )
             raise Refused(
-                f"Release {live} of case {other.case_id} is live since; roll that one back first.",
+                f"Release {live} of case {other.case_id} has become live since. Roll that case back first.",
                 about=f"live-since/{folder.name}",
             )
         folder.must_be_free_for(entry.release)
         if entry.before is not None and not folder.path_of_link(entry.before).is_dir():
             raise Refused(
-                f"What was live before as {folder.name} is not kept any more: {Path(entry.before).name}.",
+                f"The release that was live before as {folder.name} was deleted: {Path(entry.before).name}.",
                 about=f"not-kept/{folder.name}",
             )
 
@@ -231,7 +231,7 @@ class Releases:
         """Return the folder of a release. Raises Refused if it does not exist."""
         path = _App(self._root / app).path(release)
         if not release or not path.is_dir():
-            raise Refused(f"Release {release} of {app} is not there any more.")
+            raise Refused(f"Release {release} of {app} does not exist any more.")
         return path
 
     def live_folder(self, app: str) -> Path | None:
@@ -337,7 +337,7 @@ class _App:
         if self._current.is_symlink():
             return str(self._current.readlink())
         if self._current.exists():
-            raise Refused(f"In place of the link to the live release of {self.name} there is something else.")
+            raise Refused(f"The path of the link to the live release of {self.name} is not a link.")
         return None
 
     def live(self) -> str | None:

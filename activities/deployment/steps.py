@@ -251,7 +251,7 @@ class Deployments:
                 text = file.read(MAX_SIDECAR).decode(errors="replace")
         except Refused as error:
             raise Refused(
-                f"Nobody says which SHA-256 '{artefact}' must have: give it with the case, or in '{artefact}.sha256'."
+                f"The SHA-256 of '{artefact}' is missing: enter it in the request, or in the file '{artefact}.sha256'."
             ) from error
         for line in text.splitlines():
             found = _SUM.fullmatch(line.strip())

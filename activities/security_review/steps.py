@@ -136,7 +136,7 @@ class SecurityReviews:
             with self._folder.open(asked.target, LIMITS.archive) as source:
                 found = copy_hashed(source, archive)
             if asked.sha256 not in (None, found):
-                raise Refused(f"'{asked.target}' is not what was to be reviewed: its SHA-256 is {found}.")
+                raise Refused(f"'{asked.target}' is not the archive that the request names: its SHA-256 is {found}.")
             unpack(archive, unpacked)
             with Folder(room).folder(unpacked.name) as folder:
                 return _copy_tree(folder, tree, asked.target)
@@ -205,7 +205,9 @@ def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]
             continue
         text += size
         if text > MAX_TEXT:
-            raise Refused(f"'{named}' has more than {MAX_TEXT >> 20} MB of text: have it reviewed in parts.")
+            raise Refused(
+                f"'{named}' has more than {MAX_TEXT >> 20} MB of text: split it, and request a review of each part."
+            )
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
     if not files:
@@ -221,7 +223,7 @@ def _files_of(folder: int, named: str) -> Iterator[tuple[str, int]]:
     """
 
     def cannot_be_read(_error: OSError) -> None:
-        raise Refused(f"A folder in '{named}' cannot be read, so nobody knows what is in it.")
+        raise Refused(f"A folder in '{named}' cannot be read, so its files would not be scanned.")
 
     for above, inner, names, within in os.fwalk(".", dir_fd=folder, onerror=cannot_be_read):
         inner.sort()

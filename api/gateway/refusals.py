@@ -18,7 +18,7 @@ CERTAIN_REFUSALS = frozenset(
     {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
 )
 """Refusals that follow from the stored task alone, so that no worker is needed."""
-REUSED = "This decision id was used already, with another answer."
+REUSED = "This id was used already for another decision. Send each decision with its own id."
 
 
 class RefusalLog:

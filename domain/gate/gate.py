@@ -54,7 +54,7 @@ class Gate:
         check_action(self._state, action)
 
     def act(self, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-        """Perform an allowed action. Return its event for the audit log and the decisions that do not count any more."""
+        """Perform an allowed action. Return its event, and the decisions that do not count any more."""
         return perform_action(self._state, action, now)
 
     # ----------------------------------------------------------------------------------------------------- the clock

@@ -56,7 +56,7 @@ def question_of(task: TaskView, id: str | None) -> Question:
     """Return the question with this id. Raises Refusal without one."""
     found = next((each for each in task.questions if each.id == id), None)
     if found is None:
-        raise Refusal(RefusalCode.MISSING, "There is no such question on this task.", field="question_id")
+        raise Refusal(RefusalCode.MISSING, "This task has no question with this id.", field="question_id")
     return found
 
 

@@ -113,7 +113,7 @@ async def page(
     if cursor:
         key, task_id, since, over = cursors.decode(cursor, kind, str, datetime, bool, optional=1)
         if not now - _LONGEST < since <= now + _OVERLAP:
-            raise ValueError("a cursor that is too old, or not ours")
+            raise ValueError("the cursor is too old, or belongs to another list")
     found: list[TaskView] = []
     if not over:
         ordered = query.where(_after(column, descending, key, task_id)) if cursor else query

@@ -234,8 +234,8 @@ def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:
     """Return a sentence that says why a name in a request is refused and what to write instead."""
     what = {
         "person": "is not the id of an active person",
-        "group": "is not a group that somebody is in",
-        "person or group": "is neither the id of an active person nor a group that somebody is in",
+        "group": "is not a group that has members",
+        "person or group": "is neither the id of an active person nor a group that has members",
     }[kind]
     return f"'{_shown(name)}' {what}{_did_you_mean(suggestions)}"
 

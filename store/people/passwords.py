@@ -42,7 +42,7 @@ class TooManyAttempts(Exception):
     """Too many attempts to sign in failed. The person cannot try again before `until`."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"no try before {moment_text(until, seconds=True)}")
+        super().__init__(f"too many attempts failed: try again after {moment_text(until, seconds=True)}")
         self.until = until
 
 

@@ -229,7 +229,9 @@ class Ledger(LedgerReading):
         if until.tzinfo is None:
             raise ValueError("the moment up to which books are closed needs a time zone")
         if until > datetime.now(UTC):
-            raise ValueError(f"books are closed up to what has passed, and {closed_in_words(until)} has not")
+            raise ValueError(
+                f"books can be closed only up to a moment in the past, and {closed_in_words(until)} is in the future"
+            )
         name = fold(name)
         async with self._db.write() as conn:
             named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
@@ -261,7 +263,7 @@ class Ledger(LedgerReading):
             if ended := "void" if done.kind == "void" else await _undone_by(conn, undoes):
                 return ended == kind
             if done.kind != of:
-                raise ValueError(f"a {kind} undoes a {of}, and '{undoes}' is a {done.kind}")
+                raise ValueError(f"a {kind} can undo only a {of}, and the key '{undoes}' is that of a {done.kind}")
             if of == "capture":
                 _check_refundable(account, done)
             await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))

@@ -223,7 +223,7 @@ def test_a_reference_is_shown_as_written_and_compared_without_case_and_blanks() 
 
 def test_a_reference_that_fits_no_workflow_id_is_a_wrong_row_and_not_a_failed_start() -> None:
     assert errors_of("号" * 120 + ",Dune,3,,,,,") == [
-        "reference: this reference makes too long an id: use fewer characters other than a-z and 0-9"
+        "reference: this reference is too long: use fewer characters other than a-z and 0-9"
     ]
 
 

@@ -32,8 +32,8 @@ IN_WORDS = {
     "TimeoutError": "The other system did not answer in time.",
     "ReadTimeout": "The other system did not answer in time.",
     "ConnectTimeout": "The other system did not answer in time.",
-    "PermissionError": "The other system does not let Holdgate do this.",
-    "FileNotFoundError": "A file that is needed is not there.",
+    "PermissionError": "The other system does not allow Holdgate to do this.",
+    "FileNotFoundError": "A file that the step needs does not exist.",
 }
 """The sentence for failures of these kinds, whose own message is not written for people."""
 
@@ -153,6 +153,6 @@ def _timeout(error: TimeoutError, options: StepOptions) -> str:
     if error.type is TimeoutType.SCHEDULE_TO_CLOSE and options.retry_for is not None:
         return f"It was not done within {in_words(options.retry_for)}."
     if error.type is TimeoutType.HEARTBEAT:
-        return "The machine that did it has stopped."
+        return "The worker that ran this step has stopped."
     limit = f" within {in_words(options.time_limit)}" if options.time_limit else " in time"
     return f"No answer came{limit}."

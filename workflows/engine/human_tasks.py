@@ -280,7 +280,7 @@ class HumanTasks:
                 why = failure_of(error, StepOptions()).said
                 run.journal.note(
                     "intervention_by_default",
-                    f"The policy has no answer here, so {OPERATORS} are asked. {why}",
+                    f"The policy gives no ruling here, so {OPERATORS} must decide. {why}",
                     {"reason": why},
                 )
             else:

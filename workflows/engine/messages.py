@@ -56,7 +56,10 @@ class Messages:
         """Raise the refusal of a decision, if there is one. Changes nothing."""
         if receipt := self._run.receipts.get(decision.id):
             if receipt.content != decision.content:
-                raise Refusal(RefusalCode.REUSED, "This decision id was used already, with another answer.")
+                raise Refusal(
+                    RefusalCode.REUSED,
+                    "This id was used already for another decision. Send each decision with its own id.",
+                )
             return
         self._gate_of(decision.task_id).check(decision)
         self._edited_input(decision)
@@ -226,12 +229,18 @@ class Messages:
         run = self._run
         if receipt := run.receipts.get(action.id):
             if receipt.content != action.content:
-                raise Refusal(RefusalCode.REUSED, "This id was used already, for something else.")
+                raise Refusal(
+                    RefusalCode.REUSED, "This id was used already for another action. Send each action with its own id."
+                )
             return
         gate = self._gate_of(action.task_id)
         gate.check_action(action)
         if run.accepted_actions >= MAX_MESSAGES and action.act is not Act.REPLACE:
-            raise Refusal(RefusalCode.TOO_MANY, f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
+            raise Refusal(
+                RefusalCode.TOO_MANY,
+                f"This case has accepted {MAX_MESSAGES} claims, questions and similar actions, which is the "
+                "maximum. Decide its tasks, or cancel the case.",
+            )
 
     def submit_action(self, action: Action) -> None:
         """Perform an action that came as a Signal, or record its refusal."""
@@ -314,7 +323,7 @@ class Messages:
         """Write all tasks again after a reset: the database has tasks and decisions of a run that no longer counts."""
         run = self._run
         if run_id != workflow.info().run_id:
-            raise Refusal(RefusalCode.NOTHING_TO_DO, "This is another run of the case.")
+            raise Refusal(RefusalCode.NOTHING_TO_DO, "The message names another run of this case, so nothing is done.")
         if run.received is None:  # The Workflow was reset to its beginning.
             run.early_reset = run_id
             return
@@ -330,7 +339,10 @@ class Messages:
         """Keep the end of a case that this case may have started."""
         ended = self._run.ended_children
         if len(ended) >= MAX_ENDED and result.case_id not in ended:
-            raise Refusal(RefusalCode.TOO_MANY, "The ends of more cases are not kept.")
+            full = (
+                f"This case keeps the results of at most {MAX_ENDED:,} other cases. The result of this one is not kept."
+            )
+            raise Refusal(RefusalCode.TOO_MANY, full)
         ended[result.case_id] = result
 
     # ------------------------------------------------------------------------------------------------ refused messages
