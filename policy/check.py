@@ -1,4 +1,4 @@
-"""Check a section as a whole, after each of its values is valid alone."""
+"""Check the section of a process as a whole, after each value in it was found valid."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,9 @@ def mistakes(
     known: Collection[str] | None,
     calendars: Mapping[str, Calendar | None],
 ) -> Iterator[tuple[Key, str]]:
-    """Yield the mistakes that only show when the parts of a section are seen together.
+    """Yield the mistakes that can be found only by comparing the parts of a section with each other.
 
-    `known` are the gates of the process. An invalid calendar is None.
+    `known` are the gates of the process. `calendars` has None for a calendar that is invalid.
     """
     for currency in section.limits:
         try:
@@ -60,7 +60,7 @@ def mistakes(
 
 
 def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
-    """Yield statements of a gate that are valid and probably not intended.
+    """Yield a warning for each setting of a gate that is valid but probably not intended.
 
     `members` are the known people of each group.
     """
@@ -92,7 +92,7 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
 
 
 def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:
-    """Return all CEL expressions of a gate with their keys."""
+    """Return all CEL expressions of a gate, each with the key of the gate that holds it."""
     clocks = [(name, text) for name, text in (*gate.clocks(), ("changes", gate.changes)) if not is_duration(text)]
     return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
 
@@ -119,7 +119,10 @@ def _people(gate: GateRules) -> Iterator[tuple[Key, str]]:
 
 
 def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
-    """Yield mistakes of an intervention gate. It opens after a failure, and no rule can answer it."""
+    """Yield the mistakes in the settings of an intervention gate.
+
+    This gate opens after a failure, and no rule can decide it.
+    """
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
             yield (key,), "is not allowed here: after a failure, people must decide"
@@ -136,7 +139,10 @@ def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]
 
 
 def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
-    """Yield clocks that contradict each other or never strike. Clocks by expression are only known with a case."""
+    """Yield the clocks of a gate that contradict each other, or that can never strike.
+
+    Clocks that are expressions are not checked, because their value depends on a case.
+    """
     if gate.calendar is not None and gate.calendar not in calendars:
         known = ", ".join(calendars) or "none: define a table such as [calendars.office]"
         yield ("calendar",), f"unknown calendar '{gate.calendar}'; known are {known}"
@@ -162,7 +168,7 @@ def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterat
 
 
 def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel]) -> Iterator[str]:
-    """Yield names that the expression reads and that no case has."""
+    """Yield a sentence for each name that the expression reads although no case has this name."""
     fields = list(model.model_fields)
     known = [*fields, "facts", "case", *(["limits"] if "currency" in fields else [])]
     for root, *members in sorted(compiled.reads):

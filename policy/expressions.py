@@ -5,9 +5,9 @@ different numbers never become the same double, and their order stays. So `amoun
 for 499.99, and `amount == 0.1` is exact. A longer number is refused as an error, never rounded; 9,999,999,999,999.99 is
 the largest amount with two decimals. CEL does not mix whole numbers and doubles in arithmetic: write `amount * 2.0`.
 
-Unknown values. A value that is not yet known is left out of the names of an evaluation. CEL has three-valued logic for
-errors: `amount > 500 || facts.score > 50` is true for a large amount although `facts` is unknown. Where CEL finds no
-value, `evaluate` raises UnknownValue.
+Unknown values. A value that is not yet known is not among the names that are passed to `evaluate`. CEL has three-valued
+logic for errors: `amount > 500 || facts.score > 50` is true for a large amount although `facts` is unknown. Where CEL
+finds no value, `evaluate` raises UnknownValue.
 """
 
 import re

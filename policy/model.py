@@ -20,7 +20,7 @@ EVERYONE = "everyone"
 
 
 class UnknownGate(LookupError):
-    """A case reached a gate that its policy does not name."""
+    """A case has reached a gate for which its policy has no rules."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class _Section(BaseModel):
 
 
 class Level(_Section):
-    """One level of escalation: after this time these groups and people are added, or replace the candidates before."""
+    """One level of escalation.
+
+    After the time `after` its groups and people are added to the candidates so far, or replace them.
+    """
 
     after: str
     to: list[Group] = []

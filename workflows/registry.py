@@ -1,4 +1,7 @@
-"""The table of processes. A new process is one line here; plugins of `HOLDGATE_PROCESSES` are added at startup."""
+"""The table of processes. To add a process to Holdgate, add one line here.
+
+Plugins from `HOLDGATE_PROCESSES` are added at startup.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +55,7 @@ class Process:
 
     @property
     def steps(self) -> StepNames:
-        """Return its activities, which the policy may name."""
+        """Return the names of the steps and undos of the process. A policy may use only these names in its `steps`."""
         return StepNames(steps=list(self.words.steps), undos=list(self.words.undos))
 
     @property

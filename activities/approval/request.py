@@ -22,7 +22,10 @@ MAX_CANDIDATES = 50
 
 
 def _json(value: Any) -> Any:
-    """Return the value. Read a text that begins like an object or list as JSON, as in a CSV cell."""
+    """Return the value.
+
+    If it is a text that begins like a JSON object or list, as in a cell of a CSV, parse the text as JSON.
+    """
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             return strict_json.read(

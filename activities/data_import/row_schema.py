@@ -112,7 +112,7 @@ class Schema:
 
 
 def _check_parts(part: Any) -> None:
-    """Check each part of a schema, because a reference may point to any of them. Raises Refused."""
+    """Check every part of a schema, because a reference may point to any part. Raises Refused."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
             raise Refused(f"The schema uses '{key}', which Holdgate does not read: describe each column by its name.")
@@ -130,7 +130,10 @@ def _check_parts(part: Any) -> None:
 
 @lru_cache(maxsize=1000)
 def _regex(pattern: str) -> SchemaValidator:
-    """Return the pattern in pydantic's engine, which never backtracks. Raises Refused."""
+    """Compile a pattern with pydantic's regular expression engine, which never backtracks.
+
+    Raises Refused for an invalid pattern.
+    """
     try:
         return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
     except PatternError as wrong:

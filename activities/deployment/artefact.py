@@ -74,8 +74,8 @@ def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) ->
 def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacked:
     """Unpack a tar.gz into an empty folder that nobody else writes to, and flush it to the disk.
 
-    Raises Refused for content that a release does not need and an attacker might use. The folder then holds the files
-    written so far; delete it.
+    Raises Refused for content that a release does not need and an attacker could use, such as links. After an error the
+    folder contains the files written so far, and the caller must delete it.
     """
     with tempfile.TemporaryFile(dir=into.parent) as raw:
         _decompress(archive, raw, limits)
@@ -96,7 +96,7 @@ def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacke
 
 
 def sync(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
+    """Flush the entries of a folder to the disk, so that they survive a power failure."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -105,7 +105,7 @@ def sync(folder: Path) -> None:
 
 
 def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
-    """Write the tar of a tar.gz. Checks the size first, so that nothing reads an archive that is too large."""
+    """Decompress a tar.gz to a tar file. Check the size first, so that a tar file that is too large is never parsed."""
     by_ratio = max(limits.ratio_from, limits.ratio * archive.stat().st_size)
     size = 0
     try:

@@ -54,12 +54,15 @@ class Release(Message):
 
     @classmethod
     def none_of(cls, request: DeploymentRequest) -> "Release":
-        """Return an empty release, for an unpacking that was skipped. Every later step refuses it."""
+        """Return an empty release, for an unpacking that was skipped. Every later step refuses this empty release."""
         return cls(app=request.app, artefact=request.artefact, version=request.version)
 
 
 class Compared(Release):
-    """The differences from the live release, found without running code. Unknown if the step was skipped."""
+    """The differences between a release and the live release, found without running code.
+
+    They are unknown if operators skipped the step.
+    """
 
     live: str | None = None
     """The release that was live at the comparison."""
@@ -71,14 +74,14 @@ class Compared(Release):
 
 
 class Code(Compared):
-    """A release whose code is to be run."""
+    """The input of the step that runs code of a release."""
 
     approved: bool
     """True if a person has approved the release before its code runs."""
 
 
 class Checked(Compared):
-    """The facts after the checks, which run code of the release."""
+    """The facts about a release after its checks have run."""
 
     checks: list[HealthCheck] | None
     """None if operators skipped the checks."""
@@ -92,7 +95,7 @@ class Checked(Compared):
 
 
 class Switched(Message):
-    """The live release and the release before."""
+    """The release that is live now, and the release that was live before."""
 
     release: str
     before: str | None
@@ -161,7 +164,7 @@ class Deployments:
 
     @activity.defn
     async def compare_release(self, call: StepCall[Release]) -> Compared:
-        """Compare the release with the live one. Runs none of its code, and changes nothing."""
+        """Compare the release with the live release, file by file. Runs no code of the release, and changes nothing."""
         given = call.input
         async with beating():
             folder = self._releases.folder(given.app, given.release)

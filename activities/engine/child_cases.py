@@ -16,7 +16,10 @@ class Child(Message):
 
 
 class Children(Protocol):
-    """The interface that starts child cases. A key starts one case only, and an undo that arrives first voids it."""
+    """The interface that starts child cases. A key starts one case only.
+
+    An undo that arrives before the start makes the key void, so that the case is not started later.
+    """
 
     async def ask(self, call: StepCall[ChildRequest]) -> str: ...
 

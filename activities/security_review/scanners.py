@@ -65,7 +65,7 @@ class Finding(Message):
 
 
 class ScannerFailed(Trouble):
-    """A scanner failed."""
+    """A scanner failed, so there is no result of the scan."""
 
 
 class _Strict(BaseModel):
@@ -178,7 +178,7 @@ def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
 
 
 def unreadable(file: str) -> Finding:
-    """Return the finding for a Python file that bandit cannot parse."""
+    """Return a finding that says that a Python file cannot be parsed, so that bandit did not scan it."""
     said = "This Python file cannot be read, so it was not scanned"
     return Finding(scanner="bandit", rule="unreadable", severity="medium", file=_short(file), line=1, what=said)
 

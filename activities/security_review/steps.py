@@ -36,7 +36,7 @@ MAX_FACTS = 56 * 1024
 
 
 class ScanReport(Message):
-    """The facts of a review."""
+    """The report of a scan: the facts of a security review."""
 
     target: str
     digest: str
@@ -55,7 +55,7 @@ class ScanReport(Message):
 
 
 class AcceptedRisk(Message):
-    """A risk that people accept."""
+    """The input of the step that records a risk that people accepted."""
 
     target: str
     digest: str
@@ -170,7 +170,7 @@ class SecurityReviews:
 
 
 def shown(found: Sequence[Finding]) -> list[Finding]:
-    """Return the first findings that fit into the facts of a gate."""
+    """Return the findings that fit into the facts of a gate, from the beginning of the list."""
     room, fit = MAX_FACTS, 0
     for each in found[:MAX_SHOWN]:
         room -= len(each.model_dump_json().encode()) + 1

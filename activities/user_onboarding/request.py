@@ -57,7 +57,7 @@ def _role(given: Any) -> Any:
 
 
 class OnboardingRequest(Message):
-    """A person who is to get an account."""
+    """A request to create an account for a new employee."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = ONBOARDING

@@ -48,7 +48,9 @@ class Mailer(Protocol):
     """The interface that sends mail to people outside."""
 
     async def send(self, message_id: str, to: str, subject: str, text: str) -> None:
-        """Return once the mail is sent. Attempts with the same `message_id` can be recognised as one mail.
+        """Send a mail and return when the mail server has accepted it.
+
+        Mail programs can recognise several mails with the same `message_id` as one mail.
 
         Raises Trouble.
         """
@@ -129,7 +131,7 @@ class Onboarding:
 
     @activity.defn
     async def reserve_account(self, call: StepCall[OnboardingRequest]) -> Access:
-        """Look up the role, and reserve the username with an account that cannot be used yet."""
+        """Look up the role in the policy, and reserve the username: create an account that cannot be used yet."""
         asked, access = call.input, await self._access(call)
         await self._directory.reserve(
             call.key,
@@ -175,7 +177,7 @@ class Onboarding:
         await self._directory.note_welcome(call.key, call.case_id)
 
     async def _access(self, call: StepCall[OnboardingRequest]) -> Access:
-        """Return the access, which is the same at each step because the policy is pinned."""
+        """Return the access that the pinned policy gives. It is the same at each step of a case."""
         return access_of(call.input, await self._lists(call.policy_hash))
 
 

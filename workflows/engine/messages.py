@@ -159,7 +159,10 @@ class Messages:
         )
 
     def _status_after(self, outcome: Outcome | None) -> Status:
-        """Return the status of the case after a decision that gave its task this outcome, or left it open."""
+        """Return the status that the case has after a decision.
+
+        `outcome` is the outcome of the task, None if the task is still open.
+        """
         run = self._run
         waits = any(gate.open and gate.task.kind == "gate" for gate in run.gates.values())
         match outcome:
@@ -198,7 +201,7 @@ class Messages:
             raise Refusal(RefusalCode.INVALID_EDITS, "The edited input is not valid.", errors=found) from None
 
     def _adopt(self, edited: BaseModel | None, task: TaskView | None) -> dict[str, Any]:
-        """Replace the input of the case. Return the fields of this gate's task, if given, that show the input."""
+        """Replace the input of the case. Return the fields of the task that show the input, if a task is given."""
         run = self._run
         run.received = run.case.model_copy(update={"input": edited})
         shown = run.presentation.task_fields(run.case, task)
@@ -273,7 +276,10 @@ class Messages:
         journal.store_action(ActionRecord.of(action))
 
     def _recount(self, task_id: str) -> None:
-        """Recount the people who can decide a task, because people changed. Every change of people must count."""
+        """Compute again who can decide a task, because people or groups changed.
+
+        This has no limit, because every such change must take effect.
+        """
         run = self._run
         gate = run.gates.get(task_id)
         if gate is not None:
@@ -302,7 +308,10 @@ class Messages:
     # ------------------------------------------------------------------------------------------- the case and Temporal
 
     def cancel(self, cancellation: Cancellation) -> None:
-        """Cancel the case. Record the request as too late if the case rolls back or was cancelled already."""
+        """Cancel the case.
+
+        If the case is rolling back or was cancelled before, only record that the request came too late.
+        """
         run = self._run
         if run.cancellation is not None and run.cancellation.id == cancellation.id:
             return
@@ -336,7 +345,7 @@ class Messages:
         run.journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
 
     def child_ended(self, result: CaseResult) -> None:
-        """Keep the end of a case that this case may have started."""
+        """Keep the result of another case that has ended. This case may have started the other case."""
         ended = self._run.ended_children
         if len(ended) >= MAX_ENDED and result.case_id not in ended:
             full = (

@@ -31,7 +31,7 @@ MAX_CLAIM = 120
 
 
 class Unreadable(Refusal):
-    """A message that does not fit. `claimed` is the sender that it names, if that can be read."""
+    """A message that cannot be read. `claimed` is the sender that the message names, if this part can be read."""
 
     def __init__(self, why: str, claimed: str = "") -> None:
         super().__init__(RefusalCode.UNREADABLE, f"This message cannot be read: {why}.", why=why)

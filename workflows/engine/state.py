@@ -141,7 +141,7 @@ class CaseRun:
 
     @property
     def state(self) -> CaseState:
-        """Return the answer to the status query."""
+        """Return the state of the case, the answer to the Workflow query `status`."""
         case = self.case
         return CaseState(
             case_id=case.case_id,
@@ -193,7 +193,7 @@ class CaseRun:
         workflow.upsert_search_attributes(attributes(status, waits_at.task if waits_at else None))
 
     def show(self, doing: str) -> None:
-        """Show in the Temporal Web UI, in words, what the case is doing."""
+        """Show in the Temporal Web UI a sentence about what the case is doing now."""
         self.doing = doing
         tasks = [gate.task for gate in self.gates.values()]
         workflow.set_current_details(details(self.status, doing, tasks, self.saga.plan()))

@@ -154,7 +154,7 @@ class Steps:
 
 
 def note_round(run: CaseRun, changes: list[FieldChange]) -> None:
-    """Begin the next round of a case with a changed input."""
+    """Record that the next round of a case begins, with these changes of the input."""
     run.round += 1
     run.changes = changes
     changed = ", ".join(change.field for change in changes) or "nothing"
