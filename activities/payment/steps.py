@@ -130,7 +130,7 @@ class Payments:
 
     @activity.defn
     async def release_funds(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `reserve_funds`: release the held money unless it was paid. Return True if anything was held."""
+        """Undo `reserve_funds`: release the held money unless it was paid. Return True if a hold was undone."""
         return await self._ledger.release(call.key, call.undone, call.case_id, call.reference)
 
     @activity.defn

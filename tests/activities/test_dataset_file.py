@@ -117,12 +117,12 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
         ('{"$ref": "#/examples/0", "examples": [{"pattern": "(a)\\\\1"}]}', "backreferences are not supported"),
         (
             '{"patternProperties": {"(a+)+$": {}}}',
-            "'patternProperties', which is not read: give each column its own part",
+            "'patternProperties', which Holdgate does not read: describe each column by its name",
         ),
-        ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "only stand at the top"),
+        ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "allowed only at the top"),
         (
             '{"properties": {"n": {"format": "hostname"}}}',
-            "the format 'hostname', which is not checked. These are: date",
+            "the format 'hostname', which Holdgate does not know. Known are: date",
         ),
     ],
     ids=range(12),
