@@ -22,7 +22,7 @@ def normalise_reference(reference: str) -> str:
     """
     text = " ".join(unicodedata.normalize("NFC", check_visible(reference)).split())
     if not text:
-        raise ValueError("a reference is needed: 1 to 120 characters, for example an invoice number")
+        raise ValueError("enter a reference of 1 to 120 characters, for example an invoice number")
     if len(text) > MAX_REFERENCE:
         raise ValueError(f"a reference has at most {MAX_REFERENCE} characters, this one has {len(text)}")
     key = fold(text)

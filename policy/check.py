@@ -39,7 +39,7 @@ def mistakes(
             has = ", ".join(sorted({*known, *ENGINE_GATES}))
             yield ("gates", name), f"the process has no gate of this name; its gates are {has}"
         for name in sorted(set(known) - set(section.gates)):
-            yield ("gates",), f"the gate {name} is missing; the process asks for its rules"
+            yield ("gates",), f"the gate {name} is missing: add its table, because the process uses this gate"
     sample = sample_of(section, model, optional=True)
     for name, gate in section.gates.items():
         of_operators = _of_operators(gate) if name == INTERVENTION else ()

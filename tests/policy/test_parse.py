@@ -246,7 +246,8 @@ def test_gates_are_checked_against_those_of_the_process() -> None:
     assert str(wrong.value).splitlines() == [
         "policy.toml:5: payment.gates.manager-approval: the process has no gate of this name; "
         "its gates are intervention, manager-aproval, rollback",
-        "policy.toml:5: payment.gates: the gate manager-aproval is missing; the process asks for its rules",
+        "policy.toml:5: payment.gates: the gate manager-aproval is missing: add its table, because the "
+        "process uses this gate",
     ]
 
 

@@ -326,7 +326,7 @@ def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
         ({"target": "x", "accept_for_days": 0}, "is less than 1"),
         ({"target": "x", "accept_for_days": 366}, "is more than 365"),
         ({"target": "x", "accept_for_days": "long"}, "is not a whole number"),
-        ({"target": "x", "note": "a\x07"}, "must not hold control characters"),
+        ({"target": "x", "note": "a\x07"}, "must not contain control characters"),
         ({"target": "x", "colour": "red"}, "is not a field of this process"),
     ],
     ids=range(15),
