@@ -154,7 +154,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "no gzip": (lambda: tar_of(member("a")), "no tar.gz"),
     "no tar": (lambda: gzip.compress(b"hello"), "damaged"),
     "nothing": (lambda: b"", "damaged|no tar.gz"),
-    "no files": (lambda: packed(member("a", kind=tarfile.DIRTYPE)), "holds no files"),
+    "no files": (lambda: packed(member("a", kind=tarfile.DIRTYPE)), "contains no files"),
 }  # fmt: skip
 
 

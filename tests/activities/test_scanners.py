@@ -167,7 +167,7 @@ def test_what_is_not_scanned_is_named_and_still_counts_for_the_digest(tmp_path: 
 
 def test_more_text_than_scanners_get_through_is_refused_with_what_to_do(tmp_path: Path) -> None:
     files = write(tmp_path / "files", {f"job/{number}.txt": b"word\n" * 800_000 for number in range(3)})
-    with pytest.raises(Refused, match="parts"):
+    with pytest.raises(Refused, match="review of each part"):
         copied(files, tmp_path)
 
 
