@@ -126,7 +126,10 @@ class EventKind(StrEnum):
 
 
 SENTENCES = frozenset({"cause", "changed", "error", "plan", "problem", "reason", "summary", "what"})
-"""Data fields that hold sentences. A sentence may be reworded or translated, so it does not identify an event."""
+"""Names of data fields that contain sentences.
+
+A sentence may be reworded or translated, so it does not identify an event.
+"""
 
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class NoticeKind(StrEnum):
     """A gate of the reader's case was approved or rejected."""
     TASK_EXPIRED = "task_expired"
     TASK_LOST = "task_lost"
-    """An open task no longer needs the reader: another person decided the task, or the case was cancelled."""
+    """The reader need not decide an open task any more: another person decided it, or the case was cancelled."""
     TASK_ASKED = "task_asked"
     """The reader was asked a question, or got an answer to a question."""
     CASE_ENDED = "case_ended"
@@ -34,7 +34,7 @@ class NoticeChoice(StrEnum):
 
     AT_ONCE = "at_once"
     DIGEST = "digest"
-    """With the next message that is sent anyway, at least once a day."""
+    """Together with the next message that is sent to the person, at least once a day."""
     OFF = "off"
 
 

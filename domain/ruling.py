@@ -56,7 +56,7 @@ class GateRuling(Message):
     pause_for_questions: bool = False
     substitutes: Substitutes = "same-group"
     choose_from: list[str] | None = None
-    """From `named`, only these groups and their members count; None for no restriction."""
+    """Of the names in `named`, only these groups and their members can decide; None for no restriction."""
     max_rounds: int = 5
     changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""

@@ -18,7 +18,7 @@ class StepOptions(Message):
     """The factor by which each pause between attempts grows."""
     longest_pause: Length = timedelta(seconds=10)
     retry_for: Length | None = None
-    """No attempt begins after this time."""
+    """The time after the first attempt from which on no further attempt begins."""
     time_limit: Length | None = None
     """The timeout of one attempt; None for the default of the process."""
     permanent: list[str] = []

@@ -119,11 +119,14 @@ class TaskView(Message):
     round: int = 1
     """The number of the submission: 2 after changes were requested once."""
     changes: list[FieldChange] = []
-    """The differences from the round before."""
+    """The fields of the input that differ from the previous round."""
     set_by_hand: list[Literal["due_at", "expires_at"]] = []
-    """The times that an admin set. Another policy keeps them unless told otherwise."""
+    """The times that an admin set.
+
+    If another policy is applied, these times stay, unless the admin asks to replace them.
+    """
     given_by_hand: list[str] = []
-    """People to whom an admin gave the task. Another policy keeps them."""
+    """People to whom an admin gave the task. If another policy is applied, these people stay candidates."""
     arranged_by: list[str] = []
     """People who changed who decides the task. They are among `excluded_users`."""
     substitutes: Substitutes = "anyone"

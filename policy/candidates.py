@@ -63,7 +63,7 @@ class RulingWithPeople:
     said: str = ""
     """The levels of escalation that were added at once because too few people could decide."""
     short: str = ""
-    """Why too few people can decide the gate; empty if enough can."""
+    """Why too few people can decide the gate; empty if enough people can decide."""
 
 
 async def with_people(

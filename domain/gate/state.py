@@ -46,7 +46,7 @@ class GateState:
     uncertain: bool = False
     """True if a recount is needed, because perhaps nobody can decide any more."""
     short: str = ""
-    """Why nobody can decide after the last escalation; empty while somebody can."""
+    """Why nobody can decide after the last escalation; empty while somebody can decide."""
     closed_because: str = ""
     """A sentence about the rule that ended the open gate."""
     expired_before: bool = False

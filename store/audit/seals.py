@@ -82,7 +82,7 @@ PROVEN_ELSEWHERE: Mapping[Table, Mapping[str, str]] = {
         "head_hash": "compared with the newest event of the case",
     }
 }
-"""Columns of sealed tables that no seal covers, and what proves them instead."""
+"""Columns of sealed tables that no seal covers, each with what is checked instead."""
 
 Key = tuple[Any, ...]
 

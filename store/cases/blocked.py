@@ -39,7 +39,7 @@ class Stopped(BaseModel):
     """None for an import, and for a Workflow that was started by hand."""
     task_id: str | None
     status: Status | None
-    """The status of the case before it stopped."""
+    """The status that the case had before its Workflow was blocked."""
     cause: str
     """The cause, for people."""
     technical: str

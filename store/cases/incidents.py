@@ -30,13 +30,13 @@ class Incidents(BaseModel):
     failure: str
     """The code of the failure, by which incidents are grouped."""
     cause: str
-    """The cause as stated in the oldest incident, for people."""
+    """The cause, in the words of the oldest incident of the group, for people."""
     count: int
     oldest_at: datetime
     example: TaskView
     """The oldest incident."""
     verdicts: list[Verdict]
-    """The possible answers to the oldest incident."""
+    """The verdicts that operators can choose for the oldest incident."""
     task_ids: list[str]
     """The ids of the oldest hundred tasks."""
 

@@ -28,7 +28,7 @@ class UnderWay(BaseModel):
     status: batches.BatchStatus
     created_at: datetime
     rows: BatchCounts
-    cases: dict[str, int] = Field(description="Its cases by status")
+    cases: dict[str, int] = Field(description="The number of cases of the batch by status")
 
 
 class Worker(BaseModel):

@@ -293,12 +293,18 @@ class UnsentMessages(BaseModel):
     """The unsent messages of one person, or their notifications that are not in a message yet."""
 
     state: Literal["gathering", "held", "sending", "retrying", "refused"]
-    """`gathering`: in no message yet. `held`: until the import of their file has ended."""
+    """`gathering`: the notifications are not in a message yet.
+
+    `held`: they wait until the import of their file has ended.
+    """
     channel: str
     person: str
     notices: int
     at: datetime
-    """When they are due or tried next; for an undeliverable message, when it failed."""
+    """The time when the notifications are due or the message is tried next.
+
+    For an undeliverable message, the time when it failed.
+    """
     attempts: int = 0
     problem: str | None = None
 

@@ -38,7 +38,7 @@ class Session(BaseModel):
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """What began the session, from `people.credential_of` or `passwords.credential_of`."""
+    """The credential that began the session, from `people.credential_of` or `passwords.credential_of`."""
 
 
 class SignedIn(BaseModel):
