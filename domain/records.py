@@ -63,7 +63,7 @@ class ActionRecord(Message):
 
     @classmethod
     def of(cls, action: Action, refusal: str = "", code: str = "") -> "ActionRecord":
-        """Return the record that is stored about an action. `refusal` is empty if the action was accepted."""
+        """Return the stored form of an action. `refusal` is empty if the action was accepted."""
         return cls(
             action_id=action.id,
             task_id=action.task_id,
