@@ -175,10 +175,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
 
 
 async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
-    """Store that the Workflows of these cases run, with this status.
-
-    A case that has a later status already does not change.
-    """
+    """Store that the Workflows of these cases run, with this status, unless a later status is stored."""
     await conn.execute(
         update(cases)
         .where(cases.c.case_id.in_(case_ids), cases.c.status == Status.STARTING)
@@ -214,10 +211,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
 
 
 async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None:
-    """Return the end of the case that something other than the Workflow of this report has stored.
-
-    Return None while the case may continue.
-    """
+    """Return the stored end of the case if this Workflow did not store it; None while the case may continue."""
     case = await get(conn, record.case_id)
     if case is None or (case.closed_at is None and case.workflow_id == record.workflow_id):
         return None
@@ -280,10 +274,7 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
 
 
 async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
-    """Add an event that links to this new case to the case of the previous round.
-
-    Also cancel the automatic start of a next round of that case.
-    """
+    """Link this new case from an event of the previous round, and cancel that case's automatic next round."""
     assert new.resubmits is not None
     event = CaseEvent(
         event_id=f"{new.case_id}/resubmits",
@@ -351,10 +342,7 @@ async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
 async def unstarted(
     conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
 ) -> list[CaseRow]:
-    """Return cases submitted before `older_than` whose Workflow start is not confirmed by Temporal, oldest first.
-
-    `after` is the last case of the previous page.
-    """
+    """Return cases submitted before this moment whose Workflow start is not confirmed, oldest first, after `after`."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
     if after is not None:
         place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
@@ -377,10 +365,7 @@ async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set
 
 
 async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
-    """Return the cases whose next round has to start automatically at or before `at`, in the order of ids.
-
-    `after` is the id of the last case of the previous page.
-    """
+    """Return the cases whose next round has to start automatically by now, in order of ids after `after`."""
     query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
     return await _found(conn, query.limit(limit))
 
@@ -418,10 +403,7 @@ async def page(
 
 
 async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
-    """Return the names of all fields that occur in the inputs and results of the cases that match this filter.
-
-    The database collects the names.
-    """
+    """Return the names of all fields in the inputs and results of the cases that match, collected by the database."""
     output = cases.c.result["output"]
     return Fields(
         input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
@@ -470,10 +452,7 @@ async def count_running(conn: AsyncConnection, batch_id: str) -> int:
 
 
 async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
-    """Return the cases of a batch that can be rolled back: running or completed, and not rolling back already.
-
-    They are ordered newest first, after `before`.
-    """
+    """Return the cases of a batch that can be rolled back and are not rolling back, newest first, after `before`."""
     wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
     query = select(cases).where(
         cases.c.batch_id == batch_id,

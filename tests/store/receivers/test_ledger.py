@@ -259,7 +259,7 @@ async def test_a_key_used_for_another_effect_is_an_error(ledger: Ledger) -> None
     payment.amount = "200.00"
     with pytest.raises(ValueError, match="used before"):
         await payment.hold()
-    with pytest.raises(ValueError, match="undoes a capture"):
+    with pytest.raises(ValueError, match="can undo only a capture"):
         await ledger.refund("k", "payment:inv-1/reserve_funds", "payment:inv-1", "INV-1")
 
 
