@@ -1,1 +1,4 @@
-"""Activities: the effects of processes. Each class gets its dependencies by the constructor."""
+"""Temporal activities: the code that causes the effects of processes.
+
+Each class gets its dependencies in its constructor.
+"""

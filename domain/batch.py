@@ -17,7 +17,10 @@ class BatchAct(StrEnum):
 
 
 class BatchOrder(Message):
-    """An order for a batch. The gateway asserts the person and has checked the permission."""
+    """An order for a batch: pause, resume or cancel.
+
+    The gateway names the person in the order and has checked their permission.
+    """
 
     id: str
     act: BatchAct
@@ -31,7 +34,7 @@ class BatchOrder(Message):
 
 
 class BatchNote(Message):
-    """The status of a batch after an order, for the audit log."""
+    """The data that the audit log stores about an order: the order and the status of the batch after it."""
 
     batch_id: str
     status: Literal["running", "paused", "cancelling", "cancelled"]
@@ -55,7 +58,10 @@ class BatchInput(Message):
 
 
 class BatchCounts(Message):
-    """`total` = `valid` + `invalid` + `duplicate`; `valid` ends as `started` or `failed`."""
+    """Numbers of rows of a batch. `total` = `valid` + `invalid` + `duplicate`.
+
+    Valid rows become `started` or `failed` later; `valid` counts them all.
+    """
 
     total: int = 0
     valid: int = 0
@@ -69,4 +75,4 @@ class BatchResult(Message):
     batch_id: str
     rows: BatchCounts
     left: bool = False
-    """Whether rows may remain to be started."""
+    """True if rows may remain to be started."""

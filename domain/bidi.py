@@ -1,6 +1,6 @@
 """Find the parts of a text that are written from right to left.
 
-A number or word next to such a part changes places with it on the screen, unless the part is isolated: "Pay شركة
+On the screen, a number or word next to such a part changes places with the part, unless the part is isolated: "Pay شركة
 1,250.00 GBP" would show the amount before the payee.
 """
 
@@ -13,7 +13,7 @@ _RUN = re.compile(rf"[{_RTL}](?:(?:[{_RTL}]|\W|\d)*[{_RTL}])?")
 
 
 def runs(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield the parts of the text in order, each with whether it is written from right to left."""
+    """Yield the parts of the text in order, each with True if the part is written from right to left."""
     at = 0
     for found in _RUN.finditer(text):
         if found.start() > at:

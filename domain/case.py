@@ -18,7 +18,10 @@ def _about(about: str) -> list[dict[str, str]]:
 
 
 class CaseInput(Message, Generic[InputT]):
-    """The start input of a case. The policy is pinned by its hash, so a later policy does not change a running case."""
+    """The start input of a case.
+
+    The case keeps the policy with this hash until its end, so a later policy does not change a running case.
+    """
 
     case_id: str
     process: str
@@ -48,7 +51,10 @@ class ChainHead(Message):
 
 
 class CaseResult(Message):
-    """How a case ended. A rejected case is a completed Workflow with this result; only defects fail a Workflow."""
+    """How a case ended. The Workflow of a rejected case completes with this result.
+
+    A Workflow fails only if the software has a defect.
+    """
 
     case_id: str
     status: Status
@@ -68,9 +74,9 @@ class CaseResult(Message):
 class CaseEvent(Message):
     """One audit event of a case. `event_id` is its idempotency key in the audit log: `<case_id>/<digest>`.
 
-    The id is a digest of the content and not a number. A worker can die after a write to SQL and before Temporal's
-    history has it. The next worker may receive messages in another order, and must not reuse a number for another
-    event.
+    The id is a digest of the content and not a number. A worker can die after it has written an event to SQL and before
+    Temporal's history shows the write. The next worker may receive messages in another order, and must not reuse a
+    number for another event.
     """
 
     event_id: str
@@ -84,7 +90,7 @@ class CaseEvent(Message):
 
 
 class CaseState(Message):
-    """The answer to the status query: a running case as its Workflow knows it."""
+    """The answer to the Workflow query `status`: the state of a running case as its Workflow knows it."""
 
     case_id: str
     status: Status

@@ -1,4 +1,4 @@
-"""Headings that people use for columns, by process and field, the most likely first.
+"""Column headings that people use in files, by process and field. The most likely heading of a field comes first.
 
 Headings are compared without case, accents and punctuation (`Rechnungs-Nr.` equals `Rechnungsnummer`), and without
 small words such as `of` and `de`. `intake/mapping/suggest_mapping.py` reads these lists.

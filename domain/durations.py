@@ -26,7 +26,7 @@ def in_words(length: timedelta, *, largest: int = 4, texts: Texts = ENGLISH) -> 
 
 
 def roughly(length: timedelta, texts: Texts = ENGLISH) -> str:
-    """Return a duration in one unit, without its sign and rounded down: `3 h`, `47 h`, `2 days`.
+    """Return a duration in one unit, rounded down and without a minus sign: `3 h`, `47 h`, `2 days`.
 
     `static/js/app.js` words durations in the same way while a page is open.
     """

@@ -13,8 +13,8 @@ ATTEMPT = "attempt"
 class Trouble(ApplicationError):
     """A technical failure with a message for people. The step is retried, and when its attempts end operators decide.
 
-    The message of any other exception is shown to engineers only; people read a general sentence. `permanent` in the
-    policy lists names of subclasses. Incidents with the same class and the same `about` are grouped.
+    If a step raises any other exception, only engineers see its message, and people read a general sentence.
+    `permanent` in the policy lists names of subclasses. Incidents with the same class and the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
@@ -24,7 +24,7 @@ class Trouble(ApplicationError):
 class Refused(ApplicationError):
     """A refusal for a business reason, such as not enough money. It is never retried: the case is rolled back.
 
-    A refused undo is an incident; incidents with the same `about` are grouped.
+    If an undo raises Refused, operators get an incident. Incidents with the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "") -> None:

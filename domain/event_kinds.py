@@ -126,11 +126,14 @@ class EventKind(StrEnum):
 
 
 SENTENCES = frozenset({"cause", "changed", "error", "plan", "problem", "reason", "summary", "what"})
-"""Data fields that hold sentences. A sentence may be reworded or translated, so it does not identify an event."""
+"""Names of data fields that contain sentences.
+
+A sentence may be reworded or translated, so it does not identify an event.
+"""
 
 
 def identity_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the data that identifies the event: all of it without the sentences."""
+    """Return the data that identifies the event: all its fields except those that hold sentences."""
     return {
         name: identity_of(value) if isinstance(value, Mapping) else value
         for name, value in data.items()

@@ -22,17 +22,20 @@ def normalise_reference(reference: str) -> str:
     """
     text = " ".join(unicodedata.normalize("NFC", check_visible(reference)).split())
     if not text:
-        raise ValueError("a reference is needed: 1 to 120 characters, for example an invoice number")
+        raise ValueError("enter a reference of 1 to 120 characters, for example an invoice number")
     if len(text) > MAX_REFERENCE:
         raise ValueError(f"a reference has at most {MAX_REFERENCE} characters, this one has {len(text)}")
     key = fold(text)
     if len(key) > MAX_REFERENCE_KEY or len(quote(key, safe="")) > MAX_REFERENCE_ENCODED:
-        raise ValueError("this reference makes too long an id: use fewer characters other than a-z and 0-9")
+        raise ValueError("this reference is too long: use fewer characters other than a-z and 0-9")
     return text
 
 
 def reference_key(reference: str) -> str:
-    """Return the key by which references are compared: see `domain.normalization`. The key of a key is the same key."""
+    """Return the key by which references are compared: see `domain.normalization`.
+
+    If the argument is such a key already, the same key is returned.
+    """
     return fold(normalise_reference(reference))
 
 
@@ -46,9 +49,9 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
 
 
 def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
-    """Return the reference of the `number`-th case that a round of a case requests, unique over all rounds.
+    """Return the reference of a child case: the `number`-th case that this round of a case requests.
 
-    A long reference is cut and gets a digest of the whole.
+    The reference is unique over all rounds. If `reference` is too long, it is cut and a digest of the whole is added.
     """
     which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
     made = f"{process} {reference}" + (f" ({which})" if which else "")
@@ -59,7 +62,7 @@ def child_reference(process: str, reference: str, number: int, round_: int = 1) 
 
 
 def task_id_for(case_id: str, gate: str, number: int) -> str:
-    """Return an opaque id for the `number`-th task of a case, the same at each replay and attempt."""
+    """Return an opaque id for the `number`-th task of a case. The id is the same at each replay and each attempt."""
     return "t" + hashlib.sha256(f"{case_id}\n{gate}\n{number}".encode()).hexdigest()[:24]
 
 
@@ -71,6 +74,7 @@ def rollback_id_for(case_id: str, number: int = 1) -> str:
 def decision_id_for(person: str, task_id: str, client_id: str) -> str:
     """Return a decision id that is scoped to the person and the task.
 
-    With an unscoped Update id a second caller could receive the first caller's answer without validation.
+    If two people sent the same Update id without such a scope, Temporal would give the second person the answer for the
+    first person.
     """
     return "d" + hashlib.sha256(f"{person}\n{task_id}\n{client_id}".encode()).hexdigest()[:32]

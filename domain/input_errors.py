@@ -1,4 +1,4 @@
-"""Word the errors of an input in plain sentences: the wrong value and the expected value."""
+"""Write the errors of an input as plain sentences that name the wrong value and say what is expected."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,10 @@ def quoted(value: Any) -> str:
 
 
 def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[FieldProblem]:
-    """Return all errors that a model found, in the order of its fields. `shown` is the input as it may be shown."""
+    """Return all errors that a model found, in the order of its fields.
+
+    `shown` is the input in the form in which people may see it, such as with masked account numbers.
+    """
     return [_problem(detail, shown) for detail in error.errors(include_url=False)]
 
 

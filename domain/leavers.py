@@ -1,4 +1,4 @@
-"""Replace people who have left on a task: the successor takes every place of the leaver."""
+"""Replace people who have left on a task: the successor takes over every role of the person who left."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,15 @@ from domain.task import Question, TaskView
 
 
 def takes_over_request(task: TaskView, leaver: str, successor: str | None) -> bool:
-    """Return whether the successor takes over the request itself, and so must not decide the task."""
+    """Return True if the person who left requested the case of this gate and has a successor.
+
+    The successor then takes over the request, and so must not decide the task.
+    """
     return successor is not None and task.kind == "gate" and same(leaver, task.requester)
 
 
 def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the leavers who still have a place on this task, with their successors."""
+    """Return those people in `left` who still have a role on this task, each with the successor or None."""
     return {
         leaver: successor
         for leaver, successor in left.items()
@@ -24,7 +27,7 @@ def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[s
 
 
 def eligible_successor(task: TaskView, successor: str | None) -> str | None:
-    """Return the successor if they may decide the task; None otherwise."""
+    """Return the successor if this person may decide the task; None otherwise."""
     if successor is None or among(successor, task.excluded_users) or among(successor, voters(task)):
         return None
     return None if task.kind == "gate" and same(successor, task.requester) else successor

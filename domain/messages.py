@@ -13,14 +13,14 @@ from domain.task import TaskView
 
 
 class Absent(Message):
-    """A person who is away, as asserted by the gateway in a message of the substitute."""
+    """A person who is out of office. The gateway names this person in a message that the substitute sends."""
 
     id: str
     groups: list[str] = []
 
 
 class Actor(Message):
-    """A person, as asserted by the gateway when the message is sent."""
+    """The person who sent a message, with their groups at that time. The gateway fills this in."""
 
     id: str
     groups: list[str] = []
@@ -29,7 +29,10 @@ class Actor(Message):
 
 
 class Decision(Message):
-    """A decision. The gateway asserts the person and their groups; the Workflow checks the rules about people."""
+    """The decision of a person on a task.
+
+    The gateway fills in the person and their groups; the Workflow checks the rules about people.
+    """
 
     id: str
     task_id: str
@@ -47,7 +50,7 @@ class Decision(Message):
 
     @property
     def content(self) -> str:
-        """Return a digest of the decision, to tell a repeat from a reused id with other content."""
+        """Return a digest of the decision. It differs between two decisions that were sent with the same id."""
         text = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
         if self.edits:
             text += "\n" + json.dumps(self.edits, sort_keys=True)
@@ -74,7 +77,11 @@ class StartNow(Message):
 
 
 class Receipt(Message):
-    """The answer to an accepted message. `content` lets the gateway tell a repeat from a reused id."""
+    """The answer to an accepted message.
+
+    `content` is a digest of the message: with it the gateway can tell a repeated message from another message with the
+    same id.
+    """
 
     decision_id: str
     content: str
@@ -108,7 +115,7 @@ class Act(StrEnum):
 
 
 class Action(Message):
-    """An action on a task. The gateway asserts the person and their groups; the Workflow checks the rules."""
+    """An action of a person on a task. The gateway fills in person and groups; the Workflow checks the rules."""
 
     id: str
     task_id: str
@@ -127,14 +134,14 @@ class Action(Message):
     policy_hash: str | None = None
     """The hash of the policy of `ruling`."""
     times: bool = False
-    """Whether the times of the ruling replace times that an admin set."""
+    """True if the times of the ruling replace times that an admin set."""
     revision: int | None = None
     via: str = "api"
     at: ZonedMoment
 
     @property
     def content(self) -> str:
-        """Return a digest of the action, to tell a repeat from a reused id with other content."""
+        """Return a digest of the action. It differs between two actions that were sent with the same id."""
         return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via"}).encode()).hexdigest()
 
     @property

@@ -1,8 +1,8 @@
 """Read, limit and write moments, days and durations.
 
 A moment is RFC 3339 with an offset from UTC (`2027-03-31T09:00:00Z`, `2027-03-31T09:00:00+02:00`). A day is
-`2027-03-31`. Numbers are refused: as Unix seconds, `20270331` would be a day in 1970. A local time is accepted only
-where the time zone is known, such as the reader's in a form (`local_moment`).
+`2027-03-31`. Numbers are refused: if `20270331` were read as Unix seconds, it would be a day in 1970. A local time is
+accepted only where the time zone is known, such as the reader's in a form (`local_moment`).
 
 Two rules keep arithmetic within the calendar:
 
@@ -33,7 +33,7 @@ LONGEST_TIMER = timedelta(days=366)
 """The longest single timer in Temporal. A later moment takes several timers."""
 
 A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
-A_DAY = "a day written as year-month-day, such as 2027-03-31"
+A_DAY = "a day as year-month-day, such as 2027-03-31"
 
 _BY_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -71,13 +71,13 @@ def day_of(value: Any) -> date:
         try:
             day = date.fromisoformat(text)
         except ValueError:
-            raise ValueError(f"there is no day {text}: write {A_DAY}") from None
+            raise ValueError(f"the day {text} does not exist: enter {A_DAY}") from None
     _check_year(day.year)
     return day
 
 
 def local_moment(value: str, zone: tzinfo) -> datetime:
-    """Return a local time of a zone, or a moment with its own offset, in UTC. Raises ValueError.
+    """Read a local time of a time zone, or a moment with its own offset, and return it in UTC. Raises ValueError.
 
     A time that occurs twice when clocks go back is the first of the two. A time that clocks skip is refused.
     """
@@ -90,12 +90,17 @@ def local_moment(value: str, zone: tzinfo) -> datetime:
     _check_year(local.year)
     moment = local.astimezone(UTC)
     if moment.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
-        raise ValueError(f"clocks skip {local:%H:%M} on {local:%Y-%m-%d} in {zone}: choose a time an hour later")
+        raise ValueError(
+            f"{local:%H:%M} on {local:%Y-%m-%d} does not exist in {zone}, where clocks go forward: "
+            "enter a time one hour later"
+        )
     return _in_calendar(moment)
 
 
 def day_or_moment(text: str, zone: tzinfo, *, end: bool) -> datetime:
-    """Return a moment, a local time, or the end or beginning of a day in the zone. Raises ValueError.
+    """Read a moment, a local time or a day in the zone, and return a moment. Raises ValueError.
+
+    For a day return its end if `end` is True, otherwise its beginning.
 
     The end of a day is the beginning of the next day.
     """
@@ -114,7 +119,7 @@ def _of_iso(text: str, expected: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper())
     except ValueError:
-        raise ValueError(f"there is no day {text[:10]}: write {expected}") from None
+        raise ValueError(f"the day {text[:10]} does not exist: enter {expected}") from None
 
 
 def _in_calendar(moment: datetime) -> datetime:
@@ -190,12 +195,14 @@ def years_from(when: _WhenT, years: int) -> _WhenT:
 
 @dataclass(frozen=True)
 class Within:
-    """Bounds of a date or moment field in whole years around now: `Annotated[datetime, Within(...)]`.
+    """Bounds of a date or moment field: `Annotated[datetime, Within(...)]`.
 
-    With `always` every validation checks the bounds, for bodies and queries that are read once. Otherwise only a
-    validation with the context of `asked_now()` does, because stored inputs of cases are read again for years. Use
-    `past=0` for moments in the future, such as a deadline. With `whole_days` a day is accepted as a moment: its end in
-    UTC.
+    The bounds are whole years before and after now.
+
+    With `always` every validation checks the bounds, for bodies and queries that are read once. Without `always`, only
+    a validation with the context of `asked_now()` checks the bounds, because stored inputs of cases are read again for
+    years. Use `past=0` for moments in the future, such as a deadline. With `whole_days` a day is accepted too; it
+    stands for the end of this day in UTC.
     """
 
     past: int = 1
@@ -229,7 +236,7 @@ class Within:
 
 
 def _last_second(value: Any) -> datetime:
-    """Return a moment. For a day return its last second, so that the same day is shown."""
+    """Return a moment unchanged. For a day return its last second in UTC, so that people are shown the same day."""
     if type(value) is date or (isinstance(value, str) and _DAY.fullmatch(value.strip())):
         return datetime.combine(day_of(value), time(23, 59, 59), UTC)
     try:
@@ -257,7 +264,10 @@ def asked_now() -> dict[str, Any]:
 
 
 def asked(at: datetime, fields: Collection[str] | None = None) -> dict[str, Any]:
-    """Return the validation context of an edited request, of which only some fields are new."""
+    """Return the validation context of an edited request.
+
+    Only the fields in `fields` are new and are checked against their bounds.
+    """
     return {_ASKED: _Asked(at, fields)}
 
 
@@ -302,7 +312,10 @@ def _lenient(of: Any) -> list[str]:
 
 
 def moment_text(at: datetime, zone: tzinfo | None = UTC, *, seconds: bool = False) -> str:
-    """Return a moment in the zone, by default of this machine, with the zone: `2027-07-01 04:00 UTC`."""
+    """Return a moment as text with its time zone: `2027-07-01 04:00 UTC`.
+
+    Without `zone` the time zone of this machine is used.
+    """
     local = _aware(at).astimezone(zone)
     return f"{local:%Y-%m-%d %H:%M:%S %Z}" if seconds else f"{local:%Y-%m-%d %H:%M %Z}"
 

@@ -31,7 +31,10 @@ def decimals_of(currency: str) -> int:
 
 
 def exact(amount: Decimal, currency: str) -> Decimal:
-    """Return the amount with the decimals of its currency; unchanged if it has more or the currency is unknown."""
+    """Return the amount with the decimals of its currency.
+
+    Return it unchanged if it has more decimals or the currency is unknown.
+    """
     try:
         rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))
     except (ValueError, InvalidOperation):  # An amount can have more digits than Decimal keeps.
@@ -48,7 +51,7 @@ def minor_units(amount: Decimal, currency: str) -> int:
     """Return the amount in minor units (pence, cents). Raises ValueError for a fraction of a minor unit."""
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
-        raise ValueError(f"{amount} {currency} has more decimals than the currency")
+        raise ValueError(f"{amount} {currency} has more decimals than the currency allows")
     return int(minor)
 
 
@@ -60,7 +63,7 @@ def major_units(minor: int, currency: str) -> Decimal:
 def payee_key(payee: str) -> str:
     """Return the key by which names of payees are compared: see `domain.normalization`.
 
-    Invisible characters are removed, because one of them would make a known payee look new.
+    Invisible characters are removed, because a name with an invisible character would look like a new payee.
     """
     return fold(payee)
 
@@ -74,7 +77,7 @@ def check_iban(text: str) -> str:
 
 
 def last_four(account: str) -> str:
-    """Return a bank account masked to its last four characters."""
+    """Return a bank account number of which only the last four characters are readable."""
     return f"…{account[-4:]}"
 
 

@@ -17,7 +17,7 @@ Kind = Literal["person", "group", "person or group"]
 
 @dataclass(frozen=True)
 class Names:
-    """A mark on a type of text, or of texts: the id of a person, the name of a group, or either."""
+    """A mark on the type of a field: the texts in the field are ids of people, names of groups, or both."""
 
     kind: Kind
 
@@ -45,7 +45,7 @@ def names_in(request: BaseModel) -> list[Named]:
 
 @lru_cache(maxsize=256)
 def names_any(model: type[BaseModel]) -> bool:
-    """Return whether a field of the model, or of a nested model, names people or groups."""
+    """Return True if a field of the model, or of a nested model, names people or groups."""
     return _mentions(model, frozenset())
 
 
@@ -67,7 +67,10 @@ def _of_model(model: BaseModel, place: str) -> Iterator[Named]:
 
 
 def _of_value(value: Any, declared: Any, kind: Kind | None, place: str) -> Iterator[Named]:
-    """Yield the names in a value that was declared as this type. `kind` is the kind of the marks around the value."""
+    """Yield the names in a value that was declared as this type.
+
+    `kind` is the kind of name that an enclosing mark says, such as the id of a person.
+    """
     origin, parts = get_origin(declared), get_args(declared)
     if origin is Annotated:
         kind = next((mark.kind for mark in parts[1:] if isinstance(mark, Names)), kind)

@@ -1,8 +1,8 @@
 """Keys by which texts are compared: strict keys for identity, and loose keys for search.
 
-*Identity* (`identity_key`): references, ids, names of groups, accounts, payees. Two spellings that people read as one
-are one: capitals, widths, ligatures, spaces, dashes, quotation marks and digits. Invisible characters are refused:
-`INV-1` with a zero width space would be a second invoice, and would be paid twice.
+*Identity* (`identity_key`): references, ids, names of groups, accounts, payees. Two spellings that people read as the
+same name have the same key: capitals, widths, ligatures, spaces, dashes, quotation marks and digits do not matter.
+Invisible characters are refused: `INV-1` with a zero width space would be a second invoice, and would be paid twice.
 
 *Search* (`search_key` of the stored text, `search_terms` of the query): accents are ignored, and a number is found by
 its value: `1250` finds `1,250.00`.
@@ -31,7 +31,8 @@ _NEVER_JOINED = ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
 def check_visible(text: str, *, joiners: bool = False) -> str:
     """Return the text. Raises ValueError, with the position, for an invisible character.
 
-    With `joiners`, the joiners that Persian or Hindi need between two of their letters are allowed, as in names.
+    With `joiners`, the invisible joiners that Persian or Hindi need between two letters are allowed. Use this for
+    names.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -79,7 +80,7 @@ def identity_key(text: str) -> str:
 
 
 def fold(text: str, *, one_script: bool = True) -> str:
-    """Return the text without differences that do not make another name. Invisible characters are removed.
+    """Return the text in a form in which spellings of the same name are equal. Invisible characters are removed.
 
     With `one_script`, a word that mixes Latin letters with look-alikes from other scripts becomes Latin letters only.
     """
@@ -154,7 +155,10 @@ def search_words(case_id: str, title: str) -> str:
 
 
 def search_terms(query: str) -> list[tuple[str, ...]]:
-    """Return the terms of a query. Each must occur in `search_key`, in one of its readings."""
+    """Return the terms of a search query, each as a tuple of readings.
+
+    A text matches if its `search_key` contains at least one reading of every term.
+    """
     words = without_accents(query).split()
     found = dict.fromkeys(_readings(word) for word in words)
     return list(found)[:MOST_TERMS]
@@ -173,7 +177,10 @@ def _readings(word: str) -> tuple[str, ...]:
 
 
 def plain_number(text: str) -> str:
-    """Return `1,250.00` and `1.250,00` as `1250.00`; any other or ambiguous text unchanged."""
+    """Return a number such as `1,250.00` or `1.250,00` as `1250.00`.
+
+    Return other texts and ambiguous numbers unchanged.
+    """
     if written := _THOUSANDS.fullmatch(text):
         return _GROUPING.sub("", written[1]) + (written[3] or "")
     if written := _WITH_COMMA.fullmatch(text):

@@ -1,4 +1,4 @@
-"""Notifications to people, before a channel words them."""
+"""Notifications to people, before a channel such as mail makes texts of them."""
 
 from enum import StrEnum
 
@@ -25,7 +25,7 @@ class NoticeKind(StrEnum):
     """A gate of the reader's case was approved or rejected."""
     TASK_EXPIRED = "task_expired"
     TASK_LOST = "task_lost"
-    """An open task no longer needs the reader: another person decided the task, or the case was cancelled."""
+    """The reader need not decide an open task any more: another person decided it, or the case was cancelled."""
     TASK_ASKED = "task_asked"
     """The reader was asked a question, or got an answer to a question."""
     CASE_ENDED = "case_ended"
@@ -37,12 +37,12 @@ class NoticeChoice(StrEnum):
 
     AT_ONCE = "at_once"
     DIGEST = "digest"
-    """With the next message that is sent anyway, at least once a day."""
+    """Together with the next message that is sent to the person, at least once a day."""
     OFF = "off"
 
 
 class NoticeTask(Message):
-    """The task of a notification, as it is when the message is written."""
+    """The task that a notification is about, in its state when the message is written."""
 
     task_id: str
     gate: str
@@ -50,7 +50,7 @@ class NoticeTask(Message):
     question: str
     """The question for reviewers; for an intervention, the failure."""
     waiting: bool
-    """Whether the reader may decide the task now."""
+    """True if the reader may decide the task now."""
     outcome: Outcome | None
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
@@ -59,7 +59,7 @@ class NoticeTask(Message):
 
 
 class Notice(Message):
-    """One notification to one person, with the data known when the message is written."""
+    """One notification to one person, with the data of the case and task when the message is written."""
 
     kind: NoticeKind
     case_id: str

@@ -1,6 +1,9 @@
-"""Who may do what with a task: plain functions of the task and of the person as the gateway asserts them.
+"""The rules about who may do what with a task.
 
-Only `places` decides who may decide. Ids are compared folded: two spellings of one id are one person.
+The functions receive the task and the person; the gateway has filled in the person and their groups.
+
+Only the function `places` says who may decide. Ids are compared without case and similar differences, so two spellings
+of one id are one person.
 """
 
 from collections.abc import Sequence
@@ -14,22 +17,25 @@ from domain.task import TaskView
 
 
 def same(one: str | None, other: str | None) -> bool:
-    """Return whether two ids belong to one person."""
+    """Return True if two ids belong to one person."""
     return one is not None and other is not None and fold(one) == fold(other)
 
 
 def among(person: str, people: Sequence[str]) -> bool:
-    """Return whether the person is one of the people."""
+    """Return True if the person is one of the people."""
     return any(same(person, each) for each in people)
 
 
 def voters(task: TaskView) -> list[str]:
-    """Return everybody whose place on this task is taken: who decided, and on whose behalf."""
+    """Return the people who cannot decide this task again.
+
+    They have decided it, or somebody has decided it on their behalf.
+    """
     return [name for view in task.decisions for name in (view.by, view.on_behalf_of) if name]
 
 
 class Place(NamedTuple):
-    """A person's right to decide a task once."""
+    """The right of a person to decide a task once: in their own place, or in the place of another person."""
 
     rule: str
     """The rule that gives the right, for the audit log."""
@@ -40,8 +46,8 @@ class Place(NamedTuple):
 def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
     """Return every place from which a person may decide the task, the preferred one first.
 
-    Validation, lists, notifications and "can this still be decided?" all ask this function. `done` are the people whose
-    place is taken. Whether the task is open is not checked here.
+    Validation, lists, notifications and "can this still be decided?" all ask this function. `done` are the people who
+    have decided, or for whom somebody has decided. This function does not check whether the task is open.
     """
 
     def barred(person: str) -> bool:
@@ -70,7 +76,9 @@ def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
 
 
 def place_of(task: TaskView, by: Actor) -> Place:
-    """Return the place from which a person decides the task. Raises the refusal NOT_ALLOWED.
+    """Return the place in which a person decides the task: their own or that of another person.
+
+    Raises the refusal NOT_ALLOWED if there is none.
 
     Whether the task is open, and whether the person has decided it already, is not checked here.
     """
@@ -80,7 +88,7 @@ def place_of(task: TaskView, by: Actor) -> Place:
 
 
 def _no_place(task: TaskView, by: Actor) -> Refusal:
-    """Return the refusal that says why a person has no place on a task."""
+    """Return the refusal that says why a person may not decide a task."""
     if task.kind != "changes" and same(by.id, task.requester):
         return not_allowed(
             "You made this request, so somebody else must decide it.",
@@ -120,7 +128,10 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
 
 
 def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:
-    """Return the rule by which a person with these groups is a candidate of the task; None without one."""
+    """Return the rule by which a person with these groups is a candidate of the task.
+
+    None if the person is no candidate.
+    """
     if among(person, task.candidate_users):
         return f"candidate user {person}"
     for group in task.candidate_groups:
@@ -133,19 +144,19 @@ def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:
 
 
 def may_substitute(task: TaskView, by: Actor, absent: Absent) -> bool:
-    """Return whether the policy lets a person substitute for a candidate who is absent and named them."""
+    """Return True if the policy lets a person substitute for a candidate who is absent and named them."""
     if task.substitutes == "anyone" or candidacy(task, by.id, by.groups) is not None:
         return True
     return among(absent.id, task.candidate_users) and shares_group(by.groups, absent.groups)
 
 
 def shares_group(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether two people have a group in common, other than the group of all requesters."""
+    """Return True if two people have a group in common, other than the group of all requesters."""
     return not (set(one) & set(other)).issubset({REQUESTERS})
 
 
 def check_can_receive(task: TaskView, person: str) -> None:
-    """Raise the refusal NOT_ALLOWED for a person to whom the task must not be handed."""
+    """Raise the refusal NOT_ALLOWED if the task must not be given to this person."""
     if same(person, task.requester):
         raise not_allowed(
             f"{person} made this request, so you cannot give them the task.",

@@ -1,8 +1,8 @@
 """Decide whether a task can still reach its quorum, by matching people to places. Pure functions.
 
-Each decision uses up two names: the person who decides, and the person whose place is taken if that is another person.
-So one person cannot fill two places, and no place is filled twice. `permissions.places` says who may take which place,
-as in validation.
+Each decision uses up one or two names: the person who decides, and, if they decide in the place of another person, that
+person too. So one person cannot decide twice, and nobody can decide in a place that is taken. The function
+`permissions.places` says who may decide in which place, here as in the validation of decisions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from domain.task import TaskView
 
 
 def decisions_left(task: TaskView, present: Present) -> int:
-    """Return how many people can still decide the task, one after the other."""
+    """Return the number of people who can still decide the task, one after the other."""
     done, there = voters(task), present.there
     if task.assignee is None:
         return _matched(task, there, done)
@@ -30,7 +30,10 @@ def decisions_left(task: TaskView, present: Present) -> int:
 
 
 def answering(task: TaskView, present: Present) -> Iterable[tuple[Actor, Place]]:
-    """Return everybody who can decide the task right now, with the place they take. A claim counts."""
+    """Return everybody who can decide the task right now, each with the place in which they decide.
+
+    While the task is claimed, only the person who claimed it can decide.
+    """
     done, giver = voters(task), present.giver
     for by in present.there:
         if giver is not None and same(by.id, task.assignee) and same(giver.id, task.owner):
@@ -40,7 +43,7 @@ def answering(task: TaskView, present: Present) -> Iterable[tuple[Actor, Place]]
 
 
 def _matched(task: TaskView, there: Sequence[Actor], done: Sequence[str]) -> int:
-    """Return how many people can decide an unclaimed task at most (the size of a maximum bipartite matching)."""
+    """Return how many people can decide an unclaimed task, at most: the size of a maximum bipartite matching."""
     wanted = {fold(by.id): [fold(place.behalf or by.id) for place in places(task, by, done)] for by in there}
     taken: dict[str, str] = {}
 

@@ -35,7 +35,7 @@ class TaskPatch(Message):
 
 
 class DecisionRecord(Message):
-    """One decision, as the Workflow judged it. `refusal` is empty for an accepted decision."""
+    """One decision that the Workflow accepted or refused. `refusal` is empty for an accepted decision."""
 
     decision: Decision
     on_behalf_of: str | None = None
@@ -47,7 +47,10 @@ class DecisionRecord(Message):
 
 
 class ActionRecord(Message):
-    """One action that came as a Signal, as the Workflow judged it. `refusal` is empty for an accepted action."""
+    """One action that arrived as a Temporal Signal, with its result: the Workflow accepted or refused it.
+
+    `refusal` is empty for an accepted action.
+    """
 
     action_id: str
     task_id: str
@@ -60,7 +63,7 @@ class ActionRecord(Message):
 
     @classmethod
     def of(cls, action: Action, refusal: str = "", code: str = "") -> "ActionRecord":
-        """Return what is stored of an action. `refusal` is empty if the action was accepted."""
+        """Return the stored form of an action. `refusal` is empty if the action was accepted."""
         return cls(
             action_id=action.id,
             task_id=action.task_id,
@@ -96,7 +99,10 @@ class CaseRecord(Message):
 
 
 class Written(ChainHead):
-    """The head of the chain after a write. `ended` is an end of the case that was stored before, which is final."""
+    """The result of a write: the new head of the case's chain.
+
+    If an end of the case was stored before, `ended` is this end, and it is final.
+    """
 
     ended: CaseResult | None = None
 
@@ -119,7 +125,7 @@ class GateRequest(Message):
 
 
 class Present(Message):
-    """The people on a task who can act now. Whether the task can still be decided is computed from them."""
+    """The people on a task who can act now. The gate computes from them whether the task can still be decided."""
 
     there: list[Actor] = []
     """People who are active and not away, each with the people they substitute. Limited to those who matter."""

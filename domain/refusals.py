@@ -1,4 +1,4 @@
-"""Refused messages: a code for programs, a sentence for people.
+"""The refusal of a message to a case: a code for programs and a sentence for people.
 
 Rules raise `Refusal`. A Workflow sends it as a Temporal failure (`workflows/engine/refusal_failures.py`). The gateway
 answers it as an HTTP problem (`api/gateway/refusal_problems.py`).
@@ -7,7 +7,7 @@ answers it as an HTTP problem (`api/gateway/refusal_problems.py`).
 from enum import StrEnum
 from typing import Any
 
-DECISION_ID_REUSED = "This decision id was used already, with another answer."
+DECISION_ID_REUSED = "You already used this id for another decision. Send a new id with each decision."
 """Said by the case where it has the decision, and by the gateway where only SQL has it."""
 
 
@@ -49,14 +49,17 @@ class RefusalCode(StrEnum):
 
     @classmethod
     def of(cls, text: str | None) -> "RefusalCode":
-        """Return the code with this value; OTHER for a value of another release."""
+        """Return the code with this value.
+
+        Return OTHER if the value is unknown, because another release of Holdgate sent it.
+        """
         return next((code for code in cls if code.value == text), cls.OTHER)
 
 
 class Refusal(Exception):
-    """A refused message. A refusal changes nothing.
+    """The refusal of a message. A refused message changes nothing.
 
-    `message` is a sentence for people. `details` are members of the problem in the API's answer.
+    `message` is a sentence for people. `details` are additional fields of the error response of the API.
     """
 
     def __init__(self, code: RefusalCode, message: str, **details: Any) -> None:
@@ -67,5 +70,8 @@ class Refusal(Exception):
 
 
 def not_allowed(message: str, rule: str) -> Refusal:
-    """Return the refusal by a rule about people. `rule` is the name of the rule."""
+    """Return the refusal NOT_ALLOWED with this message.
+
+    `rule` is the name of the rule about people that forbids the action.
+    """
     return Refusal(RefusalCode.NOT_ALLOWED, message, rule=rule)

@@ -10,7 +10,7 @@ from domain.undo import PlannedUndo
 
 
 class RollbackAsked(Message):
-    """The reason why an ended case is rolled back."""
+    """The order to roll back an ended case: who asked for the rollback, when and why."""
 
     number: int = 1
     """The number of this rollback among the rollbacks of the case, from 1."""
@@ -19,13 +19,13 @@ class RollbackAsked(Message):
     policy_hash: str
     at: BoundedMoment
     lost: bool = False
-    """Whether the case's own Workflow was ended in Temporal, so that operators decide what happens to the case."""
+    """True if the case's own Workflow was ended in Temporal, so that operators decide what happens to the case."""
     ended: CaseResult | None = None
     """The end of a completed case. That end stays if nothing is undone."""
     planned: int = 0
     """The number of undos in the plan."""
     begun: bool = False
-    """Whether an earlier rollback was ended in Temporal after its first undo. It was approved, so it must continue."""
+    """True if an earlier rollback was ended in Temporal after its first undo. It was approved, so it must continue."""
     decided: DecisionView | None = None
     """For a case ended in Temporal: the decision that an operator has already made about it."""
 

@@ -1,4 +1,4 @@
-"""The ruling of a policy about a gate."""
+"""The ruling of a policy on a gate: whether people must decide, who they are, and by when."""
 
 from datetime import timedelta
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from domain.status import OnExpiry, Substitutes, Verdict
 
 
 class Escalation(Message):
-    """One level of escalation: at this time these candidates are added, or replace the candidates before."""
+    """One level of escalation: at the time `at` its candidates are added to the candidates so far, or replace them."""
 
     at: BoundedMoment
     groups: list[str] = []
@@ -41,13 +41,13 @@ class GateRuling(Message):
     """Set when a rule decides instead of people; `needed` is then false."""
     quorum: int = 1
     everyone: bool = False
-    """Whether everybody who can decide must approve. `quorum` is then set to their number."""
+    """True if everybody who can decide must approve. `quorum` is then set to their number."""
     veto: bool = True
     separation_of_duties: bool = True
     excluded: list[str] = []
     """People who never decide this gate, whatever groups they are in."""
     snapshot: bool = False
-    """Whether the members at the opening of the gate count, and not the members at the decision."""
+    """True if the members at the opening of the gate count, and not the members at the decision."""
     members: dict[str, list[str]] = {}
     """With `snapshot`: the members by group."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
@@ -56,7 +56,7 @@ class GateRuling(Message):
     pause_for_questions: bool = False
     substitutes: Substitutes = "same-group"
     choose_from: list[str] | None = None
-    """From `named`, only these groups and their members count; None for no restriction."""
+    """Of the names in `named`, only these groups and their members can decide; None for no restriction."""
     max_rounds: int = 5
     changes_for: Length = timedelta(days=7)
     """How long the requester has to make changes."""
@@ -68,14 +68,14 @@ class GateRuling(Message):
 
     @property
     def reason(self) -> str:
-        """Return the condition of the ruling with its result."""
+        """Return the condition that decided whether the gate opens, with its result, as text."""
         if self.needed or self.decided:
             return self.problem or self.rule
         return f"{self.rule} does not hold"
 
     @property
     def said(self) -> str:
-        """Return the ruling as a sentence."""
+        """Return the ruling and its reason as text, such as `approved by rule: ... holds`."""
         match self.decided:
             case "approve":
                 return f"approved by rule: {self.rule} holds"
@@ -84,7 +84,7 @@ class GateRuling(Message):
         return f"needed: {self.reason}" if self.needed else f"no approval needed: {self.reason}"
 
     def later(self, by: timedelta) -> "GateRuling":
-        """Return the same ruling with all its times moved."""
+        """Return the same ruling with all its times moved later by `by`."""
         return self.model_copy(
             update={
                 "due_at": self.due_at and after(self.due_at, by),

@@ -1,4 +1,4 @@
-"""Texts for states, verdicts and ends: one wording for pages, mails, the command line and exports.
+"""The texts for states, verdicts and ends of cases, shared by pages, mails, the command line and exports.
 
 `N_` marks a text for the catalogue and returns it unchanged: `scripts/texts.py` collects marked texts, and a page
 translates them when it shows them, such as `_(state(case.status))`. Other readers get the English text.
@@ -87,5 +87,5 @@ def state(value: str) -> str:
 
 
 def decided(verdict: str) -> str:
-    """Return a verdict as the end of a sentence that begins with the person's name."""
+    """Return the text for a verdict that follows the name of a person in a sentence, such as `approved`."""
     return DECIDED.get(verdict) or verdict.replace("_", " ")

@@ -24,7 +24,7 @@ class Status(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Return whether the case has ended, with nothing left to undo."""
+        """Return True if the case has ended, with nothing left to undo."""
         return self in _CLOSED
 
 
@@ -77,5 +77,7 @@ OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
 """The kind of a task. With `changes` the requester is asked to change the input and resubmit."""
 Then = Literal["intervene", "roll_back", "resubmit"]
-"""What follows when all attempts of a step have failed. `intervene`: operators decide. `roll_back`: the case is undone
-and ends `failed`. `resubmit`: the same, and its next round starts automatically."""
+"""What happens when all attempts of a step have failed. `intervene`: operators decide.
+
+`roll_back`: the case is undone and ends `failed`. `resubmit`: the same, and its next round starts automatically.
+"""

@@ -18,7 +18,7 @@ class StepOptions(Message):
     """The factor by which each pause between attempts grows."""
     longest_pause: Length = timedelta(seconds=10)
     retry_for: Length | None = None
-    """No attempt begins after this time."""
+    """The time after the first attempt from which on no further attempt begins."""
     time_limit: Length | None = None
     """The timeout of one attempt; None for the default of the process."""
     permanent: list[str] = []
@@ -35,7 +35,7 @@ class StepNames(Message):
 
 
 class StepCall(Message, Generic[InputT]):
-    """The input of a step or undo. `key` is the idempotency key, which the receiver of the effect must honour.
+    """The input of a step or undo. `key` is the idempotency key. The receiver of the effect must run a key only once.
 
     For an undo, `undoes` is the key of the step and `key` is its own key (`<key>/undo`).
     """
@@ -61,7 +61,7 @@ class StepCall(Message, Generic[InputT]):
 
 
 class ChildRequest(Message):
-    """A request of a case for another case."""
+    """The request of a case to start another case, a child case."""
 
     kind: str
     """The kind of the case as people call it: `security review`."""

@@ -1,4 +1,4 @@
-"""Strict JSON: refuse texts that Python accepts and other readers or PostgreSQL do not."""
+"""Strict JSON: refuse texts that Python reads as JSON, but that PostgreSQL or other JSON readers do not accept."""
 
 import json
 import math
@@ -19,14 +19,17 @@ def loads(text: str) -> Any:
 
 
 def read(text: str, **hooks: Any) -> Any:
-    """Return the value of a JSON text; the caller's hooks of `json.loads` word the errors."""
+    """Return the value of a JSON text. The caller passes hooks of `json.loads`, which raise the errors."""
     value = json.loads(text, parse_float=_finite, parse_int=_whole, **hooks)
     check_texts(value)
     return value
 
 
 def check_texts(value: Any) -> None:
-    """Raise ValueError for texts that cannot be stored, and RecursionError for deep nesting; itself not recursive."""
+    """Raise ValueError for texts that cannot be stored, and RecursionError for deep nesting.
+
+    The function itself is not recursive.
+    """
     level = [value]
     for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
@@ -51,7 +54,7 @@ def _check_text(text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError("it holds half of a character (a lone surrogate), which is no text") from None
+            raise ValueError("it contains half of a character (a lone surrogate): remove this half") from None
 
 
 def _no_number(name: str) -> None:
@@ -71,14 +74,17 @@ def _whole(digits: str) -> int:
 
 
 def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the object. Raises ValueError for a duplicate key, because readers differ in which value they take."""
+    """Return the JSON object as a dict.
+
+    Raises ValueError for a duplicate key, because JSON readers differ in which of its values they use.
+    """
     if key := duplicate_key(pairs):
         raise ValueError(f"{key} appears twice in one object")
     return dict(pairs)
 
 
 def duplicate_key(pairs: list[tuple[str, Any]]) -> str | None:
-    """Return the first duplicate key of an object, as it may be shown; None without one."""
+    """Return the first key that occurs twice in an object, shortened for an error message; None without one."""
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:

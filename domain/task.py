@@ -28,7 +28,7 @@ class Quorum(Message):
 
 
 class Question(Message):
-    """A question of a reviewer before a decision. The gate stays open."""
+    """A question that a reviewer asks before a decision. The gate stays open."""
 
     id: str
     by: str
@@ -40,22 +40,22 @@ class Question(Message):
     withdrawn_at: BoundedMoment | None = None
     """When the question was withdrawn, by the person who asked or by an operator."""
     lapsed: bool = False
-    """Whether the person who was asked cannot answer: they left, or are away without a substitute. The clock runs on
+    """True if the person who was asked cannot answer: they left, or are away without a substitute. The clock runs on
     then."""
 
     @property
     def open(self) -> bool:
-        """Return whether the question is neither answered nor withdrawn."""
+        """Return True if the question is neither answered nor withdrawn."""
         return self.answer is None and self.withdrawn_at is None
 
     @property
     def pending(self) -> bool:
-        """Return whether the clock is paused until the answer."""
+        """Return True if the clock is paused until the answer."""
         return self.open and not self.lapsed
 
 
 class ClockStep(Message):
-    """One thing that the clock of a task does if nobody decides."""
+    """A reminder, an escalation or the expiry of a task, and the time at which it happens if nobody decides before."""
 
     at: BoundedMoment
     does: Literal["remind", "escalate", "reject", "approve"]
@@ -63,7 +63,7 @@ class ClockStep(Message):
     """For an escalation: the groups and people who are added, or who replace the candidates before."""
     replace: bool = False
     fixed: bool = False
-    """Whether an admin set the time during a pause of the clock. The pause then does not delay it."""
+    """True if an admin set the time during a pause of the clock. The pause then does not delay it."""
 
 
 class TaskView(Message):
@@ -95,7 +95,7 @@ class TaskView(Message):
     """The person who delegated the task to the assignee."""
     quorum: Quorum
     veto: bool = True
-    """Whether one rejection ends the gate."""
+    """True if one rejection ends the gate."""
     status: Literal["open", "closed"] = "open"
     outcome: Outcome | None = None
     opened_at: BoundedMoment
@@ -109,7 +109,7 @@ class TaskView(Message):
     comment_needed: list[Verdict] = []
     """The verdicts that need a comment."""
     revision_required: bool = True
-    """Whether a decision must name the revision that the person saw."""
+    """True if a decision must name the revision that the person saw."""
     editable: list[str] = []
     """The fields of the input that an approval may change. In a changes task the requester may change all fields."""
     clock: list[ClockStep] = []
@@ -119,11 +119,14 @@ class TaskView(Message):
     round: int = 1
     """The number of the submission: 2 after changes were requested once."""
     changes: list[FieldChange] = []
-    """The differences from the round before."""
+    """The fields of the input that differ from the previous round."""
     set_by_hand: list[Literal["due_at", "expires_at"]] = []
-    """The times that an admin set. Another policy keeps them unless told otherwise."""
+    """The times that an admin set.
+
+    If another policy is applied, these times stay, unless the admin asks to replace them.
+    """
     given_by_hand: list[str] = []
-    """People to whom an admin gave the task. Another policy keeps them."""
+    """People to whom an admin gave the task. If another policy is applied, these people stay candidates."""
     arranged_by: list[str] = []
     """People who changed who decides the task. They are among `excluded_users`."""
     substitutes: Substitutes = "anyone"
@@ -139,7 +142,11 @@ class TaskView(Message):
 
     @property
     def names(self) -> list[str]:
-        """Return everybody named by the open task, now or at a later level of escalation."""
+        """Return the names on the open task.
+
+        These are candidates by name, the person who claimed the task, people who are asked, and the groups and people
+        of later escalations.
+        """
         asked = [question.to for question in self.questions if question.pending]
         later = [name for step in self.clock for name in step.to]
         holders = [name for name in (self.assignee, self.owner) if name]
@@ -147,6 +154,6 @@ class TaskView(Message):
 
     @property
     def digest(self) -> str:
-        """Return a digest of what a reviewer was shown, for the audit log."""
+        """Return a digest of the data that a reviewer was shown, for the audit log."""
         shown = self.model_dump_json(include={"task_id", "revision", "title", "summary", "rule", "input", "facts"})
         return hashlib.sha256(shown.encode()).hexdigest()

@@ -1,4 +1,6 @@
-"""The interface of translations: the argument of functions that word texts for pages, logs and messages.
+"""The interface of translations.
+
+Functions that make texts for pages, logs and messages get such an object as an argument.
 
 Pages pass the translations of their reader. Stored texts are in English, which is the default.
 """
@@ -10,7 +12,7 @@ class Texts(Protocol):
     """Translations, such as `gettext.NullTranslations`."""
 
     def gettext(self, message: str, /) -> str:
-        """Return the text in the language."""
+        """Return the text in the language of these translations."""
 
     def ngettext(self, msgid1: str, msgid2: str, n: int, /) -> str:
         """Return the text in the language, in the singular or plural for this number."""

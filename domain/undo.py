@@ -1,4 +1,4 @@
-"""The undos of a case."""
+"""The undos of a case, as data: for the rollback plan, and for another Workflow that runs them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ class UndoView(Message):
 
 
 class PlannedUndo(UndoView):
-    """How to undo one step: everything that another Workflow needs for it.
+    """The undo of one step, with all data that another Workflow needs to run it.
 
     `call` holds the input of the step, because the step may have no result.
     """

@@ -57,11 +57,14 @@ class Words:
     """Gates that may open several times or not at all, once for each finding."""
 
     def title_of(self, case: BaseModel) -> str:
-        """Return the title of a case from its typed input."""
+        """Return the title of a case. `case` is the input of the case as a model object."""
         return self._say(self.title, case, self.nouns[0].capitalize())
 
     def done_of(self, case: BaseModel) -> str:
-        """Return the result of a completed case from its typed input; empty without a template."""
+        """Return the result of a completed case in words, made from the input of the case.
+
+        The text is empty if the process has no template for it.
+        """
         return self._say(self.done, case, "")
 
     def step(self, name: str, case: BaseModel) -> str:
@@ -90,7 +93,7 @@ class Words:
         return dict(zip(("amount", "currency"), map(str, found), strict=True))
 
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a stored input with masked fields cut to their last four characters."""
+        """Return a stored input in which fields that must be masked show only their last four characters."""
         return {
             name: last_four(value) if name in self.masked and isinstance(value, str) else value
             for name, value in stored.items()

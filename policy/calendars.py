@@ -34,7 +34,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class CalendarError(ValueError):
-    """A duration does not end within ten years."""
+    """A duration in working time does not end within ten years."""
 
 
 class _Period(NamedTuple):
@@ -83,7 +83,7 @@ class Calendar(BaseModel):
         try:
             ZoneInfo(name)
         except (LookupError, ValueError, OSError):
-            raise ValueError(f"unknown time zone '{name}'; one is written like Europe/London") from None
+            raise ValueError(f"unknown time zone '{name}': enter a name such as Europe/London") from None
         return name
 
     @model_validator(mode="after")
@@ -117,7 +117,10 @@ class Calendar(BaseModel):
         raise CalendarError("takes more than ten years in this calendar")
 
     def _next(self, at: datetime) -> _Period:
-        """Return the rest of the working time at `at`, or the next working time."""
+        """Return the rest of the period of working time that contains `at`.
+
+        If `at` is outside working time, return the next period.
+        """
         for period in self._periods(at):
             return period
         raise CalendarError("takes more than ten years in this calendar")
@@ -142,7 +145,7 @@ class Calendar(BaseModel):
             day += _DAY
 
     def _instant(self, wall: datetime) -> datetime:
-        """Return the first moment, in UTC, at which clocks show this time or a later one."""
+        """Return the first moment, in UTC, at which clocks in this time zone show this time or a later time."""
         moment = wall.replace(tzinfo=self.zone).astimezone(UTC)
         if self._shown(moment) == wall:
             return moment
@@ -170,7 +173,7 @@ class Calendar(BaseModel):
 
 
 def _span(text: str) -> tuple[timedelta, timedelta]:
-    """Return `09:00-17:30` as times since midnight. Raises ValueError."""
+    """Return the start and the end of a span such as `09:00-17:30`, as times since midnight. Raises ValueError."""
     written = _SPAN.fullmatch(text)
     opens, closes = (_since_midnight(written, 1), _since_midnight(written, 3)) if written else (None, None)
     if opens is None or closes is None or opens in (_DAY, closes):

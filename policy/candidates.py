@@ -31,7 +31,10 @@ class Candidate(Protocol):
 
     @property
     def substitute(self) -> str | None:
-        """Return the person who substitutes during an absence."""
+        """Return the person who substitutes this candidate now.
+
+        None if the candidate is not absent or has no substitute.
+        """
 
 
 class PeopleDirectory(Protocol):
@@ -52,7 +55,7 @@ class PeopleDirectory(Protocol):
 
 @dataclass(frozen=True)
 class RulingWithPeople:
-    """A ruling with its people."""
+    """A ruling on a gate, with the people who can decide the gate."""
 
     ruling: GateRuling
     excluded: Sequence[str] = ()
@@ -60,15 +63,18 @@ class RulingWithPeople:
     said: str = ""
     """The levels of escalation that were added at once because too few people could decide."""
     short: str = ""
-    """Why too few people can decide the gate; empty if enough can."""
+    """Why too few people can decide the gate; empty if enough people can decide."""
 
 
 async def with_people(
     task: TaskView, ruling: GateRuling, people: PeopleDirectory, *, escalate: bool = False
 ) -> RulingWithPeople:
-    """Find the people of a ruling. With `escalate`, add levels of escalation until enough people can decide.
+    """Find the people who can decide a gate by this ruling.
 
-    Sets `members`, the quorum for `everyone`, and the manager of the requester. A gate that is not needed gets nobody.
+    With `escalate`, add levels of escalation until enough people can decide.
+
+    In the ruling, fill in `members`, the quorum for `everyone`, and the manager of the requester. If the gate is not
+    needed, return it without people.
     """
     if not ruling.needed:
         return RulingWithPeople(ruling)
@@ -106,7 +112,10 @@ async def with_people(
 
 
 def _excluded(task: TaskView, ruling: GateRuling) -> list[str]:
-    """Return the people who must not decide the gate: by the policy, or as deciders of another gate of the case."""
+    """Return the people who must not decide the gate.
+
+    The policy excludes them, or they decided another gate of the case.
+    """
     before = task.excluded_users if ruling.separation_of_duties else []
     return list(dict.fromkeys([*before, *ruling.excluded]))
 
@@ -129,7 +138,10 @@ async def present(task: TaskView, people: PeopleDirectory) -> Present:
 
 
 def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
-    """Return the people who matter to the task, so that a large group does not fill the history of a case."""
+    """Return those people who are needed to compute whether the task can be decided.
+
+    Other people of a large group are left out, so that they do not fill the history of the case.
+    """
     free, done = task.model_copy(update={"assignee": None, "owner": None}), voters(task)
     can = [each for each in there if places(free, each, done)]
     held = [each for each in there if _has_claimed(task, each)]
@@ -137,7 +149,7 @@ def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
 
 
 def _has_claimed(task: TaskView, person: Actor) -> bool:
-    """Return whether this person, or a person they substitute, has claimed the task."""
+    """Return True if this person, or a person they substitute, has claimed the task."""
     names = (person.id, *(absent.id for absent in person.stands_in_for))
     return any(same(name, holder) for name in names for holder in (task.assignee, task.owner))
 
@@ -167,7 +179,10 @@ def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[s
 
 
 async def _with_names(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
-    """Return the ruling with the names of its expression among its groups and people, limited by `choose_from`."""
+    """Add the names that the `candidates` expression gives to the groups and people of the ruling.
+
+    `choose_from` limits these names.
+    """
     if not ruling.named:
         return ruling
     as_group = {name: fold(name) for name in ruling.named}
@@ -195,7 +210,7 @@ async def _with_names(ruling: GateRuling, requester: str, people: PeopleDirector
 async def not_to_choose(
     choose_from: Sequence[str], named: Sequence[str], requester: str, people: PeopleDirectory
 ) -> list[str]:
-    """Return the names of groups or people that `choose_from` does not allow."""
+    """Return those of the names in `named` that `choose_from` does not allow."""
     allowed = [group for group in choose_from if group != MANAGER_OF_REQUESTER]
     found = await people.candidates(allowed, [])
     ids = [each.id for each in found]
@@ -207,7 +222,7 @@ async def not_to_choose(
 
 
 async def _without_successor(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
-    """Return the ruling that excludes the successor of a requester who has left."""
+    """Return the ruling. If the requester has left, the returned ruling also excludes the requester's successor."""
     successor = (await people.left([requester])).get(requester)
     if successor is None or among(successor, ruling.excluded):
         return ruling
@@ -215,7 +230,7 @@ async def _without_successor(ruling: GateRuling, requester: str, people: PeopleD
 
 
 async def _with_manager(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
-    """Return the ruling with a person in place of `manager_of(requester)`."""
+    """Return the ruling with the id of the requester's manager in place of `manager_of(requester)`."""
     if not any(
         MANAGER_OF_REQUESTER in users for users in (ruling.users, *(level.users for level in ruling.escalations))
     ):

@@ -1,4 +1,4 @@
-"""Check a section as a whole, after each of its values is valid alone."""
+"""Check the section of a process as a whole, after each value in it was found valid."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -25,9 +25,9 @@ def mistakes(
     known: Collection[str] | None,
     calendars: Mapping[str, Calendar | None],
 ) -> Iterator[tuple[Key, str]]:
-    """Yield the mistakes that only show when the parts of a section are seen together.
+    """Yield the mistakes that can be found only by comparing the parts of a section with each other.
 
-    `known` are the gates of the process. An invalid calendar is None.
+    `known` are the gates of the process. `calendars` has None for a calendar that is invalid.
     """
     for currency in section.limits:
         try:
@@ -37,9 +37,9 @@ def mistakes(
     if known is not None:
         for name in sorted(set(section.gates) - set(known) - set(ENGINE_GATES)):
             has = ", ".join(sorted({*known, *ENGINE_GATES}))
-            yield ("gates", name), f"the process has no such gate; it has {has}"
+            yield ("gates", name), f"the process has no gate of this name; its gates are {has}"
         for name in sorted(set(known) - set(section.gates)):
-            yield ("gates",), f"the gate {name} is missing; the process asks for its rules"
+            yield ("gates",), f"the gate {name} is missing: add its table, because the process uses this gate"
     sample = sample_of(section, model, optional=True)
     for name, gate in section.gates.items():
         of_operators = _of_operators(gate) if name == INTERVENTION else ()
@@ -60,19 +60,23 @@ def mistakes(
 
 
 def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
-    """Yield statements of a gate that are valid and probably not intended.
+    """Yield a warning for each setting of a gate that is valid but probably not intended.
 
     `members` are the known people of each group.
     """
     if gate.on_expiry == "approve":
-        yield ("on_expiry",), "what nobody has looked at in time is approved"
+        yield ("on_expiry",), "the request is approved if nobody decides in time"
     if gate.substitutes == "anyone":
-        yield ("substitutes",), "anybody may stand in for who is away, also somebody of no group that decides it"
+        yield (
+            ("substitutes",),
+            "any person whom an absent candidate names can decide as substitute, also without being in a "
+            "group that decides",
+        )
     if gate.candidates and gate.choose_from is None and (chosen := _of_the_input(gate.candidates)):
         names = ", ".join(chosen)
         yield (
             ("candidates",),
-            f"the requester chooses who decides, by {names}: say with choose_from = [groups] among whom",
+            f"the requester chooses who decides, by {names}: set choose_from = [groups] to limit the choice",
         )
     if members is None:
         return
@@ -80,7 +84,7 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
     for key, groups in ((("groups",), gate.groups), *levels):
         for group in groups:
             if not members.get(group):
-                yield key, f"there is nobody in the group {group}"
+                yield key, f"the group {group} has no members"
     people = {*gate.users, *(person for group in gate.groups for person in members.get(group, ()))}
     if people and isinstance(gate.quorum, int) and gate.quorum > len(people) - 1:
         who = "1 person, who" if len(people) == 1 else f"{len(people)} people, one of whom"
@@ -88,7 +92,7 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
 
 
 def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:
-    """Return all CEL expressions of a gate with their keys."""
+    """Return all CEL expressions of a gate, each with the key of the gate that holds it."""
     clocks = [(name, text) for name, text in (*gate.clocks(), ("changes", gate.changes)) if not is_duration(text)]
     return [(key_of(name), text) for name, text in (*gate.conditions(), *clocks)]
 
@@ -115,10 +119,13 @@ def _people(gate: GateRules) -> Iterator[tuple[Key, str]]:
 
 
 def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
-    """Yield mistakes of an intervention gate. It opens after a failure, and no rule can answer it."""
+    """Yield the mistakes in the settings of an intervention gate.
+
+    This gate opens after a failure, and no rule can decide it.
+    """
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
-            yield (key,), "has no place here: where something has failed, people are asked"
+            yield (key,), "is not allowed here: after a failure, people must decide"
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "must be 'reject', which rolls the case back, or 'escalate'"
     if gate.quorum == EVERYONE:
@@ -132,9 +139,12 @@ def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]
 
 
 def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
-    """Yield clocks that contradict each other or never strike. Clocks by expression are only known with a case."""
+    """Yield the clocks of a gate that contradict each other, or that can never strike.
+
+    Clocks that are expressions are not checked, because their value depends on a case.
+    """
     if gate.calendar is not None and gate.calendar not in calendars:
-        known = ", ".join(calendars) or "none; one is a table such as [calendars.office]"
+        known = ", ".join(calendars) or "none: define a table such as [calendars.office]"
         yield ("calendar",), f"unknown calendar '{gate.calendar}'; known are {known}"
     calendar = calendars.get(gate.calendar or "")
     # Without a calendar, a clock strikes after the same time for each opening.
@@ -158,7 +168,7 @@ def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterat
 
 
 def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel]) -> Iterator[str]:
-    """Yield names that the expression reads and that no case has."""
+    """Yield a sentence for each name that the expression reads although no case has this name."""
     fields = list(model.model_fields)
     known = [*fields, "facts", "case", *(["limits"] if "currency" in fields else [])]
     for root, *members in sorted(compiled.reads):
@@ -167,7 +177,7 @@ def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel
         elif root == "case" and (not members or members[0] not in CASE_NAMES):
             yield f"unknown name '{'.'.join([root, *members])}'; known are case.{', case.'.join(CASE_NAMES)}"
         elif root == "limits" and not members:
-            yield "'limits' stands for a row: name one of them, for example limits.manager"
+            yield "'limits' is a table: name one of its limits, for example limits.manager"
         elif root == "limits" and not section.limits:
             yield f"'limits.{members[0]}' needs a table of limits such as [<process>.limits.GBP]"
         elif root == "limits":

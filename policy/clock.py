@@ -1,7 +1,7 @@
 """Compute the times of a gate's clocks, which are durations or expressions that give one.
 
-With a calendar, a duration (`8h`, also from an expression: `amount > 5 ? '8h' : '1d'`) counts in working time. Seconds,
-CEL durations and moments never do.
+With a calendar, a duration (`8h`, also from an expression: `amount > 5 ? '8h' : '1d'`) counts in working time. Numbers
+of seconds, CEL durations and moments do not depend on the calendar.
 """
 
 import re
@@ -18,7 +18,7 @@ _DURATION = re.compile(r"\s*(\d+)([smhd])\s*")
 
 
 def is_duration(text: str) -> bool:
-    """Return whether a clock is written as a duration, valid or not. Otherwise it is an expression."""
+    """Return True if a clock is written as a duration, valid or not. Otherwise it is an expression."""
     return _DURATION.fullmatch(text) is not None
 
 
@@ -59,7 +59,7 @@ def instant(text: str, names: Mapping[str, Any], at: datetime, calendar: Calenda
     """Return when a clock that starts at `at` strikes.
 
     An expression may give a duration (`"8h"`, or a CEL duration), a number of seconds, or a moment such as `due_date`,
-    which is 00:00 UTC of that day. A moment before `at` strikes at once. Raises ExpressionError.
+    which is 00:00 UTC of that day. If the moment is before `at`, the clock strikes at once. Raises ExpressionError.
     """
     if written := after(text, at, calendar):
         return written

@@ -1,6 +1,6 @@
 """Read the comparisons of a condition: `amount >= limits.manager`, `facts.score < 50`.
 
-The wording of rules and the preview of many cases use it.
+The wording of rules and the preview of many cases use this module.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def comparison(condition: str) -> Comparison | None:
 
 
 def comparisons_of(name: str, condition: str) -> list[Comparison] | None:
-    """Return the comparisons of a field with limits and numbers; None if the condition uses the field otherwise."""
+    """Return the comparisons of a field with limits and numbers; None if a condition uses the field in another way."""
     end = Token("mark", "")
     words = [end, *tokens(condition), end]
     found = []

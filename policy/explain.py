@@ -1,4 +1,4 @@
-"""Explain in sentences the result of a policy for one case, gate by gate."""
+"""Explain in sentences, gate by gate, what a policy decides for one case."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from policy.preview import FutureCase, Preview
 
 @dataclass(frozen=True)
 class People:
-    """The people of an explanation, by id and by group."""
+    """The people whom an explanation can name, by id and by group."""
 
     names: Mapping[str, str]
     """The name of each person, by id."""
@@ -52,7 +52,10 @@ def explain(
     people: People | None = None,
     texts: Texts = ENGLISH,
 ) -> list[Explained]:
-    """Return each gate in sentences, in the order of `gates`, as if it opened `at`. Raises UnknownGate."""
+    """Return an explanation of each gate in the order of `gates`, as if the gate opened at the moment `at`.
+
+    Raises UnknownGate.
+    """
     found = []
     for number, gate in enumerate(gates):
         preview = Preview(policy, process, gate, supposed, at)
@@ -250,7 +253,7 @@ class _Sentences:
         return ", ".join(self._unknown[key])
 
     def _condition(self, condition: str) -> str:
-        """Return a condition with the values that it reads."""
+        """Return the text of a condition, followed by the values that it reads."""
         values = [f"{name} is {self._value(value)}" for name, value in self._preview.values(condition).items()]
         shown = wording.on_one_line(condition)
         return f"{shown} ({', '.join(values)})" if values else shown
@@ -269,7 +272,7 @@ class _Sentences:
         return wording.person_or_group(user, self._texts) if user == MANAGER_OF_REQUESTER else self._name(user)
 
     def _ids(self, groups: Sequence[str], users: Sequence[str]) -> set[str]:
-        """Return the ids of the known candidates."""
+        """Return the ids of the candidates who are in `people`: members of the groups, and the users."""
         members = self._people.members if self._people else {}
         return {*users, *(person for group in groups for person in members.get(group, ()))}
 

@@ -5,9 +5,9 @@ different numbers never become the same double, and their order stays. So `amoun
 for 499.99, and `amount == 0.1` is exact. A longer number is refused as an error, never rounded; 9,999,999,999,999.99 is
 the largest amount with two decimals. CEL does not mix whole numbers and doubles in arithmetic: write `amount * 2.0`.
 
-Unknown values. A value that is not yet known is left out of the names of an evaluation. CEL has three-valued logic for
-errors: `amount > 500 || facts.score > 50` is true for a large amount although `facts` is unknown. Where CEL finds no
-value, `evaluate` raises UnknownValue.
+Unknown values. A value that is not yet known is not among the names that are passed to `evaluate`. CEL has three-valued
+logic for errors: `amount > 500 || facts.score > 50` is true for a large amount although `facts` is unknown. Where CEL
+finds no value, `evaluate` raises UnknownValue.
 """
 
 import re
@@ -79,10 +79,10 @@ class Expression:
     program: cel.Program
     reads: frozenset[tuple[str, ...]]
     has: bool
-    """Whether it uses `has(...)` to ask whether a member exists."""
+    """True if it uses `has(...)` to ask whether a member exists."""
 
     def misreads(self, name: str, known: Partial) -> bool:
-        """Return whether it could mistake an unknown member of the name for a missing one."""
+        """Return True if it could mistake an unknown member of the name for a missing one."""
         return (name,) in self.reads or (
             self.has and any(root == name and members[0] not in known for _, root, members in self.paths)
         )
@@ -98,7 +98,7 @@ class Expression:
         return [(".".join(path), path[0], path[1:]) for path in sorted(self.reads)]
 
     def reads_any(self, root: str) -> bool:
-        """Return whether it reads this name or any member of it."""
+        """Return True if it reads this name or any member of it."""
         return root in self.roots
 
 
@@ -133,7 +133,7 @@ def evaluate(compiled: Expression, names: Mapping[str, Any]) -> Any:
         if unknown := unknown_names(compiled, names):
             raise UnknownValue(compiled.source, unknown) from wrong
         if isinstance(wrong, KeyError):
-            raise ExpressionError(f"'{compiled.source}' reads {wrong}, which is not there") from wrong
+            raise ExpressionError(f"'{compiled.source}' reads {wrong}, which does not exist") from wrong
         raise ExpressionError(f"'{compiled.source}' failed: {_one_line(wrong)}") from wrong
 
 

@@ -1,4 +1,4 @@
-"""Read the policy file again whenever it changes, and keep the last valid policy."""
+"""Read the policy file again when it has changed. If the changed file is invalid, keep the last valid policy."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -52,7 +52,7 @@ class PolicyFile:
 
     @property
     def problem(self) -> str | None:
-        """Return why the current file is refused; None when it is in force."""
+        """Return the error because of which the present file is refused; None if the present file is in force."""
         _ = self.current
         return self._problem
 

@@ -1,4 +1,4 @@
-"""Find the groups that a policy names: groups that decide, and groups to which gates escalate."""
+"""Find the groups that a policy names: groups that can decide gates, and groups to which gates escalate."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,7 +7,10 @@ from policy.model import GateRules, Policy
 
 
 def groups_of(policy: Policy, process: str | None = None) -> set[str]:
-    """Return the groups in the gates of one process, or of all, and every text in an expression for candidates."""
+    """Return the groups in the gates of one process or of all processes.
+
+    Also return every text in an expression for candidates, because it may be a group.
+    """
     sections = policy.processes
     chosen = sections.values() if process is None else [sections[process]] if process in sections else []
     return {name for section in chosen for name in _of_gates(section.gates.values())}

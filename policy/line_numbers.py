@@ -17,7 +17,7 @@ def key_of(name: str) -> Key:
 
 
 def spell(key: Key) -> str:
-    """Return a path as people write it: `payment.gates.manager-approval.remind[0]`."""
+    """Return a path as text, as people write it in error messages: `payment.gates.manager-approval.remind[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
@@ -40,12 +40,15 @@ class LineNumbers:
                 self._note(table + path, number)
 
     def of(self, key: Key) -> int:
-        """Return the line of the key, otherwise of the nearest table around it, otherwise 1."""
+        """Return the line number of the key.
+
+        If the text does not have the key, return the line of the nearest table that would contain it, or 1.
+        """
         names = tuple(part for part in key if isinstance(part, str))
         return next((self.places[names[:n]] for n in range(len(names), 0, -1) if names[:n] in self.places), 1)
 
     def problem(self, key: Key, message: str) -> PolicyProblem:
-        """Return a mistake at a key, with the file that contains the key."""
+        """Return a PolicyProblem for the mistake at this key, with the file and the line of the key."""
         line, source = self.of(key), self._source
         start, source = next(((first, name) for first, name in reversed(self._parts) if first <= line), (1, source))
         return PolicyProblem(source, line - start + 1, spell(key), message)

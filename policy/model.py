@@ -20,7 +20,7 @@ EVERYONE = "everyone"
 
 
 class UnknownGate(LookupError):
-    """A case reached a gate that its policy does not name."""
+    """A case has reached a gate for which its policy has no rules."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _limit(value: Any) -> Any:
 
 def _person(value: str) -> str:
     if "(" in value and value != MANAGER_OF_REQUESTER:
-        raise ValueError(f"'{value}' is no person; the one who can be described is {MANAGER_OF_REQUESTER}")
+        raise ValueError(f"'{value}' is not the id of a person: write an id, or exactly {MANAGER_OF_REQUESTER}")
     return value
 
 
@@ -87,7 +87,10 @@ class _Section(BaseModel):
 
 
 class Level(_Section):
-    """One level of escalation: after this time these groups and people are added, or replace the candidates before."""
+    """One level of escalation.
+
+    After the time `after` its groups and people are added to the candidates so far, or replace them.
+    """
 
     after: str
     to: list[Group] = []
@@ -221,7 +224,7 @@ class Policy:
     """The further files of the text: the line of the text on which each begins, and its path."""
 
     def has(self, process: str) -> bool:
-        """Return whether cases of this process may start."""
+        """Return True if cases of this process may start."""
         return process in self.processes
 
     def lists(self, process: str) -> dict[str, list[str]]:

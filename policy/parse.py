@@ -136,7 +136,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
 
 def notes(policy: Policy) -> list[str]:
-    """Return remarks about a correct policy, one line each, for `policy check`."""
+    """Return remarks for `policy check` about a valid policy, one line each."""
     lines = LineNumbers(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():

@@ -1,4 +1,4 @@
-"""Preview a gate of a future case, when not everything about the case is known.
+"""Preview the ruling on a gate of a future case, of which some values are not known yet.
 
 Facts are found by steps, so before a case they are unknown. The answer never guesses: an outcome that needs an unknown
 value "depends on" that value. A condition that is true for every unknown value does not depend on it, such as `amount >
@@ -56,7 +56,7 @@ class FutureCase:
 
 
 def outcome_of(decision: ConditionResult) -> Outcome:
-    """Return the outcome of a gate by the result of its conditions."""
+    """Return the outcome that a gate will have, computed from the result of its conditions."""
     if decision.depends_on:
         return "depends"
     if decision.decided:
@@ -65,7 +65,7 @@ def outcome_of(decision: ConditionResult) -> Outcome:
 
 
 def short_answer(gate: GateRules, decision: ConditionResult) -> str:
-    """Return the shortest answer: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
+    """Return the ruling in a few words: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
     match outcome_of(decision):
         case "depends":
             return f"depends on {', '.join(decision.depends_on)}"
@@ -92,7 +92,7 @@ class Preview:
 
     @cached_property
     def decision(self) -> ConditionResult:
-        """Return whether people are asked and who, as far as it is known."""
+        """Return whether people must decide and which people, as far as this is known."""
         return Evaluation(self.gate, self._names, self._at).decision()
 
     @property
@@ -173,7 +173,7 @@ class Previews:
         return seen
 
     def _place(self, name: str, input: BaseModel) -> str:
-        """Return the part of a field's value that matters."""
+        """Return the part of a field's value on which the conditions depend, such as its position among the limits."""
         value = getattr(input, name)
         if name not in self._compared or not isinstance(value, Decimal) or not value.is_finite():
             return repr(value)

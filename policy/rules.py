@@ -79,7 +79,10 @@ class ConditionResult:
 
     @cached_property
     def depends_on(self) -> tuple[str, ...]:
-        """Return the unknown names on which it depends whether people decide; empty where that is certain."""
+        """Return the unknown names on which it depends whether people must decide.
+
+        The list is empty if this is certain.
+        """
         return next((self.unknown[key] for key in _WHETHER if key in self.unknown), ())
 
 
@@ -121,7 +124,7 @@ class ConditionValues:
         return cls({**values, **about, "limits": limits}, unlimited)
 
     def strict(self, condition: Expression) -> bool:
-        """Return whether the condition needs limits that the case's currency does not have."""
+        """Return True if the condition needs limits that the case's currency does not have."""
         return bool(self.unlimited) and condition.reads_any("limits")
 
     def read_by(self, condition: Expression) -> dict[str, Any]:
@@ -142,7 +145,9 @@ class ConditionValues:
 
 
 class Evaluation:
-    """One evaluation of a gate. Collects problems, unknown names, and the values that the conditions read.
+    """One evaluation of the rules of a gate.
+
+    It collects problems, unknown names, and the values that the conditions read.
 
     `at` is the opening of the gate, from which its clocks count, in the working time of `calendar`.
     """
@@ -154,7 +159,7 @@ class Evaluation:
         self.read: dict[str, Any] = {}
 
     def ruling(self) -> GateRuling:
-        """Return the whole ruling."""
+        """Return the whole ruling on the gate, with its clocks."""
         gate, decision = self.gate, self.decision()
         if decision.decided:
             return GateRuling(
@@ -169,7 +174,7 @@ class Evaluation:
         expires = self._clock("expires", gate.expires, "it does not expire")
         due = self._clock("due", gate.due, "it has no due time")
         levels = [
-            (self._clock(f"escalate[{number}].after", level.after, "that escalation is left out"), level)
+            (self._clock(f"escalate[{number}].after", level.after, "this escalation does not happen"), level)
             for number, level in enumerate(gate.escalate)
         ]
         escalations = [
@@ -178,7 +183,7 @@ class Evaluation:
             if when
         ]
         reminders = {
-            self._clock(f"remind[{number}]", text, "that reminder is left out")
+            self._clock(f"remind[{number}]", text, "this reminder is not sent")
             for number, text in enumerate(gate.remind)
         }
         return GateRuling(
@@ -236,7 +241,7 @@ class Evaluation:
         return holds is None or holds
 
     def _decides(self, key: str, text: str) -> bool:
-        """Return whether a rule decides instead of people."""
+        """Return True if a rule decides instead of people."""
         return self._holds(key, text, "people decide") or False
 
     def _holds(self, key: str, text: str, consequence: str) -> bool | None:
@@ -295,7 +300,7 @@ class Evaluation:
         return self._evaluated(key, lambda: instant(text, self.names.values, self.at, self.calendar), consequence)
 
     def _changes_for(self) -> timedelta:
-        """Return the time for changes, computed from the opening."""
+        """Return how long the requester has to make changes, computed from the opening of the gate."""
         usual = timedelta(days=7)
         ends = self._clock("changes", self.gate.changes, "the requester has 7 days for changes")
         if ends == self.at:
@@ -303,7 +308,10 @@ class Evaluation:
         return ends - self.at if ends and ends > self.at else usual
 
     def _evaluated(self, key: str, value: Callable[[], ValueT], consequence: str) -> ValueT | None:
-        """Return the value of an expression; None if it is unknown or fails. Then a problem is added."""
+        """Return the value of an expression; None if the value is unknown or the expression fails.
+
+        If it fails, add a problem.
+        """
         try:
             return value()
         except UnknownValue as wrong:
@@ -313,7 +321,7 @@ class Evaluation:
         return None
 
     def _strict(self, condition: Expression, consequence: str) -> bool:
-        """Return whether the condition needs limits that the case's currency does not have. If so, add a problem."""
+        """Return True if the condition needs limits that the case's currency does not have. If so, add a problem."""
         strict = self.names.strict(condition)
         if strict:
             self.problems.append(f"the policy has no limits for {self.names.unlimited}, so {consequence}")

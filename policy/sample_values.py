@@ -22,9 +22,9 @@ _DAY = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
-    """Return the type error of an expression; None without one.
+    """Return the type error that an expression raises with sample values; None without a type error.
 
-    Other failures do not count: a sample text may not be a date, and facts are unknown before a case.
+    Other failures are ignored: a sample text may not be a date, and facts are unknown before a case.
     """
     try:
         value = evaluate(compiled, sample)
@@ -45,7 +45,10 @@ def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> s
 
 
 def sample_of(section: ProcessPolicy, model: type[BaseModel], *, optional: bool) -> dict[str, Any] | None:
-    """Return sample values of a case, with or without optional fields; None when a field's type has no sample."""
+    """Return sample values of a case, with or without optional fields.
+
+    Return None if there is no sample for the type of a field.
+    """
     names: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if not optional and not field.is_required():
@@ -84,10 +87,10 @@ def _example(annotation: Any) -> Any:
 
 
 def _is_literal(text: str, source: str) -> bool:
-    """Return whether a text is a literal in an expression."""
+    """Return True if a text is a literal in an expression."""
     return any(word.kind == "text" and word.text.strip("\"'") == text for word in tokens(source))
 
 
 def is_clock(key: Key) -> bool:
-    """Return whether the key of a gate holds a time. The other expressions are conditions."""
+    """Return True if the key of a gate holds a time. The other expressions are conditions."""
     return key[0] not in (*_TRUTHS, "quorum", "candidates")

@@ -1,4 +1,4 @@
-"""Combine the option sets of a policy with the options of single steps."""
+"""Compute the retry options of steps: combine the option sets of a policy with the options of single steps."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -13,7 +13,7 @@ from policy.model import Policy, ProcessPolicy, Retries, Step
 
 
 def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, StepOptions]:
-    """Return the options of each step and undo that the policy has options for."""
+    """Return the retry options by name of step or undo, for each step and undo for which the policy has options."""
     if not policy.has(process):
         return {}
     named = ((_meant(steps, name), step) for name, step in policy.processes[process].steps.items())
@@ -26,7 +26,7 @@ def gates_of_engine(policy: Policy, process: str) -> list[str]:
 
 
 def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
-    """Yield the keys whose value is not a duration."""
+    """Yield a mistake for each key whose value must be a duration and is not."""
     for key in _DURATIONS:
         text = getattr(retries, key, None)
         if text is not None:
@@ -40,13 +40,16 @@ def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
 def mistakes_of_steps(
     section: ProcessPolicy, known: StepNames | None, retries: Mapping[str, Any]
 ) -> Iterator[tuple[Key, str]]:
-    """Yield the keys of steps that do not exist, are named twice, or contradict themselves."""
+    """Yield a mistake for each step in the policy that does not exist or is named twice.
+
+    Also yield options that contradict each other.
+    """
     seen: dict[str, str] = {}
     for name, step in section.steps.items():
         for key, message in mistakes_of_retries(step):
             yield ("steps", name, *key), message
         if step.retries is not None and step.retries not in retries:
-            sets = ", ".join(retries) or "none; one is a table such as [retries.patient]"
+            sets = ", ".join(retries) or "none: define a table such as [retries.patient]"
             yield ("steps", name, "retries"), f"unknown option set '{step.retries}'; known are {sets}"
         if step.resubmit_after is not None and step.then != "resubmit":
             yield ("steps", name, "resubmit_after"), "goes with then = 'resubmit' only"
@@ -54,17 +57,20 @@ def mistakes_of_steps(
             continue
         meant = _meant(known, name)
         if meant is None:
-            yield ("steps", name), f"the process has no such step; it has {', '.join(known.steps + known.undos)}"
+            yield (
+                ("steps", name),
+                f"the process has no step of this name; its steps and undos are {', '.join(known.steps + known.undos)}",
+            )
             continue
         if meant in seen:
             yield ("steps", name), f"is the same step as '{seen[meant]}'"
         seen[meant] = name
         if meant in known.undos and step.then != "intervene":
-            yield ("steps", name, "then"), "must be 'intervene': what fails to be undone is a matter for operators"
+            yield ("steps", name, "then"), "must be 'intervene': operators must decide about an undo that has failed"
 
 
 def _meant(known: StepNames, name: str) -> str | None:
-    """Return the activity of this name, or the only activity whose name begins with this word."""
+    """Return the activity with this name, or the only activity whose name begins with this word; None without one."""
     every = known.steps + known.undos
     if name in every:
         return name
@@ -83,7 +89,7 @@ _DURATIONS = {
 
 
 def _options(step: Step, sets: Mapping[str, Retries]) -> StepOptions:
-    """Return the options. Options of the step itself override those of its option set."""
+    """Return the retry options of a step. Options that the step sets itself override those of its option set."""
     said: dict[str, Any] = {}
     for source in (sets.get(step.retries or ""), step):
         if source is not None:

@@ -127,7 +127,10 @@ def _test(
 
 
 def failure(test: TableTest, policy: Policy) -> str | None:
-    """Return the difference between the expected answers of a row and the policy, in one line; None without one."""
+    """Return in one line how the answers of the policy differ from the answers that the row expects.
+
+    None if they are equal.
+    """
     row = test.row
     at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)
     supposed = FutureCase(test.input, row.facts, row.requester)
@@ -149,7 +152,7 @@ def failure(test: TableTest, policy: Policy) -> str | None:
 
 
 def _plain(answer: str) -> tuple[str, list[str]]:
-    """Return an answer without order of names, case and blanks."""
+    """Return an answer in a form for comparisons, in which the order of names, case and blanks do not matter."""
     many, _, names = " ".join(answer.lower().split()).partition(" of ")
     return many, sorted(name.strip() for name in names.split(","))
 
@@ -164,5 +167,5 @@ def _path(loc: tuple[str | int, ...]) -> str:
 
 def _message(kind: str, message: str) -> str:
     if kind == "extra_forbidden":
-        return "is not known here"
+        return "is an unknown key"
     return "is missing" if kind == "missing" else message.removeprefix("Value error, ")

@@ -56,14 +56,14 @@ def approvals(count: int, texts: Texts = ENGLISH) -> str:
 
 
 def rejection(veto: bool, texts: Texts = ENGLISH) -> str:
-    """Return the effect of a rejection."""
+    """Return in words for people whether one rejection ends the approval step."""
     if veto:
         return texts.gettext("One rejection ends it: the request is rolled back and ends rejected.")
     return texts.gettext("Rejections end it only when the needed approvals can no longer be reached.")
 
 
 def expiry(on_expiry: OnExpiry, texts: Texts = ENGLISH) -> str:
-    """Return what happens when nobody decides in time."""
+    """Return in words for people what happens when nobody decides in time."""
     match on_expiry:
         case "reject":
             return texts.gettext("it is rejected: the request is rolled back and ends expired")
@@ -74,7 +74,7 @@ def expiry(on_expiry: OnExpiry, texts: Texts = ENGLISH) -> str:
 
 
 def escalation(when: str, whom: str, replace: bool, texts: Texts = ENGLISH) -> str:
-    """Return who can decide after an escalation."""
+    """Return in words for people who can decide after an escalation."""
     said = texts.gettext("%(when)s only these can decide: %(whom)s") if replace else ""
     return (said or texts.gettext("%(when)s these can decide, too: %(whom)s")) % {"when": when, "whom": whom}
 
@@ -88,7 +88,7 @@ def rounds(count: int, texts: Texts = ENGLISH) -> str:
 
 
 def clock(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str:
-    """Return when a clock strikes, counted from the opening: `after 1 day of the working time office`."""
+    """Return in words when a clock strikes after the gate has opened: `after 1 day of the working time office`."""
     length = clock_length(text, calendar, texts)
     if length is None:
         return texts.gettext("when %(expression)s says") % {"expression": on_one_line(text)}
@@ -96,7 +96,7 @@ def clock(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str:
 
 
 def clock_length(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str | None:
-    """Return how long a clock runs: `1 day of the working time office`; None for an expression."""
+    """Return in words how long a clock runs: `1 day of the working time office`; None for an expression."""
     try:
         written = duration(text)
     except ExpressionError:  # From an older policy.
@@ -133,7 +133,9 @@ def because(
     with_value: bool = False,
     texts: Texts = ENGLISH,
 ) -> str:
-    """Return the result of a condition, as the end of a sentence: `amount under 500.00 GBP`, `score at least 50`.
+    """Return in words why a condition is true or false, as the end of a sentence.
+
+    Examples are `amount under 500.00 GBP` and `score at least 50`.
 
     `values` are the values that the condition read, by name, and `currency` is that of the case. With `with_value` a
     comparison names both sides: `amount 662.37 is under 50,000.00 GBP`. Returns an empty text for a condition that
@@ -189,7 +191,7 @@ def label(name: str, words: Words | None) -> str:
 
 
 def shown(value: object, texts: Texts = ENGLISH) -> str:
-    """Return a value that a condition read: `1,250.5`, `yes`, `Acme`."""
+    """Return a value that a condition read as text for people: `1,250.5`, `yes`, `Acme`."""
     if isinstance(value, bool):
         return texts.gettext("yes") if value else texts.gettext("no")
     try:
@@ -199,7 +201,7 @@ def shown(value: object, texts: Texts = ENGLISH) -> str:
 
 
 def _other_side(made: Comparison, values: Mapping[str, Any]) -> str | int | float | Decimal | None:
-    """Return the other side of a comparison; None if it is not a number."""
+    """Return the value with which a comparison compares its name; None if this value is not a number."""
     found = values.get(made.other, made.other) if isinstance(made.other, str) else made.other
     return found if isinstance(found, str | int | float | Decimal) else None
 

@@ -73,13 +73,16 @@ class BatchWorkflow(GuardedWorkflow):
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signal
     def order(self, order: BatchOrder) -> None:
-        """Accept an order. A second order with the same id has no effect."""
+        """Accept an order to pause, resume or cancel the batch. A second order with the same id has no effect."""
         if order.id not in self._asked:
             self._asked.add(order.id)
             self._orders.append(order)
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:  # noqa: ARG002
-        """Keep a refused Signal for the worker: a batch has no audit log of its own."""
+        """Keep the data of a refused Signal.
+
+        A job of the worker writes it to the audit log, because a batch does not write events itself.
+        """
         self.refused = [*self.refused[-MAX_REFUSED + 1 :], (message, refusal)]
 
     @property
@@ -88,14 +91,17 @@ class BatchWorkflow(GuardedWorkflow):
 
     @property
     def _paused(self) -> BatchOrder | None:
-        """Return the last order to pause, unless the batch was resumed since."""
+        """Return the last order to pause the batch; None if the batch is not paused."""
         last = next((order for order in reversed(self._orders) if order.act is not BatchAct.CANCEL), None)
         return last if last and last.act is BatchAct.PAUSE else None
 
     # ----------------------------------------------------------------------------------------------------------- rows
 
     async def _start_rows(self, batch: BatchInput) -> BatchResult | None:
-        """Start one chunk of rows and return the counts of the batch; None if an order stopped the chunk."""
+        """Start the cases of one chunk of rows, and return the counts of the batch.
+
+        Return None if an order stopped the chunk before its end.
+        """
         chunk = workflow.start_activity_method(
             Imports.import_rows,
             batch,

@@ -55,7 +55,7 @@ class Process:
 
     @property
     def steps(self) -> StepNames:
-        """Return its activities, which the policy may name."""
+        """Return the names of the steps and undos of the process. A policy may use only these names in its `steps`."""
         return StepNames(steps=list(self.words.steps), undos=list(self.words.undos))
 
     @property

@@ -30,7 +30,7 @@ LOST_VERDICTS = (Verdict.ROLL_BACK, Verdict.DONE_BY_HAND)
 
 
 class CalledOff(Exception):
-    """Do not undo anything: the case keeps its end."""
+    """Raised to stop a rollback before anything is undone: the case keeps its end."""
 
 
 class RollbackPresentation:
@@ -71,7 +71,10 @@ class RollbackWorkflow(MessageHandlers):
     @workflow.update(description="Answers as soon as people are asked or something is undone; else why nothing is")
     @reads_update
     async def begun(self) -> str:
-        """Wait until it is certain whether the rollback continues. Return why not; empty if it does."""
+        """Wait until it is certain whether the rollback will undo anything.
+
+        Return an empty text if it will; otherwise the reason why not.
+        """
         await workflow.wait_condition(lambda: self._begun is not None)
         return self._begun or ""
 
@@ -161,7 +164,7 @@ class RollbackWorkflow(MessageHandlers):
         return self._end_by(gate.task.decisions[-1])
 
     def _settle_all(self) -> None:
-        """Record every undo as done by hand."""
+        """Record that operators have done every undo by hand."""
         saga = self.state.saga
         while undo := saga.newest():
             self._compensation.note_settled(undo, Outcome.DONE_BY_HAND)
@@ -172,7 +175,7 @@ class RollbackWorkflow(MessageHandlers):
         return CaseEnds(Status.FAILED, f"{self._rollback.asked.reason} {told}".rstrip())
 
     def _undo_failed(self, failure: Failure) -> None:
-        """Call the rollback off if the receiver refuses the first undo of a completed case."""
+        """Raise CalledOff if the receiver refuses the first undo of a completed case, because nothing is undone yet."""
         asked = self._rollback.asked
         if failure.refused and asked.ended is not None and not asked.begun and not self.state.undone:
             raise CalledOff(failure.said)

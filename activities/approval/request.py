@@ -22,7 +22,10 @@ MAX_CANDIDATES = 50
 
 
 def _json(value: Any) -> Any:
-    """Return the value. Read a text that begins like an object or list as JSON, as in a CSV cell."""
+    """Return the value.
+
+    If it is a text that begins like a JSON object or list, as in a cell of a CSV, parse the text as JSON.
+    """
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             return strict_json.read(
@@ -83,13 +86,13 @@ class ApprovalRequest(Message):
     ] = Field(
         default=[],
         max_length=MAX_CANDIDATES,
-        description="Groups and ids of people who may decide; in a CSV with commas between them. "
-        "Without: as the policy says.",
+        description="Groups and ids of people who may decide, in a CSV separated by commas. "
+        "If empty, the policy says who decides.",
         examples=[["managers"]],
     )
     deadline: Annotated[datetime, Within(past=0, whole_days=True)] | None = Field(
         default=None,
-        description="When nobody need answer any more: a day, which counts to its end in UTC, or a moment.",
+        description="The latest time for a decision: a day, which ends at its end in UTC, or a moment.",
         examples=["2031-06-01"],
     )
 

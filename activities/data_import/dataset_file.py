@@ -1,6 +1,7 @@
 """Read a file of data row by row, convert each row to the types of its schema, and validate it.
 
-Blocks: call it in a thread. Raises Refused with the line and column of each error, as many as fit on a page.
+The functions block, so call them in a thread. Raises Refused with the line and column of each error, as many as fit on
+a page.
 """
 
 import csv
@@ -59,7 +60,10 @@ class DatasetFile:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        """Yield the file, open at its beginning, after its hash was computed: the bytes read are the bytes hashed."""
+        """Compute the hash of the file, then yield the file open at its beginning.
+
+        The bytes that are read are those that were hashed.
+        """
         with self._folder.open(self.file, MAX_BYTES) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

@@ -17,7 +17,11 @@ MAX_TEXT = 80
 
 
 class Column(Message):
-    """The statistics of one column. `least` and `greatest` compare numbers if all values are numbers, else texts."""
+    """The statistics of one column.
+
+    `least` and `greatest` are the smallest and the largest value: as numbers if all values are numbers, otherwise as
+    texts.
+    """
 
     name: str
     nulls: int
@@ -37,7 +41,7 @@ class VersionDifference(Message):
 
 
 class Profile(Message):
-    """The facts of a publication."""
+    """The profile of a data file, the facts that data stewards see before they decide about its publication."""
 
     dataset: str
     file: str
@@ -53,7 +57,10 @@ class Profile(Message):
 
     @property
     def base(self) -> int | None:
-        """Return the version that was published when this profile was made."""
+        """Return the number of the version that was published when this profile was made.
+
+        None if no version was published.
+        """
         return self.difference.version if self.difference else None
 
 
@@ -110,7 +117,7 @@ class Profiler:
         self._content = Content()
 
     def watch(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the same rows, and count them."""
+        """Yield the rows unchanged, and collect their statistics."""
         for row in rows:
             self.rows += 1
             for name, value in row.items():

@@ -30,13 +30,13 @@ class DataImportRequest(Message):
     file: str = Field(
         default="",
         max_length=500,
-        description="The file, .csv or .jsonl; without it <dataset>.csv.",
+        description="The name of the file, which ends in .csv or .jsonl. If empty, it is <dataset>.csv.",
         examples=["customers.csv"],
     )
     schema_file: str = Field(
         default="",
         max_length=500,
-        description="A JSON Schema of one row; without it <dataset>.schema.json.",
+        description="The file with a JSON Schema of one row. If empty, it is <dataset>.schema.json.",
         examples=["customers.schema.json"],
     )
     note: str = Field(

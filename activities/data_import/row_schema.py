@@ -112,23 +112,28 @@ class Schema:
 
 
 def _check_parts(part: Any) -> None:
-    """Check each part of a schema, because a reference may point to any of them. Raises Refused."""
+    """Check every part of a schema, because a reference may point to any part. Raises Refused."""
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
-            raise Refused(f"The schema says '{key}', which is not read: give each column its own part.")
+            raise Refused(f"The schema uses '{key}', which Holdgate does not read: describe each column by its name.")
         if key == "$schema":
-            raise Refused("The schema says '$schema' in one of its parts; it may only stand at the top.")
+            raise Refused("The schema has '$schema' in one of its parts; '$schema' is allowed only at the top.")
         if key == "pattern" and isinstance(value, str):
             _regex(value)
         if key == "format" and isinstance(value, str) and value not in _FORMATS.checkers:
             known = ", ".join(sorted(_FORMATS.checkers))
-            raise Refused(f"The schema says the format '{value[:80]}', which is not checked. These are: {known}.")
+            raise Refused(
+                f"The schema uses the format '{value[:80]}', which Holdgate does not know. Known are: {known}."
+            )
         _check_parts(value)
 
 
 @lru_cache(maxsize=1000)
 def _regex(pattern: str) -> SchemaValidator:
-    """Return the pattern in pydantic's engine, which never backtracks. Raises Refused."""
+    """Compile a pattern with pydantic's regular expression engine, which never backtracks.
+
+    Raises Refused for an invalid pattern.
+    """
     try:
         return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
     except PatternError as wrong:

@@ -25,7 +25,7 @@ CHUNK = 1000
 
 
 class Staging(Message):
-    """The input of loading: exactly the file whose profile stewards will see."""
+    """The input of the step that loads a file. It names exactly the file whose profile the data stewards will see."""
 
     dataset: str
     file: str
@@ -38,7 +38,10 @@ class Staging(Message):
 
 
 class Publication(Message):
-    """The input of publishing: the version that this case loaded, and the version that stewards compared it with."""
+    """The input of the step that publishes a version.
+
+    It names the version that this case loaded, and the version with which data stewards compared it.
+    """
 
     dataset: str
     base: int | None
@@ -70,7 +73,7 @@ class Loaded(Protocol):
 
 
 class InForce(Loaded, Protocol):
-    """The version that readers see."""
+    """The published version of a dataset, which readers see."""
 
     @property
     def published_at(self) -> datetime: ...
@@ -163,7 +166,7 @@ class DataImports:
 
     @activity.defn
     async def drop_rows(self, call: StepCall[Staging]) -> bool:
-        """Undo `load_rows`: remove the version. Return whether there was a version."""
+        """Undo `load_rows`: remove the version. Return True if there was a version."""
         async with beating():
             return await self._datasets.unstage(call.key, call.undone, call.case_id)
 
@@ -176,5 +179,8 @@ class DataImports:
 
     @activity.defn
     async def restore_version(self, call: StepCall[Publication]) -> bool:
-        """Undo `publish_version`: publish the version before again, or none. Return whether anything was undone."""
+        """Undo `publish_version`: publish the previous version again. If there was none, no version is published.
+
+        Return True if anything was undone.
+        """
         return await self._datasets.unpublish(call.key, call.undone, call.case_id)

@@ -1,4 +1,4 @@
-"""The apps that may be deployed, as defined in the file of `HOLDGATE_APPS`."""
+"""The apps that may be deployed. They are defined in the file that the setting `HOLDGATE_APPS` names."""
 
 import re
 import tomllib
@@ -20,7 +20,7 @@ _URL = re.compile(r"https?://[^\s/?#@]+(/\S*)?")
 
 
 class WrongApps(ValueError):
-    """The file is invalid. `str()` is one line for each mistake, with file and key."""
+    """The file of apps is invalid. `str()` has one line for each mistake, with file and key."""
 
 
 def _span(value: Any) -> Any:
@@ -36,7 +36,7 @@ Words = Annotated[list[Annotated[str, Field(min_length=1, max_length=500)]], Fie
 
 
 class App(BaseModel):
-    """One app, with the checks of a release before people decide and after it is live."""
+    """One app: the checks that run before people decide on a release, and the health check after it is live."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

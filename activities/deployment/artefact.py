@@ -74,8 +74,8 @@ def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) ->
 def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacked:
     """Unpack a tar.gz into an empty folder that nobody else writes to, and flush it to the disk.
 
-    Raises Refused for content that a release does not need and an attacker might use. The folder then holds the files
-    written so far; delete it.
+    Raises Refused for content that a release does not need and an attacker could use, such as links. After an error the
+    folder contains the files written so far, and the caller must delete it.
     """
     with tempfile.TemporaryFile(dir=into.parent) as raw:
         _decompress(archive, raw, limits)
@@ -89,14 +89,14 @@ def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacke
         except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
             raise Refused("The archive is damaged: a part of it cannot be read.") from error
     if not unpacked.files:
-        raise Refused("The archive holds no files.")
+        raise Refused("The archive contains no files.")
     for folder, _, _ in os.walk(into):
         sync(Path(folder))
     return unpacked
 
 
 def sync(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
+    """Flush the entries of a folder to the disk, so that they survive a power failure."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -105,7 +105,7 @@ def sync(folder: Path) -> None:
 
 
 def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
-    """Write the tar of a tar.gz. Checks the size first, so that nothing reads an archive that is too large."""
+    """Decompress a tar.gz to a tar file. Check the size first, so that a tar file that is too large is never parsed."""
     by_ratio = max(limits.ratio_from, limits.ratio * archive.stat().st_size)
     size = 0
     try:
@@ -134,11 +134,11 @@ class _Header(tarfile.TarInfo):
         tar.told += self.size
         tar.told_of_all += self.size if self.type == tarfile.XGLTYPE else 0
         if tar.told > MAX_HEADERS or tar.told_of_all > MAX_HEADERS_OF_ALL:
-            raise Refused("The archive says more of its files than is read: pack it without their attributes.")
+            raise Refused("The archive has extended attributes of files, which are not read: pack it without them.")
         at = source.tell()
         # Python before 3.11.10 needs quadratic time for these headers: 64 KB of them block a worker for a minute.
         if _DIGITS.search(source.read(self.size)):
-            raise Refused("The archive holds a header with a number that is too long.")
+            raise Refused("The archive contains a header with a number that is too long.")
         source.seek(at)
         found: tarfile.TarInfo = super()._proc_pax(tar)  # type: ignore[misc]
         return found
@@ -159,14 +159,14 @@ def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacke
     for member in tar:
         name = _name_of(member, limits)
         if name in declared:
-            raise Refused(f"The archive holds '{name}' twice.")
+            raise Refused(f"The archive contains '{name}' twice.")
         declared.add(name)
         _check(member, name, limits)
         if name in files or any(above in files for above in name.parents) or (member.isreg() and name in folders):
-            raise Refused(f"The archive holds '{name}' both as a file and as a folder.")
+            raise Refused(f"The archive contains '{name}' both as a file and as a folder.")
         folders.update(name.parents, [name] if member.isdir() else [])
         if len(files) + len(folders) > limits.members:
-            raise Refused(f"The archive holds more than {limits.members:,} files and folders, which is not allowed.")
+            raise Refused(f"The archive contains more than {limits.members:,} files and folders, which is not allowed.")
         target = into / name
         if member.isdir():
             target.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -185,26 +185,26 @@ def _name_of(member: tarfile.TarInfo, limits: ArchiveLimits) -> PurePosixPath:
     """Return the name of a member, relative and without `.`. Raises Refused for a name that could leave the folder."""
     name = PurePosixPath(member.name)
     if len(member.name.encode()) > limits.name or len(name.parts) > limits.depth + 1:
-        raise Refused(f"The archive holds a name that is too long or too deep: '{member.name[:60]}…'.")
+        raise Refused(f"The archive contains a name that is too long or too deep: '{member.name[:60]}…'.")
     if not member.name or not member.name.isprintable() or "\\" in member.name:
-        raise Refused(f"The archive holds a name with characters that are not allowed: {member.name!a}.")
+        raise Refused(f"The archive contains a name with characters that are not allowed: {member.name!a}.")
     if name.is_absolute() or ".." in name.parts:
-        raise Refused(f"The archive holds a name that leads out of it: '{member.name}'.")
+        raise Refused(f"The archive contains a name that leads out of it: '{member.name}'.")
     return name
 
 
 def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: ArchiveLimits) -> None:
     """Raise Refused unless a member is a plain file or folder within the limits."""
     if member.issym() or member.islnk():
-        raise Refused(f"The archive holds a link, which is not allowed: '{name}'.")
+        raise Refused(f"The archive contains a link, which is not allowed: '{name}'.")
     if member.issparse() or not (member.isreg() or member.isdir()):
-        raise Refused(f"The archive holds something that is neither a plain file nor a folder: '{name}'.")
+        raise Refused(f"The archive contains something that is neither a plain file nor a folder: '{name}'.")
     if member.mode & 0o7000:
-        raise Refused(f"The archive holds a file that would run with the rights of others: '{name}'.")
+        raise Refused(f"The archive contains a file that would run with the rights of others: '{name}'.")
     if not 0 <= member.size <= limits.single:
-        raise Refused(f"The archive holds a file of more than {limits.single:,} bytes: '{name}'.")
+        raise Refused(f"The archive contains a file of more than {limits.single:,} bytes: '{name}'.")
     if member.isreg() and name == PurePosixPath():
-        raise Refused("The archive holds a file without a name.")
+        raise Refused("The archive contains a file without a name.")
 
 
 def _write(content: IO[bytes], target: Path, mode: int) -> None:

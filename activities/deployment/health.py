@@ -1,4 +1,4 @@
-"""Check a release: run its checks before it is live, and ask its health URL afterwards."""
+"""Check a release: run the checks of its app before it is live, and request its health URL afterwards."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ MAX_OUTPUT = 800
 
 
 class HealthCheck(Message):
-    """One command that a release has passed."""
+    """One check that has passed: the command, and the end of its output."""
 
     command: str
     seconds: float
@@ -42,7 +42,7 @@ class HealthCheck(Message):
 
 
 async def may_isolate(*, approved: bool, accepted: bool) -> bool:
-    """Return whether the code of an artefact must run isolated: always where isolation is possible.
+    """Return True if the code of an artefact must run isolated, which is always so where isolation is possible.
 
     Without isolation, only code that a person has `approved` may run, and only if the operator of the worker has
     `accepted` that.
@@ -105,7 +105,7 @@ def _end_of_output(output: bytes) -> str:
 
 
 async def wait_until_healthy(name: str, app: App, release: str) -> int:
-    """Ask the health URL until the app is healthy. Return the number of requests.
+    """Request the health URL again and again until the app is healthy. Return the number of requests.
 
     Raises Refused with the last error if the app does not become healthy in time.
     """
@@ -147,7 +147,7 @@ async def _health_error(client: httpx2.AsyncClient, app: App, release: str) -> s
             answers = json.loads(said)
             found = answers.get(app.health_release) if isinstance(answers, dict) else None
         if not isinstance(found, str):
-            return "the answer does not say which release it is of"
+            return "the answer does not contain the id of the release"
         if found != release:
             return f"release {_end_of_output(found.encode())[:60]} answered"
     return None

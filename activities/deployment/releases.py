@@ -7,8 +7,9 @@
     <apps>/<app>/lock               the lock for changes of all of these
 
 A key is written before its effect and again after it, so the next process finds and finishes what a dead process left
-half done. A key that was undone, used or not, is refused from then on. An app that is held can be switched to that
-release only. So a late attempt of a dead worker finds its key settled, or the app held by another case.
+half done. A key that was undone, used or not, is refused from then on. While an app is held for a release, it can be
+switched to this release only. So a late attempt of a dead worker has no effect: its key is settled, or the app is held
+by another case.
 """
 
 import fcntl
@@ -59,7 +60,10 @@ class Hold(BaseModel):
 
 
 class Releases:
-    """The releases of all apps. Changing methods may be repeated, and called by several processes at once."""
+    """The releases of all apps.
+
+    Methods that change something may be called again, and by several processes at the same time.
+    """
 
     def __init__(self, root: Path, limits: ArchiveLimits = LIMITS) -> None:
         self._root = root
@@ -68,7 +72,9 @@ class Releases:
     # ------------------------------------------------------------------------------------------------------ unpacking
 
     def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> KeyState:
-        """Verify and unpack an artefact. It is opened only if this key has not unpacked it yet.
+        """Verify and unpack an artefact, and return the state of the key.
+
+        If the artefact was unpacked with this key before, it is not opened again.
 
         Raises Refused for another SHA-256, for an unsafe archive, and for a key that was undone.
         """
@@ -111,7 +117,7 @@ class Releases:
             return entry
 
     def remove(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `unpack`. Return whether there was anything to undo. Raises Refused while the release is live."""
+        """Undo `unpack`. Return True if there was anything to undo. Raises Refused while the release is live."""
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "unpack", case_id)
             if entry.state == "void":
@@ -136,7 +142,10 @@ class Releases:
             folder.settle(entry, "done")
 
     def free(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `hold`. Return whether this key still held the app. An undone switch has already freed it."""
+        """Undo `hold`. Return True if the app was still held with this key.
+
+        It is not held any more if the undo of a switch freed it before.
+        """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "hold", case_id)
             if entry.state == "void":
@@ -150,7 +159,7 @@ class Releases:
     # ------------------------------------------------------------------------------------------------------ switching
 
     def switch(self, key: str, case_id: str, app: str, release: str) -> KeyState:
-        """Make a release live. The app must be held for it. Raises Refused."""
+        """Make a release live. The app must be held for this release. Raises Refused."""
         with self._locked(app) as folder:
             entry = folder.entry(key)
             if entry is not None and entry.state == "done":
@@ -158,13 +167,13 @@ class Releases:
             if not folder.is_held_by(release):
                 raise Refused(f"{app} is not held for release {release}, so nothing was switched.")
             if not release or not folder.path(release).is_dir():
-                raise Refused(f"Release {release} of {app} is not there any more, so nothing was switched.")
+                raise Refused(f"Release {release} of {app} does not exist any more, so nothing was switched.")
             entry = entry or folder.begin(key, "switch", case_id, release=release, before=folder.link())
             folder.point(folder.target(release))
             return folder.settle(entry, "done")
 
     def switch_back(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `switch`: restore the target of the link and free the app. Return whether there was anything to undo.
+        """Undo `switch`: restore the target of the link and free the app. Return True if there was anything to undo.
 
         Raises Refused when another release is live since, or the release before is gone; Trouble while another case
         holds the app.
@@ -192,17 +201,17 @@ class Releases:
             other = folder.switch_to(live)
             if other is None:
                 raise Refused(
-                    f"Somebody has changed by hand what is live as {folder.name}, so nothing was switched back.",
+                    f"Somebody changed the live release of {folder.name} by hand, so nothing was switched back.",
                     about=f"changed-by-hand/{folder.name}",
                 )
             raise Refused(
-                f"Release {live} of case {other.case_id} is live since; roll that one back first.",
+                f"Release {live} of case {other.case_id} has become live since. Roll that case back first.",
                 about=f"live-since/{folder.name}",
             )
         folder.must_be_free_for(entry.release)
         if entry.before is not None and not folder.path_of_link(entry.before).is_dir():
             raise Refused(
-                f"What was live before as {folder.name} is not kept any more: {Path(entry.before).name}.",
+                f"The release that was live before as {folder.name} was deleted: {Path(entry.before).name}.",
                 about=f"not-kept/{folder.name}",
             )
 
@@ -231,7 +240,7 @@ class Releases:
         """Return the folder of a release. Raises Refused if it does not exist."""
         path = _App(self._root / app).path(release)
         if not release or not path.is_dir():
-            raise Refused(f"Release {release} of {app} is not there any more.")
+            raise Refused(f"Release {release} of {app} does not exist any more.")
         return path
 
     def live_folder(self, app: str) -> Path | None:
@@ -246,7 +255,7 @@ class Releases:
         return sorted(_App(self._root / app).entries("*"), key=lambda entry: entry.at)
 
     def holder(self, app: str) -> Hold | None:
-        """Return the hold of an app."""
+        """Return for which release and case an app is held; None if the app is free."""
         return _App(self._root / app).holder()
 
     @contextmanager
@@ -270,26 +279,26 @@ class _App:
     # ---- keys
 
     def entry(self, key: str) -> KeyState | None:
-        """Return the state of a key; None if it was not used. Raises Refused if it was undone."""
+        """Return the state of a key; None if the key was not used. Raises Refused if the key was undone."""
         entry = next(self.entries(f"*-{_file_name(key)}"), None)
         if entry is not None and entry.state not in ("begun", "done"):
             raise Refused(UNDONE_FIRST)
         return entry
 
     def begin(self, key: str, kind: Kind, case_id: str, **facts: str | int | None) -> KeyState:
-        """Write that an effect is about to begin."""
+        """Write to the journal that the effect of a key is about to begin, and return the state of the key."""
         entry = KeyState.model_validate(
             {"key": key, "kind": kind, "case_id": case_id, "state": "begun", "at": datetime.now(UTC), **facts}
         )
         return self._write(entry)
 
     def undoing(self, undoes: str, kind: Kind, case_id: str) -> KeyState:
-        """Return the state of the key to undo. If it was not used, void it from now on."""
+        """Return the state of the key that is to be undone. If the key was not used, make it void."""
         entry = next(self.entries(f"*-{_file_name(undoes)}"), None)
         return entry or self.settle(self.begin(undoes, kind, case_id), "void")
 
     def settle(self, entry: KeyState, state: Literal["done", "undoing", "undone", "void"]) -> KeyState:
-        """Write how far the effect of a key has got."""
+        """Write to the journal the new state of the effect of a key."""
         return self._write(entry.model_copy(update={"state": state}))
 
     def entries(self, pattern: str) -> Iterator[KeyState]:
@@ -298,7 +307,7 @@ class _App:
             yield KeyState.model_validate_json(path.read_bytes())
 
     def switch_to(self, release: str | None) -> KeyState | None:
-        """Return the switch to this release."""
+        """Return the state of the key that switched to this release; None without one."""
         return next((each for each in self.entries("switch-*") if each.release and each.release == release), None)
 
     def _write(self, entry: KeyState) -> KeyState:
@@ -337,7 +346,7 @@ class _App:
         if self._current.is_symlink():
             return str(self._current.readlink())
         if self._current.exists():
-            raise Refused(f"In place of the link to the live release of {self.name} there is something else.")
+            raise Refused(f"The path of the link to the live release of {self.name} is not a link.")
         return None
 
     def live(self) -> str | None:

@@ -28,13 +28,12 @@ class DeploymentRequest(Message):
     artefact: str = Field(
         default="",
         max_length=200,
-        description="The tar.gz, relative to the folder of HOLDGATE_FILES; the name of the app and .tar.gz if empty.",
+        description="The tar.gz file, relative to the folder of HOLDGATE_FILES. If empty, it is <app>.tar.gz.",
         examples=["shop-2.tar.gz"],
     )
     sha256: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
-        description="SHA-256 of the artefact, 64 hex digits; if empty it stands in the file of the artefact's name "
-        "and .sha256.",
+        description="The SHA-256 of the artefact, 64 hex digits. If empty, it is read from the file <artefact>.sha256.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     version: str = Field(
@@ -45,7 +44,7 @@ class DeploymentRequest(Message):
     )
     security_review: Annotated[bool, BeforeValidator(_no_if_empty)] = Field(
         default=False,
-        description="Whether the artefact is scanned, and its findings decided on, before it may go live.",
+        description="If true, scanners check the artefact, and people decide about the findings before it may go live.",
         examples=[False],
     )
     note: str = Field(

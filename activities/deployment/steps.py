@@ -54,12 +54,15 @@ class Release(Message):
 
     @classmethod
     def none_of(cls, request: DeploymentRequest) -> "Release":
-        """Return an empty release, for an unpacking that was skipped. Every later step refuses it."""
+        """Return an empty release, for an unpacking that was skipped. Every later step refuses this empty release."""
         return cls(app=request.app, artefact=request.artefact, version=request.version)
 
 
 class Compared(Release):
-    """The differences from the live release, found without running code. Unknown if the step was skipped."""
+    """The differences between a release and the live release, found without running code.
+
+    They are unknown if operators skipped the step.
+    """
 
     live: str | None = None
     """The release that was live at the comparison."""
@@ -71,19 +74,19 @@ class Compared(Release):
 
 
 class Code(Compared):
-    """A release whose code is to be run."""
+    """The input of the step that runs code of a release."""
 
     approved: bool
-    """Whether a person has approved the release before its code runs."""
+    """True if a person has approved the release before its code runs."""
 
 
 class Checked(Compared):
-    """The facts after the checks, which run code of the release."""
+    """The facts about a release after its checks have run."""
 
     checks: list[HealthCheck] | None
     """None if operators skipped the checks."""
     isolated: bool | None
-    """Whether the code ran isolated. None if nothing was run."""
+    """True if the code ran isolated. None if nothing was run."""
 
     @classmethod
     def skipped(cls, compared: Compared) -> "Checked":
@@ -92,7 +95,7 @@ class Checked(Compared):
 
 
 class Switched(Message):
-    """The live release and the release before."""
+    """The release that is live now, and the release that was live before."""
 
     release: str
     before: str | None
@@ -156,12 +159,12 @@ class Deployments:
 
     @activity.defn
     async def remove_release(self, call: StepCall[DeploymentRequest]) -> bool:
-        """Undo `unpack_release`. Return whether there was anything to undo."""
+        """Undo `unpack_release`. Return True if there was anything to undo."""
         return await asyncio.to_thread(self._releases.remove, call.undone, call.case_id, call.input.app)
 
     @activity.defn
     async def compare_release(self, call: StepCall[Release]) -> Compared:
-        """Compare the release with the live one. Runs none of its code, and changes nothing."""
+        """Compare the release with the live release, file by file. Runs no code of the release, and changes nothing."""
         given = call.input
         async with beating():
             folder = self._releases.folder(given.app, given.release)
@@ -201,7 +204,7 @@ class Deployments:
 
     @activity.defn
     async def free_app(self, call: StepCall[Release]) -> bool:
-        """Undo `hold_app`. Return whether this case still held the app."""
+        """Undo `hold_app`. Return True if this case still held the app."""
         return await asyncio.to_thread(self._releases.free, call.undone, call.case_id, call.input.app)
 
     @activity.defn
@@ -213,7 +216,7 @@ class Deployments:
 
     @activity.defn
     async def switch_back(self, call: StepCall[Release]) -> bool:
-        """Undo `switch_release` and free the app. Return whether there was anything to undo."""
+        """Undo `switch_release` and free the app. Return True if there was anything to undo."""
         return await asyncio.to_thread(self._releases.switch_back, call.undone, call.case_id, call.input.app)
 
     @activity.defn
@@ -251,7 +254,7 @@ class Deployments:
                 text = file.read(MAX_SIDECAR).decode(errors="replace")
         except Refused as error:
             raise Refused(
-                f"Nobody says which SHA-256 '{artefact}' must have: give it with the case, or in '{artefact}.sha256'."
+                f"The SHA-256 of '{artefact}' is missing: enter it in the request, or in the file '{artefact}.sha256'."
             ) from error
         for line in text.splitlines():
             found = _SUM.fullmatch(line.strip())

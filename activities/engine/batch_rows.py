@@ -25,7 +25,10 @@ class Imports:
 
     @activity.defn
     async def import_rows(self, batch: BatchInput) -> BatchResult:
-        """Start a case for each of the next valid rows. The heartbeat holds the number of rows done in this attempt."""
+        """Start a case for each of the next valid rows.
+
+        Each heartbeat contains the number of rows that this attempt has done.
+        """
         progress = _Progress()
         async with beating(lambda: progress.done):
             return await self._importer.run(batch, progress)
@@ -37,7 +40,10 @@ class Imports:
 
     @activity.defn
     async def roll_back_cases(self, note: BatchNote) -> int:
-        """Ask cases of the cancelled batch to roll back. Return how many have not begun to."""
+        """Request the rollback of cases of a cancelled batch.
+
+        Return the number of cases whose rollback has not begun yet.
+        """
         progress = _Progress()
         async with beating(lambda: progress.done):
             return await self._importer.roll_back(note, progress)

@@ -16,7 +16,10 @@ class Child(Message):
 
 
 class Children(Protocol):
-    """The interface that starts child cases. A key starts one case only, and an undo that arrives first voids it."""
+    """The interface that starts child cases. A key starts one case only.
+
+    An undo that arrives before the start makes the key void, so that the case is not started later.
+    """
 
     async def ask(self, call: StepCall[ChildRequest]) -> str: ...
 
@@ -38,7 +41,7 @@ class ChildCases:
 
     @activity.defn
     async def withdraw_case(self, call: StepCall[ChildRequest]) -> bool:
-        """Undo `ask_for_case`: cancel the child case if it has not ended. Return whether it was cancelled."""
+        """Undo `ask_for_case`: cancel the child case if it has not ended. Return True if it was cancelled."""
         return await self._children.withdraw(call)
 
     @activity.defn

@@ -24,11 +24,14 @@ from policy.rules import rule
 
 
 class NoRuling(Trouble):
-    """The pinned policy cannot be read any more, or does not fit the case."""
+    """The policy that was pinned to the case at its start gives no ruling.
+
+    This release of Holdgate cannot read the policy, or the policy does not fit the case.
+    """
 
 
 class NoCase(Trouble):
-    """The database has no row of the case: somebody started a Workflow by hand, or restored an older database."""
+    """The database has no row for the case: somebody started a Workflow by hand, or restored an older database."""
 
 
 class NobodyCanDecide(Trouble):
@@ -71,10 +74,11 @@ class Records:
 
     @activity.defn
     async def open_gate(self, request: GateRequest) -> GateOpening:
-        """Ask the pinned policy whether people must decide, and if so store the task.
+        """Get the ruling of the pinned policy on a gate. If people must decide, store the task.
 
-        The answer is in the history, so a replay needs neither the text of the policy nor the expression library.
-        Raises a failure that is not retried when too few people can decide with all levels: operators must help.
+        The answer is in the history, so a replay needs neither the text of the policy nor the expression library. If
+        too few people can decide even with all levels of escalation, raise a failure that is not retried; operators
+        must then help.
         """
         task, found = request.task, await self._ruled(request, escalate=True)
         if found.short:
@@ -115,7 +119,7 @@ class Records:
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
-        """Return the ruling on a gate whose input was edited, or on a gate to come. Writes nothing."""
+        """Return the ruling on a gate whose input was edited, or on a gate that is not open yet. Writes nothing."""
         return (await self._ruled(request)).ruling
 
     @activity.defn

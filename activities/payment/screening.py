@@ -93,7 +93,7 @@ def _new_payee(request: PaymentRequest, history: Sequence[PastPayment]) -> Scree
 
 
 def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], now: datetime) -> ScreeningReason | None:
-    """Find an invoice that was sent twice: the most common fraud, and the most common mistake."""
+    """Find an invoice that was sent twice, which is the most common fraud and the most common mistake."""
     recent = [past for past in history if past.at > now - REPEAT_WINDOW]
     same = [past for past in recent if (past.amount, past.currency) == (request.amount, request.currency)]
     if not same:

@@ -20,7 +20,7 @@ Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
 
 
 class Booking(Protocol):
-    """One effect in the ledger: the first effect of its key, however often the key is used."""
+    """One effect in the ledger. If a key is used several times, this is the effect of its first use."""
 
     @property
     def entry_id(self) -> int: ...
@@ -108,7 +108,7 @@ class Payments:
 
     @activity.defn
     async def reserve_funds(self, call: StepCall[PaymentRequest]) -> FundsHold:
-        """Hold the money."""
+        """Hold the amount on the account, so that no other payment can use the money."""
         asked = call.input
         held = await self._ledger.hold(
             key=call.key,
@@ -130,7 +130,7 @@ class Payments:
 
     @activity.defn
     async def release_funds(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `reserve_funds`, unless a capture used the money. Return whether there was anything to undo."""
+        """Undo `reserve_funds`: release the held money unless it was paid. Return True if a hold was undone."""
         return await self._ledger.release(call.key, call.undone, call.case_id, call.reference)
 
     @activity.defn
@@ -157,5 +157,5 @@ class Payments:
 
     @activity.defn
     async def refund_payment(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `capture_payment`. Return whether there was anything to undo."""
+        """Undo `capture_payment`. Return True if there was anything to undo."""
         return await self._ledger.refund(call.key, call.undone, call.case_id, call.reference)

@@ -25,11 +25,17 @@ class SecurityReviewRequest(Message):
     sha256: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{64}$",
-        description="Of an archive, in small hexadecimal digits: another one is refused.",
+        description=(
+            "The SHA-256 of the archive, in small hexadecimal digits. An archive with another SHA-256 is refused."
+        ),
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     accept_for_days: int = Field(
-        default=90, ge=1, le=365, description="For how long people who approve accept the risk.", examples=[90]
+        default=90,
+        ge=1,
+        le=365,
+        description=("The number of days for which the people who approve accept the risk."),
+        examples=[90],
     )
     note: str = Field(
         default="",

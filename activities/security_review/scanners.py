@@ -65,7 +65,7 @@ class Finding(Message):
 
 
 class ScannerFailed(Trouble):
-    """A scanner failed."""
+    """A scanner failed, so there is no result of the scan."""
 
 
 class _Strict(BaseModel):
@@ -119,7 +119,7 @@ async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
 
 
 def is_python(name: str, beginning: bytes) -> bool:
-    """Return whether bandit should read a file: its name ends in `.py` in any case, or it is a Python script."""
+    """Return True if bandit should read a file: its name ends in `.py` in any case, or it is a Python script."""
     return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
 
 
@@ -161,7 +161,7 @@ def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
     report = _read("bandit", _BanditReport, output)
     looked_at = {*report.metrics, *(each.filename for each in report.errors)}
     if not {copy for copy in names if copy.startswith("python/")} <= looked_at:
-        raise ScannerFailed("The scanner bandit overlooked a file.")
+        raise ScannerFailed("The scanner bandit skipped a file, so its result cannot be used.")
     findings = [
         Finding(
             scanner="bandit",
@@ -178,8 +178,8 @@ def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
 
 
 def unreadable(file: str) -> Finding:
-    """Return the finding for a Python file that bandit cannot parse."""
-    said = "This Python file cannot be read, so nobody knows what is in it"
+    """Return a finding that says that a Python file cannot be parsed, so that bandit did not scan it."""
+    said = "This Python file cannot be read, so it was not scanned"
     return Finding(scanner="bandit", rule="unreadable", severity="medium", file=_short(file), line=1, what=said)
 
 
@@ -194,7 +194,9 @@ async def _detect_secrets(room: Path, names: dict[str, str]) -> list[Finding]:
     command = [*command, *(part for each in filters for part in ("--disable-filter", each)), "text"]
     report = _read("detect-secrets", _SecretsReport, await _run("detect-secrets", command, room, good=(0,)))
     if not report.results.pop("text/0.ini", None):
-        raise ScannerFailed("The scanner detect-secrets overlooked what was laid there for it.")
+        raise ScannerFailed(
+            "The scanner detect-secrets did not find the test key of Holdgate, so its result cannot be used."
+        )
     return [
         Finding(
             scanner="detect-secrets",
@@ -202,7 +204,7 @@ async def _detect_secrets(room: Path, names: dict[str, str]) -> list[Finding]:
             severity="high",
             file=_name("detect-secrets", name, names),
             line=each.line_number,
-            what=_short(f"What looks like a secret: {each.kind}"),
+            what=_short(f"Possible secret: {each.kind}"),
         )
         for name, secrets in report.results.items()
         for each in secrets
@@ -216,7 +218,7 @@ def _severity(said: str) -> Severity:
 def _name(scanner: str, copy: str, names: dict[str, str]) -> str:
     """Return the real name of a copied file. Raises ScannerFailed for a file that was not copied."""
     if (copy := str(PurePosixPath(copy))) not in names:
-        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.", about=scanner)
+        raise ScannerFailed(f"The scanner {scanner} wrote a report that cannot be read.", about=scanner)
     return _short(names[copy])
 
 
@@ -229,7 +231,7 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
     try:
         return model.model_validate_json(output)
     except ValidationError as wrong:
-        raise ScannerFailed(f"The scanner {scanner} gave no report that can be read.", about=scanner) from wrong
+        raise ScannerFailed(f"The scanner {scanner} wrote a report that cannot be read.", about=scanner) from wrong
 
 
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
@@ -241,6 +243,6 @@ async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ..
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)
         if code not in good:
-            raise ScannerFailed(f"The scanner {scanner} broke off.", about=scanner)
+            raise ScannerFailed(f"The scanner {scanner} stopped with an error.", about=scanner)
         output.seek(0)
         return output.read()

@@ -36,7 +36,7 @@ MAX_FACTS = 56 * 1024
 
 
 class ScanReport(Message):
-    """The facts of a review."""
+    """The report of a scan: the facts of a security review."""
 
     target: str
     digest: str
@@ -51,11 +51,11 @@ class ScanReport(Message):
     findings: list[Finding]
     findings_not_shown: int
     accepted_before: bool
-    """Whether the risk of exactly these files, with findings as severe as these, was accepted and still is."""
+    """True if the risk of exactly these files, with findings as severe as these, was accepted and still is."""
 
 
 class AcceptedRisk(Message):
-    """A risk that people accept."""
+    """The input of the step that records a risk that people accepted."""
 
     target: str
     digest: str
@@ -136,12 +136,12 @@ class SecurityReviews:
             with self._folder.open(asked.target, LIMITS.archive) as source:
                 found = copy_hashed(source, archive)
             if asked.sha256 not in (None, found):
-                raise Refused(f"'{asked.target}' is not what was to be reviewed: its SHA-256 is {found}.")
+                raise Refused(f"'{asked.target}' is not the archive that the request names: its SHA-256 is {found}.")
             unpack(archive, unpacked)
             with Folder(room).folder(unpacked.name) as folder:
                 return _copy_tree(folder, tree, asked.target)
         if asked.sha256:
-            raise Refused("Only an archive (.tar.gz) has a SHA-256 to check: leave it out for a folder.")
+            raise Refused("Only an archive (.tar.gz) has a SHA-256 to check: leave the SHA-256 empty for a folder.")
         with self._folder.folder(asked.target) as folder:
             return _copy_tree(folder, tree, asked.target)
 
@@ -165,12 +165,12 @@ class SecurityReviews:
 
     @activity.defn
     async def withdraw_accepted_risk(self, call: StepCall[AcceptedRisk]) -> bool:
-        """Undo `record_accepted_risk`. Return whether there was anything to undo."""
+        """Undo `record_accepted_risk`. Return True if there was anything to undo."""
         return await self._risks.withdraw(call.key, call.undone, call.case_id)
 
 
 def shown(found: Sequence[Finding]) -> list[Finding]:
-    """Return the first findings that fit into the facts of a gate."""
+    """Return the findings that fit into the facts of a gate, from the beginning of the list."""
     room, fit = MAX_FACTS, 0
     for each in found[:MAX_SHOWN]:
         room -= len(each.model_dump_json().encode()) + 1
@@ -205,7 +205,9 @@ def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]
             continue
         text += size
         if text > MAX_TEXT:
-            raise Refused(f"'{named}' has more than {MAX_TEXT >> 20} MB of text: have it reviewed in parts.")
+            raise Refused(
+                f"'{named}' has more than {MAX_TEXT >> 20} MB of text: split it, and request a review of each part."
+            )
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
     if not files:
@@ -221,7 +223,7 @@ def _files_of(folder: int, named: str) -> Iterator[tuple[str, int]]:
     """
 
     def cannot_be_read(_error: OSError) -> None:
-        raise Refused(f"A folder in '{named}' cannot be read, so nobody knows what is in it.")
+        raise Refused(f"A folder in '{named}' cannot be read, so its files would not be scanned.")
 
     for above, inner, names, within in os.fwalk(".", dir_fd=folder, onerror=cannot_be_read):
         inner.sort()

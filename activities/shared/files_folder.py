@@ -88,7 +88,7 @@ class Folder:
         except FileNotFoundError:
             raise Refused(f"There is no {kind} '{name}' in the folder of files.") from None
         except PermissionError:
-            raise Refused(f"'{name}' may not be read by Holdgate.") from None
+            raise Refused(f"Holdgate has no permission to read '{name}'.") from None
         except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links, before Python 3.13.
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
                 raise

@@ -1,4 +1,4 @@
-"""Heartbeats of steps that take long."""
+"""Send Temporal heartbeats during steps that take long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

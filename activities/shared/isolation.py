@@ -59,7 +59,7 @@ def _tried() -> str | None:
 
 
 def cannot_isolate(why: str) -> str:
-    """Return a sentence that commands cannot be isolated, and what to do."""
+    """Return a sentence that says why commands cannot be isolated here, and what to do."""
     return f"This worker cannot isolate code of others ({why}). Run workers where they can, {WHERE}"
 
 

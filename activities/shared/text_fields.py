@@ -11,9 +11,12 @@ _BIDI_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\
 
 
 def printable(text: str) -> str:
-    """Return one line of text. Raises ValueError for invisible characters and direction marks."""
+    """Return a text of one line unchanged.
+
+    Raises ValueError for line breaks, control characters and invisible characters.
+    """
     if any(unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_MARKS for char in text):
-        raise ValueError("must not hold control characters or line breaks")
+        raise ValueError("must not contain control characters or line breaks")
     return text
 
 

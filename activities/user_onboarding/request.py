@@ -57,7 +57,7 @@ def _role(given: Any) -> Any:
 
 
 class OnboardingRequest(Message):
-    """A person who is to get an account."""
+    """A request to create an account for a new employee."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = ONBOARDING
@@ -70,7 +70,7 @@ class OnboardingRequest(Message):
     ] = Field(
         default="",
         validate_default=True,
-        description="2 to 64 of a-z 0-9 . _ - and first a letter. Without it, it is made of the full name.",
+        description="2 to 64 of a-z 0-9 . _ - and first a letter. If empty, the username is made from the full name.",
         examples=["ada.lovelace"],
     )
     role: Annotated[str, BeforeValidator(_role)] = Field(
@@ -85,7 +85,9 @@ class OnboardingRequest(Message):
     email: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         max_length=254,
-        description="Where the welcome goes; else to the username at the domain of the policy.",
+        description=(
+            "The e-mail address for the welcome mail. If empty, it is the username at the mail domain of the policy."
+        ),
         examples=["ada@example.org"],
     )
     start_date: Annotated[Day | None, BeforeValidator(blank_is_none)] = Field(

@@ -48,7 +48,9 @@ class Mailer(Protocol):
     """The interface that sends mail to people outside."""
 
     async def send(self, message_id: str, to: str, subject: str, text: str) -> None:
-        """Return once the mail is sent. Attempts with the same `message_id` can be recognised as one mail.
+        """Send a mail and return when the mail server has accepted it.
+
+        Mail programs can recognise several mails with the same `message_id` as one mail.
 
         Raises Trouble.
         """
@@ -129,7 +131,7 @@ class Onboarding:
 
     @activity.defn
     async def reserve_account(self, call: StepCall[OnboardingRequest]) -> Access:
-        """Look up the role, and reserve the username with an account that cannot be used yet."""
+        """Look up the role in the policy, and reserve the username: create an account that cannot be used yet."""
         asked, access = call.input, await self._access(call)
         await self._directory.reserve(
             call.key,
@@ -144,7 +146,7 @@ class Onboarding:
 
     @activity.defn
     async def disable_account(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `reserve_account`: disable the account, without deleting it. Return whether there was an account."""
+        """Undo `reserve_account`: disable the account, without deleting it. Return True if there was an account."""
         return await self._directory.disable(call.key, call.undone, call.case_id)
 
     @activity.defn
@@ -156,7 +158,7 @@ class Onboarding:
 
     @activity.defn
     async def revoke_access(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `grant_access`: revoke the entitlements. Return whether there was anything to undo."""
+        """Undo `grant_access`: revoke the entitlements. Return True if there was anything to undo."""
         return await self._directory.revoke(call.key, call.undone, call.case_id)
 
     @activity.defn
@@ -175,7 +177,7 @@ class Onboarding:
         await self._directory.note_welcome(call.key, call.case_id)
 
     async def _access(self, call: StepCall[OnboardingRequest]) -> Access:
-        """Return the access, which is the same at each step because the policy is pinned."""
+        """Return the access that the pinned policy gives. It is the same at each step of a case."""
         return access_of(call.input, await self._lists(call.policy_hash))
 
 

@@ -1,4 +1,4 @@
-"""What the clock does to a gate: reminders, escalation, expiry, and pauses for questions."""
+"""Timers of a gate: reminders, escalation, expiry, and pauses while a question waits for an answer."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,16 +12,16 @@ from domain.status import Outcome
 
 
 def next_timer(state: GateState) -> Timer | None:
-    """Return the next timer; None if there is none, or the clock is paused.
+    """Return the next timer that will fire; None if there is none, or the clock is paused.
 
-    A timer that an admin set during the pause fires anyway.
+    A timer that an admin set during the pause fires also while the clock is paused.
     """
     timers = state.timers if state.task.paused_at is None else [timer for timer in state.timers if timer.fixed]
     return timers[0] if state.open and timers else None
 
 
 def fire_timers(state: GateState, now: datetime) -> list[GateEvent]:
-    """Fire all timers that are due at `now`, in order. Return the events."""
+    """Fire all timers that are due at `now`, in their order. Return the events for the audit log."""
     events = []
     while (timer := next_timer(state)) and timer.at <= now:
         state.set_timers([each for each in state.timers if each is not timer])
@@ -42,7 +42,10 @@ def _remind(state: GateState) -> GateEvent:
 
 
 def escalate(state: GateState, *levels: Timer) -> GateEvent:
-    """Add people, or replace people. This ends a claim and needs a recount."""
+    """Escalate to the next level: add its people to the candidates, or replace the candidates.
+
+    This ends a claim, and the people who can decide must be counted again.
+    """
     before = state.task
     state.uncertain = True
     state.change(assignee=None, owner=None)
@@ -70,7 +73,7 @@ def escalate(state: GateState, *levels: Timer) -> GateEvent:
 
 
 def _expire(state: GateState, at: datetime, now: datetime) -> GateEvent:
-    """Reject, approve or escalate, as the policy says.
+    """Expire the gate: reject, approve or escalate, as the policy says.
 
     A gate that escalates on expiry runs for the same time once more and is then rejected.
     """

@@ -25,11 +25,11 @@ OUTCOMES = {
 def count_decision(
     state: GateState, decision: Decision, now: datetime, edits: Sequence[FieldChange], **edited: Any
 ) -> list[DecisionView]:
-    """Count a decision that `check_decision` has allowed. Return earlier decisions that no longer count.
+    """Count a decision that `check_decision` has allowed. Return the earlier decisions that do not count any more.
 
-    `edits` are the fields of the input that it changes, `edited` the fields of the task that show the new input. An
-    approval with edits replaces all approvals of the old input. The gate then stays open until the rules for the new
-    input are known (`follow_ruling`).
+    `edits` are the fields of the input that the decision changes. `edited` are the fields of the task that show the new
+    input. An approval with edits replaces all approvals of the old input. The gate then stays open until the rules for
+    the new input are known (`follow_ruling`).
     """
     assert state.open, "check_decision refuses decisions on a closed gate"
     verdict = decision.verdict
@@ -75,19 +75,22 @@ def close_if_approved(state: GateState, now: datetime) -> None:
 
 
 def count_approvals(state: GateState) -> None:
-    """Set how many decisions count towards the quorum."""
+    """Compute how many decisions count towards the quorum, and store the number in the task."""
     state.change(quorum=Quorum(needed=state.task.quorum.needed, given=given(state.task)))
 
 
 def given(task: TaskView) -> int:
-    """Return how many decisions count towards the quorum: approvals, or the most alike decisions of operators."""
+    """Return how many decisions count towards the quorum.
+
+    For an approval these are the approvals; for an intervention, the largest number of equal decisions of operators.
+    """
     if task.kind == "intervention":
         return max((_alike(task, view) for view in task.decisions), default=0)
     return sum(view.verdict is Verdict.APPROVE for view in task.decisions)
 
 
 def _count_alike(state: GateState, view: DecisionView, now: datetime) -> None:
-    """Close an intervention when enough operators have given this very decision."""
+    """Close an intervention if enough operators have given a decision that is equal to this decision."""
     count_approvals(state)
     if _alike(state.task, view) >= state.task.quorum.needed:
         state.close(OUTCOMES[view.verdict], now)
@@ -100,7 +103,10 @@ def _alike(task: TaskView, view: DecisionView) -> int:
 
 
 def _joined_changes(before: Sequence[FieldChange], now: Sequence[FieldChange]) -> list[FieldChange]:
-    """Return changes made on top of changes as one list: each from the first value to the last."""
+    """Return the earlier and the later changes of the input as one list.
+
+    A field that changed twice is in the list once, from its first to its last value.
+    """
     found = {change.field: change for change in before}
     for change in now:
         first = found[change.field].before if change.field in found else change.before

@@ -18,10 +18,10 @@ COMPARED = ("candidate_groups", "candidate_users", "excluded_users", "due_at", "
 
 
 def follow_ruling(state: GateState, ruling: GateRuling, now: datetime, *, times: bool) -> GateEvent:
-    """Follow another ruling. Return the event with the changes.
+    """Make the gate follow another ruling of the policy. Return the event with the changes.
 
-    Decisions keep counting. Where the new ruling needs no people, its rule decides. Times that an admin set by hand
-    stay; with `times` they give way to those of the ruling.
+    Decisions that were made before still count. If the new ruling needs no people, its rule decides. Times that an
+    admin set by hand stay; with `times` the times of the ruling replace them.
     """
     before, edited = state.task, state.edited
     state.edited = False
@@ -48,7 +48,10 @@ def follow_ruling(state: GateState, ruling: GateRuling, now: datetime, *, times:
 
 
 def _with_kept_times(state: GateState, ruling: GateRuling, times: bool) -> GateRuling:
-    """Return the ruling delayed by past pauses, with the times that an admin set by hand unless `times`."""
+    """Return the ruling with its times delayed by past pauses.
+
+    Without `times`, times that an admin set by hand replace those of the ruling.
+    """
     if times:
         state.change(set_by_hand=[])
     task = state.task

@@ -1,4 +1,4 @@
-"""The gate: everything that can happen to one task. Each method delegates to the module of its concern."""
+"""The class Gate: everything that can happen to one task. Each method calls the module for that concern."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +31,10 @@ class Gate:
     # ----------------------------------------------------------------------------------------------------- decisions
 
     def check(self, decision: Decision) -> str:
-        """Return the rule that allows a decision. Raises Refusal when none does. Changes nothing."""
+        """Return the name of the rule that allows a decision. Raises Refusal if no rule allows the decision.
+
+        Changes nothing.
+        """
         return check_decision(self._state, decision)
 
     def decide(
@@ -39,7 +42,8 @@ class Gate:
     ) -> list[DecisionView]:
         """Count a decision that `check` has allowed. Return earlier decisions that no longer count.
 
-        `edits` are the fields of the input that it changes, `edited` the fields of the task that show the new input.
+        `edits` are the fields of the input that the decision changes. `edited` are the fields of the task that show the
+        new input.
         """
         return count_decision(self._state, decision, now, edits, **edited)
 
@@ -50,23 +54,26 @@ class Gate:
         check_action(self._state, action)
 
     def act(self, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-        """Perform an allowed action. Return the event and the decisions that no longer count."""
+        """Perform an allowed action. Return its event, and the decisions that do not count any more."""
         return perform_action(self._state, action, now)
 
     # ----------------------------------------------------------------------------------------------------- the clock
 
     def next_timer(self) -> Timer | None:
-        """Return the next timer; None if there is none, or the clock is paused."""
+        """Return the next timer that will fire; None if there is none, or the clock is paused."""
         return next_timer(self._state)
 
     def fire_timers(self, now: datetime) -> list[GateEvent]:
-        """Fire all timers that are due at `now`, in order. Return the events."""
+        """Fire all timers that are due at `now`, in their order. Return the events for the audit log."""
         return fire_timers(self._state, now)
 
     # ---------------------------------------------------------------------------------- changes of people and policy
 
     def count(self, present: Present, now: datetime) -> list[GateEvent]:
-        """Check whether the people who can act now can reach the quorum, and react if not."""
+        """Check whether the people in `present`, who can act now, can reach the quorum.
+
+        If they cannot, escalate or close the gate. Return the events.
+        """
         return recount(self._state, present, now)
 
     def exclude(self, people: Sequence[str]) -> None:
@@ -74,7 +81,10 @@ class Gate:
         self._state.exclude(people)
 
     def replace(self, leaver: str, successor: str | None, now: datetime) -> GateEvent:
-        """Give every place of a leaver to the successor if the rules allow it, otherwise remove it."""
+        """Replace a person who has left by the successor in every role on the task where the rules allow it.
+
+        In other roles remove the person.
+        """
         return replace_person(self._state, leaver, successor, now)
 
     def adopt(self, ruling: GateRuling, now: datetime, *, times: bool = False) -> GateEvent:
@@ -99,27 +109,27 @@ class Gate:
 
     @property
     def outcome(self) -> Outcome | None:
-        """Return how the gate ended; None while it is open."""
+        """Return the outcome with which the gate ended; None while the gate is open."""
         return self._state.task.outcome
 
     @property
     def open(self) -> bool:
-        """Return whether the gate has no outcome yet."""
+        """Return True if the gate has no outcome yet."""
         return self._state.open
 
     @property
     def closed_because(self) -> str:
-        """Return a sentence about the rule that ended the open gate."""
+        """Return a sentence about the rule that ended the open gate; empty if no rule ended it."""
         return self._state.closed_because
 
     @property
     def edited(self) -> bool:
-        """Return whether an edited input still needs a ruling. Nobody can decide until then."""
+        """Return True if an edited input still needs a ruling. Nobody can decide until then."""
         return self._state.edited
 
     @property
     def uncertain(self) -> bool:
-        """Return whether a recount is needed, because perhaps nobody can decide any more."""
+        """Return True if a recount is needed, because perhaps nobody can decide any more."""
         return self._state.uncertain
 
     @uncertain.setter
@@ -128,7 +138,7 @@ class Gate:
 
     @property
     def short(self) -> str:
-        """Return why nobody can decide after the last escalation; empty while somebody can."""
+        """Return why nobody can decide although all levels of escalation are used; empty while somebody can decide."""
         return self._state.short
 
     @short.setter

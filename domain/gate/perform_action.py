@@ -16,7 +16,7 @@ from domain.task import DecisionView
 
 
 def perform_action(state: GateState, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-    """Perform an allowed action. Return the event and the decisions that no longer count."""
+    """Perform an allowed action. Return its event for the audit log and the decisions that do not count any more."""
     before, excludes = state.task, changes_deciders(state.task, state.ruling, action)
     event = _perform(state, action, now)
     if event and action.to and action.act is not Act.REPLACE:  # the event of a replacement says who has the task now
@@ -68,7 +68,7 @@ def _claim(state: GateState, action: Action) -> GateEvent | None:
 
 
 def _release(state: GateState, action: Action) -> GateEvent:
-    """End a claim. A delegate returns the task to the person who delegated it."""
+    """End the claim of a task. If the task was delegated, it goes back to the person who delegated it."""
     task, by = state.task, action.by
     one_of_them = same(by.id, task.assignee) or same(by.id, task.owner)
     back = task.owner if one_of_them else None
@@ -79,7 +79,7 @@ def _release(state: GateState, action: Action) -> GateEvent:
 
 
 def _reassign(state: GateState, action: Action) -> GateEvent:
-    """Hand the task to a person permanently, and make them a candidate."""
+    """Give the task to another person permanently, and make this person a candidate."""
     assert action.to is not None, "check_action refuses it"
     before, to = state.task, action.to.id
     candidate = candidacy(before, to, action.to.groups) is not None
@@ -96,7 +96,7 @@ def _reassign(state: GateState, action: Action) -> GateEvent:
 
 
 def _delegate(state: GateState, action: Action) -> GateEvent:
-    """Hand the task to a person who decides on behalf of the person who delegates."""
+    """Delegate the task: another person then decides on behalf of the person who delegates."""
     assert action.to is not None, "check_action refuses it"
     _, behalf = place_of(state.task, action.by)
     owner = behalf or action.by.id
@@ -107,7 +107,7 @@ def _delegate(state: GateState, action: Action) -> GateEvent:
 
 
 def _withdraw_decisions(state: GateState, action: Action, now: datetime) -> GateEvent:
-    """Remove the decisions of a person."""
+    """Take back all decisions on the task that the person of the action has made. Return the event."""
     void = [view for view in state.task.decisions if same(view.by, action.by.id)]
     state.change(decisions=[view for view in state.task.decisions if view not in void])
     close_if_approved(state, now)

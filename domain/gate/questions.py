@@ -15,7 +15,7 @@ from domain.task import Question, TaskView
 
 
 def check_question(task: TaskView, action: Action) -> None:
-    """Raise Refusal for a question without text or addressee, and for one that is open already."""
+    """Raise Refusal if the question has no text, names nobody to answer it, or is open already in the same words."""
     if action.to is None or not action.text.strip():
         raise Refusal(RefusalCode.MISSING, "Write a question, and name the person who shall answer it.")
     if _asked_already(task, action):
@@ -56,7 +56,7 @@ def question_of(task: TaskView, id: str | None) -> Question:
     """Return the question with this id. Raises Refusal without one."""
     found = next((each for each in task.questions if each.id == id), None)
     if found is None:
-        raise Refusal(RefusalCode.MISSING, "There is no such question on this task.", field="question_id")
+        raise Refusal(RefusalCode.MISSING, "This task has no question with this id.", field="question_id")
     return found
 
 
@@ -65,7 +65,10 @@ def _may_answer_question(asked: Question, by: Actor) -> bool:
 
 
 def _asked_already(task: TaskView, action: Action) -> bool:
-    """Return whether the same question is open. A person who got no answer from the server may send it twice."""
+    """Return True if the same question is open.
+
+    A person whose browser got no answer from the server may send a question twice.
+    """
     return any(
         each.answer is None
         and same(each.by, action.by.id)
@@ -107,7 +110,10 @@ def withdraw_question(state: GateState, action: Action, now: datetime) -> GateEv
 
 
 def lapse_questions(state: GateState, silent: Collection[str], now: datetime) -> list[GateEvent]:
-    """Resume a paused clock when nobody can answer its questions. Return the questions that lapsed."""
+    """Resume a paused clock if nobody can answer the questions for which it waits.
+
+    Return an event for each such question.
+    """
     if state.task.paused_at is None:
         return []
     lapsed = [each for each in state.task.questions if each.pending and among(each.to, [*silent])]

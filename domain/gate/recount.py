@@ -14,13 +14,15 @@ from domain.status import Outcome, Verdict
 
 
 def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent]:
-    """Check whether the people who can act now can reach the quorum, and react if not. Return the events.
+    """Check whether the people in `present`, who can act now, can reach the quorum.
+
+    If they cannot, react and return the events:
 
     - A claim ends when nobody can decide under it.
-    - A paused clock is resumed when nobody can answer the question.
+    - A paused clock is resumed when nobody can answer the question for which it waits.
     - Rejections without veto end the gate when they make the quorum impossible.
-    - Where abstentions or missing people make it impossible, the next escalation comes at once.
-    - With no escalation left `state.short` says why operators must help.
+    - If abstentions or missing people make the quorum impossible, the next escalation comes at once.
+    - If no escalation is left, `state.short` is set to the reason, and operators must help.
     """
     if not state.open:
         return []
@@ -58,7 +60,10 @@ def _end_vain_claim(state: GateState, present: Present) -> list[GateEvent]:
 
 
 def _next_escalation(state: GateState, now: datetime) -> Timer | None:
-    """Take the next escalation from the timers. Operators are the last level of an intervention."""
+    """Remove the next escalation from the timers and return it.
+
+    For an intervention without one, return an escalation to all operators.
+    """
     level = next((timer for timer in state.timers if timer.kind == "escalate"), None)
     if level is not None:
         state.set_timers([timer for timer in state.timers if timer is not level])

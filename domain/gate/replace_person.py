@@ -11,7 +11,10 @@ from domain.permissions import same
 
 
 def replace_person(state: GateState, leaver: str, successor: str | None, now: datetime) -> GateEvent:
-    """Give every place of a leaver to the successor if the rules allow it, otherwise remove it."""
+    """Replace a person who has left by the successor in every role on the task where the rules allow it.
+
+    In other roles remove the person.
+    """
     asks = takes_over_request(state.task, leaver, successor)
     if asks and successor:
         state.exclude([successor])

@@ -1,4 +1,6 @@
-"""A person who changes who decides a task must not decide the task. Otherwise admins could give tasks to themselves.
+"""Separation of duties: a person who changes who can decide a task must not decide this task.
+
+Otherwise admins could give tasks to themselves.
 
 These changes count: to hand over the task of another person, to end the claim of another person, to replace a person,
 to apply another policy, and to bring forward the expiry of a gate that escalates. To delegate or release your own task
@@ -17,7 +19,7 @@ RULE = "separation of duties: who changed who decides a task does not decide it"
 
 
 def changes_deciders(task: TaskView, ruling: GateRuling, action: Action) -> bool:
-    """Return whether the person of this action must not decide the task from then on."""
+    """Return True if the person who takes this action must not decide the task after the action."""
     match action.act:
         case Act.REASSIGN | Act.REPLACE | Act.NEW_RULES:
             return True

@@ -22,7 +22,7 @@ STORED = {
 
 @dataclass(frozen=True)
 class GateEvent:
-    """Something that happened to a gate, for the audit log."""
+    """An event of a gate, for the audit log."""
 
     kind: str
     summary: str
@@ -31,7 +31,7 @@ class GateEvent:
 
 @dataclass
 class GateState:
-    """Everything known of one gate. The outcome is set once and never changes."""
+    """All data of one gate. The outcome is set once and never changes."""
 
     task: TaskView
     """The task as people see it now. Only `change` replaces it."""
@@ -42,17 +42,17 @@ class GateState:
     excluded: list[str]
     """People who must not decide: by the ruling, by other gates, and after changing who decides."""
     edited: bool = False
-    """Whether an edited input still needs a ruling. Nobody can decide until then."""
+    """True if an edited input still needs a ruling. Nobody can decide until then."""
     uncertain: bool = False
-    """Whether a recount is needed, because perhaps nobody can decide any more."""
+    """True if a recount is needed, because perhaps nobody can decide any more."""
     short: str = ""
-    """Why nobody can decide after the last escalation; empty while somebody can."""
+    """Why nobody can decide after the last escalation; empty while somebody can decide."""
     closed_because: str = ""
     """A sentence about the rule that ended the open gate."""
     expired_before: bool = False
-    """Whether the gate has expired once and was escalated instead of closed."""
+    """True if the gate has expired once and was escalated instead of closed."""
     due_fixed: bool = False
-    """Whether an admin set the due time during a pause of the clock."""
+    """True if an admin set the due time during a pause of the clock."""
     revised: list[tuple[int, str]] = field(default_factory=list)
     """The revisions of the task, each with its change."""
     changed: set[str] = field(default_factory=set)
@@ -69,7 +69,7 @@ class GateState:
 
     @property
     def open(self) -> bool:
-        """Return whether the gate has no outcome yet."""
+        """Return True if the gate has no outcome yet."""
         return self.task.outcome is None
 
     @property
@@ -89,7 +89,10 @@ class GateState:
         self.change(clock=self.steps)
 
     def revise(self, what: str) -> None:
-        """Raise the revision after a change of anything that reviewers decide about."""
+        """Add 1 to the revision of the task, after a change of data about which reviewers decide.
+
+        `what` describes the change.
+        """
         self.change(revision=self.task.revision + 1)
         self.revised.append((self.task.revision, what))
 
@@ -127,5 +130,5 @@ class GateState:
 
 
 def joined(names: Sequence[str], more: Sequence[str]) -> list[str]:
-    """Return the names, then those of the others that are not among them."""
+    """Return `names`, followed by those of `more` that are not in `names`."""
     return [*names, *(name for name in dict.fromkeys(more) if name not in names)]

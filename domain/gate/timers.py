@@ -20,10 +20,10 @@ class Timer:
     groups: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     replace: bool = False
-    """Whether the groups and users replace those before."""
+    """True if the groups and users replace those before."""
     priority: int | None = None
     fixed: bool = False
-    """Whether an admin set it during a pause of the clock. The pause then neither stops nor moves it."""
+    """True if an admin set it during a pause of the clock. The pause then neither stops nor moves it."""
 
     @property
     def label(self) -> str:
@@ -53,7 +53,7 @@ def in_order(timers: Sequence[Timer]) -> list[Timer]:
 
 
 def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) -> list[ClockStep]:
-    """Return the timers as a task shows them. `on_expiry` is the action at the next expiry.
+    """Return the timers in the form in which a task shows them. `on_expiry` is the action at the next expiry.
 
     A gate that escalates when it expires runs once more as long, and is then rejected.
     """
@@ -80,9 +80,9 @@ def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) 
 
 
 def already_escalated(task: TaskView, level: Timer, now: datetime) -> bool:
-    """Return whether the people of an escalation level have the task already.
+    """Return True if the people of an escalation level are candidates of the task already.
 
-    Then a changed policy gives them the task without an event.
+    A changed policy then gives them the task without an event.
     """
     named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
     if level.replace or level.priority is not None:
@@ -91,7 +91,7 @@ def already_escalated(task: TaskView, level: Timer, now: datetime) -> bool:
 
 
 def steps_text(steps: Sequence[ClockStep], does: str) -> str:
-    """Return the times of timers, and the groups of escalations: `directors 2027-07-01 04:00 UTC`."""
+    """Return the times of the timers of one kind as text: `directors 2027-07-01 04:00 UTC` for an escalation."""
     found = [step for step in steps if step.does == does]
     texts = (f"{'only ' if step.replace else ''}{', '.join(step.to)} {moment_text(step.at)}".strip() for step in found)
     return ", ".join(texts) or "never"

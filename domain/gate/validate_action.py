@@ -119,7 +119,10 @@ def _check_handover(state: GateState, action: Action) -> None:
 
 
 def _check_set_clock(state: GateState, action: Action) -> None:
-    """Raise Refusal unless an admin sets future times, in order, with a reason."""
+    """Raise Refusal unless an admin sets times with a reason.
+
+    The times must be in the future, and the due time before the expiry.
+    """
     task = state.task
     check_admin(action.by, "set the times of a task")
     check_open(state, action.revision)
@@ -129,13 +132,15 @@ def _check_set_clock(state: GateState, action: Action) -> None:
         raise Refusal(RefusalCode.MISSING, "Set a new due time, a new expiry, or both.", field="due_at")
     for name, at in (("due_at", action.due_at), ("expires_at", action.expires_at)):
         if at and at >= LAST_MOMENT:
-            raise Refusal(RefusalCode.MISSING, "The new time is too far away.", field=name)
+            raise Refusal(
+                RefusalCode.MISSING, "The new time is too far in the future. Set an earlier time.", field=name
+            )
         if at and at <= action.at:
             raise Refusal(RefusalCode.MISSING, "The new time must be in the future.", field=name)
     due, end = action.due_at or task.due_at, action.expires_at or task.expires_at
     if due and end and due > end:
         raise Refusal(
             RefusalCode.MISSING,
-            f"The task would be due at {moment_text(due)}, after it expires at {moment_text(end)}. Set both.",
+            f"The task would be due at {moment_text(due)}, after it expires at {moment_text(end)}. Set both times.",
             field="due_at" if action.due_at else "expires_at",
         )

@@ -17,9 +17,12 @@ EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 
 
 def check_decision(state: GateState, decision: Decision) -> str:
-    """Return the rule that allows a decision. Raises Refusal when none does. Changes nothing.
+    """Return the name of the rule that allows a decision. Raises Refusal if no rule allows the decision.
 
-    Rules about people come first, so that a person who must not decide reads that in any state of the task.
+    Changes nothing.
+
+    Rules about people are checked first, so that a person who must not decide gets this refusal in every state of the
+    task.
     """
     task = state.task
     rule, behalf = place_of(task, decision.by)
@@ -39,7 +42,7 @@ def check_decision(state: GateState, decision: Decision) -> str:
 def check_open(state: GateState, revision: int | None, *, required: bool = False) -> None:
     """Raise Refusal unless the gate is open, and the person saw its latest revision.
 
-    `revision` is None where a message names none. With `required` that is refused.
+    `revision` is None if the message names no revision. If `required` is True, a message without a revision is refused.
     """
     task = state.task
     if task.outcome is not None:
@@ -88,7 +91,10 @@ def _check_comment(task: TaskView, decision: Decision) -> None:
 
 
 def _check_edits(task: TaskView, decision: Decision) -> None:
-    """Raise Refusal for edits of other fields than the task allows. The values are checked by the case."""
+    """Raise Refusal if the decision edits a field that the task does not allow to edit.
+
+    The case checks the new values later.
+    """
     if not decision.edits:
         return
     if decision.verdict not in EDITING:

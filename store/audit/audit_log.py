@@ -26,7 +26,10 @@ ENGINE = "holdgate"
 
 
 def is_person(by: str) -> bool:
-    """Return whether an actor signs in here. The command line (trusted) and the software itself do not."""
+    """Return True if an actor is a person who signs in to Holdgate.
+
+    Return False for the command line and for the software itself.
+    """
     return ":" not in by and by != ENGINE
 
 
@@ -50,7 +53,7 @@ class StoredEvent(BaseModel):
     summary: str
     data: dict[str, Any]
     erased: bool = False
-    """Whether summary and data were erased; then both are empty."""
+    """True if summary and data were erased; then both are empty."""
     prev_hash: str
     hash: str
 
@@ -71,15 +74,18 @@ async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
 
 
 async def add(conn: AsyncConnection, new: Sequence[CaseEvent]) -> Appended:
-    """Append events like `append`, and also return how many of them were new."""
+    """Append events like `append`. Return the head of the chain, and how many of the events were not stored before."""
     return await (await prepare(conn, new)).write()
 
 
 async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared":
-    """Give the events of one case their positions in its chain; the caller writes them last in the transaction.
+    """Give the events of one case their positions in its chain.
 
-    Until then only the case is locked, not the global order that every writer needs. Each transaction locks rows first
-    and the global order last, so two transactions never deadlock. Raises UnknownCase.
+    The caller must write the events last in its transaction, with `Prepared.write`.
+
+    Before `write` only the case is locked. `write` also locks the global order, which every writer needs. Each
+    transaction locks rows first and the global order last, so two transactions never deadlock. Raises UnknownCase when
+    the case has no row.
     """
     (case_id,) = {event.case_id for event in new}
     await (_lock_case(conn, case_id) if case_id else _lock_order(conn))
@@ -106,7 +112,10 @@ async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data:
 async def page(
     conn: AsyncConnection, case_id: str | None = None, since: int = 0, limit: int = 200
 ) -> list[StoredEvent]:
-    """Return events after position `since` in the global order: of one case, of no case (""), or all (None)."""
+    """Return events after position `since` in the global order.
+
+    `case_id` selects the events of one case; "" selects events without a case, None selects all events.
+    """
     query = (
         select(events, event_payloads.c.payload)
         .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
@@ -120,7 +129,7 @@ async def page(
 
 
 async def recent(conn: AsyncConnection, case_id: str, kinds: Sequence[str], since: datetime) -> list[StoredEvent]:
-    """Return the events of these kinds of one case since a moment, oldest first."""
+    """Return the events of one case with one of these kinds, from the moment `since` on, oldest first."""
     query = (
         select(events, event_payloads.c.payload)
         .outerjoin(event_payloads, event_payloads.c.position == events.c.position)

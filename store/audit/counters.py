@@ -34,7 +34,7 @@ class OpenTasks(NamedTuple):
 
 
 class MetricsSnapshot(BaseModel):
-    """The current state of tasks, cases, workers and the outbox."""
+    """The numbers of tasks, cases, workers and unsent messages at one moment."""
 
     at: datetime
     tasks: list[OpenTasks]
@@ -58,7 +58,7 @@ class CountedEvent(NamedTuple):
 
 
 async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot:
-    """Return the current state; a worker without a heartbeat for `silence` is not counted."""
+    """Return the current numbers. A worker that has sent no heartbeat for the time `silence` is not counted."""
     at = datetime.now(UTC)
     overdue = func.sum(case((tasks.c.due_at < at, 1), else_=0))
     by_gate = (
@@ -85,7 +85,10 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
 
 
 async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
-    """Return the counted events among the next `limit` events after `since`, and the position reached."""
+    """Read the next `limit` events after position `since`.
+
+    Return those that metrics count, and the position of the last event that was read.
+    """
     upto = min(since + limit, await audit_log.position(conn))
     query = (
         select(events.c.kind, events.c.case_id, event_payloads.c.payload)

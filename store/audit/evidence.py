@@ -26,7 +26,7 @@ MOST_COMMENTS = 500
 
 
 class TooMany(ValueError):
-    """The limit of attachments of the case, or of comments of the person, is reached."""
+    """A maximum is reached: of attachments of the case, or of comments of this person on the case."""
 
 
 class Comment(BaseModel):
@@ -56,7 +56,10 @@ class Attachment(BaseModel):
 
 
 async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
-    """Add a comment once for each `key` of the person, and return the comment that is stored. Raises TooMany."""
+    """Add a comment and return it.
+
+    A second call of the same person with the same `key` adds nothing and returns the first comment. Raises TooMany.
+    """
     comment_id = scoped_key(by, key)[:24]
     event = CaseEvent(
         event_id=f"comment/{case_id}/{comment_id}",
@@ -76,7 +79,7 @@ async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: 
 
 
 async def comments(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 50) -> list[tuple[int, Comment]]:
-    """Return comments of a case, oldest first, that come after a position; each with its own position."""
+    """Return the comments of a case after the audit log position `after`, oldest first, each with its position."""
     query = _COMMENTS.where(*_comments_of(case_id), events.c.position > after).order_by(events.c.position).limit(limit)
     rows = (await conn.execute(query)).mappings().all()
     return [(row["position"], _comment(stored(row))) for row in rows]
@@ -111,7 +114,10 @@ def _comment(event: StoredEvent) -> Comment:
 
 
 async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
-    """Add an attachment; the same bytes by the same person on the same case are one. Raises TooMany."""
+    """Add an attachment to a case.
+
+    If the same person attached the same bytes to the case before, return the earlier attachment. Raises TooMany.
+    """
     count = select(func.count()).where(attachments.c.case_id == new.case_id)
     if await insert_once(conn, attachments, new.model_dump()):
         if (await conn.execute(count)).scalar_one() > MOST_ATTACHMENTS:
@@ -143,7 +149,7 @@ async def attached(conn: AsyncConnection, case_id: str) -> list[Attachment]:
 
 
 async def attachment(conn: AsyncConnection, case_id: str, attachment_id: str) -> Attachment | None:
-    """Return one attachment of a case; None when there is none of this id."""
+    """Return the attachment of a case that has this id; None if the case has no attachment with this id."""
     query = select(attachments).where(attachments.c.case_id == case_id, attachments.c.attachment_id == attachment_id)
     row = (await conn.execute(query)).one_or_none()
     return Attachment.model_validate(row) if row else None

@@ -1,4 +1,7 @@
-"""Live updates: tasks and cases that new audit events changed, and who may receive each update."""
+"""Live updates for open pages: find the tasks and cases that new audit events changed.
+
+Also find the people who may receive each update.
+"""
 
 import json
 from collections import defaultdict
@@ -18,7 +21,7 @@ _OPENING = {"gate_opened", "intervention_opened", "changes_requested"}
 
 
 class TaskNews(BaseModel):
-    """A changed task in its current state."""
+    """A task that changed, in its current state."""
 
     task_id: str
     case_id: str | None = None
@@ -55,14 +58,17 @@ class News(NamedTuple):
     former: frozenset[Name] = frozenset()
 
     def told_to(self, viewer: Viewer) -> str | None:
-        """Return the JSON that the viewer receives; None for nothing."""
+        """Return the JSON of the update for this viewer; None if the viewer receives no update.
+
+        A viewer who could see the task or case before, and cannot any more, receives only its id.
+        """
         if viewer.sees_all or not self.audience.isdisjoint(viewer.known_as):
             return self.data
         return None if self.former.isdisjoint(viewer.known_as) else self.gone
 
 
 class _Touch(NamedTuple):
-    """How the new events changed a task."""
+    """The changes of one task by the new events."""
 
     position: int
     opened: bool
@@ -116,7 +122,10 @@ ENDING = (
 
 
 async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[str, int]:
-    """Return the people whose sign-in or groups may have changed, each with the last position."""
+    """Return the people whose sign-in or groups may have changed by events after `since`.
+
+    Each person comes with the position of the last such event.
+    """
     query = (
         select(events.c.position, event_payloads.c.payload)
         .join(event_payloads, event_payloads.c.position == events.c.position)
@@ -148,7 +157,7 @@ async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[
 async def _audiences(
     conn: AsyncConnection, of_case: dict[str, list[Any]], case_ids: Sequence[str]
 ) -> dict[str, _Audience]:
-    """Return status and audience of each case: the names that `Viewer.sees` would match."""
+    """Return status and audience of each case. An audience is the set of names that `Viewer.sees` would match."""
     names: defaultdict[str, set[Name]] = defaultdict(set)
     asked = (
         select(tasks.c.case_id, candidates.c.kind, candidates.c.name)

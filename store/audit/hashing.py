@@ -1,4 +1,6 @@
-"""The format of the audit log: what each hash covers. Any change here breaks the verification of existing audit logs.
+"""The format of the audit log: which data each hash is computed from.
+
+Any change to this file makes the verification of existing audit logs fail.
 
 - The *payload* of an event is the canonical JSON of its summary and data, stored beside the chain with a random salt.
 - Its *digest* is SHA-256 over salt and payload. Without the salt nobody can guess the content of an erased payload.
@@ -33,7 +35,11 @@ def digest_of(salt: str, payload: str) -> str:
 def hash_of(
     *, event_id: str, case_id: str, seq: int, at: datetime | str, kind: str, actor: str, digest: str, prev_hash: str
 ) -> str:
-    """Return the hash of an event. A text for `at` is hashed unchanged; no event that Holdgate wrote matches it."""
+    """Return the hash of an event.
+
+    If `at` is a text and not a datetime, the text is hashed unchanged; the hash then matches no event that Holdgate
+    wrote.
+    """
     moment = at if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec="microseconds")
     envelope = {
         "event_id": event_id,
@@ -49,7 +55,7 @@ def hash_of(
 
 
 def run_on(running: str, event_hash: str) -> str:
-    """Return the running hash after one more event."""
+    """Return the running hash of the audit log after one more event with the hash `event_hash`."""
     return sha256(running + event_hash)
 
 

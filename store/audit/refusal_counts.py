@@ -1,4 +1,4 @@
-"""Refused attempts in the audit log: the first are stored as events, the rest are counted.
+"""Refused attempts in the audit log: the first refusals of a person are stored as events, further refusals are counted.
 
 The limits prevent one person from filling the log or hiding decisions in a flood of refusals. For each person and task
 `LISTED` refusals become events, and each person causes at most `LISTED_A_DAY` events a day over all tasks. Further
@@ -34,7 +34,7 @@ ALL = ""
 
 
 async def record(conn: AsyncConnection, event: CaseEvent, person: str) -> bool:
-    """Store a refusal as an event, or count it. Return whether it was stored as an event."""
+    """Store a refusal as an event, or only count it. Return True if the refusal was stored as an event."""
     task_id, now = str(event.data["task_id"]), datetime.now(UTC)
     whole = await _locked(conn, person, ALL, None, now)
     budget = 0 if now - whole.since >= DAY else whole.listed
@@ -54,7 +54,7 @@ async def record(conn: AsyncConnection, event: CaseEvent, person: str) -> bool:
 
 
 async def counted_only(conn: AsyncConnection, person: str, task_id: str) -> bool:
-    """Return whether further refusals of this person on this task are counted instead of stored."""
+    """Return True if the next refusal of this person on this task would be counted and not stored as an event."""
     query = select(refusal_counts).where(
         refusal_counts.c.person == fit(person, refusal_counts.c.person), refusal_counts.c.about.in_((ALL, task_id))
     )
@@ -73,7 +73,10 @@ class CountedRefusals:
         self._db, self._quiet, self._longest = db, quiet, longest
 
     async def look(self) -> int:
-        """Write the counts that are due and return their number; more than `AT_ONCE` wait for the next run."""
+        """Write the counts that are due as events, at most `AT_ONCE` in one run.
+
+        Return the number of counts that were written.
+        """
         now = datetime.now(UTC)
         counts = refusal_counts.c
         calm = and_(counts.about != ALL, counts.last_at <= now - self._quiet)
@@ -107,7 +110,10 @@ async def _write(conn: AsyncConnection, person: str, about: str) -> None:
 
 
 async def _locked(conn: AsyncConnection, person: str, about: str, case_id: str | None, now: datetime) -> Any:
-    """Return the row of a person and a task, created if missing and locked until the transaction ends."""
+    """Return the row with the count of a person on a task.
+
+    Create the row if it is missing, and lock it until the transaction ends.
+    """
     person = fit(person, refusal_counts.c.person)
     new = {"person": person, "about": about, "case_id": case_id, "listed": 0, "since": now, "uncounted": 0}
     await insert_once(conn, refusal_counts, new)

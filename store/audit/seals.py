@@ -82,13 +82,13 @@ PROVEN_ELSEWHERE: Mapping[Table, Mapping[str, str]] = {
         "head_hash": "compared with the newest event of the case",
     }
 }
-"""Columns of sealed tables that no seal covers, and what proves them instead."""
+"""Columns of sealed tables that no seal covers, each with what is checked instead."""
 
 Key = tuple[Any, ...]
 
 
 class Shape(NamedTuple):
-    """A sealed table in the form in which its rows are hashed."""
+    """A sealed table, with the columns whose values are hashed and their order."""
 
     table: Table
     raw: Table
@@ -110,7 +110,7 @@ class Shape(NamedTuple):
 
 
 class Left(NamedTuple):
-    """A row in the state in which a transaction left it."""
+    """A row as it was at the end of a transaction."""
 
     shape: Shape
     row: Sequence[Any]
@@ -168,14 +168,17 @@ SHAPES: Mapping[str, Shape] = {table.name: _shape(table) for table in metadata.s
 
 
 def key_of(shape: Shape, row: Sequence[Any]) -> str:
-    """Return the key that a record uses for the row."""
+    """Return the key that a seal record uses for the row."""
     if len(shape.key) == 1 and isinstance(row[shape.key[0]], str):
         return str(row[shape.key[0]])
     return canonical([_plain(row[place]) for place in shape.key])
 
 
 def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
-    """Return digest and hints of a row as stored. A null column counts as missing."""
+    """Return the digest and the hints of a row, as a seal record stores them.
+
+    A column that is null counts as a missing column.
+    """
     parts: list[str] = []
     hints: list[str] = []
     start = zlib.crc32(salt.encode())
@@ -192,7 +195,11 @@ def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
 
 
 def differing(shape: Shape, sealed: str, found: str) -> list[str]:
-    """Return the columns that differ; empty when the hints do not tell, or when the table had another shape."""
+    """Return the names of the columns whose values differ from their seal.
+
+    The list is empty if the hints do not show which column differs, or if the table had other columns when the row was
+    sealed.
+    """
     if len(sealed) != len(found):
         return []
     before, now = sealed[DIGEST:], found[DIGEST:]
@@ -201,7 +208,7 @@ def differing(shape: Shape, sealed: str, found: str) -> list[str]:
 
 
 def _part(value: Any, boolean: bool) -> str:
-    """Return a value with its type: SQLite stores any type in any column."""
+    """Return the text of a value together with its type, because SQLite can store any type in any column."""
     if isinstance(value, str):
         return "s" + value
     if isinstance(value, int):
@@ -388,7 +395,9 @@ def _written_in(dialect: Dialect) -> _Sql:
 
 
 def baseline(conn: Connection) -> int:
-    """Seal all rows of a database without seals: from then on their present content counts as correct.
+    """Seal all rows of a database that has no seals yet.
+
+    From then on the present content of the rows counts as correct.
 
     Returns the number of rows. A later migration that changes rows, or adds a column that is not null, must call
     `write` for them.

@@ -19,7 +19,7 @@ RECENT = 20_000
 
 
 class EventFilter(TypedDict, total=False):
-    """The filters of a search; a filter that is missing or None does not narrow the result."""
+    """The filters of a search of the audit log. A filter that is None does not restrict the result."""
 
     case_id: str | None
     """Empty for changes of people, tokens and policy."""
@@ -36,7 +36,7 @@ class EventFilter(TypedDict, total=False):
 async def oldest(
     conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
-    """Return events after a position, in the order of the audit log."""
+    """Return the first `limit` matching events after position `after`, oldest first."""
     query = _EVENTS.where(events.c.position > after, *_conditions(sought)).order_by(events.c.position)
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
@@ -44,7 +44,10 @@ async def oldest(
 async def newest(
     conn: AsyncConnection, *, before: int | None = None, limit: int = 50, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
-    """Return events before a position, newest first; without a position the newest events of the log."""
+    """Return the last `limit` matching events before position `before`, newest first.
+
+    If `before` is None, return the newest events of the audit log.
+    """
     query = _EVENTS.where(*_conditions(sought)).order_by(events.c.position.desc())
     if before is not None:
         query = query.where(events.c.position < before)
@@ -57,7 +60,7 @@ async def count(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> int:
 
 
 async def kinds(conn: AsyncConnection) -> list[str]:
-    """Return the kinds of the newest events in the audit log."""
+    """Return the event kinds that occur among the newest events of the audit log."""
     recent = select(events.c.kind).order_by(events.c.position.desc()).limit(RECENT).subquery()
     return list((await conn.execute(select(recent.c.kind).distinct().order_by(recent.c.kind))).scalars())
 

@@ -43,7 +43,7 @@ async def of_case(conn: AsyncConnection, case: CaseRow) -> Timeline:
 
 
 async def page(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 200) -> list[StoredEvent]:
-    """Return one page of all events of a case, after position `after` in its chain."""
+    """Return the next `limit` events of a case after position `after` in its chain. No event is left out."""
     return await _read(conn, case_id, events.c.seq > after, oldest=limit)
 
 

@@ -1,4 +1,4 @@
-"""Actions on tasks, other than decisions, that no worker answered at once, and their results."""
+"""Actions on tasks (not decisions) that no worker answered at once, and the results of these actions."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -32,13 +32,16 @@ class ActionRow(BaseModel):
 
 
 async def get(conn: AsyncConnection, action_id: str) -> ActionRow | None:
-    """Return one action; None for an action that was answered at once."""
+    """Return the stored action with this id, or None. Actions that a worker answered at once are not stored."""
     row = (await conn.execute(select(actions).where(actions.c.action_id == action_id))).one_or_none()
     return ActionRow.model_validate(row) if row else None
 
 
 async def find_pending(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
-    """Return the pending action with the same person, task and content, so that a repeat does not act twice."""
+    """Return the unanswered action of the same person, on the same task, with the same content; None without one.
+
+    A caller uses this so that a repeated request does not act twice.
+    """
     query = select(actions).where(
         actions.c.task_id == task_id,
         actions.c.person == person,
@@ -55,7 +58,10 @@ async def add_pending(conn: AsyncConnection, action: ActionRecord, case_id: str)
 
 
 async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord], case_id: str) -> None:
-    """Store the results of actions as the Workflow decided them. The first result is final."""
+    """Store the results of actions that the Workflow decided.
+
+    If an action has a result already, this result does not change.
+    """
     rows = [_row(record, case_id) | {"status": "refused" if record.refusal else "done"} for record in records]
     if not rows:
         return
@@ -69,7 +75,7 @@ async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord],
 
 
 async def settle(conn: AsyncConnection, action_id: str, refusal: str = "", code: str = "") -> None:
-    """Store the result of a pending action that was sent again and answered."""
+    """Store the result of an unanswered action, after the action was sent again and a worker answered it."""
     answered = update(actions).where(actions.c.action_id == action_id, actions.c.status == "pending")
     status = "refused" if refusal else "done"
     await conn.execute(

@@ -2,7 +2,8 @@
 
 A batch is received row by row and becomes visible in one transaction at the end. A row's outcome is then `valid`,
 `invalid`, `duplicate` or `skipped`. A valid row ends as `started`, `duplicate` (another request used the reference
-first) or `failed`. Rows only ever leave `valid`, so every step may run twice.
+first) or `failed`. A row changes from `valid` to another outcome and never back, so every step of an import may run
+twice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ _CHUNK = 500
 
 
 class Change(BaseModel):
-    """A field in which a duplicate row differs from the existing case, with both values for display."""
+    """A field in which a duplicate row differs from the existing case, with the value of the case and of the row."""
 
     field: str
     before: str
@@ -57,7 +58,7 @@ class Change(BaseModel):
 
 
 class BatchRow(BaseModel):
-    """One row of a file and its outcome."""
+    """One row of an uploaded file and the outcome of the row."""
 
     line: int
     reference: str
@@ -84,7 +85,7 @@ class BatchRow(BaseModel):
 
     @property
     def taken(self) -> bool:
-        """Return whether the row is a duplicate of another person's case."""
+        """Return True if the row is a duplicate of a case that belongs to another person."""
         return self.outcome == "duplicate" and self.above is None and self.case_status is None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -108,7 +109,7 @@ class BatchRow(BaseModel):
 
 
 class PlannedRow(BatchRow):
-    """A classified row with the input of its case; only a valid row has an input."""
+    """A row that has an outcome, with the input for its case. Only a row with the outcome `valid` has an input."""
 
     priority: int | None = None
     input: dict[str, Any] | None = None
@@ -141,7 +142,7 @@ class Batch(BaseModel):
 
 
 class Existing(BaseModel):
-    """The newest case of a reference, as far as needed to report a duplicate."""
+    """The newest case of a reference, with the fields that are needed to report a duplicate row."""
 
     case_id: str
     status: str
@@ -149,14 +150,14 @@ class Existing(BaseModel):
     round: int
     input: dict[str, Any]
     unstarted: bool
-    """Whether the case ended because its Workflow, started for a row of a file, could not start."""
+    """True if the case ended because its Workflow, started for a row of a file, could not start."""
 
 
 _TAKEN = batches.c.status != "receiving"
 
 
 async def receive(conn: AsyncConnection, batch: Batch) -> None:
-    """Store a new batch as `receiving`; the rows follow."""
+    """Store a new batch with the status `receiving`. Call `add_rows` for its rows afterwards."""
     await conn.execute(insert(batches), batch.model_dump())
 
 
@@ -176,20 +177,20 @@ async def finish_receiving(conn: AsyncConnection, batch: Batch) -> None:
 
 
 async def unfinished(conn: AsyncConnection, before: datetime) -> list[str]:
-    """Return batches whose reception began before a moment and did not end."""
+    """Return the ids of batches that began to be received before this moment and still have the status `receiving`."""
     query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
     return list((await conn.execute(query)).scalars())
 
 
 async def delete_unfinished(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
-    """Delete these batches and their rows if their reception did not end."""
+    """Delete those of these batches that still have the status `receiving`, with their rows."""
     received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
     await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
     await conn.execute(delete(batches).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving"))
 
 
 async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
-    """Return one visible batch, or None."""
+    """Return the batch with this id; None if there is none, or if the batch is still being received."""
     query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
     found = (await conn.execute(query)).mappings().first()
     return Batch.model_validate(found) if found else None
@@ -228,7 +229,10 @@ async def page(
 
 
 async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -> str | None:
-    """Return the newest batch of the same process, bytes and person. Other people's files are not disclosed."""
+    """Return the newest batch that this person uploaded for this process with the same bytes.
+
+    Batches of other people are not searched, so that their files are not disclosed.
+    """
     query = (
         select(batches.c.batch_id)
         .where(batches.c.sha256 == sha256, batches.c.process == process, batches.c.requester == by, _TAKEN)
@@ -263,7 +267,7 @@ async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str
 
 
 async def mark_running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
-    """Mark these batches as mark_running: Temporal confirmed that their Workflows started."""
+    """Store that Temporal has confirmed the start of the Workflows of these batches."""
     await conn.execute(
         update(batches)
         .where(batches.c.batch_id.in_(batch_ids), batches.c.status == "starting")
@@ -272,7 +276,7 @@ async def mark_running(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
 
 
 async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) -> None:
-    """Change the status of a batch that is not closed."""
+    """Change the status of a batch. A batch that is closed does not change."""
     await conn.execute(
         update(batches).where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None)).values(status=status)
     )
@@ -281,7 +285,7 @@ async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) 
 async def close(
     conn: AsyncConnection, batch_id: str, status: Literal["completed", "cancelled", "failed"], at: datetime
 ) -> None:
-    """Close a batch: none of its rows will be started any more."""
+    """Close a batch with this status. After that no more rows of the batch are started."""
     await conn.execute(
         update(batches)
         .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None))
@@ -297,7 +301,10 @@ async def reopen(conn: AsyncConnection, batch_id: str) -> None:
 
 
 async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> None:
-    """End every row that did not start as failed with this reason, unless its case already exists."""
+    """Give every row that was not started the outcome `failed` with this reason.
+
+    Rows whose case already exists do not change.
+    """
     waiting = (batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
     stored = exists().where(cases.c.case_id == batch_rows.c.case_id, cases.c.batch_id == batch_id)
     await conn.execute(update(batch_rows).where(*waiting, stored).values(outcome="started", input=null()))
@@ -308,7 +315,7 @@ async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> N
 
 
 async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
-    """Return batches stored before `older_than` without a confirmed Workflow, oldest first."""
+    """Return batches stored before `older_than` whose Workflow start is not confirmed by Temporal, oldest first."""
     query = (
         select(batches)
         .where(batches.c.status == "starting", batches.c.created_at < older_than)
@@ -336,7 +343,7 @@ async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[Pl
 
 
 async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow]) -> None:
-    """Store the outcomes of these rows; a row that already has a final outcome does not change."""
+    """Store the outcomes of these rows. A row that has another outcome than `valid` already does not change."""
     if not rows:
         return
     await conn.execute(
@@ -394,7 +401,8 @@ async def rows(
 ) -> list[BatchRow]:
     """Return rows in file order after line `after`; the last line is the cursor of the next page.
 
-    With `differs`: only the duplicates that do, or do not, differ from the existing case.
+    `differs` restricts the result to duplicate rows: True to those that differ from the existing case, False to those
+    that do not.
     """
     query = _rows_of(batch_id).where(batch_rows.c.line > after).order_by(batch_rows.c.line).limit(limit)
     if outcome:
@@ -412,7 +420,10 @@ async def duplicates(conn: AsyncConnection, batch_id: str, limit: int) -> list[B
 
 
 async def resubmittable(conn: AsyncConnection, batch_id: str) -> int:
-    """Return how many duplicate rows could have submitted their case again when the file was received."""
+    """Return the number of duplicate rows whose existing case could be submitted again.
+
+    This was found when the file was received.
+    """
     could = (batch_rows.c.outcome == "duplicate", batch_rows.c.resubmits == batch_rows.c.case_id)
     return (await conn.execute(select(func.count()).where(batch_rows.c.batch_id == batch_id, *could))).scalar_one()
 

@@ -39,7 +39,7 @@ class Stopped(BaseModel):
     """None for an import, and for a Workflow that was started by hand."""
     task_id: str | None
     status: Status | None
-    """The status of the case before it stopped."""
+    """The status that the case had before its Workflow was blocked."""
     cause: str
     """The cause, for people."""
     technical: str
@@ -60,7 +60,10 @@ async def counts(conn: AsyncConnection) -> dict[str, int]:
 
 
 async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
-    """Store a blocked Workflow and, for a case, the task of operators. Return False when it is known already."""
+    """Store that a Workflow is blocked. If the Workflow belongs to a case, also store the task for operators.
+
+    Return False, and store nothing, if the Workflow is stored as blocked already.
+    """
     if not await insert_once(conn, stopped, one.model_dump()):
         return False
     if task is not None and event is not None:
@@ -72,7 +75,7 @@ async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event:
 
 
 async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
-    """Remove a Workflow that continues or was replaced, and close the task of operators."""
+    """Remove the entry of a Workflow that is not blocked any more or was replaced, and close the task for operators."""
     await conn.execute(delete(stopped).where(stopped.c.workflow_id == one.workflow_id))
     if one.case_id is None:
         return
@@ -85,19 +88,19 @@ async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -
 
 
 async def by_task(conn: AsyncConnection, task_id: str) -> Stopped | None:
-    """Return the blocked Workflow that a task of operators is about."""
+    """Return the blocked Workflow for which this task for operators was opened."""
     row = (await conn.execute(select(stopped).where(stopped.c.task_id == task_id))).one_or_none()
     return Stopped.model_validate(row) if row else None
 
 
 async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
-    """Return the number of tasks that a case has had, to number the next one."""
+    """Return the number of tasks that a case has had so far. The caller uses this number in the id of the next task."""
     query = select(func.count()).select_from(tasks_table).where(tasks_table.c.case_id == case_id)
     return int(await conn.scalar(query) or 0)
 
 
 async def made_by(conn: AsyncConnection, case_id: str, workflow_id: str, limit: int = 30) -> dict[str, datetime]:
-    """Return the newest events of a case that this Workflow wrote: their times by event id."""
+    """Return the times of the newest events that this Workflow wrote for a case, by event id."""
     query = select(events.c.event_id, events.c.at).where(events.c.case_id == case_id)
     rows = (await conn.execute(query.order_by(events.c.position.desc()).limit(limit))).all()
     own = f"{workflow_id}/"

@@ -16,20 +16,29 @@ Results = list[dict[str, Any]]
 
 
 def id_of(person: str, *sent: str | Iterable[str]) -> str:
-    """Return the id of a form's results: the same form sent twice has the same id, other contents another id."""
+    """Return the id for the results of a form that a person sent.
+
+    If the form is sent twice with the same contents, the id is the same; for other contents the id is another.
+    """
     parts = [each if isinstance(each, str) else "\0".join(sorted(each)) for each in (person, *sent)]
     return hashlib.sha256("\n".join(parts).encode(errors="replace")).hexdigest()[:32]
 
 
 async def keep(conn: AsyncConnection, id: str, person: str, results: Results, now: datetime) -> None:
-    """Store the results for a day unless already stored. They contain no names or titles, which may be erased."""
+    """Store the results for a day, unless results with this id are stored already.
+
+    The results contain no names and no titles, because these may have to be erased.
+    """
     await conn.execute(delete(bulk_results).where(bulk_results.c.at < now - KEPT))
     row = {"id": id, "person": person, "at": now, "results": results}
     await conn.execute(insert_into(conn, bulk_results).values(row).on_conflict_do_nothing())
 
 
 async def kept(conn: AsyncConnection, id: str, person: str) -> Results | None:
-    """Return the results of this person; None when there are none, or no longer."""
+    """Return the results with this id if this person sent the form.
+
+    Return None for results of another person, for an unknown id, and after a day.
+    """
     query = select(bulk_results.c.results).where(bulk_results.c.id == id, bulk_results.c.person == person)
     found: Results | None = (await conn.execute(query)).scalar_one_or_none()
     return found

@@ -110,7 +110,7 @@ class NewCaseRow(BaseModel):
 
 
 class CaseFilter(TypedDict, total=False):
-    """The filters of a list of cases; a filter that is missing or None does not narrow the list."""
+    """The filters of a list of cases. A filter that is None does not restrict the list."""
 
     process: str | None
     status: str | None
@@ -157,7 +157,10 @@ async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> Ca
 
 
 async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, CaseEvent]]) -> dict[str, CaseRow | None]:
-    """Store many cases like `insert`. Return by case id the existing row, or None for a new case."""
+    """Store many cases like `insert`.
+
+    Return a dict by case id: the existing row if the case existed before, None if the case is new.
+    """
     # Always in the same order, so that two imports of the same rows wait for each other instead of deadlocking.
     rows = {case.case_id: _row(case) for case, _ in sorted(new, key=lambda pair: pair[0].case_id)}
     if not rows:
@@ -172,7 +175,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
 
 
 async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
-    """Store that the Workflows of these cases run; a case with a later status does not change."""
+    """Store that the Workflows of these cases run, with this status, unless a later status is stored."""
     await conn.execute(
         update(cases)
         .where(cases.c.case_id.in_(case_ids), cases.c.status == Status.STARTING)
@@ -184,8 +187,8 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     """Store what a Workflow reports: events, tasks, decisions and status. Return the head of the case's chain.
 
     Writing the same report again changes nothing, even if the case continued since. A closed case stays closed, even if
-    a worker that missed the end reports progress; the result then contains the stored end. Raises `audit.UnknownCase`
-    when the case has no row.
+    a worker that does not know of the end reports progress. The return value then contains the stored end. Raises
+    `audit.UnknownCase` when the case has no row.
     """
     events = await audit_log.prepare(conn, record.events) if record.events else None
     head = events.head if events else await _head(conn, record.case_id)
@@ -208,7 +211,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
 
 
 async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None:
-    """Return the end that was stored without the Workflow of this report; None while the case may continue."""
+    """Return the stored end of the case if this Workflow did not store it; None while the case may continue."""
     case = await get(conn, record.case_id)
     if case is None or (case.closed_at is None and case.workflow_id == record.workflow_id):
         return None
@@ -216,7 +219,9 @@ async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None
 
 
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
-    """Store the new status and, at the end, the result of the case. Return False when it ended before.
+    """Store the new status of the case, and its result if the case has ended.
+
+    Return False if the case had ended before.
 
     Only the Workflow that runs the case changes its status. After a rollback took over, the earlier Workflow only adds
     events.
@@ -243,9 +248,11 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
 
 
 async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
-    """Give the case to the Workflow that rolls it back; the status is `starting` until that Workflow runs.
+    """Store that another Workflow, the rollback, runs the case from now on.
 
-    `case` is the row that the caller read. Returns None, and writes nothing, when the row has changed since.
+    The status is `starting` until the rollback runs.
+
+    `case` is the row as the caller read it. If the row was changed in the meantime, write nothing and return None.
     """
     values = {
         "workflow_id": rollback_id_for(case.case_id, asked.number),
@@ -267,7 +274,7 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
 
 
 async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
-    """Add an event to the previous round that links to this new case, and cancel its automatic next round."""
+    """Link this new case from an event of the previous round, and cancel that case's automatic next round."""
     assert new.resubmits is not None
     event = CaseEvent(
         event_id=f"{new.case_id}/resubmits",
@@ -335,7 +342,7 @@ async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
 async def unstarted(
     conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
 ) -> list[CaseRow]:
-    """Return cases submitted before this moment without a confirmed Workflow, oldest first, after `after`."""
+    """Return cases submitted before this moment whose Workflow start is not confirmed, oldest first, after `after`."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
     if after is not None:
         place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
@@ -352,19 +359,19 @@ async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
 
 
 async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set[str]:
-    """Return the ids of those cases that were submitted again."""
+    """Return the ids of those of these cases that were submitted again."""
     again = select(cases.c.resubmits).where(cases.c.resubmits.in_([row.case_id for row in rows]))
     return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
 
 
 async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
-    """Return cases whose automatic next round is due, by id, after `after`."""
+    """Return the cases whose next round has to start automatically by now, in order of ids after `after`."""
     query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
     return await _found(conn, query.limit(limit))
 
 
 async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
-    """Return whether the viewer may see the case; False also when the case does not exist."""
+    """Return True if the viewer may see the case; False also when the case does not exist."""
     seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
     return (await conn.execute(seen)).first() is not None
 
@@ -396,7 +403,7 @@ async def page(
 
 
 async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
-    """Return the field names of inputs and results of these cases, collected by the database."""
+    """Return the names of all fields in the inputs and results of the cases that match, collected by the database."""
     output = cases.c.result["output"]
     return Fields(
         input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
@@ -439,13 +446,13 @@ async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, in
 
 
 async def count_running(conn: AsyncConnection, batch_id: str) -> int:
-    """Return the number of cases of a batch that are neither at a gate nor ended."""
+    """Return the number of cases of a batch that have not ended and do not wait at a gate."""
     moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
     return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()
 
 
 async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
-    """Return cases of a batch that run or are completed and are not rolling back, newest first, after `before`."""
+    """Return the cases of a batch that can be rolled back and are not rolling back, newest first, after `before`."""
     wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
     query = select(cases).where(
         cases.c.batch_id == batch_id,

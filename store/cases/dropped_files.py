@@ -1,4 +1,4 @@
-"""Which batch was created from a file in the drop folder, so that the same bytes are never imported twice."""
+"""Store which batch was created from which file of the drop folder, so that the same bytes are never imported twice."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from store.tables.cases import dropped_files
 
 
 class ImportedFile(NamedTuple):
-    """The batch created from these bytes, and the claim under which they were imported."""
+    """The batch that was created from the bytes of a file, and the claim of the process that imported the file."""
 
     batch_id: str
     claim: str
@@ -22,7 +22,7 @@ class AlreadyImported(Exception):
 
 
 async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile | None:
-    """Return what was created from these bytes in this folder; None when they are new."""
+    """Return the batch that was created from these bytes in this folder; None if there is no such batch."""
     same = (dropped_files.c.process == folder, dropped_files.c.sha256 == sha256)
     found = (await conn.execute(select(dropped_files.c.batch_id, dropped_files.c.claim).where(*same))).first()
     return ImportedFile(*found) if found else None

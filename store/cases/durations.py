@@ -34,7 +34,10 @@ async def note(conn: AsyncConnection, case_id: str, status: Status, at: datetime
 
 
 def waiting(spans: Iterable[tuple[datetime, datetime]], began: datetime, ended: datetime) -> timedelta:
-    """Return how long at least one of these spans lasted between `began` and `ended`; overlaps count once."""
+    """Return for how long, between `began` and `ended`, at least one of these spans was running.
+
+    Time in which spans overlap counts once.
+    """
     waited, reached = timedelta(), began
     for opened, closed in sorted((opened, min(closed, ended)) for opened, closed in spans):
         if closed > reached:
@@ -44,6 +47,9 @@ def waiting(spans: Iterable[tuple[datetime, datetime]], began: datetime, ended: 
 
 
 async def _began(conn: AsyncConnection, case_id: str, planned: datetime, ended: datetime) -> datetime:
-    """Return when a scheduled case started, possibly early; its end if it never started."""
+    """Return the time when a scheduled case started, which may be before its planned time.
+
+    If the case never started, return the time of its end.
+    """
     started = select(func.min(events.c.at)).where(events.c.case_id == case_id, events.c.kind == "case_started")
     return (await conn.execute(started)).scalar_one() or min(planned, ended)

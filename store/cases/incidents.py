@@ -30,13 +30,13 @@ class Incidents(BaseModel):
     failure: str
     """The code of the failure, by which incidents are grouped."""
     cause: str
-    """The cause as stated in the oldest incident, for people."""
+    """The cause, in the words of the oldest incident of the group, for people."""
     count: int
     oldest_at: datetime
     example: TaskView
     """The oldest incident."""
     verdicts: list[Verdict]
-    """The possible answers to the oldest incident."""
+    """The verdicts that operators can choose for the oldest incident."""
     task_ids: list[str]
     """The ids of the oldest hundred tasks."""
 
@@ -120,6 +120,6 @@ async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str,
 
 
 async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, InterventionState]:
-    """Return those of these tasks that exist, by id."""
+    """Return the current state of those of these tasks that exist, by task id."""
     query = select(*(tasks.c[name] for name in InterventionState.model_fields)).where(tasks.c.task_id.in_(task_ids))
     return {row.task_id: InterventionState.model_validate(row) for row in await conn.execute(query)}

@@ -55,9 +55,9 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
 
 
 async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, limit: int) -> list[TaskView]:
-    """Return open tasks with an unanswered question to one of these people, oldest first.
+    """Return open tasks with an unanswered question to one of `persons`, oldest first.
 
-    `persons` are the reader and those for whom the reader answers.
+    `persons` are the reader, and the absent people whom the reader substitutes.
     """
     asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name.in_(persons))
     oldest = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked))
@@ -74,5 +74,5 @@ async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, l
 
 
 def _behind(opened_at: datetime, task_id: str) -> ColumnElement[bool]:
-    """Return the condition for tasks after this one, by the time they opened."""
+    """Return the SQL condition for tasks that come after this task in the order of opening times."""
     return tuple_(tasks.c.opened_at, tasks.c.task_id) > tuple_(literal(opened_at, Instant), literal(task_id))

@@ -11,7 +11,10 @@ from store.tables.cases import policies
 
 
 async def keep(conn: AsyncConnection, hash: str, text: str) -> None:
-    """Store the text of a policy; the first time, add an event that the policy came into use."""
+    """Store the text of a policy.
+
+    If no policy with this hash is stored yet, also add an audit event that the policy came into use.
+    """
     row = {"hash": hash, "text": text, "loaded_at": datetime.now(UTC)}
     if await insert_once(conn, policies, row):
         summary = f"A policy came into use: {hash[:12]}"

@@ -1,4 +1,4 @@
-"""Open tasks that must compute their candidates again because people changed. No task is missed.
+"""Find open tasks whose candidates must be computed again because people or groups changed. No task is missed.
 
 A change of people, and the begin or end of an absence, become rows of `recounts` in the transaction that advances the
 reader position, all at once and without a limit. A row stays until its Workflow received the message.
@@ -65,7 +65,10 @@ class _Changed:
 
 
 async def is_news(conn: AsyncConnection, now: datetime) -> bool:
-    """Return whether there may be anything to do; a cheap query for every few seconds."""
+    """Return True if `gather` or `take` may have something to do.
+
+    The query is fast, so the worker can run it every few seconds.
+    """
     behind = exists().where(readers.c.name.in_((READER, LATER_READER)), readers.c.position < chain.c.position)
     if (await conn.execute(select(chain.c.id).where(behind))).first():
         return True
@@ -77,7 +80,10 @@ async def is_news(conn: AsyncConnection, now: datetime) -> bool:
 
 
 async def gather(conn: AsyncConnection, now: datetime) -> None:
-    """Add every task that changes since the last run may concern; needs a write transaction."""
+    """Add a row for every open task that may be affected by changes of people since the last run.
+
+    Call this in a write transaction.
+    """
     reading = select(readers.c.name, readers.c.position).where(readers.c.name.in_((READER, LATER_READER)))
     came = {row.name: row.position for row in await conn.execute(reading.order_by(readers.c.name).with_for_update())}
     head = (await conn.execute(select(chain.c.position))).scalar_one()
@@ -95,7 +101,7 @@ async def gather(conn: AsyncConnection, now: datetime) -> None:
 
 
 async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]:
-    """Return the next tasks to notify, longest waiting first, and lease them to this worker."""
+    """Return the next tasks whose Workflows must be notified, longest waiting first. Lease the tasks to this worker."""
     workflow = func.coalesce(tasks.c.view["workflow_id"].as_string(), tasks.c.case_id).label("workflow_id")
     query = (
         select(recounts.c.task_id, recounts.c.position, recounts.c.attempts, workflow)
@@ -113,7 +119,10 @@ async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]
 
 
 async def settle(conn: AsyncConnection, told: Iterable[Wanted], failed: Iterable[Wanted], now: datetime) -> None:
-    """Store which Workflows were notified. A task that was added again after it was taken stays."""
+    """Store which Workflows were notified (`told`) and which could not be (`failed`).
+
+    A task that was added again after `take` stays, so it is notified again.
+    """
     heard = [{"its": each.task_id, "at": each.position} for each in told]
     if heard:
         await conn.execute(_HEARD, heard)
@@ -152,7 +161,7 @@ _MOMENTS = ("begin", "end")
 
 
 def _moment(which: str, until: datetime, step: int) -> ColumnElement[bool]:
-    """Return the condition for absences that began or ended by `until` and have reached only this step."""
+    """Return the SQL condition for absences that began or ended by `until` and of which only this step is done."""
     at, told = _column(which)
     return and_(at <= until, told == step)
 
@@ -164,7 +173,7 @@ def _column(which: str) -> tuple[Any, Any]:
 
 
 async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> set[str]:
-    """Return people whose absence began or ended by now, and store the step as done."""
+    """Return the people whose absence began or ended by `until`. Store that this step is done for their absences."""
     found: set[str] = set()
     for which in _MOMENTS:
         _, told = _column(which)
@@ -174,7 +183,10 @@ async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> 
 
 
 async def _ripe(conn: AsyncConnection, came: int, head: int, until: datetime) -> int:
-    """Return the position up to which the second pass may read: before the first change younger than `until`."""
+    """Return the audit log position up to which the second pass may read.
+
+    It is just before the first change that is newer than `until`.
+    """
     young = select(func.min(events.c.position)).where(
         events.c.position > came, events.c.case_id.is_(None), events.c.kind.in_(_KINDS), events.c.at > until
     )
@@ -198,7 +210,7 @@ async def _changes(conn: AsyncConnection, came: int, upto: int) -> _Changed:
 
 
 async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: datetime, *, again: bool) -> None:
-    """Add the open tasks that these people may concern."""
+    """Add a row for each open task that may be affected by the changes of these people."""
     if not changed:
         return
     persons = set(changed.persons)

@@ -58,7 +58,7 @@ _OVERLAP = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class TaskFilter:
-    """The filters of a list of tasks; None and "all" do not narrow the list."""
+    """The filters of a list of tasks. The values None and "all" do not restrict the list."""
 
     whose: Whose = "all"
     status: str | None = None
@@ -113,7 +113,7 @@ async def page(
     if cursor:
         key, task_id, since, over = cursors.decode(cursor, kind, str, datetime, bool, optional=1)
         if not now - _LONGEST < since <= now + _OVERLAP:
-            raise ValueError("a cursor that is too old, or not ours")
+            raise ValueError("the cursor is too old, or belongs to another list")
     found: list[TaskView] = []
     if not over:
         ordered = query.where(_after(column, descending, key, task_id)) if cursor else query
@@ -141,14 +141,17 @@ def _once(found: Sequence[TaskView]) -> list[TaskView]:
 
 
 async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:
-    """Return those of the tasks that the viewer may see, unordered."""
+    """Return those of these tasks that the viewer may see, in no order."""
     return await views(conn, _found(select(tasks), viewer, TaskFilter()).where(tasks.c.task_id.in_(task_ids)))
 
 
 async def count(
     conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo = UTC, *, most: int = 1000
 ) -> int:
-    """Return the number of matching tasks, at most `most` + 1: counting takes as long as reading."""
+    """Return the number of matching tasks.
+
+    Counting stops at `most` + 1, because counting a row takes as long as reading it.
+    """
     among = await _among(conn, viewer, sought, now, zone)
     some = (
         _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among, first=True).limit(most + 1).subquery()
@@ -201,7 +204,7 @@ HISTORY = 20_000
 async def _among(
     conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo
 ) -> list[str] | None:
-    """Return the only tasks that can match, if an index finds them and they are few; None otherwise.
+    """Return the ids of all tasks that can match, if an index finds them and they are few. Otherwise return None.
 
     Without this the lists scan all tasks in order until a page is full. That is fast when many tasks match, and slow
     when few of very many match, which the query planners cannot predict.
@@ -236,13 +239,19 @@ async def _among(
 
 
 async def _few(conn: AsyncConnection, query: Select[tuple[str]]) -> list[str] | None:
-    """Return the ids that the query finds; None for more than a few."""
+    """Return the ids that the query finds; None if the query finds too many ids."""
     found = (await conn.execute(query.limit(FEW + 1))).all()
     return [row.task_id for row in found] if len(found) <= FEW else None
 
 
 async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
-    """Return a query of open tasks that ask the viewer, or a person the viewer substitutes."""
+    """Return a query of the open tasks that wait for the viewer.
+
+    In these tasks the viewer, or an absent person whom the viewer substitutes, is a candidate or has claimed the task.
+    Return None if too many tasks must be read.
+
+    Return None if there are too many such tasks.
+    """
     named = await _asking(conn, _means(viewer))
     if named is None:
         return None
@@ -269,13 +278,13 @@ def _means(viewer: Viewer) -> ColumnElement[bool]:
 
 
 async def _asking(conn: AsyncConnection, *means: ColumnElement[bool]) -> Select[tuple[str]] | None:
-    """Return a query of the tasks with such a candidate; None when there are too many."""
+    """Return a query of the tasks with a candidate that the filter names; None if there are too many such tasks."""
     named = select(candidates.c.task_id).where(*means)
     return None if await _more(conn, named, HISTORY) else named
 
 
 async def _more(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> bool:
-    """Return whether the query finds more than `most` rows."""
+    """Return True if the query finds more than `most` rows."""
     some = query.limit(most + 1).subquery()
     return bool((await conn.execute(select(func.count()).select_from(some))).scalar_one() > most)
 

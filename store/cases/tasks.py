@@ -1,4 +1,7 @@
-"""Tasks as inboxes show them, and the decisions on them. Only `cases.record` writes what a case did to them."""
+"""Tasks as inboxes show them, and the decisions on tasks.
+
+Changes that a case makes to its tasks are written by `cases.record` only.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +80,7 @@ async def snooze(conn: AsyncConnection, person: str, task_id: str, until: dateti
 
 
 async def snoozed_until(conn: AsyncConnection, person: str, task_id: str) -> datetime | None:
-    """Return until when the person has snoozed the task; None when not snoozed."""
+    """Return the moment until which the person has snoozed the task; None if the person has not snoozed it."""
     query = select(follow_ups.c.until).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id)
     return (await conn.execute(query)).scalar_one_or_none()
 
@@ -118,7 +121,7 @@ def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView])
     opened = row.view | (row.state or {})
 
     def names(first: list[str], *kinds: str) -> list[str]:
-        """Return names in the order at the opening, then names added later."""
+        """Return `first`, the names at the opening in their order, then the names that were added later."""
         now = {name for task_id, kind, name in named if task_id == row.task_id and kind in kinds}
         return [name for name in first if name in now] + sorted(now.difference(first))
 
@@ -316,7 +319,7 @@ def _task_row(view: TaskView) -> dict[str, Any]:
 def _lines_of(
     case_id: str, title: str, key_fields: Mapping[str, str], money: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """Return the columns for lists from the content of a task.
+    """Return the values of the columns by which lists sort and filter, computed from the content of a task.
 
     The first key field names the subject, such as the payee.
     """
@@ -376,7 +379,7 @@ async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> 
 
 
 async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datetime) -> bool:
-    """Close one task that no Workflow runs. Return False when it is closed already."""
+    """Close one task that does not belong to a running Workflow. Return False if the task is closed already."""
     left = update(tasks).where(tasks.c.task_id == task_id, tasks.c.status == "open")
     return bool((await conn.execute(left.values(status="closed", outcome=outcome, closed_at=at))).rowcount)
 

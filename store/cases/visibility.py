@@ -44,7 +44,7 @@ class Viewer(BaseModel):
 
     @property
     def sees_all(self) -> bool:
-        """Return whether a role gives access to every case."""
+        """Return True if one of the viewer's roles gives access to every case."""
         return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
 
     @property
@@ -54,12 +54,12 @@ class Viewer(BaseModel):
 
     @property
     def answers_for(self) -> list[str]:
-        """Return the people whose questions this viewer may answer: their own and those of people out of office."""
+        """Return the people whose questions this viewer may answer: the viewer, and absent people they substitute."""
         return [self.id, *(absent.id for absent in self.stands_in_for)]
 
     @cached_property
     def known_as(self) -> frozenset[Name]:
-        """Return the names that give this viewer access to a case: `sees` without SQL."""
+        """Return the names that give this viewer access to a case. This is the same rule as in `sees`, without SQL."""
         own = {*(("person", name) for name in self.asks_as), *(("asked", name) for name in self.answers_for)}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
@@ -68,7 +68,8 @@ class Viewer(BaseModel):
     ) -> ColumnElement[bool]:
         """Return the condition under which the viewer may see a row with a case id and a requester.
 
-        `first`: only the first of many rows are needed, so PostgreSQL should not collect all cases before it begins.
+        With `first` the caller needs only the first of many rows. The condition is then written so that PostgreSQL does
+        not collect all visible cases before it returns the first row.
         """
         if self.sees_all:
             return true()

@@ -28,7 +28,7 @@ class UnderWay(BaseModel):
     status: batches.BatchStatus
     created_at: datetime
     rows: BatchCounts
-    cases: dict[str, int] = Field(description="Its cases by status")
+    cases: dict[str, int] = Field(description="The number of cases of the batch by status")
 
 
 class Worker(BaseModel):
@@ -40,7 +40,7 @@ class Worker(BaseModel):
 
 
 class Signs(BaseModel):
-    """The health of workers, outbox and Workflows, as stored in the database."""
+    """The health of workers, outbox and Workflows, as far as the database shows it."""
 
     workers: list[Worker]
     outbox: Lag = Field(description="Notifications to people, by mail and other channels")
@@ -48,7 +48,7 @@ class Signs(BaseModel):
 
 
 async def statuses(conn: AsyncConnection, scope: DashboardScope) -> dict[Status, int]:
-    """Return the number of cases by status, in the usual order of statuses; empty ones are left out."""
+    """Return the number of cases by status, in the usual order of statuses; statuses without cases are not included."""
     query = select(cases_table.c.status, func.count()).where(scope.cases()).group_by(cases_table.c.status)
     found = {row.status: row[1] for row in await conn.execute(query)}
     return {status: found[status] for status in Status if status in found}

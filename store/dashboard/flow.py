@@ -1,4 +1,7 @@
-"""Cases that ended: how many by status, and how long they took, waiting for people or in automatic steps."""
+"""Count the cases that ended, by status, and compute how long they took.
+
+The durations are in total, waiting for people, and in automatic steps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +27,10 @@ _MEASURES: dict[str, ColumnElement[int]] = {
 
 
 class Spread(BaseModel):
-    """Durations of several cases, in seconds. Percentiles are by nearest rank, so each one is a measured duration."""
+    """Percentiles of the durations of several cases, in seconds.
+
+    Each percentile is the duration of one of these cases (nearest rank method).
+    """
 
     median_s: float
     p90_s: float
@@ -45,7 +51,7 @@ class Ended(BaseModel):
 
 
 async def parts(conn: AsyncConnection, scope: DashboardScope, span: Span) -> list[Ended]:
-    """Return the cases that ended, for each part of the period."""
+    """Return the numbers and durations of cases that ended, one result for each hour or day of the period."""
     found = [Ended(since=since, until=until) for since, until in span.parts]
     sums = [_Sums() for _ in found]
     of_parts, inside = _in_parts(span, cases.c.ended_at)
@@ -71,7 +77,7 @@ async def parts(conn: AsyncConnection, scope: DashboardScope, span: Span) -> lis
 
 
 async def whole(conn: AsyncConnection, scope: DashboardScope, span: Span) -> Ended:
-    """Return the cases that ended in the whole period."""
+    """Return the numbers and durations of cases that ended in the whole period."""
     found, sums = Ended(since=span.since, until=span.until), _Sums()
     ended = (cases.c.ended_at >= span.since, cases.c.ended_at < span.until, scope.cases())
     for row in await conn.execute(select(*_COUNTS).where(*ended).group_by(cases.c.ended_as)):
@@ -111,7 +117,10 @@ class _Sums:
 
 
 def _in_parts(span: Span, at: ColumnElement[datetime]) -> tuple[CTE, ColumnElement[bool]]:
-    """Return the parts as a table, and the condition that a moment is in a part: an index range for each."""
+    """Return the parts of the period as an SQL table, and the SQL condition that the moment `at` is in a part.
+
+    The condition lets the database read one index range for each part.
+    """
     rows = [(number, since, until) for number, (since, until) in enumerate(span.parts)]
     columns = (column("part", Integer), column("since", Instant), column("until", Instant))
     parts = values(*columns, name="parts").data(rows).cte("parts")
@@ -131,7 +140,9 @@ _TAKEN_BACK = cases.c.status == literal_column("'rolled_back'")  # as in the ind
 async def _percentiles(
     conn: AsyncConnection, numbered: Select[tuple[int, int]], sizes: Sequence[int]
 ) -> list[tuple[int, int]]:
-    """Return median and p90 by nearest rank for groups of sorted values; `numbered` gives `value` and `place`.
+    """Return the median and the 90th percentile, by nearest rank, for several groups of sorted values.
+
+    `numbered` is a query with the columns `value` and `place`.
 
     The database sorts and numbers the values and returns those at the requested places. The sizes of the groups are
     known, so the places are plain arithmetic and both databases give the same answer.

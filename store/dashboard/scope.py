@@ -1,4 +1,4 @@
-"""What dashboard figures cover: the cases and tasks a person may see, and a period divided into hours or days."""
+"""The scope of dashboard figures: the cases and tasks a person may see, and a period divided into hours or days."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -17,7 +17,7 @@ _DAYS: dict[Period, int] = {"7d": 7, "30d": 30}
 
 @dataclass(frozen=True)
 class Span:
-    """A period up to now, divided into whole hours or days; the last part is not over yet."""
+    """A period that ends now, divided into hours or days. The last hour or day is not complete yet."""
 
     starts: tuple[datetime, ...]
     """When each part begins, oldest first, in UTC."""
@@ -27,12 +27,12 @@ class Span:
 
     @property
     def since(self) -> datetime:
-        """Return when the first part begins."""
+        """Return the moment when the first hour or day of the period begins."""
         return self.starts[0]
 
     @property
     def parts(self) -> list[tuple[datetime, datetime]]:
-        """Return begin and end of each part."""
+        """Return the begin and the end of each hour or day of the period."""
         return list(zip(self.starts, (*self.starts[1:], self.until), strict=True))
 
 
@@ -66,17 +66,17 @@ class DashboardScope:
 
     @classmethod
     def of(cls, viewer: Viewer) -> "DashboardScope":
-        """Return the scope of this viewer. A substitute gets only their own figures."""
+        """Return the scope of this viewer, without cases and tasks of absent people whom the viewer substitutes."""
         return cls(viewer.id, tuple(sorted(viewer.groups)), viewer.sees_all)
 
     def cases(self) -> ColumnElement[bool]:
-        """Return the condition under which a row of `cases` counts."""
+        """Return the SQL condition that a row of `cases` is in the scope."""
         return true() if self.everything else cases.c.requester == self.person
 
     def batches(self) -> ColumnElement[bool]:
-        """Return the condition under which a row of `batches` counts."""
+        """Return the SQL condition that a row of `batches` is in the scope."""
         return true() if self.everything else batches.c.requester == self.person
 
     def asks(self, asked: str) -> bool:
-        """Return whether tasks that ask these groups count."""
+        """Return True if tasks with these candidate groups are in the scope."""
         return self.everything or not set(self.groups).isdisjoint(asked.split(","))

@@ -1,4 +1,4 @@
-"""The work of people, open and done: by approval step, by group and by reviewer."""
+"""Count the open and the closed tasks of people: by approval step, by group and by reviewer."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from store.tables.cases import candidates, cases, decisions, tasks
 
 
 class Work(BaseModel):
-    """Tasks that are open, and tasks that were closed in the period."""
+    """Numbers of tasks that are open, and of tasks that were closed in the period."""
 
     open: int = 0
     overdue: int = Field(0, description="Open tasks after their due time")
@@ -47,7 +47,7 @@ class StepWork(Work):
 
 
 class GroupWork(Work):
-    """The tasks that ask a group. A task that asks two groups counts for both."""
+    """The tasks that a group can decide. A task that two groups can decide counts for both groups."""
 
     name: str
 
@@ -147,7 +147,7 @@ def _open(span: Span) -> Select[Any]:
 def _closed(span: Span) -> Select[Any]:
     """Return the query of tasks closed in the period.
 
-    A task cancelled with its case counts as neither kept nor missed.
+    A task that was cancelled with its case does not count as closed in time, nor as closed late.
     """
     gate, outcome = tasks.c.kind == "gate", tasks.c.outcome
     answered = outcome.not_in((Outcome.CANCELLED, Outcome.EXPIRED))
@@ -172,9 +172,9 @@ def _rolled_back(span: Span) -> Select[Any]:
 
 
 def _looked_at_last(at: ColumnElement[datetime], span: Span) -> ColumnElement[datetime]:
-    """Return the moment as an expression that no index matches.
+    """Return the moment `at` as an SQL expression that no index matches, so that the database checks it last.
 
-    With an index SQLite would first scan all tasks that were closed in the period.
+    With an index SQLite would first read all tasks that were closed in the period.
     """
     return func.coalesce(at, span.since)
 
@@ -182,7 +182,7 @@ def _looked_at_last(at: ColumnElement[datetime], span: Span) -> ColumnElement[da
 async def _counted(
     conn: AsyncConnection, scope: DashboardScope, named: Sequence[str], query: Select[Any]
 ) -> AsyncIterator[tuple[str, str, str, dict[str, Any]]]:
-    """Yield process, step, groups and figures of the tasks that count for this reader.
+    """Yield process, step, groups and figures of the tasks that are in the scope of the reader.
 
     A reader who does not see everything gets the tasks that ask their groups, and the other tasks that ask them by
     name. The groups are compared in Python: there are few groups and many tasks.
@@ -198,7 +198,10 @@ async def _counted(
 
 
 async def _named(conn: AsyncConnection, person: str) -> Sequence[str]:
-    """Return all tasks that ask this person by name. Ids first: otherwise SQLite scans all tasks."""
+    """Return the ids of all tasks of which this person is a candidate by name.
+
+    The ids are read first, because in one query SQLite would read all tasks.
+    """
     mine = (candidates.c.kind.in_(PERSONAL), candidates.c.name == person)
     return (await conn.execute(select(candidates.c.task_id).where(*mine))).scalars().all()
 

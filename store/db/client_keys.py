@@ -1,4 +1,4 @@
-"""Idempotency keys of clients, as they are stored."""
+"""The form in which idempotency keys of clients are stored."""
 
 import hashlib
 
@@ -6,6 +6,6 @@ import hashlib
 def scoped_key(person: str, client_key: str) -> str:
     """Return a client's Idempotency-Key scoped to the person who sent it, as a SHA-256 in hex.
 
-    Without the scope a person could use the key of another person and get their answer.
+    Without the scope, a person who sends the key of another person would get that person's answer.
     """
     return hashlib.sha256(f"{person}\n{client_key}".encode()).hexdigest()

@@ -16,13 +16,19 @@ MOST_POSITION = 2**63 - 1
 
 
 def encode(*key: Any) -> str:
-    """Return the cursor after a row with this key of texts, numbers, times or None."""
+    """Return the cursor for the rows after the row with this sort key.
+
+    The parts of the key are texts, numbers, times or None.
+    """
     parts = [part.isoformat() if isinstance(part, datetime) else part for part in key]
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, *shape: type, optional: int = 0) -> list[Any]:
-    """Return the key, checked against the types of its parts; the first `optional` may be None. Raises ValueError."""
+    """Return the sort key in a cursor. The first `optional` parts of the key may be None.
+
+    Raises ValueError if a part has another type than expected.
+    """
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if not isinstance(parts, list) or len(parts) != len(shape):

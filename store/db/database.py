@@ -33,15 +33,15 @@ _UNRELEASED = re.compile(r"00\d\d")
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached, locked, read or written. The next call may work."""
+    """The database cannot be reached, locked, read or written now. A later call may succeed."""
 
 
 class UnusableValue(ValueError):
-    """A value that no column can store or compare: a number that is too large, or an invalid text."""
+    """A value that the database cannot store or compare: a number that is too large, or an invalid text."""
 
 
 class Database:
-    """Connections to one database, for one event loop."""
+    """The connections to one database. Use an object in one asyncio event loop only."""
 
     def __init__(self, url: str, patience: float = BUSY_SECONDS) -> None:
         """Create the connection pool; `patience` is how many seconds a write waits for a lock or a connection."""
@@ -72,8 +72,8 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open one transaction, committed at the end of the block and rolled back by any exception.
 
-        Before the commit the written rows are sealed: see `store.audit.seals`. Keep the block short and await nothing
-        but this connection inside. Raises DatabaseUnavailable.
+        Before the commit the written rows are sealed: see `store.audit.seals`. Keep the block short, and await only
+        calls of this connection in the block. Raises DatabaseUnavailable.
         """
         with _outages():
             conn = SealingConnection(self._writer)
@@ -83,13 +83,16 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """Open one snapshot: all statements of the block see the same moment. Raises DatabaseUnavailable."""
+        """Open one snapshot for reading: all statements of the block see the data of the same moment.
+
+        Raises DatabaseUnavailable.
+        """
         with _outages():
             async with self._reader.begin() as conn:
                 yield conn
 
     async def ready(self) -> None:
-        """Return when the database answers and has the tables; otherwise raise DatabaseUnavailable."""
+        """Check that the database answers and has its tables. Raises DatabaseUnavailable otherwise."""
         async with self.read() as conn:
             try:
                 revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar()
@@ -137,7 +140,9 @@ def normalised(url: str) -> URL:
 
 
 def migrate(url: str) -> None:
-    """Create the database or migrate it to the newest schema. Two concurrent calls are safe: one waits.
+    """Create the database or migrate it to the newest schema.
+
+    Two calls may run at the same time: the second waits for the first.
 
     Raises DatabaseUnavailable when the database cannot be reached or written, is newer than this code, or was created
     before the first release.
@@ -171,7 +176,7 @@ def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteI
 
 
 async def insert_once(conn: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert the row unless one of its unique keys exists. Return whether it was inserted."""
+    """Insert the row, unless a row with one of its unique keys exists. Return True if the row was inserted."""
     adding = insert_into(conn, table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
     return (await conn.execute(adding)).first() is not None
 
@@ -213,7 +218,7 @@ def _too_old(revision: str | None) -> str:
 
 
 def _reason(error: sql.SQLAlchemyError) -> str:
-    """Return the driver's message without the statement and its parameters."""
+    """Return the error message of the database driver, without the SQL statement and its parameters."""
     cause = error.orig if isinstance(error, sql.DBAPIError) and error.orig is not None else error
     return " ".join(str(cause).split())
 
@@ -227,7 +232,7 @@ def _limit_waiting_for_locks(seconds: float, connection: Any, _record: Any) -> N
 
 @contextmanager
 def _alone(where: URL) -> Iterator[Connection]:
-    """Open one transaction; a concurrent `migrate` waits."""
+    """Open one transaction. A `migrate` call that runs at the same time waits until it ends."""
     engine = _creating(where)
     try:
         with engine.execution_options(**sqlite.IMMEDIATE).begin() as conn:

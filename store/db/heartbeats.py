@@ -11,7 +11,7 @@ FORGET_AFTER = timedelta(hours=1)
 
 
 async def beat(connection: AsyncConnection, worker: str, at: datetime) -> None:
-    """Store a heartbeat of a worker; remove workers without a heartbeat for an hour."""
+    """Store a heartbeat of a worker. Also delete the rows of workers that have sent no heartbeat for an hour."""
     moved = await connection.execute(update(heartbeats).where(heartbeats.c.worker == worker).values(at=at))
     if moved.rowcount == 0:
         await connection.execute(insert(heartbeats).values(worker=worker, at=at))
@@ -19,6 +19,6 @@ async def beat(connection: AsyncConnection, worker: str, at: datetime) -> None:
 
 
 async def latest(connection: AsyncConnection) -> datetime | None:
-    """Return the newest heartbeat of any worker; None when there is none."""
+    """Return the time of the newest heartbeat of any worker; None if there is no heartbeat."""
     moment: datetime | None = await connection.scalar(select(heartbeats.c.at).order_by(heartbeats.c.at.desc()).limit(1))
     return moment

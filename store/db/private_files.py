@@ -39,7 +39,7 @@ def usual_umask() -> int:
 
 
 def usual(mode: int) -> int:
-    """Return the mode for a file or folder inside a folder shared with other users."""
+    """Return the file mode for a new file or folder inside a folder that is shared with other users."""
     return mode & ~usual_umask()
 
 
@@ -73,7 +73,10 @@ def _files_of(database_url: str) -> Iterator[Path]:
 
 
 def _take_from_others(path: Path) -> bool:
-    """Remove other users' access; return whether it changed. Skips files of other users and missing files."""
+    """Remove the access of other users to a path. Return True if the mode was changed.
+
+    Skips files of other users and missing files.
+    """
     with suppress(OSError):
         found = path.lstat()
         if not stat.S_ISLNK(found.st_mode) and found.st_mode & OTHERS and found.st_uid == os.getuid():

@@ -49,7 +49,7 @@ def creating_engine(path: Path, timeout: float) -> Engine:
 
 
 def of(conn: Connection | None) -> "_Connection | None":
-    """Return the driver's SQLite connection of `conn`; None for another database."""
+    """Return the SQLite connection behind `conn`; None if the database is not SQLite."""
     driver = conn.connection.driver_connection if conn is not None else None
     return driver if isinstance(driver, _Connection) else None
 
@@ -64,7 +64,7 @@ def scratch(schema: str) -> sqlite3.Connection:
 
 @asynccontextmanager
 async def reading_any_text(conn: AsyncConnection) -> AsyncIterator[None]:
-    """Inside the block, read also texts that are not UTF-8, which other tools may have stored."""
+    """Inside the block, allow reading texts that are not valid UTF-8. Other tools may have stored such texts."""
     driver = (await conn.get_raw_connection()).driver_connection if conn.dialect.name == "sqlite" else None
     if driver is None:
         yield
@@ -172,7 +172,10 @@ class _Connection(aiosqlite.Connection):
             self._writing = self._writing or sql == TAKE_THE_LOCK
 
     def now(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run a statement in this thread, or for each of several rows, and return its rows; only in a write."""
+        """Run a statement in this thread and return its rows.
+
+        For several rows of `values`, run the statement once for each. Call this only in a write transaction.
+        """
         method = "executemany" if isinstance(values, list) else "execute"
         try:
             with closing(self._conn.cursor()) as raw:

@@ -11,18 +11,24 @@ from domain.normalization import ACCENTS, LETTERS, search_terms
 
 
 def words_say(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
-    """Return the condition that a column written with `search_key` contains all search terms."""
+    """Return the SQL condition that a column contains all terms of the query `q`.
+
+    The column must have been written with `search_key`.
+    """
     terms = [or_(*(column.contains(each, autoescape=True) for each in term)) for term in search_terms(q)]
     return and_(True, *terms)
 
 
 def texts_say(columns: list[ColumnElement[str]], q: str) -> ColumnElement[bool]:
-    """Return the condition that each term is in one of the original texts; slower than `words_say`."""
+    """Return the SQL condition that each term of the query `q` is in one of these columns.
+
+    The columns hold original texts, so this is slower than `words_say`.
+    """
     return and_(True, *(or_(*(_has(column, each) for column in columns for each in term)) for term in search_terms(q)))
 
 
 def json_says(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
-    """Return the condition that a JSON text column contains all search terms."""
+    """Return the SQL condition that a column with JSON text contains all terms of the query `q`."""
     escaped = [tuple(json.dumps(each, ensure_ascii=False)[1:-1] for each in term) for term in search_terms(q)]
     return and_(True, *(or_(*(_has(column, each) for each in term)) for term in escaped))
 

@@ -1,6 +1,7 @@
-"""Notifications about a person's own account, by mail and on pages. Nobody can turn them off.
+"""Notifications to people about their own accounts, by mail and on pages. A person cannot turn these notifications off.
 
-A row is written in the transaction of the change. The dispatcher turns rows into messages; see `outbox.py`.
+A row is written in the transaction that changes the account. The dispatcher of notifications makes messages from the
+rows; see `outbox.py`.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,7 @@ class AccountNews(BaseModel):
 async def tell(
     conn: AsyncConnection, person: str, kind: AccountNewsKind, by: str, about: str = "", link_id: str | None = None
 ) -> None:
-    """Store a notification for the person. Changes by the software itself, such as in the demo, cause none."""
+    """Store a notification for the person. If the software itself made the change, as in the demo, store nothing."""
     if by == audit_log.ENGINE:
         return
     row = {"person": person, "at": datetime.now(UTC), "kind": kind.value, "by": by, "about": about[:200]}
@@ -53,20 +54,21 @@ async def of(conn: AsyncConnection, person: str, limit: int = 20) -> list[Accoun
 
 
 async def seen(conn: AsyncConnection, person: str, upto: int) -> None:
-    """Mark everything up to this change as read by the person."""
+    """Mark the change with this number, and all earlier changes of the account, as read by the person."""
     unseen = (account_news.c.person == person, account_news.c.news_id <= upto, account_news.c.seen_at.is_(None))
     await conn.execute(update(account_news).where(*unseen).values(seen_at=datetime.now(UTC)))
 
 
 async def waiting(conn: AsyncConnection) -> bool:
-    """Return whether there are changes for which no messages were created yet."""
+    """Return True if there are changes of accounts for which no messages were created yet."""
     return bool(await conn.scalar(select(exists().where(~account_news.c.queued))))
 
 
 async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: datetime) -> None:
-    """Create messages: to the current address and, for some days, to the former one.
+    """Create messages about changes of accounts.
 
-    `channels`: the enabled channels, each with whether it needs an address.
+    They go to the current address and, for some days after a change of the address, also to the former address.
+    `channels` are the enabled channels, each with True if the channel needs an address.
     """
     query = (
         select(account_news, people.c.email, people.c.former_email, people.c.email_set_at)
@@ -92,7 +94,7 @@ async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: dateti
 
 
 async def forget_addresses(conn: AsyncConnection, now: datetime) -> None:
-    """Delete former addresses that are not notified any more."""
+    """Delete former mail addresses to which no more notifications are sent."""
     over = or_(people.c.email_set_at.is_(None), people.c.email_set_at <= now - FORMER_FOR)
     unsent = exists().where(messages.c.person == people.c.id, messages.c.former, messages.c.state == "waiting")
     stale = (people.c.former_email.is_not(None), over, ~unsent)

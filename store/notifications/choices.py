@@ -1,4 +1,4 @@
-"""Which notifications each person wants, and when."""
+"""The notifications that each person wants, and the time at which they want them."""
 
 from collections.abc import Iterable, Mapping
 

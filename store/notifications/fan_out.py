@@ -1,7 +1,7 @@
-"""Turn audit events into notifications: who must be notified of an event, and when.
+"""Create notifications from audit events: decide which people must be notified of an event, and when.
 
 Events are stored in the transaction of the change, and their positions have no gaps. So the audit log is the only
-source: one reader processes it once, in order, and cases write no notifications themselves.
+source of notifications: one reader processes each event once, in order. Cases do not write notifications themselves.
 """
 
 import json
@@ -101,7 +101,10 @@ class _Due(NamedTuple):
 
 
 async def fan_out(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
-    """Read the next events and store their notifications. Return whether there are more events to read."""
+    """Read the next events of the audit log and store the notifications about them.
+
+    Return True if there are more events to read.
+    """
     came = (await conn.execute(select(readers.c.position).where(readers.c.name == READER))).scalar_one()
     head = (await conn.execute(select(chain.c.position))).scalar_one()
     upto = min(head, came + CHUNK)
@@ -116,7 +119,10 @@ async def fan_out(conn: AsyncConnection, plan: Plan, now: datetime) -> bool:
 
 
 async def release(conn: AsyncConnection, batch_ids: Mapping[str, datetime]) -> None:
-    """Release notifications that waited for these imports, which ended at the given times."""
+    """Allow the notifications that waited for the end of these imports to be sent.
+
+    `batch_ids` are the imports with the times of their ends.
+    """
     for batch_id, closed_at in batch_ids.items():
         freed = {"held_by": None, "due_at": closed_at + BATCH_SETTLE}
         await conn.execute(update(notices).where(notices.c.held_by == batch_id).values(freed))
@@ -138,7 +144,7 @@ async def _news(conn: AsyncConnection, came: int, upto: int) -> list[_Event]:
 
 @dataclass
 class _Recipients:
-    """All people that a set of events may concern, loaded with one query for each table."""
+    """All people who may have to be notified of a set of events, loaded with one query for each table."""
 
     plan: Plan
     cases: Mapping[str, Row[Any]]
@@ -225,7 +231,10 @@ class _Recipients:
         return rows
 
     def _at_once(self, case: Row[Any], now: datetime) -> _Due:
-        """Return when to send: soon; cases of a batch wait for its end, but not longer than one window."""
+        """Return when to send a notification that is not urgent for a digest: soon.
+
+        A notification about a case of a batch waits for the end of the batch, but not longer than one window.
+        """
         soon = now + SETTLE
         if case.batch_id is None:
             return _Due(soon, None)
@@ -235,12 +244,15 @@ class _Recipients:
         return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
 
     def _requester_of(self, requester: str) -> set[str]:
-        """Return the requester to notify: that person or their successor."""
+        """Return the person to notify as requester: the requester, or the successor if the requester has left."""
         heir = self.heirs.get(requester, requester)
         return {heir} if heir else set()
 
     def _recipients_of(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
-        """Yield kind, person and channel of each notification of an event; `asker` is the requester."""
+        """Yield the kind, the person and the channel of each notification that an event causes.
+
+        `asker` is the requester.
+        """
         if event.kind == "case_closed":
             yield from self._reached(NoticeKind.CASE_ENDED, asker)
             return
@@ -291,7 +303,9 @@ class _Recipients:
                 yield from self._reached(NoticeKind.TASK_OPENED, may_decide)
 
     def _may_decide(self, task: Row[Any]) -> dict[str, set[str]]:
-        """Return the people who can decide a task and have not yet, with the candidate names that apply to them.
+        """Return the people who can decide a task and have not decided it yet.
+
+        Each person comes with the candidate names that apply to them.
 
         The rules are those of validation, so a substitute of an absent person is included.
         """

@@ -1,4 +1,4 @@
-"""The content of a message: its notifications with all details, as of the moment when the message is written."""
+"""The content of a message: its notifications with all details, as they are when the message is written."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,7 +18,9 @@ from store.tables.people import absences, memberships, people
 
 
 async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:
-    """Return the message with its notifications in audit log order; None when its reader is no longer active.
+    """Return the message with its notifications in the order of the audit log.
+
+    None if the person who gets it is not active any more.
 
     `money` maps a process to the input fields with an amount and its currency.
     """
@@ -56,7 +58,10 @@ async def link_of(conn: AsyncConnection, message_id: str) -> str | None:
 
 
 def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
-    """Return a query with one row for each notification and its details. Of an input only the sum is read."""
+    """Return a query with one row for each notification and its details.
+
+    From the input of a case only the amount is read.
+    """
 
     def field(number: int) -> ColumnElement[Any]:
         paths = {process: cases.c.input[names[number]].as_string() for process, names in money.items()}
@@ -141,7 +146,10 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
 
 
 def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Return the condition that a task is open and the person may decide it, as `domain.permissions.places`."""
+    """Return the SQL condition that a task is open and that the person may decide it.
+
+    The rules are those of `domain.permissions.places`.
+    """
     asked, absent, now = tasks.alias("asked"), absences.alias("absent"), datetime.now(UTC)
 
     def candidate(who: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -154,7 +162,10 @@ def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> Column
         return exists().where(named.c.task_id == task_id, means).correlate_except(named)
 
     def free(who: ColumnElement[Any]) -> ColumnElement[bool]:
-        """Return the condition that the person is not excluded as requester, by rule or by a decision."""
+        """Return the SQL condition that the person is not excluded from deciding.
+
+        Requesters, people whom a rule excludes, and people who have decided already are excluded.
+        """
         excluded, given = candidates.alias(), decisions.alias()
         return and_(
             or_(asked.c.requester != who, asked.c.kind == "changes"),

@@ -1,4 +1,6 @@
-"""The outbox: notifications are collected, sealed into messages, and kept until sent. At least once, never rewritten.
+"""The outbox: collect notifications, seal them into messages, and keep the messages until they are sent.
+
+Each message is sent at least once, and its list of notifications never changes.
 
 Only one dispatcher at a time works on the outbox: the holder of the lease. `fan_out.py` creates the notifications from
 the audit log.
@@ -59,7 +61,7 @@ class Outbox:
         self._holder = holder
 
     async def hold(self, now: datetime) -> bool:
-        """Take or renew the lease. Return False while another dispatcher holds it."""
+        """Take the lease on the outbox, or renew it. Return False while another dispatcher holds the lease."""
         async with self._database.read() as conn:
             held = (await conn.execute(select(leases).where(leases.c.name == LEASE))).one_or_none()
         if held is not None and held.holder != self._holder and held.until > now:
@@ -75,14 +77,14 @@ class Outbox:
         return taken
 
     async def let_go(self) -> None:
-        """Release the lease, so that another dispatcher takes over at once."""
+        """Release the lease on the outbox, so that another dispatcher can take it at once."""
         async with self._database.write() as conn:
             await conn.execute(delete(leases).where(leases.c.name == LEASE, leases.c.holder == self._holder))
 
     async def advance(self, now: datetime) -> bool:
-        """Read new audit events and seal the messages that are due; only for the holder of the lease.
+        """Read new audit events and seal the messages that are due. Only the holder of the lease may call this.
 
-        Returns whether there is more to do at once. Writes nothing when there is nothing to do.
+        Return True if there is more to do at once. Write nothing when there is nothing to do.
         """
         async with self._database.read() as conn:
             unread = await _unread(conn)
@@ -114,7 +116,8 @@ class Outbox:
     async def letter(self, message_id: str) -> Letter | None:
         """Return the content of a message; None when its reader is no longer active.
 
-        The secret of a one-time link is created here for this attempt, so that it is stored nowhere.
+        If the message contains a one-time link, its secret is created here, for this attempt to send it. So the secret
+        is stored nowhere.
         """
         async with self._database.read() as conn:
             letter = await message_content.letter(conn, message_id, self._money)
@@ -126,19 +129,22 @@ class Outbox:
         return letter.model_copy(update={"account": letter.account.model_copy(update={"code": code})})
 
     async def sent(self, message_id: str, now: datetime) -> None:
-        """Mark a message as sent; the window until the next one starts now."""
+        """Mark a message as sent. The window in which the person gets no other message starts at `now`."""
         await self._tried(message_id, "sent", now, None)
 
     async def postponed(self, message_id: str, until: datetime, why: str) -> None:
-        """Schedule another attempt at `until`."""
+        """Store that the next attempt to send the message is at `until`, and the reason `why` for the delay."""
         await self._tried(message_id, "waiting", until, why)
 
     async def refused(self, message_id: str, now: datetime, why: str) -> None:
-        """Mark a message as undeliverable."""
+        """Mark a message as undeliverable, with the reason `why`. It is not sent again."""
         await self._tried(message_id, "refused", now, why)
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some old sent messages, except those about open tasks. Return whether there are more."""
+        """Delete some of the messages that were sent long ago, except messages about open tasks.
+
+        Return True if there are more messages to delete.
+        """
         async with self._database.write() as conn:
             await account_news.forget_addresses(conn, now)
             return await _tidy(conn, now)
@@ -162,7 +168,7 @@ async def _unread(conn: AsyncConnection) -> int:
 
 
 async def _freed(conn: AsyncConnection) -> dict[str, datetime]:
-    """Return the ended imports that notifications waited for, with their end."""
+    """Return the imports that have ended and whose end notifications wait for, each with the time of its end."""
     waited_for = select(notices.c.held_by).where(notices.c.held_by.is_not(None))
     ended = batches.c.closed_at.is_not(None)
     query = select(batches.c.batch_id, batches.c.closed_at).where(batches.c.batch_id.in_(waited_for), ended)
@@ -170,7 +176,10 @@ async def _freed(conn: AsyncConnection) -> dict[str, datetime]:
 
 
 async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[str, str]]:
-    """Return (person, channel) pairs with due notifications, no unsent message and none within the window."""
+    """Return the (person, channel) pairs for which a message can be created now.
+
+    They have due notifications and no unsent message, and no message was sent to them within the window.
+    """
     pair = (
         select(notices.c.channel, notices.c.person)
         .where(notices.c.message_id.is_(None), notices.c.due_at <= now)
@@ -191,10 +200,12 @@ async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[
 
 
 async def _seal(conn: AsyncConnection, plan: Plan, now: datetime) -> int:
-    """Create messages from all waiting notifications of these people, and return how many were due.
+    """Create a message for each person and channel with due notifications.
 
-    Obsolete notifications are deleted. From here on a message keeps its notifications, because its first attempt may
-    arrive although it seems to fail.
+    Return the number of persons and channels that had due notifications, also if all their notifications were obsolete.
+
+    Notifications that are obsolete by now are deleted. From here on a message keeps its notifications, because its
+    first attempt may arrive although it seems to fail.
     """
     pairs = await _ready(conn, plan, now)
     if not pairs:
@@ -231,7 +242,7 @@ _LINK = (
 
 
 def _drop_pointless(plan: Plan, pairs: Sequence[Mapping[str, str]]) -> Any:
-    """Return the deletion of obsolete notifications and of those that cannot be delivered."""
+    """Return the SQL statement that deletes obsolete notifications and notifications that cannot be delivered."""
     addressed = [channel for channel, needs_address in plan.channels.items() if needs_address]
     to = tuple_(notices.c.person, notices.c.channel).in_([(pair["to"], pair["through"]) for pair in pairs])
     void = and_(notices.c.kind.in_(_WAITING_KINDS), ~waits_for(notices.c.task_id, notices.c.person))
@@ -244,7 +255,7 @@ def _drop_pointless(plan: Plan, pairs: Sequence[Mapping[str, str]]) -> Any:
 
 
 async def _forget_other_channels(conn: AsyncConnection, channels: Mapping[str, bool]) -> None:
-    """Delete notifications for disabled channels, which would wait forever."""
+    """Delete notifications for channels that are not enabled, because these notifications would never be sent."""
     unsent = and_(notices.c.message_id.is_(None), notices.c.channel.not_in(channels))
     await conn.execute(delete(notices).where(unsent))
     gone = and_(messages.c.state == "waiting", messages.c.channel.not_in(channels))
@@ -266,7 +277,7 @@ async def _tidy(conn: AsyncConnection, now: datetime) -> bool:
 
 
 class Lag(BaseModel):
-    """How far the outbox is behind."""
+    """The backlog of the outbox: the events, notifications and messages that it still has to process."""
 
     due: int
     """Notifications that are due and not sent, including those that wait for the window since the last message."""
@@ -279,21 +290,27 @@ class Lag(BaseModel):
 
 
 class UnsentMessages(BaseModel):
-    """Messages that are not sent, or notifications that are not in a message yet."""
+    """The unsent messages of one person, or their notifications that are not in a message yet."""
 
     state: Literal["gathering", "held", "sending", "retrying", "refused"]
-    """`gathering`: in no message yet. `held`: until the import of their file has ended."""
+    """`gathering`: the notifications are not in a message yet.
+
+    `held`: they wait until the import of their file has ended.
+    """
     channel: str
     person: str
     notices: int
     at: datetime
-    """When they are due or tried next; for an undeliverable message, when it failed."""
+    """The time when the notifications are due or the message is tried next.
+
+    For an undeliverable message, the time when it failed.
+    """
     attempts: int = 0
     problem: str | None = None
 
 
 async def lag(conn: AsyncConnection, now: datetime | None = None) -> Lag:
-    """Return how far the outbox is behind at `now`."""
+    """Return the backlog of the outbox at `now`."""
     now = now or datetime.now(UTC)
     on_their_way = select(notices.c.due_at).join(messages, messages.c.message_id == notices.c.message_id)
     late = union_all(

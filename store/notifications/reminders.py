@@ -1,7 +1,8 @@
-"""Reminders sent by a requester to the people who can decide a task, once a day for each task.
+"""Reminders that a requester sends to the people who can decide a task, at most once a day for each task.
 
-A reminder is an audit event, from which `fan_out.py` creates notifications, and a time on the task, which decides
-between two concurrent reminders. The Workflow is not informed, because nothing about the case changes.
+A reminder writes an audit event, from which `fan_out.py` creates notifications. It also stores its time with the task,
+so that only one of two concurrent reminders is sent. The Workflow is not informed, because nothing about the case
+changes.
 """
 
 from collections.abc import Iterable
@@ -32,7 +33,7 @@ class Nudge(BaseModel):
 
 
 class ReminderTooSoon(Exception):
-    """The last reminder was less than a day ago."""
+    """The last reminder for this task was sent less than a day ago, so no reminder can be sent now."""
 
     def __init__(self, last: Nudge) -> None:
         super().__init__(f"reminded at {last.nudged_at}, and not again before {last.again_at}")
@@ -44,9 +45,10 @@ class NotWaiting(Exception):
 
 
 async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, event_id: str) -> Nudge:
-    """Remind the people who can decide the task. A repeat of an `event_id` returns the same reminder.
+    """Remind the people who can decide the task.
 
-    Raises ReminderTooSoon and NotWaiting; nothing is written then.
+    A second call with the same `event_id` sends nothing and returns the first reminder. Raises ReminderTooSoon or
+    NotWaiting, and then writes nothing.
     """
     if earlier := await _known(conn, task.task_id, event_id):
         return earlier
@@ -75,7 +77,7 @@ async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, ev
 
 
 def resting(last: Nudge | None, now: datetime | None = None) -> Nudge | None:
-    """Return the last reminder if the next one is not possible yet."""
+    """Return the last reminder if it is too early for the next reminder; None otherwise."""
     return last if last is not None and last.again_at > (now or datetime.now(UTC)) else None
 
 

@@ -1,4 +1,7 @@
-"""Who is out of office, when, and who decides in their place. Substitution does not chain."""
+"""Absences: which people are out of office, from when to when, and who decides in their place.
+
+A substitute who is absent too is not replaced by a substitute of their own.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -27,7 +30,10 @@ class Absence(BaseModel):
 
 
 def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return begin and end of an absence given by days (both included) or by moments. Raises ValueError."""
+    """Return the begin and the end of an absence.
+
+    `starts` and `ends` are moments, or days that are both part of the absence. Raises ValueError.
+    """
     return _moment(starts, zone, end=False), _moment(ends, zone, end=True)
 
 
@@ -41,7 +47,10 @@ def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
 async def add_by_days(
     conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
 ) -> Absence:
-    """Store an absence by its first and last day in the person's time zone. Raises ValueError as `set_away`."""
+    """Store an absence from its first day to its last day, in the person's time zone.
+
+    Raises ValueError like `set_away`.
+    """
     first, last, now = *span(*days, zone), datetime.now(UTC)
     for text, moment in zip(days, (first, last), strict=True):
         try:
@@ -54,7 +63,7 @@ async def add_by_days(
 
 
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
-    """Store an absence. Parts of earlier absences that do not overlap it are kept.
+    """Store an absence. It replaces the parts of earlier stored absences that it overlaps; their other parts are kept.
 
     Raises ValueError for an end that is not after the start or is in the past, and for a substitute who is unknown,
     inactive, or the person.
@@ -86,7 +95,7 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
 
 
 def _left(old: Absence, new: Absence) -> Iterator[Absence]:
-    """Yield the parts of an absence before and after another one."""
+    """Yield the parts of the absence `old` that are before and after the absence `new`."""
     if old.starts_at < new.starts_at:
         yield old.model_copy(update={"ends_at": new.starts_at})
     if old.ends_at > new.ends_at:
@@ -94,7 +103,10 @@ def _left(old: Absence, new: Absence) -> Iterator[Absence]:
 
 
 async def set_back(conn: AsyncConnection, person: str, now: datetime, by: str) -> bool:
-    """End the current absence and delete future ones. Return whether there was one."""
+    """End the current absence of a person and delete future absences.
+
+    Return True if there was an absence to end or delete.
+    """
     future = await conn.execute(delete(absences).where(absences.c.person == person, absences.c.starts_at >= now))
     current = await conn.execute(update(absences).where(absences.c.person == person, covers(now)).values(ends_at=now))
     if not (future.rowcount or current.rowcount):
@@ -110,7 +122,7 @@ async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]
 
 
 async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
-    """Return the people who are out of office, each with the active substitute; None without one."""
+    """Return those of these people who are out of office at `at`, each with the active substitute or None."""
     substitute = people.alias()
     too = absences.alias()
     query = (
@@ -123,7 +135,11 @@ async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetim
 
 
 async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
-    """Make the successor the substitute wherever the old person was, except for themselves; None removes it."""
+    """Replace the substitute `old` by `new` in all absences of other people than `new`.
+
+    If `new` is None, or the absence is that of `new`, the absence has no substitute from then on. The absences of `old`
+    are deleted.
+    """
     if new is not None:
         theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)
         await conn.execute(theirs.values(substitute=new))
@@ -132,5 +148,5 @@ async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
 
 
 def covers(at: datetime) -> ColumnElement[bool]:
-    """Return the condition that an absence includes this moment."""
+    """Return the SQL condition that an absence includes this moment."""
     return and_(absences.c.starts_at <= at, absences.c.ends_at > at)

@@ -1,7 +1,8 @@
 """The people that the demo creates. They exist while the demo is enabled and are deactivated when it is off.
 
-An admin takes over such an account with `people deactivate` (not needed where the demo is off) and `people reactivate`.
-Then it no longer belongs to the demo, and earlier credentials are invalid.
+An admin can turn such an account into an ordinary account: with `people deactivate` (not needed where the demo is off),
+then `people reactivate`. After that the account does not belong to the demo any more, and its earlier credentials are
+invalid.
 """
 
 from datetime import UTC, datetime
@@ -20,7 +21,10 @@ WHY = "the demo is off (HOLDGATE_DEMO)"
 
 
 async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person | None:
-    """Return the demo person with this id, created or reactivated; None when the id is not a demo person's."""
+    """Create or reactivate the demo person with this id, and return the person.
+
+    Return None if the id belongs to a person who is not a demo person.
+    """
     row = (await conn.execute(select(people.c.demo, people.c.active).where(people.c.id == id))).one_or_none()
     if row is None:
         name = id.replace("-", " ").capitalize()
@@ -38,10 +42,12 @@ async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person 
 
 
 async def dismiss_all(db: Database, by: str) -> int:
-    """Deactivate every demo person: they lose groups, tokens and passwords. Return how many.
+    """Deactivate every demo person, which removes their groups, tokens and passwords.
 
-    Their sessions stay but grant nothing, so that the pages can explain why. Open tasks follow by
-    `store.cases.recounts`.
+    Return the number of people who were deactivated.
+
+    Their sessions stay, so that the pages can explain why the person has no access any more. The candidates of open
+    tasks are computed again by `store.cases.recounts`.
     """
     active = select(people.c.id).where(people.c.demo, people.c.active).order_by(people.c.id)
     async with db.read() as conn:
@@ -67,7 +73,10 @@ async def dismiss_all(db: Database, by: str) -> int:
 
 
 async def demo_person_of(conn: AsyncConnection, shown: str) -> str | None:
-    """Return the demo person to whom a token, session or name belongs or belonged; None for other people's."""
+    """Return the demo person to whom a token, a session or a name belongs or belonged.
+
+    Return None if it belongs to a person who is not a demo person.
+    """
     hashed = secret_hash(shown)
     of_token = select(tokens.c.person).where(tokens.c.hash == hashed)
     of_session = select(sessions.c.person).where(sessions.c.hash == hashed)

@@ -1,4 +1,6 @@
-"""Failed sign-ins in the audit log: each one while there are few, then only counts. Typed text is never stored.
+"""Failed sign-ins in the audit log: each failure is an event while there are few; after that only counts are stored.
+
+The text that somebody typed is never stored.
 
 The text typed as a name may be a password, so an event names a person only if the person exists. Limits prevent a flood
 of attempts from becoming a flood of events: a number of single events an hour for each person and in total; beyond
@@ -38,7 +40,10 @@ async def note(
     *,
     locked_until: datetime | None = None,
 ) -> None:
-    """Count a failure, and store it as an event within the limits. `why` is one word, such as `revoked`."""
+    """Count a failed sign-in. Also store the failure as an audit event if the limits allow that.
+
+    `why` is one word, such as `revoked`.
+    """
     await settle(conn, now)
     hour = now.replace(minute=0, second=0, microsecond=0)
     key = person or _NOBODY
@@ -58,7 +63,10 @@ async def note(
 
 
 async def settle(conn: AsyncConnection, now: datetime) -> None:
-    """Store the final counts of past hours in which not every failure has an event, and delete the counters."""
+    """Store the final counts of past hours in which some failures have no event of their own.
+
+    Then delete the counters of these hours.
+    """
     hour = now.replace(minute=0, second=0, microsecond=0)
     over = select(failed_sign_ins).where(failed_sign_ins.c.hour < hour)
     over = over.order_by(failed_sign_ins.c.hour, failed_sign_ins.c.key).with_for_update(skip_locked=True)

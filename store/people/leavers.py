@@ -1,6 +1,6 @@
-"""People who leave, their successors, and people who return under their old id.
+"""Deactivate people who leave, give their work to a successor, and reactivate people who return under their old id.
 
-An id is never given to another person, so the original person can get it back.
+The id of a person who has left is never given to another person, so a person who returns gets the same id.
 """
 
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ from store.tables.people import memberships, passwords, people, sessions
 
 
 async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
-    """Deactivate `old`; `new` gets their groups, direct reports and substitutions.
+    """Deactivate the person `old`. The person `new` gets the groups, direct reports and substitutions of `old`.
 
-    Raises UnknownPerson, and ValueError for replacing a person by themselves. Open tasks follow by
-    `store.cases.recounts`.
+    Raises UnknownPerson, and ValueError if `old` and `new` are the same person. The open tasks of `old` are changed
+    afterwards by `store.cases.recounts`.
     """
     await locked(conn, old)
     leaver, successor = await get(conn, old), await get(conn, new)
@@ -41,7 +41,7 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
 
 
 async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> None:
-    """Deactivate a person without a successor: they lose their groups and can no longer sign in.
+    """Deactivate a person without a successor. The person loses all groups and cannot sign in any more.
 
     Raises UnknownPerson, LastAdmin, and ValueError for a person who has left already.
     """
@@ -62,7 +62,9 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
 
 
 async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:
-    """Reactivate a person under the same id, in these groups only. Return their groups.
+    """Reactivate a person under the same id. The person is then a member of only the groups `groups`.
+
+    Return these groups in their stored form.
 
     Requests, groups and tasks that went to the successor stay there. The person needs a new password or token, and is
     no longer a demo person. Raises UnknownPerson, and ValueError for a person who has not left, for an invalid group,
@@ -88,7 +90,10 @@ def _membership(person: str, group: str, by: str) -> dict[str, Any]:
 
 
 async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) -> list[str]:
-    """End everything the person has; return the ids of their tokens."""
+    """Deactivate a person who leaves, and delete their group memberships, tokens, links, sessions and password.
+
+    Return the ids of the revoked tokens.
+    """
     await conn.execute(delete(memberships).where(memberships.c.person == id))
     await conn.execute(update(people).where(people.c.manager == id).values(manager=None))
     await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor, demo=False))

@@ -55,7 +55,7 @@ class KnownPerson:
 
 
 class UnknownName(ValueError):
-    """A name that matches nobody, or several people. `str()` says so and lists suggestions."""
+    """A name that matches nobody, or several people. `str()` is a sentence with this error and with suggestions."""
 
     def __init__(self, said: str, suggestions: Sequence[str] = (), *, many: bool = False) -> None:
         super().__init__(said)
@@ -66,7 +66,7 @@ class UnknownName(ValueError):
 
 
 def folded(text: str) -> str:
-    """Return a name as people compare names: without case, accents, invisible marks and doubled spaces."""
+    """Return the form of a name for comparisons: without case, accents, invisible marks and doubled spaces."""
     before = None
     while text != before:  # without accents, letters of several scripts may look like one script
         before, text = text, " ".join(without_accents(fold(text)).split())
@@ -82,7 +82,10 @@ class NameResolver:
         self._groups = sorted({*groups, *(group for each in self._people.values() for group in each.groups)})
 
     def person(self, text: str, seen: Collection[str] | None = None) -> KnownPerson:
-        """Return the person whom a text means. Raises UnknownName, which suggests only `seen` (None: all)."""
+        """Return the person whom a text means. Raises UnknownName.
+
+        The error suggests only names in `seen`; None allows all names.
+        """
         if (exact := self._people.get(text.strip())) is not None:
             return exact
         found = self.meant(text)
@@ -111,8 +114,9 @@ class NameResolver:
     def suggestions(self, text: str, kind: Kind, seen: Collection[str] | None = None) -> list[str]:
         """Return ids and names of groups similar to an unknown text, most similar first.
 
-        `seen` are the people and groups that the asking person may see; None: all. Exact matches except for case,
-        accents and spaces are always included, because the asking person already knows them.
+        `seen` are the people and groups that the asking person may see; None if the asking person may see all. Names
+        that differ from the text only in case, accents and spaces are always included, because the asking person has
+        typed them.
         """
         found: list[str] = []
         if kind != "person":
@@ -138,7 +142,10 @@ class NameResolver:
 
 
 def _likeness(wanted: str, name: str) -> float:
-    """Return a similarity of 0 to 1; more than 1 when one name contains all words of the other."""
+    """Return how similar two names are: 0 for different names, 1 for equal names.
+
+    It is above 1 if one name contains all words of the other name.
+    """
     parts = set(re.split(r"[\s._@-]+", name))
     ratio = difflib.SequenceMatcher(None, wanted, name).ratio()
     return ratio + (set(wanted.split()) <= parts)
@@ -156,15 +163,15 @@ async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameR
 
 
 async def exact_id(conn: AsyncConnection, text: str) -> str | None:
-    """Return the text if it is the id of an active person."""
+    """Return the id of the active person if the text, without spaces around it, is exactly this id; None otherwise."""
     found = await conn.scalar(select(people.c.id).where(people.c.id == text.strip(), people.c.active))
     return None if found is None else str(found)
 
 
 async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | None = None) -> str:
-    """Return the id of the active person whom an id, a name or an e-mail address means.
+    """Return the id of the active person whom an id, a name or an e-mail address means. Raises UnknownName.
 
-    Raises UnknownName, which suggests only `seen` (None: all).
+    The error suggests only names in `seen`; None allows all names.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact
@@ -194,7 +201,10 @@ async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple
 
 
 class NewGroup(Exception):
-    """A group without members that no policy names, possibly a typing error. `str()` says so."""
+    """A group that has no members and that no policy names: its name may be a typing error.
+
+    `str()` is a sentence with this warning and with similar names.
+    """
 
     def __init__(self, group: str, suggestions: Sequence[str]) -> None:
         super().__init__(
@@ -204,10 +214,12 @@ class NewGroup(Exception):
 
 
 async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> NewGroup | None:
-    """Return the question to ask before people join these groups; `named` are the groups of the policy.
+    """Return a question if one of the groups that people are to join may be a typing error; None otherwise.
 
-    Call it before they join. Raise the result after the store has validated the names, so that the transaction is
-    rolled back.
+    `named` are the groups of the policy.
+
+    Call this function before the people join the groups. If the result is not None, raise it after the store has
+    validated the names, so that the transaction is rolled back.
     """
     known = {*named, *ROLES}
     doubtful = [group for group in map(fold, wanted) if group not in known]
@@ -219,11 +231,11 @@ async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Colle
 
 
 def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:
-    """Return why a name in a request is refused, and what to write instead."""
+    """Return a sentence that says why a name in a request is refused and what to write instead."""
     what = {
         "person": "is not the id of an active person",
-        "group": "is not a group that somebody is in",
-        "person or group": "is neither the id of an active person nor a group that somebody is in",
+        "group": "is not a group that has members",
+        "person or group": "is neither the id of an active person nor a group that has members",
     }[kind]
     return f"'{_shown(name)}' {what}{_did_you_mean(suggestions)}"
 

@@ -1,6 +1,6 @@
 """Notify people when a person is added to a group.
 
-One administrator can add a person they know to a group that decides. This is allowed but must be visible, so the
+One administrator alone can add an accomplice to a group that decides. This is allowed but must be visible, so the
 members of the group and all other administrators are notified.
 """
 
@@ -19,9 +19,9 @@ from store.tables.people import memberships, people
 async def tell(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> None:
     """Notify people that `by` added a person to these groups.
 
-    All other administrators are notified of a new administrator, regardless of who added them. For other groups people
-    are notified only if a signed-in person made the change: the command line may add hundreds of members. The group
-    `requesters` decides nothing, so nobody is notified of it.
+    When a person becomes an administrator, all other administrators are notified, regardless of who made the change.
+    For other groups people are notified only if a signed-in person made the change: the command line may add hundreds
+    of members. The group `requesters` decides nothing, so nobody is notified of it.
     """
     for group in sorted(set(groups) - {REQUESTERS}):
         if group == ADMINS:

@@ -1,4 +1,6 @@
-"""One-time links with which people set their own password or get a token. No administrator ever sees either.
+"""One-time links with which people set their own password or get their own token.
+
+No administrator ever sees the password or the token.
 
 A link is sent to the address on record. A second administrator confirms the link when mail does not prove who reads it:
 no mail is configured, an administrator set the address within 7 days, or asks for a link to an address that they set.
@@ -54,7 +56,7 @@ class OneTimeLink(BaseModel):
 
 
 class WrongLink(ValueError):
-    """No link is possible for this person now. `str()` says what to do instead."""
+    """No one-time link can be created for this person now. `str()` is a sentence that says what to do instead."""
 
 
 class UnknownLink(LookupError):
@@ -62,7 +64,7 @@ class UnknownLink(LookupError):
 
 
 class LinkClosed(ValueError):
-    """The link is not open any more. `link` is its present state."""
+    """The link cannot be confirmed, withdrawn or used any more. `link` is the link in its present state."""
 
     def __init__(self, message: str, link: OneTimeLink) -> None:
         super().__init__(message)
@@ -74,7 +76,10 @@ class NotSecond(ValueError):
 
 
 class NotUsable(ValueError):
-    """The code is not valid. `str()` is the same for every reason; `why` and `person` are for the log."""
+    """The code of a one-time link is not valid.
+
+    `str()` is the same for every reason; `why` and `person` are for the audit log.
+    """
 
     def __init__(self, why: str, person: str | None) -> None:
         super().__init__(
@@ -87,10 +92,10 @@ class NotUsable(ValueError):
 async def ask(
     conn: AsyncConnection, person: str, by: str, now: datetime, *, mail: bool
 ) -> tuple[OneTimeLink, str | None]:
-    """Create a link for another person or for oneself; earlier links of the person become void.
+    """Create a link for another person or for the administrator `by`. Earlier links of the person become void.
 
-    Also returns the code half that only the asking administrator may see, and only now. `mail`: whether mail is
-    configured. Raises WrongLink.
+    For a link with a two-part code, also return the half of the code that only `by` may see; it is returned only by
+    this call. `mail` is True if mail is configured. Raises WrongLink.
     """
     row = await locked(conn, person)
     if row is None:
@@ -128,7 +133,9 @@ async def ask(
 
 
 async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> tuple[OneTimeLink, str | None]:
-    """Confirm a link that another administrator asked for; also return the other half of a two-part code.
+    """Confirm a link that another administrator asked for.
+
+    For a link with a two-part code, also return the second half of the code.
 
     Raises UnknownLink, LinkClosed, NotSecond.
     """
@@ -169,7 +176,7 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
 
 
 async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> OneTimeLink:
-    """Withdraw a link that waits or can be used. Raises UnknownLink, LinkClosed."""
+    """Withdraw a link that waits for confirmation or that can be used. Raises UnknownLink, LinkClosed."""
     link = await get(conn, link_id, now, lock=True)
     if link.status not in _LIVE:
         raise LinkClosed(f"The link is already {link.status}.", link)
@@ -180,16 +187,19 @@ async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) 
 
 
 async def void(conn: AsyncConnection, person: str, by: str, now: datetime) -> None:
-    """Void links after a change of the person's credentials: links for them, and waiting links they asked for."""
+    """Make links void after a change of the person's credentials.
+
+    These are all links for this person, and the links that this person asked for and that wait for confirmation.
+    """
     theirs = one_time_links.c.person == person
     asked = and_(one_time_links.c.asked_by == person, one_time_links.c.status == "waiting")
     await _close(conn, or_(theirs, asked), "void", by, now)
 
 
 async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None:
-    """Create the secret for one attempt to mail a link; earlier secrets become invalid.
+    """Create and return the secret for one attempt to mail a link. Earlier secrets of the link become invalid.
 
-    None when the link is closed.
+    Return None if the link is closed.
     """
     code = f"hgl_{secrets.token_urlsafe(32)}"
     its = (one_time_links.c.link_id == link_id, one_time_links.c.status == "open", one_time_links.c.way == "mail")
@@ -198,13 +208,16 @@ async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None
 
 
 async def is_known(conn: AsyncConnection, code: str, second: str) -> bool:
-    """Return whether such a code was ever created; changes nothing."""
+    """Return True if this code was ever created for a link. Changes nothing."""
     query = select(one_time_links.c.link_id).where(one_time_links.c.hash == _hashes(code, second)[0])
     return (await conn.execute(query)).first() is not None
 
 
 async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -> str:
-    """Use a link and return its person; succeeds only once, also for concurrent calls. Raises NotUsable."""
+    """Use up a link and return the person for whom it was created.
+
+    Only one call succeeds, also if several calls run at the same time. Raises NotUsable.
+    """
     hashes = _hashes(code, second)
     query = select(one_time_links).where(one_time_links.c.hash == hashes[0])
     row = (await conn.execute(query)).first()
@@ -235,7 +248,10 @@ async def get(conn: AsyncConnection, link_id: str, now: datetime, *, lock: bool 
 
 
 async def live(conn: AsyncConnection, now: datetime, person: str | None = None) -> list[OneTimeLink]:
-    """Return links that wait or can be used, newest first: of all people, or of one person."""
+    """Return the links that wait for confirmation or can be used, newest first.
+
+    If `person` is given, return only links for this person.
+    """
     query = _LINKS.where(one_time_links.c.status.in_(_LIVE), one_time_links.c.expires_at > now)
     if person is not None:
         query = query.where(one_time_links.c.person == person)
@@ -247,7 +263,7 @@ async def live(conn: AsyncConnection, now: datetime, person: str | None = None) 
 
 
 async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime) -> set[str]:
-    """Return the administrators who may confirm what `first` asks for `person`.
+    """Return the administrators who may confirm a link for `person` that the administrator `first` asked for.
 
     An administrator who made somebody an administrator, set their address, or caused a link of theirs within some days
     could act as that person. Two people count as two only when nobody could act as both.
@@ -274,7 +290,7 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
 
 
 def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
-    """Return the person and all people who could act as them."""
+    """Return the person, and all people who could sign in as this person."""
     found, ahead = {person}, [person]
     while ahead:
         new = made_by[ahead.pop()] - found
@@ -290,7 +306,10 @@ async def _admins(conn: AsyncConnection) -> set[str]:
 
 
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
-    """Return why a mail to the address on record would not prove who reads it; None when it does."""
+    """Return the reason why a mail to the address on record would not prove who reads the mail.
+
+    None if the mail proves that.
+    """
     if not mail:
         return "this server sends no mail"
     if not person.email:
@@ -330,6 +349,9 @@ async def _note(conn: AsyncConnection, kind: str, by: str, link: OneTimeLink, sa
 
 
 def _hashes(code: str, second: str) -> list[str]:
-    """Return the hashes of a code or of its two halves, typed in any form: `hg1_...` comes first."""
+    """Return the hashes of a code, or of the two halves of a code, in any form in which people type them.
+
+    The half that begins with `hg1_` comes first.
+    """
     halves = sorted(each.strip() for each in (code, second) if each.strip())
     return [secret_hash(each) for each in halves or [""]]

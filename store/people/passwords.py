@@ -31,22 +31,25 @@ _hasher = PasswordHasher()
 
 @cache
 def _nobody() -> str:
-    """Return a hash to check when there is no password, so that the response time discloses nothing."""
+    """Return a hash that `matches` checks when a person has no password.
+
+    So the response time does not disclose whether there is a password.
+    """
     return _hasher.hash(secrets.token_urlsafe())
 
 
 class TooManyAttempts(Exception):
-    """Too many attempts failed: no further attempt before `until`."""
+    """Too many attempts to sign in failed. The person cannot try again before `until`."""
 
     def __init__(self, until: datetime) -> None:
-        super().__init__(f"no try before {moment_text(until, seconds=True)}")
+        super().__init__(f"too many attempts failed: try again after {moment_text(until, seconds=True)}")
         self.until = until
 
 
 def matches(password: str, stored: str | None) -> bool:
-    """Return whether the password is correct.
+    """Return True if the password is correct. `stored` is the stored hash; without one the call takes the same time.
 
-    Takes the same time without a stored one; blocks for about 50 ms of CPU.
+    The call blocks for about 50 ms of CPU time.
     """
     nobody = _nobody()  # created at the first sign-in, because it would delay every start
     try:
@@ -79,17 +82,20 @@ async def stored(conn: AsyncConnection, person: str) -> str | None:
 
 
 def credential_of(stored: str) -> str:
-    """Return what a session stores of the password that began it: a digest of its hash."""
+    """Return the value that a session stores about the password that began it: a digest of the password hash."""
     return secret_hash(stored)
 
 
 async def must_change(conn: AsyncConnection, person: str) -> bool:
-    """Return whether another person chose the password and the person has not changed it yet."""
+    """Return True if another person set the password and the owner has not changed the password since."""
     return bool(await conn.scalar(select(passwords.c.temporary).where(passwords.c.person == person)))
 
 
 async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by: str) -> None:
-    """Store the person's new password hash; one set by another person must be changed. Raises UnknownPerson."""
+    """Store the hash of the person's new password.
+
+    If `by` is another person, the owner must change the password at the next sign-in. Raises UnknownPerson.
+    """
     await locked(conn, person)
     named = await people.get(conn, person)
     row = {"person": person, "hash": hashed, "temporary": by != person, "changed_at": now}
@@ -104,7 +110,9 @@ async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by
 
 
 async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:
-    """Count an attempt under this key before it is made, so that concurrent ones count. Return the number.
+    """Count an attempt to sign in under this key, and return the number of attempts.
+
+    Call this before the password is checked, so that concurrent attempts count too.
 
     Raises TooManyAttempts.
     """
@@ -124,7 +132,7 @@ async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = F
 
 
 async def forget_tries(conn: AsyncConnection, *keys: str) -> None:
-    """Reset the counts after a success, or when an administrator unlocks the person."""
+    """Delete the counts of failed attempts, after a successful sign-in or when an administrator unlocks the person."""
     hashed = [_key(key) for key in keys]
     await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.key.in_(hashed)))
 
@@ -139,7 +147,7 @@ async def unlock(conn: AsyncConnection, person: str, by: str) -> None:
 
 
 async def sweep(conn: AsyncConnection, now: datetime) -> None:
-    """Delete counts of attempts that were not repeated for a day."""
+    """Delete the counts of failed attempts after a day without another attempt."""
     await conn.execute(delete(sign_in_tries).where(sign_in_tries.c.next_at < now - timedelta(days=1)))
 
 

@@ -45,7 +45,7 @@ class LastAdmin(ValueError):
 
 
 class UnknownToken(LookupError):
-    """The person has no token with this id, or the token was revoked."""
+    """The person has no valid token with this id: the id is unknown, or the token was revoked."""
 
 
 class Token(BaseModel):
@@ -80,7 +80,7 @@ class Person(BaseModel):
     manager: str | None = None
     time_zone: str | None = None
     demo: bool = False
-    """Whether the demo created the person; demo people cannot sign in where the demo is off."""
+    """True if the demo created the person; demo people cannot sign in where the demo is off."""
     stands_in_for: "list[Person]" = []
     """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
@@ -88,7 +88,10 @@ class Person(BaseModel):
 
     @property
     def asks_as(self) -> list[str]:
-        """Return the ids whose cases and uploads belong to the person: their own and those of predecessors."""
+        """Return the ids whose cases and uploads belong to the person.
+
+        These are the person's own id, and the ids of people whose successor the person is.
+        """
         return [self.id, *self.comes_after]
 
 
@@ -137,7 +140,10 @@ def group_named(name: str) -> str:
 
 
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
-    """Check that id and address are unused: a person with two ids could request and approve. Raises ValueError."""
+    """Check that no person has this id or this e-mail address: one person with two ids could request and approve.
+
+    Raises ValueError.
+    """
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
         raise ValueError(f"the id of '{other}' differs only in capital letters: choose another id")
@@ -169,14 +175,17 @@ async def candidates_of(
 
 
 async def manager_of(conn: AsyncConnection, person: str) -> str | None:
-    """Return the manager of a person; None when there is none, or none who is active."""
+    """Return the id of the manager of a person; None if the person has no manager, or the manager is not active."""
     above = people.alias()
     query = select(above.c.id).join(people, people.c.manager == above.c.id).where(people.c.id == person, above.c.active)
     return (await conn.execute(query)).scalar_one_or_none()
 
 
 async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: str) -> None:
-    """Set the person's manager, `manager_of(requester)` in a policy. Raises UnknownPerson, ValueError for oneself."""
+    """Set the person's manager, whom a policy names as `manager_of(requester)`.
+
+    Raises UnknownPerson; ValueError if person and manager are the same.
+    """
     named = await get(conn, id)
     if manager is not None:
         await get(conn, manager)
@@ -248,7 +257,10 @@ async def by_token(conn: AsyncConnection, token: str) -> Person | None:
 
 
 async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
-    """Return an active person with the people they substitute or succeed; None when they are not active."""
+    """Return an active person with the absent people whom they substitute and the people whose successor they are.
+
+    Return None if the person is not active.
+    """
     person = await active(conn, id)
     if person is None:
         return None
@@ -266,19 +278,24 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
 
 
 def viewer(person: Person) -> Viewer:
-    """Return the person in the form that visibility rules use."""
+    """Return the person as a Viewer, the form that the rules of visibility use."""
     absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
     return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
 
 
 async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
-    """Return what a person may see now; an inactive person may see only what is theirs by name."""
+    """Return the person with this id as a Viewer.
+
+    An inactive person may see only cases and tasks that name this person.
+    """
     person = await acting(conn, id, datetime.now(UTC))
     return Viewer(id=id) if person is None else viewer(person)
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
-    """Set the address for mail; None or empty removes it. The audit log stores the change without the address.
+    """Set the address for mail; None or empty removes it.
+
+    The audit log shows that the address changed, but not the address.
 
     Raises UnknownPerson, and ValueError for an invalid address.
     """
@@ -300,7 +317,9 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
 
 
 async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> str:
-    """Create a token for the person and return it. Only its hash is stored, so it is shown only once.
+    """Create a token for the person and return it.
+
+    Only the hash of the token is stored, so this return value is the only place where the token can be read.
 
     Raises UnknownPerson, and ValueError for a label that is empty or longer than 60 characters.
     """
@@ -319,7 +338,9 @@ async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> 
 
 
 async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
-    """Revoke all tokens of the person, end sessions they began, and return their number.
+    """Revoke all tokens of the person, and end the sessions that were begun with these tokens.
+
+    Return the number of revoked tokens.
 
     Raises UnknownPerson.
     """
@@ -334,9 +355,9 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
 
 
 async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
-    """Revoke all tokens of the person, or the one with this id; return the ids of the revoked ones.
+    """Revoke all tokens of the person, or only the token with the id `only`. Return the ids of the revoked tokens.
 
-    Sessions that they began end, and waiting one-time links become void.
+    Sessions that were begun with these tokens end, and waiting one-time links become void.
     """
     now = datetime.now(UTC)
     which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]
@@ -360,7 +381,10 @@ async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
 
 
 async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
-    """Revoke one token of the person and end sessions it began. Raises UnknownPerson, UnknownToken."""
+    """Revoke one token of the person, and end the sessions that were begun with this token.
+
+    Raises UnknownPerson, UnknownToken.
+    """
     await locked(conn, person)
     named = await get(conn, person)
     if not await end_tokens(conn, person, by, only=token_id):
@@ -375,7 +399,10 @@ async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: st
 
 
 async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
-    """Return the person of a token that is no longer valid; None for a text that never was a token."""
+    """Return the id of the person to whom a token that is not valid any more belonged.
+
+    None for a text that never was a token.
+    """
     found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
     return found
 
@@ -415,7 +442,11 @@ async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
 
 
 def _address(email: str | None) -> str | None:
-    """Return the address in its stored form. The ValueError does not repeat it, because errors reach logs."""
+    """Return the e-mail address in its stored form.
+
+    Raises ValueError for an invalid address; the error does not contain the address, because errors are written to
+    logs.
+    """
     address = (email or "").strip()
     if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
         raise ValueError("this is not an e-mail address: enter an address such as anna@example.org")
@@ -423,17 +454,17 @@ def _address(email: str | None) -> str | None:
 
 
 def credential_of(token: str) -> str:
-    """Return what a session stores of the token that began it."""
+    """Return the value that a session stores about the token with which it was begun."""
     return secret_hash(token)
 
 
 def digest_of(text: str) -> str:
-    """Return the digest that the audit log stores of a text that it must not contain."""
+    """Return the digest of a text. The audit log stores the digest of texts that it must not contain."""
     return secret_hash(text)
 
 
 class PeopleDirectory:
-    """Candidates and managers for the rules of gates, each read in its own transaction."""
+    """Finds candidates and managers for the rules of gates. Each method reads in a transaction of its own."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -455,7 +486,7 @@ class PeopleDirectory:
             return await manager_of(conn, person)
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
-        """Return the people who have left, each with the successor; None without one."""
+        """Return those of these people who have left, each with the active successor, or None without a successor."""
         if not names:
             return {}
         async with self._db.read() as conn:

@@ -1,4 +1,4 @@
-"""Serialise changes of how one person signs in, and of the person's leaving."""
+"""Lock a person, so that changes of their credentials and their leaving happen one after the other."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from store.tables.people import people
 
 
 async def locked(conn: AsyncConnection, id: str) -> Row[Any] | None:
-    """Return the person's row, locked until the end of the transaction; None for unknown and inactive people.
+    """Lock the person's row until the end of the transaction, and return the row.
+
+    Return None for unknown and inactive people.
 
     Take this lock before any other row of the person and before the audit log: the opposite order can deadlock. Rows
     that refer to the person can still be added.

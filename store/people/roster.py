@@ -1,4 +1,4 @@
-"""The list of people with everything the People page shows: a few queries for a whole page."""
+"""The list of people with all data that the People page shows. A few queries load a whole page."""
 
 from datetime import datetime
 
@@ -11,7 +11,10 @@ from store.tables.people import absences, memberships, passwords, people, tokens
 
 
 class RosterEntry(BaseModel):
-    """One person. The e-mail address is not included, only whether there is one."""
+    """One person of the list.
+
+    The e-mail address is not included, only True or False for whether the person has an address.
+    """
 
     id: str
     name: str
@@ -28,7 +31,7 @@ class RosterEntry(BaseModel):
     tokens: int = 0
     """Number of valid tokens."""
     password: bool = False
-    """Whether the person has a password."""
+    """True if the person has a password."""
     created_at: datetime
 
 
@@ -57,7 +60,10 @@ async def page(
     limit: int = 50,
     only: str | None = None,
 ) -> list[RosterEntry]:
-    """Return people after this id, by id. `q` is searched in ids and names; `only` is one id."""
+    """Return the people whose ids come after `after`, in the order of ids. `q` are words to find in ids and names.
+
+    With `only`, return only the person with this id.
+    """
     query = select(people).where(people.c.id > after).order_by(people.c.id).limit(limit)
     if q:
         query = query.where(texts_say([people.c.id, people.c.name], q))

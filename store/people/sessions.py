@@ -1,7 +1,7 @@
-"""Browser sessions of signed-in people. A session is a random token of which only the hash is stored.
+"""Browser sessions of signed-in people. A session is a random token; only the hash of the token is stored.
 
-A session refers to the token or password that began it and is looked up together with it. So it ends with that
-credential in every order of events.
+A session refers to the token or password that began it and is looked up together with it. So a session ends when its
+token is revoked or its password is changed, in every order of events.
 """
 
 import secrets
@@ -38,7 +38,7 @@ class Session(BaseModel):
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """What began the session, from `people.credential_of` or `passwords.credential_of`."""
+    """The credential that began the session, from `people.credential_of` or `passwords.credential_of`."""
 
 
 class SignedIn(BaseModel):
@@ -48,9 +48,9 @@ class SignedIn(BaseModel):
     person: Person
     preferences: dict[str, str]
     must_change: bool
-    """Whether another person chose the password used to sign in."""
+    """True if another person chose the password used to sign in."""
     news: bool = False
-    """Whether there are unread notifications about the person's account."""
+    """True if there are unread notifications about the person's account."""
 
 
 async def begin(
@@ -64,10 +64,12 @@ async def begin(
     zone: str | None = None,
     credential: str | None = None,
 ) -> str:
-    """Create a session and return its token, which is shown only once. Ended sessions are deleted.
+    """Create a session and return its token. Only the hash is stored, so the token cannot be read again.
 
-    A session begun by `token` or `password` lasts no longer than that `credential`. For `demo` the gateway checks that
-    the demo still has the secret that began it.
+    Sessions that have ended are deleted.
+
+    A session begun by `token` or `password` lasts no longer than that `credential`. For a session begun by `demo`, the
+    gateway checks that the secret of the demo is still the secret with which the session began.
     """
     token = secrets.token_urlsafe(32)
     try:
@@ -91,7 +93,10 @@ async def begin(
 
 
 async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn | None:
-    """Return the person of a session; None when it is unknown or over, or the person is not active."""
+    """Return the person to whom a session belongs.
+
+    None if the session is unknown or has ended, or if the person is not active.
+    """
     row = (await conn.execute(_SESSION.where(sessions.c.hash == secret_hash(token)))).one_or_none()
     if row is None or row.ends_at <= now or not _lives(row):
         return None
@@ -118,7 +123,7 @@ _SESSION = (
 
 
 def _lives(row: Row[Any]) -> bool:
-    """Return whether the credential that began the session is still valid."""
+    """Return True if the token or password with which the session began is still valid."""
     match row.way:
         case "token":
             return row.token is not None
@@ -129,14 +134,14 @@ def _lives(row: Row[Any]) -> bool:
 
 
 async def extend(conn: AsyncConnection, session: Session, now: datetime, lasts: timedelta) -> datetime:
-    """Extend a session, at most to a day after signing in; return its end."""
+    """Extend a session by `lasts`, but at most to one day after the sign-in. Return the new end of the session."""
     ends_at = min(now + lasts, session.begun_at + LONGEST)
     await conn.execute(update(sessions).where(sessions.c.hash == session.hash).values(ends_at=ends_at))
     return ends_at
 
 
 async def end(conn: AsyncConnection, session: Session) -> None:
-    """Sign out."""
+    """End this session, which signs the person out in one browser."""
     # The event first: signing out everywhere locks the audit log before this row, too.
     data = {"person": session.person, "way": session.way}
     await audit_log.note(conn, "signed_out", by=session.person, summary=f"{session.person} signed out", data=data)
@@ -144,7 +149,10 @@ async def end(conn: AsyncConnection, session: Session) -> None:
 
 
 async def end_all(conn: AsyncConnection, person: str, by: str) -> int:
-    """Sign the person out everywhere and return the number of sessions. Raises UnknownPerson."""
+    """End all sessions of the person, in every browser. Return the number of sessions that were ended.
+
+    Raises UnknownPerson.
+    """
     await locked(conn, person)
     named = await people.get(conn, person)
     gone = await conn.execute(delete(sessions).where(sessions.c.person == person))

@@ -9,14 +9,14 @@ from store.tables.people import people
 
 
 async def is_active(conn: AsyncConnection, id: str) -> bool:
-    """Return whether the person exists and has not left."""
+    """Return True if the person exists and has not left."""
     return (await conn.scalar(select(people.c.active).where(people.c.id == id))) is True
 
 
 async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
-    """Return the people who have successors_of, each with the active successor; None without one.
+    """Return those of these people who have left, each with the active successor, or None without a successor.
 
-    Names are compared without case, as the rules of gates compare them.
+    Names are compared without case, in the same way as in the rules of gates.
     """
     low = {name.casefold(): name for name in names}
     gone = select(people.c.id, people.c.successor).where(~people.c.active, func.lower(people.c.id).in_(low))
@@ -24,5 +24,8 @@ async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str
 
 
 async def in_place_of(conn: AsyncConnection, id: str) -> str | None:
-    """Return the person, or the active successor if they have successors_of; None without one."""
+    """Return the id if the person has not left.
+
+    Otherwise return the id of the active successor, or None without a successor.
+    """
     return (await successors_of(conn, [id])).get(id, id)

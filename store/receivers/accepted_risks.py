@@ -1,4 +1,4 @@
-"""Risks that people accepted, each until it expires or is withdrawn."""
+"""Security risks that people accepted. A risk is accepted until it expires or is withdrawn."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -39,7 +39,10 @@ class Risks:
         self._db = db
 
     async def accept(self, key: str, case_id: str, **risk: Any) -> int:
-        """Store a risk and return its number. Raises Refused for a void key."""
+        """Store an accepted risk and return its number. A second call with the same key returns the first number.
+
+        Raises Refused if the key is void.
+        """
 
         async def put(conn: AsyncConnection) -> int:
             if (done := await idempotency.done(conn, key)) is not None:
@@ -52,7 +55,11 @@ class Risks:
         return await idempotency.once(self._db, put)
 
     async def withdraw(self, key: str, undoes: str, case_id: str) -> bool:
-        """Withdraw the risk of the key in `undoes`, or void that key. Return whether there was a risk."""
+        """Withdraw the risk that the key `undoes` recorded. If that key was never used, make the key void.
+
+        Return True if that key recorded a risk, also if the risk was withdrawn before; False if the key was unused and
+        is now void.
+        """
 
         async def take_back(conn: AsyncConnection) -> bool:
             undo = await idempotency.undo(conn, key, undoes, "withdraw_accepted_risk", case_id)
@@ -67,7 +74,7 @@ class Risks:
         return await idempotency.once(self._db, take_back)
 
     async def accepted(self, digest: str, at: datetime, severities: Sequence[str] = ("low", "medium", "high")) -> bool:
-        """Return whether the risk of content with this digest is accepted at a time, for one of these severities.
+        """Return True if the risk of files with this digest is accepted at the moment `at` for one of these severities.
 
         A newer scanner may report a higher severity for the same files than the one people accepted.
         """
@@ -83,10 +90,13 @@ class Risks:
     async def page(
         self, target: str | None = None, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[Risk], str | None]:
-        """Return accepted risks, then ended ones, each newest first, and the cursor of the next page.
+        """Return one page of risks and the cursor of the next page.
 
-        The cursor stores the moment of the first page, so that risks that end while a person reads on keep their place.
-        Raises ValueError for a cursor of another list.
+        Risks that are still accepted come first, then risks that have expired or were withdrawn, each group newest
+        first.
+
+        The cursor stores the moment of the first page, so that a risk that ends while a person reads further pages does
+        not change its place. Raises ValueError for a cursor of another list.
         """
         risk = accepted_risks.c
         at, last, after = cursors.decode(cursor, datetime, int, int) if cursor else (datetime.now(UTC), 1, None)
@@ -104,7 +114,7 @@ class Risks:
 
 
 def _stood(at: datetime) -> ColumnElement[bool]:
-    """Return the condition that a risk was accepted at a moment in the past."""
+    """Return the SQL condition that a risk was accepted at the moment `at` in the past."""
     risk = accepted_risks.c
     return and_(or_(risk.withdrawn_at.is_(None), risk.withdrawn_at > at), risk.expires_at > at)
 

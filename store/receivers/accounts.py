@@ -1,4 +1,6 @@
-"""The directory of the organisation: accounts of its people and their entitlements. Not the people of Holdgate.
+"""The directory of the organisation: the accounts and entitlements of its employees.
+
+These accounts are not the people who use Holdgate.
 
 An account is reserved first and cannot be used then, so that two cases cannot take the same name. Nothing is deleted:
 an undo disables or revokes, with the time. The name of an account that was ever in use is never given to another
@@ -24,7 +26,7 @@ class UnknownAccount(LookupError):
 
 
 class Entitlement(BaseModel):
-    """A right of an account, current or revoked."""
+    """An access right of an account. The right is current or was revoked."""
 
     entitlement: str
     granted_at: datetime
@@ -57,7 +59,7 @@ class AccountDirectory:
     async def reserve(
         self, key: str, case_id: str, *, username: str, full_name: str, email: str, role: str, manager: str | None
     ) -> None:
-        """Reserve the name with an account that cannot be used yet.
+        """Reserve the username: create an account that cannot be used yet.
 
         The name of an account that was disabled before it was ever in use is free again, and a case that starts again
         may reserve its own name again. Raises Refused for any other existing name, and for a key that was undone.
@@ -94,7 +96,10 @@ class AccountDirectory:
         await idempotency.once(self._db, hold)
 
     async def disable(self, key: str, undoes: str, case_id: str) -> bool:
-        """Undo the reservation `undoes`, or void its key. Return whether there was a reservation."""
+        """Undo the reservation that was made with the key `undoes`. If that key was never used, make it void.
+
+        Return True if that key made a reservation, also if it was undone before; False if the key is now void.
+        """
 
         async def take_back(conn: AsyncConnection) -> bool:
             anything, now = await idempotency.undo(conn, key, undoes, "disable_account", case_id)
@@ -136,7 +141,12 @@ class AccountDirectory:
         return await idempotency.once(self._db, activate)
 
     async def revoke(self, key: str, undoes: str, case_id: str) -> bool:
-        """Undo the grant `undoes`: the account is only reserved again. Or void its key. Returns as `disable` does."""
+        """Undo the grant that was made with the key `undoes`: revoke its entitlements.
+
+        The account is then only reserved.
+
+        If that key was never used, make it void. Returns True or False like `disable`.
+        """
 
         async def take_back(conn: AsyncConnection) -> bool:
             anything, now = await idempotency.undo(conn, key, undoes, "revoke_access", case_id)
@@ -155,7 +165,7 @@ class AccountDirectory:
         return await idempotency.once(self._db, take_back)
 
     async def welcomed(self, key: str) -> bool:
-        """Return whether the welcome mail with this key is known to have been sent."""
+        """Return True if it is stored that the welcome mail with this key was sent."""
         async with self._db.read() as conn:
             return await idempotency.done(conn, key) is not None
 
@@ -186,5 +196,5 @@ class AccountDirectory:
 
 
 def _is_account(username: str, case_id: str) -> ColumnElement[bool]:
-    """Return the condition for the account with this name if it belongs to this case."""
+    """Return the SQL condition for the account that has this name and belongs to this case."""
     return and_(directory_accounts.c.username == username, directory_accounts.c.case_id == case_id)

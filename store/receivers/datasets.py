@@ -25,7 +25,7 @@ _OVERTAKEN = "another attempt removed the rows that this attempt was loading"
 
 
 class StagedVersion(BaseModel):
-    """A completely loaded version."""
+    """A version of a dataset of which all rows are loaded."""
 
     version: int
     rows: int
@@ -63,7 +63,10 @@ class Datasets:
         profile: dict[str, Any],
         chunks: AsyncIterator[Sequence[Any]],
     ) -> StagedVersion:
-        """Load a version, one transaction for each chunk. Raises Refused for a void key, and any error of `chunks`."""
+        """Load a version of a dataset, one transaction for each chunk of rows.
+
+        Raises Refused if the key is void, and every error that `chunks` raises.
+        """
 
         async def begin(conn: AsyncConnection) -> StagedVersion | int:
             if (done := await idempotency.done(conn, key)) is not None:
@@ -103,9 +106,10 @@ class Datasets:
         return await idempotency.once(self._db, finish)
 
     async def unstage(self, key: str, undoes: str, case_id: str) -> bool:
-        """Remove the version of this key, and the rows of unfinished attempts. Return whether there was a version.
+        """Remove the version of this key, and the rows of unfinished attempts.
 
-        Raises Refused while the version is published, or would be published by the rollback of another version.
+        Return True if the key loaded a version, also if it was removed before. Raises Refused while the version is
+        published, or would be published by the rollback of another version.
         """
 
         async def take_back(conn: AsyncConnection) -> bool:
@@ -127,7 +131,7 @@ class Datasets:
         return await idempotency.once(self._db, take_back)
 
     async def publish(self, key: str, case_id: str, name: str, base: int | None) -> PublishedVersion:
-        """Publish the version that this case loaded. Raises Refused when `base` is not the version that it replaces."""
+        """Publish the version that this case loaded. Raises Refused if the published version so far is not `base`."""
 
         async def put(conn: AsyncConnection) -> PublishedVersion:
             if (done := await idempotency.done(conn, key)) is not None:
@@ -218,7 +222,7 @@ class Datasets:
     async def rows(
         self, name: str, version: int, *, after: int = 0, limit: int = 50
     ) -> list[tuple[int, dict[str, Any]]]:
-        """Return rows of a version with their numbers, in file order."""
+        """Return the next `limit` rows of a version after row number `after`, with their numbers, in file order."""
         async with self._db.read() as conn:
             query = (
                 select(dataset_rows.c.number, dataset_rows.c.data)
@@ -267,7 +271,7 @@ def _version(name: str, version: int) -> tuple[ColumnElement[bool], ColumnElemen
 
 
 async def _is_there(conn: AsyncConnection, name: str, version: int) -> bool:
-    """Return whether the version exists; it is locked against removal until the end of this transaction."""
+    """Return True if the version exists. It cannot be removed until the end of this transaction."""
     query = select(dataset_versions.c.version).where(*_version(name, version)).with_for_update()
     return (await conn.execute(query)).first() is not None
 
@@ -288,7 +292,7 @@ async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
 
 
 async def _published_over(conn: AsyncConnection, name: str, version: int) -> int | None:
-    """Return the version that replaced this one and whose rollback would publish it again."""
+    """Return the version that replaced this version, if the rollback of that case would publish this version again."""
     query = (
         select(effects_table.c.result)
         .join(dataset_versions, dataset_versions.c.case_id == effects_table.c.case_id)

@@ -1,8 +1,8 @@
 """Idempotency keys of effects, for receivers in this database.
 
 A receiver calls these functions in the transaction of the effect itself, so that key and effect are stored together or
-not at all. A key takes effect once. An undo of an unused key voids the key, and later attempts with it are refused: a
-late attempt of a dead worker must not take effect after its undo.
+not at all. A key takes effect once. An undo of an unused key makes the key void, and later attempts with a void key are
+refused. Otherwise a late attempt of a dead worker could take effect after its undo.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,7 +24,7 @@ class Undo(NamedTuple):
     """The result of an undo."""
 
     anything: bool
-    """Whether the step had taken effect: the same answer for each attempt of the undo."""
+    """True if the step had taken effect: the same answer for each attempt of the undo."""
     now: Mapping[str, Any] | None
     """The result of the step, if this attempt must undo its effect."""
 
@@ -43,7 +43,7 @@ async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) 
 
 
 async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
-    """Return the result stored for a key; None when it is unused. Raises Refused for a void key."""
+    """Return the result that is stored for a key; None if the key was not used. Raises Refused if the key is void."""
     row = (await conn.execute(select(effects.c.state, effects.c.result).where(effects.c.key == key))).first()
     if row is None:
         return None
@@ -53,12 +53,15 @@ async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
 
 
 async def do(conn: AsyncConnection, key: str, kind: str, case_id: str, result: Mapping[str, Any] | None = None) -> None:
-    """Store an effect of this transaction. Of two concurrent calls with one key the second is rolled back."""
+    """Store that this transaction has the effect of this key.
+
+    If two transactions use one key at the same time, the second is rolled back.
+    """
     await conn.execute(insert(effects).values(**_row(key, kind, case_id, "done", result)))
 
 
 async def undo(conn: AsyncConnection, key: str, undoes: str, kind: str, case_id: str) -> Undo:
-    """Store the undo with this key, or void the key that it undoes."""
+    """Store that the undo with this key has run. If the key `undoes` was never used, make that key void."""
     if await insert_once(conn, effects, _row(undoes, kind, case_id, "void", None)):
         return Undo(False, None)
     taken = (

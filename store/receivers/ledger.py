@@ -3,7 +3,8 @@
 Lines have two layers: a hold is a pair of *pending* lines, moved money is a pair of *posted* lines. Lines are never
 changed or deleted; an undo is an entry with the same lines reversed. Two unique columns prevent double effects of
 repeated, late or concurrent calls: `idempotency_key`, and `undoes`, the key that an entry reverses. A capture reverses
-its hold, so a hold ends once: released or captured. A void occupies the key of a step that was undone before it ran.
+its hold, so a hold ends only once, by a release or by a capture. An entry of the kind `void` uses up the key of a step
+that was undone before it ran.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ class AccountLocked(Trouble):
 
 
 class Booking(NamedTuple):
-    """An effect as stored in the ledger: the first one, also for repeats of its key."""
+    """An effect as stored in the ledger. If a key is used again, this is the effect of its first use."""
 
     entry_id: int
     at: datetime
@@ -113,10 +114,10 @@ class Ledger(LedgerReading):
         return await idempotency.once(self._db, book)
 
     async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
-        """Undo the hold `undoes`: free its money, or void its key if it was never used.
+        """Undo the hold that was made with the key `undoes`, so that its money is available again.
 
-        Does nothing when the hold is undone already or was captured. Returns whether the hold is undone by this key,
-        now or before.
+        If that key was never used, make it void. Do nothing if the hold was undone or captured before. Return True if
+        the hold was undone with this key, by this call or before.
         """
         return await self._undo("release", "hold", key, undoes, case_id, reference)
 
@@ -133,9 +134,10 @@ class Ledger(LedgerReading):
     ) -> Booking:
         """Pay with the money that the case holds: the hold ends and the money moves.
 
-        A reviewer may have changed the sum or the payee: then the rest becomes free, or the missing part is taken from
-        the available balance. Raises Refused when the case has no hold or one in another account, funds are
-        insufficient, the account is closed, or the key was undone.
+        A reviewer may have changed the amount or the payee. If the new amount is lower, the rest of the held money
+        becomes available again. If it is higher, the difference is taken from the available balance. Raises Refused
+        when the case has no hold or one in another account, funds are insufficient, the account is closed, or the key
+        was undone.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -175,16 +177,18 @@ class Ledger(LedgerReading):
         return await idempotency.once(self._db, book)
 
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
-        """Undo the capture `undoes`: move its money back, or void an unused key. Returns as `release` does.
+        """Undo the capture that was made with the key `undoes`: move its money back.
 
-        Raises Refused for a payment in closed books, unless it was undone before.
+        If that key was never used, make it void. Returns True or False like `release`.
+
+        Raises Refused if the books are closed for the time of the payment, unless the payment was undone before.
         """
         return await self._undo("refund", "capture", key, undoes, case_id, reference)
 
     async def fund(self, key: str, account: str, currency: str, amount: Decimal, *, locked: bool = False) -> None:
-        """Add money to an account from outside; a missing account is opened, `locked` if requested.
+        """Add money to an account from outside; open the account if it does not exist. With `locked` also lock it.
 
-        A repeat with the same key does nothing.
+        A second call with the same key does nothing.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -216,16 +220,18 @@ class Ledger(LedgerReading):
             await audit_log.note(conn, kind, by=by, summary=f"Account {name} was {said}", data={"account": name})
 
     async def close_books(self, name: str, until: datetime, by: str) -> None:
-        """Close the books of the account: payments up to this moment cannot be refunded, in any currency.
+        """Close the books of the account in every currency: payments up to `until` cannot be refunded any more.
 
-        Closed books are never opened again. Holds can still be released: nothing was paid with them. Raises
+        Closed books are never opened again. Holds can still be released, because held money was not paid. Raises
         UnknownLedgerAccount. Raises ValueError for a moment in the future, without a time zone or before the present
         closing, and for an account that makes no payments.
         """
         if until.tzinfo is None:
             raise ValueError("the moment up to which books are closed needs a time zone")
         if until > datetime.now(UTC):
-            raise ValueError(f"books are closed up to what has passed, and {closed_in_words(until)} has not")
+            raise ValueError(
+                f"books can be closed only up to a moment in the past, and {closed_in_words(until)} is in the future"
+            )
         name = fold(name)
         async with self._db.write() as conn:
             named = select(accounts).where(accounts.c.name == name).order_by(accounts.c.currency)
@@ -257,7 +263,7 @@ class Ledger(LedgerReading):
             if ended := "void" if done.kind == "void" else await _undone_by(conn, undoes):
                 return ended == kind
             if done.kind != of:
-                raise ValueError(f"a {kind} undoes a {of}, and '{undoes}' is a {done.kind}")
+                raise ValueError(f"a {kind} can undo only a {of}, and the key '{undoes}' is that of a {done.kind}")
             if of == "capture":
                 _check_refundable(account, done)
             await _book(conn, kind, key, await _reversed(conn, done.entry_id), undoes=undoes, **_about(done))
@@ -272,7 +278,7 @@ class Ledger(LedgerReading):
 async def open_account(
     conn: AsyncConnection, name: str, currency: str, *, funded: bool = True, locked: bool = False
 ) -> None:
-    """Open an account without money unless it exists. `funded`: the account may make payments."""
+    """Open an account without money, unless the account exists. `funded` is True if the account may make payments."""
     if await _account(conn, name, currency) is None:
         row = {"name": name, "currency": currency, "funded": funded, "open": True, "locked": locked}
         await conn.execute(insert(accounts).values(row | {"posted": 0, "pending": 0}))
@@ -281,7 +287,10 @@ async def open_account(
 async def book_funds(
     conn: AsyncConnection, key: str, account: str, currency: str, minor: int, *, locked: bool = False
 ) -> None:
-    """Add money to an account from outside; a missing account is opened. A repeat with the same key does nothing."""
+    """Add money from outside to an account. Open the account if it does not exist.
+
+    A second call with the same key does nothing.
+    """
     if await _find(conn, key):
         return
     await open_account(conn, account, currency, locked=locked)
@@ -327,7 +336,7 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
 
 
 def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
-    """Raise Refused when the payment is in closed books of its account."""
+    """Raise Refused if the books of the account are closed for the time of the payment."""
     if account is None or account.closed_until is None or paid.at > account.closed_until:
         return
     made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
@@ -349,7 +358,7 @@ async def _undone_by(conn: AsyncConnection, key: str) -> str | None:
 
 
 async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None:
-    """Return the hold of the case that was neither released nor captured."""
+    """Return the hold of the case that was not released and not captured; None without one."""
     ended = entries.alias("ended")
     query = (
         select(entries)
@@ -364,7 +373,7 @@ async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None
 async def _again(
     conn: AsyncConnection, first: Row[Any], kind: Kind, case_id: str, account: str, currency: str, minor: int
 ) -> Booking:
-    """Return the first result of a key if that is still valid and was for the same effect.
+    """Return the result of the first use of a key, if it was the same effect and was not undone.
 
     Raises Refused when it was undone, ValueError when the key belongs to another effect.
     """
@@ -382,7 +391,10 @@ async def _again(
 
 
 async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
-    """Return the lines that reverse an entry: of a capture only the posted ones; its pending ones ended the hold."""
+    """Return the lines that reverse an entry.
+
+    For a capture these are only the posted lines, because its pending lines ended the hold.
+    """
     query = select(lines).where(lines.c.entry_id == entry_id).order_by(lines.c.number)
     sides = (await conn.execute(query)).all()
     layer = "posted" if any(side.layer == "posted" for side in sides) else "pending"
@@ -417,7 +429,10 @@ async def _book(
 
 
 def closing_moment(text: str) -> datetime:
-    """Return the moment up to which books are closed: a day means its end, in UTC. Raises ValueError."""
+    """Return the moment up to which books are closed. If the text is a day, this is the end of the day in UTC.
+
+    Raises ValueError.
+    """
     try:
         return datetime.combine(day_of(text), time.max, UTC) if len(text) == 10 else moment_of(text)
     except ValueError as wrong:
@@ -425,7 +440,7 @@ def closing_moment(text: str) -> datetime:
 
 
 def closed_in_words(until: datetime) -> str:
-    """Return `30 November 2026` for books closed up to the end of that day; otherwise with the time."""
+    """Return the closing moment in words: `30 November 2026` if it is the end of that day, otherwise day and time."""
     return day_in_words(until) if _ends_a_day(until) else moment_in_words(until)
 
 

@@ -1,4 +1,6 @@
-"""Changes of the ledger under dual control: one person asks, another confirms. Accounts are opened or funded.
+"""Changes of the ledger under dual control: one administrator asks for a change, another confirms the change.
+
+Accounts are opened or funded.
 
 A person who could do both alone could invent money and pay it out. A requested change is visible to all administrators,
 can be withdrawn, and ends by itself after some days. A confirmed change takes effect in the same transaction.
@@ -58,7 +60,7 @@ class LedgerChange(BaseModel):
 
 
 class WrongChange(ValueError):
-    """An invalid change. `field` is the invalid field."""
+    """The change of the ledger is invalid. `field` is the name of the invalid field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -70,7 +72,10 @@ class UnknownChange(LookupError):
 
 
 class ChangeClosed(ValueError):
-    """The change is not waiting, or cannot take effect any more. `change` is its present state."""
+    """The change of the ledger does not wait for confirmation, or cannot take effect any more.
+
+    `change` is the change in its present state.
+    """
 
     def __init__(self, message: str, change: LedgerChange) -> None:
         super().__init__(message)
@@ -91,7 +96,7 @@ async def ask(
     by: str,
     key: str | None = None,
 ) -> LedgerChange:
-    """Ask for a change. A repeat of a `key` returns the first one.
+    """Ask for a change of the ledger. A second call with the same `key` returns the first change.
 
     Raises WrongChange for an invalid change, and when the same change is already waiting.
     """
@@ -128,10 +133,12 @@ async def ask(
 
 
 async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
-    """Let a change take effect, once; a repeat by the same person returns its present state.
+    """Confirm a change, so that it takes effect.
 
-    Raises UnknownChange; SamePerson for the person who asked; ChangeClosed when it is not waiting, or not possible any
-    more.
+    A second call by the same person changes nothing and returns the present state of the change.
+
+    Raises UnknownChange; SamePerson if `by` asked for the change; ChangeClosed if the change does not wait for
+    confirmation or is not possible any more.
     """
 
     async def write(conn: AsyncConnection) -> LedgerChange:
@@ -161,7 +168,10 @@ async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
 
 
 async def withdraw(db: Database, change_id: str, by: str) -> LedgerChange:
-    """Withdraw a waiting change; a repeat returns its present state. Raises UnknownChange and ChangeClosed."""
+    """Withdraw a change that waits for confirmation. A second call returns the present state of the change.
+
+    Raises UnknownChange and ChangeClosed.
+    """
     async with db.write() as conn:
         change = await get(conn, change_id, lock=True)
         if change.status == "withdrawn" and _same(change.closed_by, by):
@@ -228,7 +238,7 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
 
 
 async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, Any]) -> None:
-    """Raise WrongChange for a change that the accounts do not allow now."""
+    """Raise WrongChange if the present state of the accounts does not allow the change."""
     name, currency, amount = wanted["account"], wanted["currency"], wanted["amount"]
     known = (await conn.execute(select(accounts).where(accounts.c.currency == currency))).all()
     there = next((each for each in known if each.name == name), None)

@@ -34,7 +34,10 @@ class PastPayment(NamedTuple):
 
 
 class Balance(BaseModel):
-    """Decimal strings with the currency's decimals. A hold leaves `balance`; `available` is `balance` less `held`."""
+    """The amounts of one account, as strings with the decimals of the currency.
+
+    A hold does not change `balance`; `available` is `balance` minus `held`.
+    """
 
     account: str
     currency: str
@@ -54,7 +57,7 @@ class LedgerLine(BaseModel):
 
 
 class LedgerEntry(BaseModel):
-    """One effect, or a void, which has no lines."""
+    """One effect on the ledger, or an entry of the kind `void`, which has no lines."""
 
     entry_id: int
     idempotency_key: str
@@ -90,7 +93,9 @@ class LedgerReading:
     async def entries(
         self, reference: str | None = None, *, case_id: str | None = None, after: int = 0, limit: int = 200
     ) -> list[LedgerEntry]:
-        """Return entries in the order of creation: of one reference (folded) or of one case.
+        """Return the entries of one reference or of one case, in the order of their creation.
+
+        References are compared without case.
 
         `after` is the last `entry_id` of the previous page. Raises ValueError for an invalid reference.
         """
@@ -119,8 +124,9 @@ class LedgerReading:
     async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
         """Return the payee's latest valid payments, newest first; `key` is a `payee_key`.
 
-        A case counts once, whether its money is held or captured. Only holds booked before that of `before_case` count,
-        so that exactly one of two equal concurrent payments is the second; all count when the case has no hold.
+        Each case gives one payment, whether its money is held or paid. Only holds that were booked before the hold of
+        `before_case` count. So of two equal payments that run at the same time exactly one is the second. If
+        `before_case` has no hold, all holds count.
         """
         ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
         own_hold = (

@@ -7,7 +7,10 @@ from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment in UTC. SQLite drops the zone, so it is added when read; values without a zone are rejected."""
+    """A moment in UTC. SQLite does not store the time zone, so UTC is added when a value is read.
+
+    Values without a time zone are rejected when they are written.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True

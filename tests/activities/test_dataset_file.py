@@ -87,8 +87,8 @@ def test_a_number_of_json_that_no_float_holds_is_refused(tmp_path: Path) -> None
     [
         ('{"n": 1, "n": 2}', "Line 1 cannot be read: 'n' appears twice in one object"),
         ('{"n": {"a": 1, "a": 1}}', "Line 1 cannot be read: 'a' appears twice in one object"),
-        ('{"n": "\\ud800"}', "Line 1 cannot be read: it holds half of a character"),
-        ('{"\\udc00": 1}', "Line 1 cannot be read: it holds half of a character"),
+        ('{"n": "\\ud800"}', "Line 1 cannot be read: it contains half of a character"),
+        ('{"\\udc00": 1}', "Line 1 cannot be read: it contains half of a character"),
     ],
 )
 def test_a_line_that_readers_of_json_take_differently_is_refused(tmp_path: Path, line: str, said: str) -> None:
@@ -107,7 +107,7 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
     ("schema", "said"),
     [
         ('{"type": "object", "type": "object"}', "The schema cannot be read: 'type' appears twice in one object"),
-        ('{"type": "object", "title": "\\ud800"}', "The schema cannot be read: it holds half of a character"),
+        ('{"type": "object", "title": "\\ud800"}', "The schema cannot be read: it contains half of a character"),
         ('{"type": "object", "minProperties": NaN}', "The schema cannot be read: NaN is not a number"),
         ('{"title": "\xe9"}'.encode("latin-1"), "The schema is not UTF-8"),
         (NESTED, "The schema is nested too deeply"),
@@ -117,12 +117,12 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
         ('{"$ref": "#/examples/0", "examples": [{"pattern": "(a)\\\\1"}]}', "backreferences are not supported"),
         (
             '{"patternProperties": {"(a+)+$": {}}}',
-            "'patternProperties', which is not read: give each column its own part",
+            "'patternProperties', which Holdgate does not read: describe each column by its name",
         ),
-        ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "only stand at the top"),
+        ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "allowed only at the top"),
         (
             '{"properties": {"n": {"format": "hostname"}}}',
-            "the format 'hostname', which is not checked. These are: date",
+            "the format 'hostname', which Holdgate does not know. Known are: date",
         ),
     ],
     ids=range(12),

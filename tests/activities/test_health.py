@@ -174,11 +174,11 @@ async def test_an_app_that_becomes_well_in_time_is_well() -> None:
         ((503, b"out of order\n"), "the answer was 503 out of order"),
         ((302, b""), "the answer was 302"),
         ((200, b'{"id": "r1"}'), "does not hold 'well'"),
-        ((200, b"all is well"), "does not say which release it is of"),
-        ((200, b'["well"]'), "does not say which release it is of"),
+        ((200, b"all is well"), "does not contain the id of the release"),
+        ((200, b'["well"]'), "does not contain the id of the release"),
         ((200, b'{"id": "r0", "all": "well"}'), "release r0 answered"),
         ((200, b"x" * (1 << 22)), "does not hold 'well'"),
-        ((200, b"[" * 60_000 + b"well"), "does not say which release it is of"),
+        ((200, b"[" * 60_000 + b"well"), "does not contain the id of the release"),
     ],
 )
 async def test_an_app_that_does_not_become_well_is_refused_with_what_was_wrong(

@@ -50,7 +50,7 @@ async def told(db: Database, process: str, request: BaseModel, by: str = "rita")
         ("approval", {"candidates": ["manager-1@mail.example"]}, "candidates.0", "did you mean manager-1?"),
         ("approval", {"candidates": ["manager-1 "]}, None, ""),
         ("approval", {"candidates": ["ghosts"]}, "candidates.0", "nor a group"),
-        ("approval", {"candidates": ["managers", "directors"]}, "candidates.1", "nor a group that somebody is in"),
+        ("approval", {"candidates": ["managers", "directors"]}, "candidates.1", "nor a group that has members"),
         ("approval", {"candidates": ["manager-1", "anna@example.org", "managers", "chess-club"]}, None, ""),
         ("user_onboarding", {"manager": "Manager-1"}, "manager", "did you mean manager-1?"),
         ("user_onboarding", {"manager": "Manager 1"}, "manager", "is not the id of an active person"),

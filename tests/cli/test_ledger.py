@@ -45,7 +45,11 @@ def test_an_account_is_locked_and_unlocked_and_its_books_are_closed(run: Run, op
         ("nowhere", "2024-11-30", "there is no account 'nowhere'"),
         ("operating", "2024-11-31", "'2024-11-31' is no day such as 2026-11-30, and no moment such as"),
         ("operating", "2024-11-30T18:00", "'2024-11-30T18:00' is no day such as"),
-        ("operating", "2999-12-31", "books are closed up to what has passed, and 31 December 2999 has not"),
+        (
+            "operating",
+            "2999-12-31",
+            "books can be closed only up to a moment in the past, and 31 December 2999 is in the future",
+        ),
         ("operating", "2024-09-30", "the books of account 'operating' are closed up to 31 October 2024 already"),
     ],
 )

@@ -52,7 +52,7 @@ NEITHER = [
 def test_what_is_no_moment_and_no_day_is_refused_and_told_what_is(field: str, value: Any) -> None:
     for read in (Asked.model_validate, Asked.model_validate_strings if isinstance(value, str) else None):
         if read is not None:
-            with pytest.raises(ValidationError, match=r"write a|needs its offset|there is no day|must lie between"):
+            with pytest.raises(ValidationError, match=r"write a|needs its offset|does not exist|must lie between"):
                 read({field: value})
 
 
@@ -116,7 +116,7 @@ def test_a_time_in_a_zone_is_the_first_of_two_and_none_that_clocks_skip() -> Non
     assert local_moment("2027-10-31T02:30", BERLIN) == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
     assert local_moment("2027-03-31 14:00", BERLIN) == NOON
     assert local_moment("2027-03-31T14:00:00+05:00", BERLIN) == datetime(2027, 3, 31, 9, tzinfo=UTC)
-    with pytest.raises(ValueError, match=r"clocks skip 02:30 on 2027-03-28 in Europe/Berlin"):
+    with pytest.raises(ValueError, match=r"02:30 on 2027-03-28 does not exist in Europe/Berlin"):
         local_moment("2027-03-28T02:30", BERLIN)
     for wrong in ("20270331", "1774915200", "2027-03-31", "9999-12-31T23:59", "0001-01-01T00:00"):
         with pytest.raises(ValueError, match=r"write a day and a time|must lie between"):

@@ -169,7 +169,7 @@ INVALID: dict[str, tuple[bytes, str]] = {
         workbook(THEIRS, [46281108000000000000, "Acme", 1]),
         "a spreadsheet has shortened",
     ),
-    "no reference": (_row(",Acme,1,GBP,operating,,,"), "a reference is needed"),
+    "no reference": (_row(",Acme,1,GBP,operating,,,"), "enter a reference"),
     "a bell in the reference": (
         _row("BAD\x07,Acme,1,GBP,operating,,,"),
         "cannot be seen (U+0007",

@@ -228,7 +228,7 @@ def test_a_part_of_a_reference_that_is_blank_is_said() -> None:
     mapping = {"columns": {"reference": "{Doc}-{Line}", "payee": "Sup", "amount": "Amt"}}
     first, second = read("Doc,Line,Sup,Amt\n7,,A,1\n,,A,1\n", mapping).rows
     assert told(first) == ["{Doc}-{Line}: the column 'Line', which is a part of it, is blank"]
-    assert "a reference is needed" in told(second)[0]
+    assert "enter a reference" in told(second)[0]
 
 
 def test_blank_cells_behind_the_last_heading_are_no_cells() -> None:

@@ -78,7 +78,7 @@ def test_an_unknown_type_is_an_invalid_row_that_lists_the_known_ones() -> None:
         ("T-1,payment,Acme,x,soon,5,GBP,", "priority: 'soon' is not 1, 2, 3, 4 or 5"),
         ("T-1,payment,Acme,x,2,5,GBP,tomorrow", "scheduled_time: 'tomorrow': write a day"),
         ("T-1,payment,Acme,x,2,5,GBP,2207-03-31T09:00:00Z", "scheduled_time: 2207-03-31 is more than 5 years ahead"),
-        (",payment,Acme,x,2,5,GBP,", "task_id: a reference is needed"),
+        (",payment,Acme,x,2,5,GBP,", "task_id: enter a reference"),
         ("T-1,payment,Acme,x,2,5", "currency: enter a value"),
         ("T-1", "too few cells: 1, and the headings are 8"),
         ("T-1,payment,Acme,x,2,5,GBP,,more", "too many cells: 9, and the headings are 8"),

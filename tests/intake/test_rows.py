@@ -139,7 +139,7 @@ WRONG_CELLS = {
     "L1,Dune,25,,,,,": ["a loan of more than 20 days needs a fee"],
     "L1,Dune,3,,,,,9": ["priority: '9' is not 1, 2, 3, 4 or 5"],
     "L1,Dune,3,,,,,high": ["priority: 'high' is not 1, 2, 3, 4 or 5"],
-    ",Dune,3,,,,,": ["reference: a reference is needed: 1 to 120 characters, for example an invoice number"],
+    ",Dune,3,,,,,": ["reference: enter a reference of 1 to 120 characters, for example an invoice number"],
     "R" * 121 + ",Dune,3,,,,,": ["reference: a reference has at most 120 characters, this one has 121"],
     "A\x07B,Dune,3,,,,,": [
         "reference: has a character that cannot be seen (U+0007, control character) at position 2: remove it"
@@ -148,7 +148,7 @@ WRONG_CELLS = {
     "L1,Dune": ["too few cells: 2, and the headings are 8"],
     "L1,Dune,3,,,,,,x": ["too many cells: 9, and the headings are 8"],
     ",X,none,x,y,z,w,0": [
-        "reference: a reference is needed: 1 to 120 characters, for example an invoice number",
+        "reference: enter a reference of 1 to 120 characters, for example an invoice number",
         "priority: '0' is not 1, 2, 3, 4 or 5",
         "book: 'X' is shorter than 2 characters",
         "days: 'none' is not a whole number such as 3",
@@ -223,7 +223,7 @@ def test_a_reference_is_shown_as_written_and_compared_without_case_and_blanks() 
 
 def test_a_reference_that_fits_no_workflow_id_is_a_wrong_row_and_not_a_failed_start() -> None:
     assert errors_of("号" * 120 + ",Dune,3,,,,,") == [
-        "reference: this reference makes too long an id: use fewer characters other than a-z and 0-9"
+        "reference: this reference is too long: use fewer characters other than a-z and 0-9"
     ]
 
 

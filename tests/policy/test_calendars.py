@@ -134,7 +134,7 @@ def test_a_clock_that_ends_on_a_day_which_was_never_there_ends_at_the_next_start
         ({"hours": ["22:00-06:00", "05:00-08:00"]}, "these spans overlap"),
         ({"days": []}, "at least 1"),
         ({"days": ["monday"]}, "'mon', 'tue'"),
-        ({"time_zone": "Europe/Londn"}, "unknown time zone 'Europe/Londn'; one is written like Europe/London"),
+        ({"time_zone": "Europe/Londn"}, "unknown time zone 'Europe/Londn': enter a name such as Europe/London"),
         ({"time_zone": "Europe"}, "unknown time zone"),
         ({"time_zone": "../etc/passwd"}, "unknown time zone"),
         ({"time_zone": ""}, "unknown time zone"),

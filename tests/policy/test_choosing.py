@@ -94,7 +94,7 @@ def test_a_policy_that_lets_the_requester_choose_anybody_is_warned_of() -> None:
     assert "chooses" not in told(BASE + CHOOSES + 'choose_from = ["managers"]')
     assert "chooses" not in told(BASE + CHOOSES + 'choose_from = ["anyone"]')
     assert "chooses" not in told(BASE + 'candidates = "facts.owners"')
-    assert "anybody may stand in" in told(BASE + 'groups = ["managers"]\nsubstitutes = "anyone"')
+    assert "any person whom an absent candidate names" in told(BASE + 'groups = ["managers"]\nsubstitutes = "anyone"')
     for wrong in ('groups = ["managers"]\nchoose_from = ["managers"]', CHOOSES + "choose_from = []"):
         with pytest.raises(PolicyError, match="choose_from"):
             parse(BASE + wrong, inputs={"user_onboarding": ONBOARDING})

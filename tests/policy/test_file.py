@@ -135,5 +135,5 @@ def test_what_is_doubtful_in_a_section_is_told_with_its_own_file_and_line(path: 
     section.write_text(f'{CLAIM}expires = "2d"\non_expiry = "approve"\n')
     said = warnings(PolicyFile(path, BOTH, sections={"expense_claim": section}).current, BOTH)
     assert said == [
-        f"{section}:4: expense_claim.gates.approval.on_expiry: what nobody has looked at in time is approved"
+        f"{section}:4: expense_claim.gates.approval.on_expiry: the request is approved if nobody decides in time"
     ]

@@ -64,7 +64,7 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ('when = "size(case) > 1"', "when", "unknown name 'case'"),
         ('when = "amount >= limits.manger"', "when", "'limits.manger' is missing in the limits for GBP"),
         ('''when = "amount >= limits['manger']"''', "when", "'limits.manger' is missing"),
-        ('when = "size(limits) > 0"', "when", "name one of them"),
+        ('when = "size(limits) > 0"', "when", "name one of its limits"),
         ('when = "amount * 2 > limits.manager"', "when", "'amount * 2 > limits.manager' failed"),
         ('when = "amount"', "when", "true or false"),
         ('when = "payee >= 500"', "when", "No such overload"),
@@ -90,7 +90,7 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ('on_expiry = "approve"', "on_expiry", "needs 'expires'"),
         ('escalate = [{ after = "1d", to = ["a"], priority = 6 }]', "escalate[0].priority", "must be at most 5"),
         ('escalate = [{ after = "1d", to = ["a"], replace = 1 }]', "escalate[0].replace", "must be true or false"),
-        ('users = ["manager_of(payee)"]', "users[0]", "the one who can be described is manager_of(requester)"),
+        ('users = ["manager_of(payee)"]', "users[0]", "write an id, or exactly manager_of(requester)"),
         ('quorum = "every one"', "quorum", "not a CEL expression"),
         ('veto = "no"', "veto", "must be true or false"),
         ('membership = "frozen"', "membership", "must be 'live' or 'snapshot'"),
@@ -244,9 +244,10 @@ def test_gates_are_checked_against_those_of_the_process() -> None:
     with pytest.raises(PolicyError) as wrong:
         parse(GATE, inputs=INPUTS, gates={"payment": ["manager-aproval"]})
     assert str(wrong.value).splitlines() == [
-        "policy.toml:5: payment.gates.manager-approval: the process has no such gate; "
-        "it has intervention, manager-aproval, rollback",
-        "policy.toml:5: payment.gates: the gate manager-aproval is missing; the process asks for its rules",
+        "policy.toml:5: payment.gates.manager-approval: the process has no gate of this name; "
+        "its gates are intervention, manager-aproval, rollback",
+        "policy.toml:5: payment.gates: the gate manager-aproval is missing: add its table, because the "
+        "process uses this gate",
     ]
 
 
@@ -284,7 +285,9 @@ def test_what_is_most_likely_not_meant_is_a_warning() -> None:
 
 def test_a_gate_that_approves_what_nobody_looked_at_is_a_warning() -> None:
     (said,) = warnings(policy('expires = "2d"', 'on_expiry = "approve"'), INPUTS)
-    assert said.startswith("policy.toml:8: payment.gates.manager-approval.on_expiry: what nobody has looked at")
+    assert said.startswith(
+        "policy.toml:8: payment.gates.manager-approval.on_expiry: the request is approved if nobody decides"
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,7 +296,7 @@ def test_a_gate_that_approves_what_nobody_looked_at_is_a_warning() -> None:
         (["anna", "bert", "carl"], 2, None),
         (["anna", "bert"], 2, "quorum: 2 must approve, out of 2 people, one of whom may be the requester and cannot"),
         (["anna"], 1, "quorum: 1 must approve, out of 1 person, who may be the requester and cannot"),
-        ([], 1, "groups: there is nobody in the group managers"),
+        ([], 1, "groups: the group managers has no members"),
     ],
 )
 def test_people_who_are_too_few_are_a_warning_where_the_people_are_known(
@@ -308,7 +311,7 @@ def test_people_who_are_too_few_are_a_warning_where_the_people_are_known(
 def test_an_escalation_to_nobody_is_a_warning_and_named_people_count_for_a_quorum() -> None:
     asked = policy("users = ['dora']", "quorum = 2", 'escalate = [{ after = "1d", to = ["board"] }]')
     assert warnings(asked, INPUTS, {"managers": ["anna", "bert"]}) == [
-        "policy.toml:9: payment.gates.manager-approval.escalate[0].to: there is nobody in the group board"
+        "policy.toml:9: payment.gates.manager-approval.escalate[0].to: the group board has no members"
     ]
 
 

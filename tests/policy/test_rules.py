@@ -157,7 +157,7 @@ def test_a_clock_that_cannot_be_told_does_not_run() -> None:
     assert made.needed
     assert made.expires_at is None and made.reminders == [] and made.escalations == []
     assert "so it does not expire" in (made.problem or "")
-    assert "so that reminder is left out" in (made.problem or "")
+    assert "so this reminder is not sent" in (made.problem or "")
 
 
 def test_separation_of_duties_and_named_people_are_passed_on() -> None:

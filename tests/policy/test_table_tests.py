@@ -84,7 +84,7 @@ def test_a_moment_that_is_not_met_is_told_in_the_time_of_the_calendar() -> None:
 
 def test_what_could_not_be_told_is_said_beside_what_was_found() -> None:
     (said,) = failures(row("facts = { }", 'gates = { risk = "no" }'))
-    assert "found 1 of analysts ('facts.score >= 50' reads 'score', which is not there, so the gate opens)" in said
+    assert "found 1 of analysts ('facts.score >= 50' reads 'score', which does not exist, so the gate opens)" in said
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_could_not_be_told_is_said_beside_what_was_found() -> None:
             row('gates = { board = "no" }'),
             "t.toml:1: a row: the process has no gate 'board'; it has manager-approval, risk",
         ),
-        (row('gate = { risk = "no" }'), "t.toml:1: a row: gate: is not known here"),
+        (row('gate = { risk = "no" }'), "t.toml:1: a row: gate: is an unknown key"),
         (row('gates = { risk = "no" }', case=""), "t.toml:1: a row: input: is missing"),
         (row('gates = { risk = "no" }', case="input = { payee = 'x' }\n"), "t.toml:1: a row: input.amount: is missing"),
         ("payment = [1]", "t.toml:1: payment: "),

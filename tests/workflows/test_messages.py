@@ -290,7 +290,7 @@ async def test_what_was_started_by_hand_fails_clearly(house: House, process: str
         )
     with pytest.raises(Exception) as failed:
         await house.end(case)
-    assert "not started by Holdgate" in str(failed.value.__cause__)
+    assert "Holdgate did not start this Workflow" in str(failed.value.__cause__)
 
 
 async def test_a_case_without_a_row_undoes_what_it_did_and_fails_clearly(house: House) -> None:

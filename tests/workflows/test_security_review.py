@@ -228,11 +228,11 @@ async def test_a_scanner_that_fails_is_never_one_that_found_nothing(
 ) -> None:
     (tmp_path / "job.py").write_text(CLEAN)
     for report in (b"", b"{}", b'{"results": {}}', b"Traceback"):
-        with pytest.raises(ScannerFailed, match="no report that can be read"):
+        with pytest.raises(ScannerFailed, match="wrote a report that cannot be read"):
             scanners._read("bandit", scanners._BanditReport, report)
-        with pytest.raises(ScannerFailed, match="no report that can be read"):
+        with pytest.raises(ScannerFailed, match="wrote a report that cannot be read"):
             scanners._read("detect-secrets", scanners._SecretsReport, report)
-    with pytest.raises(ScannerFailed, match="broke off"):
+    with pytest.raises(ScannerFailed, match="stopped with an error"):
         await scanners._run("bandit", ["-c", "raise SystemExit(3)"], tmp_path, good=(0, 1))
     monkeypatch.setattr(scanners, "TIMEOUT", 0.3)
     with pytest.raises(ScannerFailed, match="did not end within"):
@@ -306,7 +306,7 @@ def test_a_target_that_cannot_be_scanned_is_refused(tmp_path: Path, target: str,
 def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
     archive(tmp_path / "x.tar.gz", (tarfile.TarInfo("a.py"), CLEAN.encode()))
     reviews = SecurityReviews(None, tmp_path, tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(Refused, match="is not what was to be reviewed"):
+    with pytest.raises(Refused, match="is not the archive that the request names"):
         reviews._copied(SecurityReviewRequest(target="x.tar.gz", sha256="0" * 64), tmp_path, tmp_path / "tree")
 
 
@@ -326,7 +326,7 @@ def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
         ({"target": "x", "accept_for_days": 0}, "is less than 1"),
         ({"target": "x", "accept_for_days": 366}, "is more than 365"),
         ({"target": "x", "accept_for_days": "long"}, "is not a whole number"),
-        ({"target": "x", "note": "a\x07"}, "must not hold control characters"),
+        ({"target": "x", "note": "a\x07"}, "must not contain control characters"),
         ({"target": "x", "colour": "red"}, "is not a field of this process"),
     ],
     ids=range(15),

@@ -22,7 +22,7 @@ class Branches:
 
     @contextmanager
     def branch(self) -> Iterator[None]:
-        """Count a step, gate or child case as running for the length of the block."""
+        """Count a step, gate or child case as running until the block ends."""
         self._run.active_branches += 1
         try:
             yield
@@ -30,7 +30,7 @@ class Branches:
             self._run.active_branches -= 1
 
     def stop_condition(self) -> Callable[[], bool]:
-        """Return a function that tells whether the branch of the caller has to stop."""
+        """Return a function. It returns True if the branch of the caller has to stop."""
         run, began = self._run, _PROCEDURE.get()
         return lambda: (run.forward and run.cancellation is not None) or began != run.procedure
 
@@ -46,7 +46,10 @@ class Branches:
             raise BranchStops
 
     async def stop_all(self) -> None:
-        """End the procedure, and wait until no branch of it is running: a step must never run while it is undone."""
+        """Tell all branches of the procedure to stop, and wait until none of them is running.
+
+        Otherwise a step could run while it is undone.
+        """
         run = self._run
         run.procedure += 1
         _PROCEDURE.set(run.procedure)

@@ -39,7 +39,7 @@ BEAT = timedelta(seconds=10)
 
 
 class CaseWorkflow(MessageHandlers):
-    """Base of every process."""
+    """The base class of every process."""
 
     words: ClassVar[Words]
     """The wording of the process."""
@@ -95,8 +95,9 @@ class CaseWorkflow(MessageHandlers):
     ) -> ResultT | None:
         """Run one step and return the result of its activity. Its undo is registered before it runs.
 
-        `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from. Then
-        nothing of that effect is left to undo. `options` say how often the step is tried, unless the policy does.
+        `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from. When
+        this step has run, nothing of the earlier effect is left to undo. `options` say how often the step is tried,
+        unless the policy does.
 
         A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide: they
         retry it, also with changed input, skip it, do it by hand, or roll the case back. If they skip it or do it by
@@ -118,7 +119,7 @@ class CaseWorkflow(MessageHandlers):
         """Wait until the right people have approved; return at once where the policy needs nobody.
 
         A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change the fields
-        that the policy names. Then the result is the approved input, which later steps must use.
+        that the policy names. The method then returns the approved input, which later steps must use.
         """
         await self._gates.pass_all([GateAt(name, facts)], editable=request is not None)
         return None if request is None else self.state.case.input
@@ -215,7 +216,7 @@ class CaseWorkflow(MessageHandlers):
     @workflow.update(description="Start a scheduled case before its time")
     @reads_update
     def start_now(self, asked: StartNow) -> Status:
-        """Start a scheduled case now. The same id gets the same answer."""
+        """Start a scheduled case now and return its status. A second request with the same id gets the same answer."""
         return self._scheduled_start.start(asked)
 
     @start_now.validator

@@ -17,7 +17,7 @@ from workflows.engine.steps import Steps, step_key, undo_key
 
 
 class ChildCaseRequests:
-    """Starts child cases, and waits for their ends."""
+    """Starts child cases and waits until they have ended."""
 
     def __init__(self, run: CaseRun, branches: Branches, steps: Steps) -> None:
         self._run = run
@@ -52,7 +52,10 @@ class ChildCaseRequests:
             return result
 
     async def _end_of(self, case_id: str, kind: str) -> CaseResult:
-        """Wait for the Signal that a child case has ended. In case the Signal was lost, also ask from time to time."""
+        """Wait for the Signal that a child case has ended.
+
+        Because the Signal can be lost, also look up the child case in the database from time to time.
+        """
         run, ended = self._run, self._run.ended_children
         await run.write()
         run.show(f"Waits for the {kind} {case_id}")

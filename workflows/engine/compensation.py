@@ -31,10 +31,11 @@ class Compensation:
         self._on_failure = on_failure
 
     async def roll_back(self, reason: str) -> None:
-        """Undo everything. If an undo fails, wait for operators; none is left out.
+        """Undo all effects of the case. If an undo fails, wait for operators. No undo is left out.
 
-        Raises AlreadyEnded, before anything is undone, if the database holds the end of the case. A cancellation then
-        came between that write and Temporal's history, and people have read that end.
+        If the database already has an end of the case, raise AlreadyEnded before anything is undone. This happens when
+        a cancellation arrives after the end was written to the database and before Temporal's history shows the write.
+        People have read this end already.
         """
         run = self._run
         run.forward = False
@@ -46,7 +47,7 @@ class Compensation:
         await self.undo_all()
 
     async def undo_all(self) -> None:
-        """Undo everything, newest first, and continue the case."""
+        """Undo all effects of the case, newest first. The case is not ended."""
         run = self._run
         while undo := run.saga.newest():
             await self._undo(undo)
@@ -99,10 +100,10 @@ class Compensation:
         await workflow.sleep(pause, summary=f"before attempt {attempt + 1}: {undo.summary}")
 
     async def _is_undone(self, undo: PlannedUndo, did_something: Any) -> bool:
-        """Record an undo that has run. Return False when operators want it to run again.
+        """Record that an undo has run. Return False if operators want the undo to run again.
 
-        `did_something` is the answer of the undo: False if there was nothing to undo. A step that was done by hand has
-        to be undone by hand, unless its undo answers True.
+        `did_something` is the return value of the undo: False if there was nothing to undo. A step that was done by
+        hand has to be undone by hand, unless its undo answers True.
         """
         run = self._run
         if undo.by_hand and did_something is not True:

@@ -32,8 +32,8 @@ IN_WORDS = {
     "TimeoutError": "The other system did not answer in time.",
     "ReadTimeout": "The other system did not answer in time.",
     "ConnectTimeout": "The other system did not answer in time.",
-    "PermissionError": "The other system does not let Holdgate do this.",
-    "FileNotFoundError": "A file that is needed is not there.",
+    "PermissionError": "The other system does not allow Holdgate to do this.",
+    "FileNotFoundError": "A file that the step needs does not exist.",
 }
 """The sentence for failures of these kinds, whose own message is not written for people."""
 
@@ -50,15 +50,15 @@ class Failure:
     about: str = ""
     """The subject of the failure, such as the locked account."""
     refused: bool = False
-    """Whether the receiver refused for a business reason."""
+    """True if the receiver refused for a business reason."""
     permanent: bool = False
-    """Whether another attempt would fail in the same way."""
+    """True if another attempt would fail in the same way."""
     attempts: int | None = None
     """How many attempts there were; None if they were not counted."""
 
     @property
     def tried(self) -> str:
-        """Return the number of attempts, as a sentence that follows `said`."""
+        """Return a sentence with the number of attempts. People read this sentence after the sentence `said`."""
         if self.attempts is None:
             return ""
         return " It was tried once." if self.attempts == 1 else f" It was tried {self.attempts} times."
@@ -80,7 +80,7 @@ class Failure:
 
 
 def failure_of(error: FailureError, options: StepOptions) -> Failure:
-    """Return the meaning of a failed activity. `error` is the exception of the SDK in a Workflow."""
+    """Return why an activity failed, as a Failure. `error` is the exception that the SDK raises in a Workflow."""
     cause: BaseException | None = error.cause if isinstance(error, ActivityError) else error
     attempts = None
     if isinstance(error, ActivityError) and error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED:
@@ -105,13 +105,16 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
 
 
 def options_of(case: CaseInput[Any], name: str, default: StepOptions | None = None) -> StepOptions:
-    """Return how often a step or an undo is tried: by the policy, else by the process."""
+    """Return the options for the attempts of a step or an undo.
+
+    Options in the policy come first, then those of the process.
+    """
     found = case.steps.get(name) or default or StepOptions()
     return found if found.time_limit else found.model_copy(update={"time_limit": STEP_TIMEOUT})
 
 
 def retry_policy(options: StepOptions) -> RetryPolicy:
-    """Return the options as Temporal's retry policy. The server repeats steps."""
+    """Return the options as a Temporal retry policy, with which the Temporal server repeats a step."""
     return RetryPolicy(
         initial_interval=options.first_pause,
         backoff_coefficient=options.factor,
@@ -153,6 +156,6 @@ def _timeout(error: TimeoutError, options: StepOptions) -> str:
     if error.type is TimeoutType.SCHEDULE_TO_CLOSE and options.retry_for is not None:
         return f"It was not done within {in_words(options.retry_for)}."
     if error.type is TimeoutType.HEARTBEAT:
-        return "The machine that did it has stopped."
+        return "The worker that ran this step has stopped."
     limit = f" within {in_words(options.time_limit)}" if options.time_limit else " in time"
     return f"No answer came{limit}."

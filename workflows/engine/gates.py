@@ -29,14 +29,14 @@ GATE_VERDICTS = (Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdi
 
 
 class GateAt(NamedTuple):
-    """A gate, and the facts that are shown to those who decide there."""
+    """The name of a gate, and the facts that are shown to the people who decide there."""
 
     name: str
     facts: BaseModel | None = None
 
 
 class Gates:
-    """Takes a case through its gates."""
+    """Opens the gates of a case and waits until they are passed."""
 
     def __init__(self, run: CaseRun, branches: Branches, tasks: HumanTasks, words: Words) -> None:
         self._run = run
@@ -70,7 +70,7 @@ class Gates:
                     await self._make_changes(sent_back)
 
     async def _open_all(self, wanted: Sequence[GateAt], editable: bool) -> tuple[list[Gate], list[GateAt]]:
-        """Open these gates. Return those where people must decide, with the gates as they were requested."""
+        """Open these gates. Return the gates where people must decide, each with the GateAt for which it was opened."""
         gates: list[Gate] = []
         stops: list[GateAt] = []
         for stop in wanted:
@@ -89,7 +89,7 @@ class Gates:
         return gates, stops
 
     async def _open(self, stop: GateAt, editable: bool, beside: int) -> GateOpening:
-        """Have the policy rule on a gate. Where it gives no ruling, operators retry or roll back.
+        """Get the ruling of the policy on a gate. If the policy gives no ruling, operators decide: retry or roll back.
 
         `beside` is how many tasks of the same gate are open in memory only.
         """
@@ -116,7 +116,10 @@ class Gates:
                 await self._tasks.intervene(name, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
 
     async def _make_changes(self, gate: Gate) -> None:
-        """Wait until the requester resubmits. Raises NextRound if anything changed, CaseEnds after the deadline."""
+        """Wait until the requester has made the changes and resubmits the case.
+
+        Raises NextRound if the input changed; CaseEnds if the requester does not resubmit before the deadline.
+        """
         run = self._run
         asked = gate.task.decisions[-1]
         case, limit = run.case, gate.ruling.changes_for
@@ -168,7 +171,7 @@ class Gates:
             raise NextRound
 
     async def will_ask(self, stop: GateAt) -> bool:
-        """Return whether people will decide at a gate, as `CaseWorkflow.will_ask` describes."""
+        """Return True if people will decide at a gate, as `CaseWorkflow.will_ask` describes."""
         run = self._run
         facts = stop.facts.model_dump(mode="json") if stop.facts is not None else {}
         task = run.new_task(stop.name, self._words.gate(stop.name, run.case.input, facts), facts=facts)

@@ -109,7 +109,7 @@ class HumanTasks:
         self._messages.submit_early_decisions(early)
 
     def _all_closed(self, gates: Sequence[Gate], closed: list[Gate], must_stop: Callable[[], bool]) -> bool:
-        """Close tasks that have an outcome, or that need no decision any more. Return whether all are closed.
+        """Close tasks that have an outcome, or that need no decision any more. Return True if all are closed.
 
         `closed` are the tasks that were closed before; tasks closed since are added.
         """
@@ -185,7 +185,7 @@ class HumanTasks:
     # ----------------------------------------------------------------------- edited input, and people who have changed
 
     async def _update(self, gate: Gate) -> None:
-        """Get the ruling on an edited input, or check whether the task can still be decided."""
+        """Update a gate after a change. Get a ruling on an edited input, or check that it can still be decided."""
         run = self._run
         if gate.edited:
             try:
@@ -213,7 +213,10 @@ class HumanTasks:
         return help_task
 
     def _helped(self, help_task: Gate, gates: Sequence[Gate], status: Status) -> None:
-        """Follow the decision of operators: count the people of these tasks again, or raise CaseEnds to roll back."""
+        """Follow the decision of operators on a help task.
+
+        Count the people of these tasks again, or raise CaseEnds to roll back the case.
+        """
         self._close(help_task)
         if help_task.outcome is Outcome.ROLL_BACK:
             self.drop(gates)
@@ -280,7 +283,7 @@ class HumanTasks:
                 why = failure_of(error, StepOptions()).said
                 run.journal.note(
                     "intervention_by_default",
-                    f"The policy has no answer here, so {OPERATORS} are asked. {why}",
+                    f"The policy gives no ruling here, so {OPERATORS} must decide. {why}",
                     {"reason": why},
                 )
             else:
@@ -310,17 +313,20 @@ def raise_end_of(gate: Gate) -> None:
 
 
 def passed(gate: Gate) -> bool:
-    """Return whether the case continues after this gate."""
+    """Return True if the case continues after this gate."""
     return gate.outcome in (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
 
 
 def spoken(name: str) -> str:
-    """Return the name of a gate for people."""
+    """Return the name of a gate as people read it, with spaces."""
     return name.replace("-", " ")
 
 
 def _short_of_people(gates: Sequence[Gate]) -> Gate | None:
-    """Return the first open gate that nobody can decide. Not an intervention: operators are asked there already."""
+    """Return the first open gate that nobody can decide.
+
+    Interventions are not considered, because operators decide them already.
+    """
     return next((gate for gate in gates if gate.open and gate.short and gate.task.kind != "intervention"), None)
 
 

@@ -37,7 +37,10 @@ outage would hold the workflow task, and with it every query and update."""
 
 
 class Journal:
-    """Collects and writes the events of one case. `<case_id>/0`, its submission, is written before it starts."""
+    """Collects the events of one case and writes them to the database.
+
+    The first event, `<case_id>/0`, is the submission; it is written before the case starts.
+    """
 
     def __init__(self, workflow_id: str, saga: Saga, case_id: str | None = None) -> None:
         """Start an empty journal. `case_id` is given where it is not the id of the Workflow, as in a rollback."""
@@ -90,11 +93,11 @@ class Journal:
         self._actions.append(action)
 
     def withdraw(self, decisions: Iterable[DecisionView]) -> None:
-        """Store that accepted decisions no longer count."""
+        """Store that these decisions, which were accepted before, do not count any more."""
         self._withdrawn += [view.decision_id for view in decisions]
 
     def store_input(self, input: dict[str, Any], title: str) -> None:
-        """Store another input of the case."""
+        """Store the changed input of the case and its new title."""
         self._input = input, title
 
     def store_task(self, gate: Gate, *, whole: bool = False) -> None:
@@ -105,11 +108,13 @@ class Journal:
 
     @property
     def unwritten(self) -> bool:
-        """Return whether there is anything that is not written yet."""
+        """Return True if there is anything that is not written yet."""
         return bool(self._events or self._decisions or self._withdrawn or self._actions or self._input)
 
     async def write(self, status: Status, *, opened: TaskView | None = None) -> None:
-        """Write everything that is not written yet, and a new task. Repeats until it succeeds.
+        """Write everything that is not written yet, and a new task if `opened` is given.
+
+        The write is repeated until it succeeds.
 
         Raises AlreadyEnded when the database holds an end of the case, ApplicationError when it never had this case.
         """
@@ -222,7 +227,10 @@ class Journal:
         )
 
     def _id(self, *parts: Any) -> str:
-        """Return the id of an event: a digest of its kind, actor and data, and of how often these occurred."""
+        """Return the id of the next event.
+
+        It is a digest of kind, actor and data, and of the number of earlier events in which these are the same.
+        """
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
         return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")

@@ -72,13 +72,13 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.signal(description="The Workflow was reset in Temporal: write its tasks to the database again")
     @reads_signal
     def resynchronise(self, run_id: str) -> None:
-        """Correct the database after a reset of the Workflow."""
+        """Write the state of the case to the database again, after somebody has reset the Workflow in Temporal."""
         self.messages.resynchronise(run_id)
 
     @workflow.signal(description="A case that this one asked for has ended")
     @reads_signal
     def case_ended(self, result: CaseResult) -> None:
-        """Store the end of another case."""
+        """Receive the result of another case that has ended."""
         self.messages.child_ended(result)
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:

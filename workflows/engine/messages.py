@@ -156,7 +156,10 @@ class Messages:
         )
 
     def _status_after(self, outcome: Outcome | None) -> Status:
-        """Return the status of the case after a decision that gave its task this outcome, or left it open."""
+        """Return the status that the case has after a decision.
+
+        `outcome` is the outcome of the task, None if the task is still open.
+        """
         run = self._run
         waits = any(gate.open and gate.task.kind == "gate" for gate in run.gates.values())
         match outcome:
@@ -195,7 +198,7 @@ class Messages:
             raise Refusal(RefusalCode.INVALID_EDITS, "The edited input is not valid.", errors=found) from None
 
     def _adopt(self, edited: BaseModel | None, task: TaskView | None) -> dict[str, Any]:
-        """Replace the input of the case. Return the fields of this gate's task, if given, that show the input."""
+        """Replace the input of the case. Return the fields of the task that show the input, if a task is given."""
         run = self._run
         run.received = run.case.model_copy(update={"input": edited})
         shown = run.presentation.task_fields(run.case, task)
@@ -226,12 +229,18 @@ class Messages:
         run = self._run
         if receipt := run.receipts.get(action.id):
             if receipt.content != action.content:
-                raise Refusal(RefusalCode.REUSED, "This id was used already, for something else.")
+                raise Refusal(
+                    RefusalCode.REUSED, "This id was used already for another action. Send each action with its own id."
+                )
             return
         gate = self._gate_of(action.task_id)
         gate.check_action(action)
         if run.accepted_actions >= MAX_MESSAGES and action.act is not Act.REPLACE:
-            raise Refusal(RefusalCode.TOO_MANY, f"This case has had {MAX_MESSAGES} messages; decide it or cancel it.")
+            raise Refusal(
+                RefusalCode.TOO_MANY,
+                f"This case has accepted {MAX_MESSAGES} claims, questions and similar actions, which is the "
+                "maximum. Decide its tasks, or cancel the case.",
+            )
 
     def submit_action(self, action: Action) -> None:
         """Perform an action that came as a Signal, or record its refusal."""
@@ -264,7 +273,10 @@ class Messages:
         journal.store_action(ActionRecord.of(action))
 
     def _recount(self, task_id: str) -> None:
-        """Recount the people who can decide a task, because people changed. Every change of people must count."""
+        """Compute again who can decide a task, because people or groups changed.
+
+        This has no limit, because every such change must take effect.
+        """
         run = self._run
         gate = run.gates.get(task_id)
         if gate is not None:
@@ -293,7 +305,10 @@ class Messages:
     # ------------------------------------------------------------------------------------------- the case and Temporal
 
     def cancel(self, cancellation: Cancellation) -> None:
-        """Cancel the case. Record the request as too late if the case rolls back or was cancelled already."""
+        """Cancel the case.
+
+        If the case is rolling back or was cancelled before, only record that the request came too late.
+        """
         run = self._run
         if run.cancellation is not None and run.cancellation.id == cancellation.id:
             return
@@ -314,7 +329,7 @@ class Messages:
         """Write all tasks again after a reset: the database has tasks and decisions of a run that no longer counts."""
         run = self._run
         if run_id != workflow.info().run_id:
-            raise Refusal(RefusalCode.NOTHING_TO_DO, "This is another run of the case.")
+            raise Refusal(RefusalCode.NOTHING_TO_DO, "The message names another run of this case, so nothing is done.")
         if run.received is None:  # The Workflow was reset to its beginning.
             run.early_reset = run_id
             return
@@ -327,10 +342,13 @@ class Messages:
         run.journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
 
     def child_ended(self, result: CaseResult) -> None:
-        """Keep the end of a case that this case may have started."""
+        """Keep the result of another case that has ended. This case may have started the other case."""
         ended = self._run.ended_children
         if len(ended) >= MAX_ENDED and result.case_id not in ended:
-            raise Refusal(RefusalCode.TOO_MANY, "The ends of more cases are not kept.")
+            full = (
+                f"This case keeps the results of at most {MAX_ENDED:,} other cases. The result of this one is not kept."
+            )
+            raise Refusal(RefusalCode.TOO_MANY, full)
         ended[result.case_id] = result
 
     # ------------------------------------------------------------------------------------------------ refused messages
@@ -361,6 +379,6 @@ class Messages:
             )
 
     def _may_record(self) -> bool:
-        """Count a message without effect, and return whether it gets an event. Anybody could send millions."""
+        """Count a message without effect, and return True if it gets an event. Anybody could send millions."""
         self._run.refused_messages += 1
         return self._run.refused_messages <= MAX_IDLE_MESSAGES

@@ -31,7 +31,7 @@ MAX_CLAIM = 120
 
 
 class Unreadable(Refusal):
-    """A message that does not fit. `claimed` is the sender that it names, if that can be read."""
+    """A message that cannot be read. `claimed` is the sender that the message names, if this part can be read."""
 
     def __init__(self, why: str, claimed: str = "") -> None:
         super().__init__(RefusalCode.UNREADABLE, f"This message cannot be read: {why}.", why=why)
@@ -143,7 +143,9 @@ class GuardedWorkflow:
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
         """Record Signals that have no handler. The SDK would keep them for ever, without a message to anybody."""
-        self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no such signal."), "")
+        self.message_refused(
+            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Signal of this name."), ""
+        )
 
     @workflow.update(dynamic=True)
     def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
@@ -151,12 +153,12 @@ class GuardedWorkflow:
 
     @unknown_update.validator
     def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no such update."))
+        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Update of this name."))
 
 
 def not_ours(why: str) -> ApplicationError:
     """Return the failure of a Workflow that somebody started by hand: it belongs to no case, batch or rollback."""
-    said = f"This was not started by Holdgate, so nothing is done here. {why} Start cases in Holdgate."
+    said = f"Holdgate did not start this Workflow, so the Workflow does nothing. {why} Start cases in Holdgate."
     return ApplicationError(said, type="NotStartedByHoldgate", non_retryable=True)
 
 
@@ -171,13 +173,13 @@ def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES)
     if not sent:
         raise Unreadable("it is empty")
     if len(sent) > 1:
-        raise Unreadable(f"it has {len(sent)} parts, and one is expected")
+        raise Unreadable(f"it has {len(sent)} arguments instead of one")
     (one,) = sent
     if not isinstance(one, RawValue):
         return (one,)  # Called by the engine itself.
     size = len(one.payload.data)
     if most is not None and size > most:
-        raise Unreadable(f"it has {size:,} bytes, and at most {most:,} are taken")
+        raise Unreadable(f"it has {size:,} bytes; at most {most:,} bytes are accepted")
     try:
         message = workflow.payload_converter().from_payload(one.payload, model)
     except ValidationError as wrong:
@@ -186,9 +188,9 @@ def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES)
         why = f"{where}: {first['msg']}" if where else first["msg"]
         raise Unreadable(why, _claimed(one.payload.data)) from _without_values(wrong)
     except Exception as error:
-        raise Unreadable(f"it is written in another way ({type(error).__name__})") from None
+        raise Unreadable(f"it has another encoding than expected ({type(error).__name__})") from None
     if not isinstance(message, model):
-        raise Unreadable("it holds something else" if message is not None else "it is empty")
+        raise Unreadable("it contains data of another type" if message is not None else "it is empty")
     return (message,)
 
 

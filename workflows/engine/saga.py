@@ -37,11 +37,11 @@ class Saga:
         self._undos = [undo for undo in self._undos if undo.call.key != key]
 
     def newest(self) -> PlannedUndo | None:
-        """Return the undo to run next, None when none is left."""
+        """Return the undo that must run next; None if no undo is left."""
         return self._undos[-1] if self._undos else None
 
     def settle(self, undo: PlannedUndo) -> None:
-        """Remove the newest undo: it ran, or people decided that it is not needed."""
+        """Remove the newest undo, after it has run or after people have decided that it is not needed."""
         settled = self._undos.pop()
         assert settled.call.key == undo.call.key, "a rollback goes newest first"
 

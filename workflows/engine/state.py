@@ -76,7 +76,7 @@ class CaseRun:
     waiting_at: Sequence[Gate] = ()
     """The tasks at which the case waits."""
     first_no_ends_all: bool = True
-    """Whether the first rejection ends all gates at which the case waits."""
+    """True if the first rejection ends all gates at which the case waits."""
     deciders: dict[str, list[str]] = field(default_factory=dict)
     """By gate: people who decided it in this round. They decide no other gate of the case."""
     submitters: list[str] = field(default_factory=list)
@@ -84,7 +84,7 @@ class CaseRun:
     last_decision: DecisionView | None = None
     """The last decision on a gate that was approved or rejected."""
     approval_unwritten: bool = False
-    """Whether an approved gate is not yet written to the database."""
+    """True if an approved gate is not yet written to the database."""
 
     # Messages
     receipts: dict[str, Receipt] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class CaseRun:
 
     @property
     def state(self) -> CaseState:
-        """Return the answer to the status query."""
+        """Return the state of the case, the answer to the Workflow query `status`."""
         case = self.case
         return CaseState(
             case_id=case.case_id,
@@ -193,7 +193,7 @@ class CaseRun:
         workflow.upsert_search_attributes(attributes(status, waits_at.task if waits_at else None))
 
     def show(self, doing: str) -> None:
-        """Show in the Temporal Web UI, in words, what the case is doing."""
+        """Show in the Temporal Web UI a sentence about what the case is doing now."""
         self.doing = doing
         tasks = [gate.task for gate in self.gates.values()]
         workflow.set_current_details(details(self.status, doing, tasks, self.saga.plan()))

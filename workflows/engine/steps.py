@@ -125,7 +125,7 @@ class Steps:
     async def _retries(
         self, name: str, error: ActivityError, options: StepOptions, planned: PlannedUndo | None
     ) -> bool:
-        """Return whether a step that has failed for good is tried again, as operators decide.
+        """Return True if a step that has failed for good is tried again, as operators decide.
 
         Raises CaseEnds if the failure ends the case, NextRound if operators changed the input.
         """
@@ -154,7 +154,7 @@ class Steps:
 
 
 def note_round(run: CaseRun, changes: list[FieldChange]) -> None:
-    """Begin the next round of a case with a changed input."""
+    """Record that the next round of a case begins, with these changes of the input."""
     run.round += 1
     run.changes = changes
     changed = ", ".join(change.field for change in changes) or "nothing"

@@ -20,15 +20,15 @@ from store.db.sqlite import reading_any_text
 async def verify(db: Database, told: Told | None = None, folders: Folders | None = None) -> Verification:
     """Check everything in one snapshot while other transactions continue. Raises DatabaseUnavailable.
 
-    `told` is called from time to time with the number of checked events and their total. Without `folders` files are
-    not checked.
+    `told` is a callback for progress: it is called several times with the number of events checked so far and the
+    number of all events. If `folders` is None, files are not checked.
     """
     async with db.read() as conn:
         return await verify_all(conn, told, folders)
 
 
 async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None) -> Verification:
-    """Check everything in the snapshot of this connection."""
+    """Check all tables, and the files if `folders` is given, in the snapshot of this connection."""
     async with reading_any_text(conn):
         found, erased = await chains.check_all(conn, told)
         more = [

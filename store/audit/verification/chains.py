@@ -128,7 +128,7 @@ class _Walk:
         )
 
     def head_of(self, case_id: str) -> ChainHead | None:
-        """Return the newest checked event of a case whose row was not checked yet."""
+        """Return the newest checked event of a case, if the row of the case was not checked yet; None otherwise."""
         seen = self._chains.get(case_id)
         return ChainHead(count=seen.last, hash=str(seen.hash)) if seen else None
 
@@ -148,7 +148,10 @@ class _Walk:
         self._check_place(row, self.event_of_case(row))
 
     def event_of_case(self, row: Any) -> str:
-        """Check the event itself and in the chain of its case; return its name for messages."""
+        """Check the hashes of an event and its place in the chain of its case.
+
+        Return the name of the event for messages.
+        """
         self._events += 1
         name = f"event {row.event_id} (position {row.position}, {case_words(row.case_id)})"
         intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
@@ -172,7 +175,7 @@ class _Walk:
             self.permit(row)
 
     def permit(self, row: Any) -> None:
-        """Allow the earlier events that an erasure event lists to be empty."""
+        """Accept that the earlier events that this erasure event lists have no content."""
         if not (isinstance(row.salt, str) and isinstance(row.payload, str)) or _hash_of(row) != row.hash:
             return
         if digest_of(row.salt, row.payload) != row.digest:
@@ -183,7 +186,7 @@ class _Walk:
                 self._erased += 1
 
     def find_emptied(self) -> None:
-        """Report empty events that were not erased by an erasure event."""
+        """Report events that have no content although no erasure event lists them."""
         for _, name in self.emptied.values():
             self.say(f"{name} was emptied: its payload is null, and no later event says that it was erased")
         self.emptied.clear()
@@ -231,7 +234,10 @@ class _Walk:
         self._proven, self._unproven = position - 1, {}
 
     def _compare(self, kept: str | None, what: str) -> None:
-        """Compare the running hash with a stored one, then continue with the stored one to report a fault once."""
+        """Compare the computed running hash with a stored running hash.
+
+        Continue with the stored hash, so that one fault is reported only once.
+        """
         if kept is None:
             self.say(f"{what} is missing")
             kept = self._running
@@ -250,7 +256,7 @@ class _Walk:
     # --------------------------------------------------------------------------------------------------- after the last
 
     def end(self) -> None:
-        """Check the end of the global order, and report what the chains lack."""
+        """Check the end of the global order, and report events that are missing in the chains of cases."""
         if self._head is None:
             self.say("the head of the audit log (table chain) is missing or cannot be read")
         elif self._position < self._head.position:
@@ -274,7 +280,7 @@ class _Walk:
                     self.say(f"{case_words(case_id)}: {numbers} of its events was removed, before event {before}")
 
     def case(self, row: Any) -> None:
-        """Check the row of one case: the head of its chain, and the head in its result."""
+        """Check the row of one case against the checked events: the head of the chain, and the head in the result."""
         self._cases += 1
         name = case_words(row.case_id)
         seen = self._chains.pop(row.case_id, None)
@@ -290,7 +296,7 @@ class _Walk:
         self._note_result(row, seen)
 
     def _note_result(self, row: Any, seen: _Seen) -> None:
-        """Keep the head in a result for `compare_results` when later events exist."""
+        """If the case has events after its end, keep the head in its result for a check by `compare_results`."""
         try:
             result: Any = json.loads(row.result) if isinstance(row.result, str) else row.result
             if result is None:
@@ -303,7 +309,7 @@ class _Walk:
             self._results.append((row.case_id, count, hash_))
 
     async def compare_results(self, conn: AsyncConnection) -> None:
-        """Compare the heads in results with the events they refer to."""
+        """Compare the heads that the results of cases contain with the events to which these heads refer."""
         for case_id, count, hash_ in self._results:
             query = select(events.c.hash).where(events.c.case_id == case_id, events.c.seq == count)
             stored = (await conn.execute(query)).scalar_one_or_none()
@@ -315,7 +321,7 @@ class _Walk:
                 )
 
     async def find_missing_cases(self, conn: AsyncConnection) -> None:
-        """Report cases without a row that other rows refer to."""
+        """Report cases that have no row although rows of other tables refer to them."""
         named = {case_id: [f"{seen.events} events"] for case_id, seen in self._chains.items() if case_id}
         for words, query in _NAMED_BY.items():
             (column,) = query.selected_columns

@@ -72,7 +72,7 @@ async def _rows(conn: AsyncConnection, query: Any) -> list[Any]:
 
 
 def _wrong(folder: Path, name: Any, digest: Any) -> str | None:
-    """Return what is wrong with a file; None for nothing."""
+    """Return a sentence about the error of a file; None if the file is correct."""
     if not isinstance(name, str) or Path(name).name != name:
         return "lies outside its folder: the row was edited"
     try:

@@ -63,7 +63,7 @@ async def _accounts(conn: AsyncConnection) -> list[str]:
                     f"by its lines {_words(sum_, currency)}"
                 )
         if account.funded and account.posted + account.pending < 0:
-            problems.append(f"account {name} {currency}: more is held than there is")
+            problems.append(f"account {name} {currency}: more money is held than the account has")
     return problems + [f"account {name} {currency}: has lines and does not exist" for name, currency, _ in told]
 
 

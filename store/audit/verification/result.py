@@ -17,7 +17,10 @@ _TURN = 50
 
 
 class Verification(BaseModel):
-    """The result: no problems means that nothing was edited, removed, inserted or moved."""
+    """The result of a verification.
+
+    If `problems` is empty, no checked row or event was edited, removed, inserted or moved.
+    """
 
     problems: list[str]
     """Sentences that name the event, the row, the case or the positions."""
@@ -34,7 +37,10 @@ class Verification(BaseModel):
         return self.model_copy(update={"problems": list(dict.fromkeys(problems))})
 
     def lines(self, most: int = 100) -> list[str]:
-        """Return at most `most` lines for people; problems of one table or of the events are grouped."""
+        """Return the problems as at most `most` lines for people.
+
+        Problems of the same table are grouped, and so are problems of events.
+        """
         groups: dict[str, list[str]] = {}
         for problem in self.problems:
             words = problem.partition(",")[0]
@@ -45,13 +51,16 @@ class Verification(BaseModel):
 
 
 class Erased:
-    """The events and seals that earlier `erased` events allow to be empty."""
+    """The events and seals that may be without content, because an event of the kind `erased` lists them."""
 
     def __init__(self) -> None:
         self.seals: set[int] = set()
 
     def read(self, data: Any) -> tuple[list[str], list[int]]:
-        """Return the event ids and positions that the data of such an event lists, and remember its seals."""
+        """Return the event ids and the positions that the data of an erasure event lists.
+
+        Also remember the seals that the event lists.
+        """
         if not isinstance(data, dict):
             return [], []
         named = [data.get(name) for name in ("event_ids", "positions", "seals")]
@@ -61,9 +70,12 @@ class Erased:
 
 
 async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
-    """Yield all rows in the order of their key, one page at a time in memory; other tasks run in between.
+    """Yield all rows of a query in the order of their key.
 
-    SQLite is read by its row numbers: an edited key may have any type and no order.
+    Only one page of rows is in memory; between pages other asyncio tasks run.
+
+    On SQLite the order is that of the row numbers, because a key that somebody edited may have any type and then has no
+    order.
     """
     rows: Sequence[Any]
     place: Any = literal_column(f"{key.table.name}.rowid") if conn.dialect.name == "sqlite" else key

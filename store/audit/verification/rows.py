@@ -63,20 +63,23 @@ class _Newest:
         self._db.close()
 
     def note(self, rows: dict[str, dict[str, str | None]], salt: str, case_id: str | None) -> None:
-        """Store the seals of a later record; they replace earlier ones."""
+        """Store the seals of the next seal record. A later seal of a row replaces the earlier seal of that row."""
         there = [(name, key, seal, salt, case_id) for name, each in rows.items() for key, seal in each.items() if seal]
         gone = [(name, key) for name, each in rows.items() for key, seal in each.items() if not seal]
         self._db.executemany("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?)", there)
         self._db.executemany("DELETE FROM newest WHERE name = ? AND key = ?", gone)
 
     def take(self, name: str, key: str) -> tuple[str, str] | None:
-        """Return seal and salt of a row and mark the row as found; None the second time."""
+        """Return the seal and the salt of a row, and mark the row as found.
+
+        Return None if the row has no seal, or was found before.
+        """
         found = self._db.execute("DELETE FROM newest WHERE name = ? AND key = ? RETURNING seal, salt", (name, key))
         rows: list[tuple[str, str]] = found.fetchall()
         return rows[0] if rows else None
 
     def missing(self) -> list[str]:
-        """Return a sentence for each seal without a row."""
+        """Return one sentence for each sealed row that was not found, which means that the row was deleted."""
         left = self._db.execute("SELECT name, key, case_id FROM newest ORDER BY name, key")
         return [f"{_named(name, key, case_id)} was deleted" for name, key, case_id in left]
 
@@ -146,7 +149,7 @@ async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: 
 
 
 async def _stored(conn: AsyncConnection, shape: Shape, where: list[Any]) -> AsyncIterator[Any]:
-    """Yield each row as stored, one page at a time in memory."""
+    """Yield each row of a table as it is stored. Only one page of rows is in memory."""
     query = select(*shape.raw.c).where(*where)
     if conn.dialect.name != "sqlite":
         async with conn.stream(query, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:
