@@ -33,7 +33,7 @@ LONGEST_TIMER = timedelta(days=366)
 """The longest single timer in Temporal. A later moment takes several timers."""
 
 A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
-A_DAY = "a day written as year-month-day, such as 2027-03-31"
+A_DAY = "a day as year-month-day, such as 2027-03-31"
 
 _BY_DAY = re.compile(r"\d{4}-\d{2}-\d{2}(?!\d)")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -154,7 +154,7 @@ def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, FieldProb
 
 
 def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
-    """Return why a cell cannot be read: a spreadsheet error, or a value that the workbook does not show."""
+    """Return why a cell cannot be read (such as a spreadsheet error); empty if the cell can be read."""
     if table.flaws and line in table.flaws and (why := table.flaws[line].get(place)):
         return why
     cell = cells[place].strip() if place < len(cells) else ""
@@ -162,7 +162,7 @@ def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
 
 
 def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
-    """Return whether a row only lacks cells that can be empty, or only has empty cells too many."""
+    """Return True if all missing cells of a row can be empty, and all cells beyond the headings are empty."""
     if len(cells) > width:
         return not filled(cells[width:])
     return all(place < len(cells) for place in needed)
@@ -220,7 +220,7 @@ def counted(table: Table, heading: int) -> tuple[int, int]:
     for line, cells in table.below(heading):
         if filled(cells):
             if count == MAX_ROWS:
-                raise UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows: split the file", line)
+                raise UnreadableFile("too_large", f"the file has more than {MAX_ROWS:,} rows: split the file", line)
             count += 1
         else:
             blank += 1
@@ -364,7 +364,7 @@ def typed(
 
 
 def moment(cell: str, column: str) -> tuple[datetime | None, FieldProblem | None]:
-    """Return the time at which a row starts. It is UTC where no zone is named; a day means its beginning."""
+    """Return the start time of a row. A time without a zone is UTC, a day without a time is 00:00."""
     try:
         at = day_or_moment(cell, UTC, end=False)
     except ValueError as bad:

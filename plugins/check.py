@@ -66,7 +66,7 @@ def files_of_tests(process: Process) -> list[Path]:
 
 
 def lacks(process: Process, policy: Policy, sample: Path, tests: Iterable[Path]) -> Iterator[str]:
-    """Yield one line for each thing that a process lacks."""
+    """Yield one line for each missing part of a process, such as a sentence, a policy section or a test."""
     yield from mistakes(process)
     for line, name in uses_of(process.workflow).unchecked:
         yield (

@@ -50,7 +50,7 @@ def _wrong_names(words: Words, input: Model) -> Iterator[str]:
     if not 1 <= len(words.key_fields) <= 4:
         yield f"Words.key_fields must name one to four fields, and names {len(words.key_fields)}"
     for name in sorted(known - set(words.labels)):
-        yield f"Words.labels has none for the field '{name}'"
+        yield f"Words.labels has no label for the field '{name}': add one"
     named = {"labels": words.labels, "key_fields": words.key_fields, "masked": words.masked, "money": words.money or ()}
     for key, names in named.items():
         for name in sorted(set(names) - known):

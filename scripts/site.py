@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def problems(site: Path) -> list[str]:
-    """Return a line for each resource from another server, and for each broken link."""
+    """Return a line for each resource that the site loads from another server, and for each broken link."""
     found = []
     for page in sorted(set(site.rglob("*.html")) - {site / "404.html"}):  # it is for a server at the root of a host
         text, name = page.read_text(), page.relative_to(site)

@@ -18,7 +18,7 @@ CERTAIN_REFUSALS = frozenset(
     {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
 )
 """Refusals that follow from the stored task alone, so that no worker is needed."""
-REUSED = "This decision id was used already, with another answer."
+REUSED = "You already used this id for another decision. Send a new id."
 
 
 class RefusalLog:
@@ -35,7 +35,7 @@ class RefusalLog:
 
 
 def recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
-    """Return the refusal that is recorded for a message."""
+    """Return the stored refusal of a decision or an action, with the outcome of its task."""
     return Refusal(RefusalCode.of(known.code), known.refusal, outcome=task.outcome)
 
 

@@ -260,7 +260,7 @@ async def _entry(db: Database, id: str) -> RosterEntry:
 
 @contextmanager
 def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
-    """Turn refusals of the store into mistakes of this field, or of the field that the refusal names."""
+    """Turn an error of the store into Problem 422 for this field, or for the field that the error names."""
     try:
         yield
     except LastAdmin:

@@ -140,7 +140,7 @@ _HEAD = 4_000
 
 
 def _plainness(head: bytes, codec: str) -> float:
-    """Return the share of ASCII characters, such as delimiters, in decoded bytes; 0 when they are no text."""
+    """Return the share of ASCII characters in decoded bytes, from 0 to 1; 0 if the bytes are not text."""
     text = head[: len(head) // 2 * 2].decode(codec, "replace").removesuffix("\ufffd")
     if any(unicodedata.category(char) in ("Cc", "Cn", "Co") and char not in "\t\r\n" for char in text):
         return 0.0
@@ -200,7 +200,7 @@ def _guessed(data: bytes, place: int) -> DecodedText:
         ]
         return DecodedText(text, NAMES[best.codec], _in_words(best, rivals))
     line = _line_at(data[:place].decode("latin-1"))
-    what = f"byte 0x{data[place]:02x} is of no text that we know, neither UTF-8 nor Windows-1252"
+    what = f"byte 0x{data[place]:02x} belongs to no known encoding, such as UTF-8 or Windows-1252"
     raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload that", line)
 
 

@@ -123,5 +123,5 @@ def test_a_column_in_place_of_a_usual_value_is_told() -> None:
 
 
 def test_a_refusal_for_want_of_a_column_says_what_nearly_was_one() -> None:
-    with pytest.raises(Exception, match=r"'Amount' could stand for amount, but it holds hardly any numbers"):
+    with pytest.raises(Exception, match=r"'Amount' could stand for amount, but the column has hardly any numbers"):
         read("Invoice No,Supplier,Amount\nA,Acme,12%\n")

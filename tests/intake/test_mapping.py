@@ -99,7 +99,7 @@ def test_the_day_of_the_payment_is_not_the_day_on_which_it_is_due() -> None:
 
 def test_a_column_whose_cells_speak_against_it_is_left_out_and_told_of() -> None:
     sheet = read("Trans No,Supplier,Amount,Due\n1,A,2,00:00:00\n")
-    assert "'Due' could stand for due_date, but it holds no dates" in sheet.notes
+    assert "'Due' could stand for due_date, but the column has no dates" in sheet.notes
     with pytest.raises(UnreadableFile, match="missing: amount"):
         read("Trans No,Supplier,Amount\n1,A,yes\n")
 
@@ -125,7 +125,7 @@ def test_fields_that_nothing_stands_for_refuse_the_file_with_what_was_found() ->
         read_file(b"Trans No,Supplier\n1,A\n", TARGET)
     assert str(wrong.value) == (
         "line 1: these headings are missing: amount, currency, account. Found: 'Trans No', 'Supplier'; "
-        "give a mapping that says which columns they are, or what every row has"
+        "give a mapping that names the column of each field, or one value for all rows"
     )
 
 

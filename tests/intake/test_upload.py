@@ -54,7 +54,7 @@ async def test_a_dry_run_of_the_messy_sample_says_what_to_mend_in_each_row(offic
             "amount: '£1.234,50': write the amount as a plain number such as 2640.00, "
             "without thousands marks or a currency sign"
         ],
-        "INV-1103": ["due_date: '31/02/2026': write a day written as year-month-day, such as 2027-03-31"],
+        "INV-1103": ["due_date: '31/02/2026': write a day as year-month-day, such as 2027-03-31"],
         "INV-1104": ["currency: 'POUNDS' is not an ISO 4217 currency code such as GBP, EUR or USD"],
         "INV-1105": ["amount: '-450.00': an amount is more than 0"],
         "TOTAL": ["payee: enter a value", "currency: enter a value", "account: enter a value"],
