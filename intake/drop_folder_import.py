@@ -172,7 +172,9 @@ class DropFolderImport:
 async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
     """Return why this person cannot be the requester of dropped files; None if they can. Raises DatabaseUnavailable."""
     if not id:
-        return f"{_REQUESTER} is not set: nothing in HOLDGATE_IMPORT_DIR is imported until it names who asks for it"
+        return (
+            f"{_REQUESTER} is not set, so no file in HOLDGATE_IMPORT_DIR is imported: set it to the id of the requester"
+        )
     person = await people.active(conn, id)
     if person is None:
         return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported"
@@ -198,7 +200,11 @@ def _in_words(report: Mapping[str, Any], bad: bool) -> str:
         *report["notes"],
     ]
     if report["errors"]:
-        lines += ["", "Bad rows" + (". Correct the rows in NAME.bad.csv and drop that file:" if bad else ":")]
+        lines += [
+            "",
+            "Bad rows"
+            + (". Correct the rows in NAME.bad.csv, then put that file into the drop folder:" if bad else ":"),
+        ]
         lines += [f"- line {row['line']}: {_errors(row['errors'])}" for row in report["errors"]]
     return "\n".join([*lines, ""])
 

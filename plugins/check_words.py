@@ -93,7 +93,7 @@ def _wrong_sentence(key: str, sentence: str, model: Model, more: Collection[str]
         yield f"{key} cannot be read: {error}"
         return
     if not sentence.strip():
-        yield f"{key} is empty"
+        yield f"{key} is empty: write a sentence"
     known = sorted([*model.model_fields, *(more or ())])
     where = f"{model.__name__} or the facts" if more or more is None else model.__name__
     for name, spec in parts:
@@ -115,7 +115,7 @@ def _wrong_example(process: Process) -> Iterator[str]:
     """Yield what is wrong with the example row of a process."""
     row = dict(process.example)
     if not row.pop("reference", "").strip():
-        yield "the example of the process needs a reference"
+        yield "the example of the process has no reference: add one"
     try:
         process.input.model_validate(row, context=asked_now())
     except ValidationError as error:

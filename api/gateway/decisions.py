@@ -100,7 +100,7 @@ class Decisions:
         if request.verdict not in task.verdicts:
             allowed = ", ".join(task.verdicts)
             raise invalid(
-                f"This task does not take '{request.verdict}'; it takes {allowed}.",
+                f"This task does not accept the verdict '{request.verdict}'. Accepted verdicts: {allowed}.",
                 [FieldError(field="verdict", message=f"one of {allowed}")],
                 allowed=task.verdicts,
             )

@@ -109,7 +109,9 @@ class Gateway:
         if case.status.closed:
             raise ended(case)
         if case.rollback is not None and case.rollback.ended is not None:
-            message = "The case was completed and is being rolled back. To call that off, reject its rollback."
+            message = (
+                "The case was completed and is being rolled back. To stop that, reject the task about the rollback."
+            )
             raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
             # Only the first cancellation counts, so a repeat is the same without an id of its own.
@@ -202,7 +204,9 @@ class Gateway:
                         "The import of this batch has not started yet, or is ending. Try again in a moment."
                     ) from error
         if batch.status != "completed":
-            raise Problem(409, f"The batch is {batch.status} already.", kind="already-closed", outcome=batch.status)
+            raise Problem(
+                409, f"The batch has already ended: {batch.status}.", kind="already-closed", outcome=batch.status
+            )
         if order.act is not BatchAct.CANCEL or not order.rollback_started:
             said = "All rows of this batch are started. To roll back their cases, cancel with `rollback_started`."
             raise Problem(409, said, kind="already-closed", outcome=batch.status)

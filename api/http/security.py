@@ -224,10 +224,10 @@ PolicyReader = Annotated[Person, Depends(policy_reader)]
 
 
 def check_for_another(person: Person, id: str | None, what: str) -> None:
-    """Raise Problem 403 if the administrator is the person with this id. `what` names the change in words."""
+    """Raise Problem 403 if the administrator is the person with this id. `what` follows "you cannot"."""
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
-            f"Nobody {what} for themselves. Ask another administrator. If there is no other, use the command line.",
+            f"You cannot {what} yourself. Ask another administrator. If there is no other, use the command line.",
             "two administrators: nobody gives themselves groups, reports, substitutions or an address",
         )
 

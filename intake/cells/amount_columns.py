@@ -68,7 +68,7 @@ def check_rivals(
             if other and other != mine and _differ(mine, other):
                 both = f"{quoted(chosen.heading)} and {quoted(headings[place].strip())}"
                 values = f"{shortened(mine)} and {shortened(other)} in line {number}"
-                message = f"both {both} look like amounts and differ: {values}. Choose the column of the amount"
+                message = f"{both} both look like the amount, with different values: {values}. Name the column to pay"
                 raise WrongMapping([FieldProblem(column=f"columns.{name}", message=message)])
 
 

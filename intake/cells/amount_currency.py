@@ -71,7 +71,7 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
         return code, [f"{where} says that the {currency} is {code}"] if code != usual or sure else []
     if not said or (usual and any(usual in codes for codes in said) and (len(said) == 1 or not sure)):
         return usual, []
-    message = f"{where} says {_all(said)}: say which {currency} every row has, or which column holds it"
+    message = f"{where} says {_all(said)}: set one {currency} for every row, or map the column that holds it"
     raise WrongMapping([FieldProblem(column=f"constants.{currency}", message=message)])
 
 
@@ -87,7 +87,7 @@ def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unus
 def ask_about_column(heading: str, usual: str, target: Target) -> None:
     """Raise WrongMapping for a column of currencies that a mapping does not name."""
     _, currency = target.money or ("", "")
-    message = f"the column {quoted(heading)} holds currencies: name it, or say that every row is in {usual}"
+    message = f"the column {quoted(heading)} holds currencies: map this column, or set {usual} for every row"
     raise WrongMapping([FieldProblem(column=f"columns.{currency}", message=message)])
 
 

@@ -97,7 +97,7 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
                     notes[name].append(f"{title} stands for {name}{slip}")
             else:
                 read = quoted(headings[chosen.place].strip())
-                notes[name].append(f"{title} could stand for {name} too; {read} is read")
+                notes[name].append(f"{title} could stand for {name} too, but {read} is read as {name}")
                 made.rivals.setdefault(name, []).append(each.place)
         if chosen:
             taken.add(chosen.place)

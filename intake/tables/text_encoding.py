@@ -98,7 +98,9 @@ def _as_given(data: bytes, name: str) -> DecodedText:
         text = data.decode({"utf_8": "utf_8_sig", "utf_16": _utf16(data) or codec}.get(codec, codec))
     except UnicodeDecodeError as wrong:
         line = _line_at(data[: wrong.start].decode("latin-1"))
-        raise WrongChoice("encoding", f"the file is not {name[:40]}: line {line} has bytes that it does not") from wrong
+        raise WrongChoice(
+            "encoding", f"the file is not {name[:40]}: line {line} has bytes that this encoding lacks"
+        ) from wrong
     _no_nul(text)
     return DecodedText(text.removeprefix("\ufeff"), NAMES.get(codec, name))
 
@@ -250,7 +252,8 @@ def _in_words(best: _Reading, rivals: list[_Reading]) -> str:
         lines = zip(best.words.split("\n"), rival.words.split("\n"), strict=False)
         one, another = _differing(*next(((a, b) for a, b in lines if a != b), (best.words, rival.words)))
         said.append(f"{NAMES[rival.codec]} would make '{another}' of '{one}'")
-    return f"the encoding of the file is uncertain: {'; '.join(said)}. Name it as 'encoding' if names look wrong"
+    hint = "If names look wrong, set the right encoding as 'encoding'"
+    return f"the encoding of the file is uncertain: {'; '.join(said)}. {hint}"
 
 
 def _differing(one: str, another: str) -> tuple[str, str]:

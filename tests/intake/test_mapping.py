@@ -73,10 +73,10 @@ def test_each_choice_is_told() -> None:
     assert sheet.notes == [
         "1 line above the headings was left out",
         "'Invoice No' stands for reference",
-        "'Our Ref' could stand for reference too; 'Invoice No' is read",
+        "'Our Ref' could stand for reference too, but 'Invoice No' is read as reference",
         "'Suplier Name' stands for payee, as it is close to 'supplier name'",
         "'Net Amount' stands for amount",
-        "'Gross Amount' could stand for amount too; 'Net Amount' is read",
+        "'Gross Amount' could stand for amount too, but 'Net Amount' is read as amount",
         "'Payment Due' stands for due_date",
         "'Narrative' stands for memo",
         "usual value: account = operating",
@@ -234,7 +234,7 @@ def test_a_part_of_a_reference_that_is_blank_is_said() -> None:
 def test_blank_cells_behind_the_last_heading_are_no_cells() -> None:
     first, second, third = read("Trans No,Supplier,Amount,,\n1,A,2,,,,\n2,A,2\n3,A,2,,,x\n").rows
     assert first.input and second.input
-    assert told(third) == ["too many cells: 6, and the headings are 5"]
+    assert told(third) == ["too many cells: 6 for 5 headings"]
 
 
 def test_a_workbook_is_read_with_a_mapping_too() -> None:

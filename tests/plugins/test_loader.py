@@ -70,7 +70,12 @@ IMPORT = "from temporalio import workflow\n"
             "named 'expenses' and its folder 'expense_claim': use one name",
         ),
         ("__init__.py", '"184.50"', '"lots"', "the example .* is not valid: amount: 'lots' is not a number"),
-        ("__init__.py", '"reference": "R-1001",', "", "process.py: the example of the process needs a reference"),
+        (
+            "__init__.py",
+            '"reference": "R-1001",',
+            "",
+            "process.py: the example of the process has no reference: add one",
+        ),
         ("__init__.py", "=ExpenseClaimProcess", "=ExpenseClaimRequest", "must be a subclass of CaseWorkflow"),
         ("__init__.py", "input=ExpenseClaimRequest", "input=dict", "input of the process must be a pydantic model"),
         ("__init__.py", "from .process", "from .proces", r"__init__.py:13: there is no module 'expense_claim.proces'"),
