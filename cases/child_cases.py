@@ -29,7 +29,7 @@ class SqlChildren:
         self._db, self._client, self._starter = db, client, starter
 
     async def ask(self, call: StepCall[ChildRequest]) -> str:
-        """Return the id of the case for this key; start it if needed. Raises Refused for one that cannot be started."""
+        """Return the id of the case for this key; start the case once. Raises Refused if it cannot be started."""
         wanted = call.input
         async with self._db.write() as conn:
             if await idempotency.done(conn, call.key) is None:
@@ -44,7 +44,7 @@ class SqlChildren:
         try:
             row = (await self._starter.start_case(request, call.requester)).row
         except (UnknownProcess, NoPolicy, InvalidCase, DuplicateCase) as wrong:
-            raise Refused(f"The {wanted.kind} could not be asked for: {wrong}") from wrong
+            raise Refused(f"The {wanted.kind} could not be started: {wrong}") from wrong
         try:
             async with self._db.read() as conn:
                 await idempotency.done(conn, call.key)
@@ -55,7 +55,7 @@ class SqlChildren:
         return row.case_id
 
     async def withdraw(self, call: StepCall[ChildRequest]) -> bool:
-        """Cancel the case that the key in `undoes` started. Return whether it existed and had not ended."""
+        """Cancel the case that the key in `undoes` started. Return True if the case existed and had not ended."""
         async with self._db.write() as conn:
             undo = await idempotency.undo(conn, call.key, call.undone, "withdraw_case", call.case_id)
             rows = await cases.children_of(conn, call.case_id)
@@ -65,7 +65,7 @@ class SqlChildren:
         return row is not None and await self._cancel(row, call)
 
     async def end(self, case_id: str) -> CaseResult | None:
-        """Return how a case ended, from SQL; None while it runs."""
+        """Return how a case ended, from SQL; None while the case runs."""
         async with self._db.read() as conn:
             row = await cases.get(conn, case_id)
         return row.result if row and row.status.closed else None
@@ -80,7 +80,7 @@ class SqlChildren:
         asked = Cancellation(
             id=f"{call.key}/cancel",
             by=Actor(id=call.requester),
-            reason=f"{call.case_id}, which asked for it, has no more need of it",
+            reason=f"{call.case_id}, which requested this case, no longer needs it",
             via="holdgate",
             at=datetime.now(UTC),
         )

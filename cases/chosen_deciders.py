@@ -59,7 +59,7 @@ class ChosenDeciders:
         return [each for each in choice.names if (choice.process, choice.gate_name, each) not in self._wrong]
 
     def learn(self, choice: Choice, names: Sequence[str], wrong: Collection[str]) -> None:
-        """Store which of these names cannot be chosen."""
+        """Remember the names among these that cannot be chosen as deciders."""
         self._wrong |= {(choice.process, choice.gate_name, each): each in wrong for each in names}
 
     def problems(self, choices: Sequence[Choice]) -> list[FieldProblem]:

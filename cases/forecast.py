@@ -150,7 +150,7 @@ class _Gate:
         self.depends_on: set[str] = {"facts"} if self.repeated else set()
 
     def add(self, input: BaseModel, case: Mapping[str, object]) -> bool:
-        """Count one row; return whether it can reach the next gate."""
+        """Count one row. Return True if the row can reach the next gate."""
         self.cases += 1
         if self.repeated:
             return True
@@ -246,7 +246,7 @@ class _Gate:
         return said
 
     def because(self, verdict: Verdict) -> list[str]:
-        """Return the rules that decided so, the most frequent first."""
+        """Return the rules that led to this outcome, in words, the most frequent first."""
         return list(dict.fromkeys(self.in_words(why) for why, _ in self.decided[verdict].most_common()))
 
     def in_words(self, why: "_Why") -> str:

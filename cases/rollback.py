@@ -73,7 +73,7 @@ class Rollbacks:
         plan: list[PlannedUndo] | None = None,
         decided: DecisionView | None = None,
     ) -> CaseRow | None:
-        """Ask operators about an open case whose Workflow was ended in Temporal; return None if it has moved on.
+        """Ask operators about an open case whose Workflow was ended in Temporal. Return None if the case has changed.
 
         `plan` has the undos where the caller knows them better than the Workflow and SQL. `decided` is an earlier
         answer of an operator.
@@ -135,7 +135,7 @@ class Rollbacks:
 
 
 def why_not(case: CaseRow) -> str:
-    """Return why a case cannot be rolled back, in one sentence; empty when it can."""
+    """Return why a case cannot be rolled back, in one sentence; empty if the case can be rolled back."""
     match case.status:
         case Status.COMPLETED:
             return ""

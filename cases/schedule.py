@@ -9,7 +9,7 @@ START = Within(ahead=5)
 
 
 def why_not_at(start_at: datetime) -> str | None:
-    """Return what is wrong with a time, as text after the name of its field; None when it is valid."""
+    """Return what is wrong with a time, as text after the name of its field; None if the time is valid."""
     if start_at.tzinfo is None:
         return f"needs its offset from UTC: write {A_MOMENT}"
     try:

@@ -25,7 +25,7 @@ class Settlement:
         self._db, self._client, self._rollbacks = db, client, rollbacks
 
     async def settle(self, task: TaskView, decision: Decision) -> Status | None:
-        """Carry out the decision and return the new status of the case; None when another process was faster.
+        """Carry out the decision and return the new status of the case; None if another process decided first.
 
         After a crash, the case is found again by a reconcile job. Raises RPCError when Temporal does not answer.
         """

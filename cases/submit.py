@@ -273,7 +273,7 @@ class Starter:
         return process_named(name, self._processes)
 
     def policy(self, process: str | None) -> Policy:
-        """Return the policy for new cases of a process, or of any. Raises UnknownProcess and NoPolicy."""
+        """Return the policy for new cases. Raises UnknownProcess, and NoPolicy if it has no section for the process."""
         policy = self._policy_file.current
         if process is not None and not policy.has(self.process(process).name):
             raise NoPolicy(f"the policy has no section for '{process}', so its cases are refused. Ask an administrator")
@@ -367,7 +367,7 @@ def _same(new: Any, stored: Any) -> bool:
 
 
 def _begins(start_at: datetime | None) -> datetime:
-    """Return when a case begins that is requested now; dates that must be in the future are compared with it."""
+    """Return the time at which the case will begin. Dates that must be in the future are compared with this time."""
     return max(filter(None, (datetime.now(UTC), start_at)))
 
 

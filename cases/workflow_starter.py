@@ -95,7 +95,7 @@ class Launcher:
         self._reached_at = time.monotonic()
 
     async def launch(self, rows: Sequence[StoredCase]) -> Launch:
-        """Start the Workflows of stored cases, nearly in their order. After the first missing answer, the rest wait."""
+        """Start the Workflows of stored cases, nearly in order. After the first call without answer, start no more."""
         slots = asyncio.Semaphore(START_CONCURRENCY)
         launch = Launch()
 
@@ -265,7 +265,7 @@ def _first_status(row: StoredCase) -> Status:
 
 
 def _for_good(wrong: RPCError) -> bool:
-    """Return whether a start can never succeed, for example because the input is too large.
+    """Return True if a start can never succeed, for example because the input is too large.
 
     A missing search attribute gives a similar error, but an operator adds it to the namespace; the case must not fail.
     """

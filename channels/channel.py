@@ -36,7 +36,7 @@ class Channel(Protocol):
 
     @property
     def needs_address(self) -> bool:
-        """Return whether the channel reaches only people who have an email address."""
+        """Return True if the channel reaches only people who have an email address."""
 
     async def send(self, message: Outgoing) -> None:
         """Send the message, and return after the receiver has taken it. Raises TryLater or RefusedForGood."""

@@ -225,7 +225,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
 
 
 def _to_be_changed(notice: Notice) -> bool:
-    """Return whether the case came back to its requester for changes."""
+    """Return True if the case came back to its requester for changes."""
     return notice.task is not None and notice.task.kind == "changes" and notice.task.waiting
 
 

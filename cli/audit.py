@@ -62,7 +62,7 @@ def audit_pack(
 ) -> None:
     """Write the evidence of a case or a period: events, cases, a report, the check of the audit log, policies."""
     if (case is None) == (starts is None and ends is None):
-        raise typer.BadParameter("say --case, or --from and --to")
+        raise typer.BadParameter("give --case, or both --from and --to")
     query = {"case_id": case, "from": starts, "to": ends}
     download(gateway_as(person, ADMIN), "audit/pack", out, "application/zip", **query)
     output.say(f"the evidence is in {out}")

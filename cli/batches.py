@@ -69,7 +69,7 @@ def submit(
     from cli.client import Unusable
 
     if dry_run and (wait or bad_rows):
-        raise typer.BadParameter("a dry run starts and keeps nothing: leave out --wait and --bad-rows")
+        raise typer.BadParameter("--dry-run starts no case and stores nothing: remove --wait and --bad-rows")
     remote = gateway_as(person, REQUESTER)
     try:
         content = file.read_bytes()
@@ -79,7 +79,7 @@ def submit(
     try:
         report = remote.upload("batches", file.name, content, form, process=process, dry_run=dry_run, resubmit=resubmit)
     except KeyboardInterrupt:
-        interrupted("perhaps the file was taken; './holdgate batches' shows it if it was")
+        interrupted("the gateway may have accepted the file: './holdgate batches' lists accepted files")
     if not dry_run:
         report = _follow(remote, report["batch_id"], wait, quiet=as_json)
     _answer_batch(remote, report, bad_rows, as_json)
@@ -180,7 +180,7 @@ def _follow(remote: "Remote", batch_id: str, wait: bool, quiet: bool) -> dict[st
     from cli.client import Away
     from cli.follow_batch import follow
 
-    again = f"batch {batch_id} goes on; './holdgate batch {batch_id} --follow' watches it again"
+    again = f"batch {batch_id} continues; './holdgate batch {batch_id} --follow' watches it again"
     try:
         return follow(remote, batch_id, wait=wait, quiet=quiet)
     except KeyboardInterrupt:
@@ -190,7 +190,7 @@ def _follow(remote: "Remote", batch_id: str, wait: bool, quiet: bool) -> dict[st
 
 
 def _answer_batch(remote: "Remote", report: dict[str, Any], bad_rows: Path | None, as_json: bool) -> None:
-    """Print the report of a batch, write its invalid rows to a file, and exit: with 1 where there are invalid rows."""
+    """Print the report of a batch and write its invalid rows to a file. Exit with code 1 if a row is invalid."""
     from cli.client import part
 
     print_answer(report, as_json, output.batch)
@@ -208,5 +208,5 @@ def _steer(batch_id: str, what: str, body: dict[str, Any], person: str | None, a
     print_answer(
         answer,
         as_json,
-        lambda _: output.say(f"{what} is asked for; './holdgate batch {batch_id}' shows what came of it"),
+        lambda _: output.say(f"{what} was requested; './holdgate batch {batch_id}' shows the result"),
     )

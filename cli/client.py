@@ -148,7 +148,7 @@ class Remote:
 
 
 def address(settings: Settings, environment: Mapping[str, str]) -> str:
-    """Return the address of the gateway: `HOLDGATE_URL`, else what `make up` wrote, else the configured one."""
+    """Return the address of the gateway: `HOLDGATE_URL`, else that of `make up`, else that in the settings."""
     if url := environment.get(URL):
         return url
     try:

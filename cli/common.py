@@ -33,7 +33,7 @@ class CommandError(Exception):
 
 
 def gateway_as(person: str | None, default: str | None) -> "Remote":
-    """Return the gateway as a person calls it; without `person` as the holder of HOLDGATE_TOKEN, else `default`.
+    """Return a client of the gateway for `person`; without `person`, for HOLDGATE_TOKEN, else for `default`.
 
     Raises Unusable where there is no token for the person.
     """
@@ -126,6 +126,6 @@ def download(remote: "Remote", path: str, file: Path, media_type: str = "text/cs
 
 
 def interrupted(text: str) -> NoReturn:
-    """Say on stderr what goes on after Ctrl-C, and end the command with exit code 130."""
+    """Print on stderr what continues after Ctrl-C, and end the command with exit code 130."""
     sys.stderr.write(f"\n{text}\n")
     raise typer.Exit(INTERRUPTED)

@@ -53,7 +53,7 @@ Speaks = Callable[[str], Remote]
 
 
 def tell(speaks: Speaks) -> bool:
-    """Load the story, print its state within 90 s, and return whether it is complete. Raises Denied, Unusable."""
+    """Load the story and print its state within 90 s. Return True if it is complete. Raises Denied, Unusable."""
     requester = speaks("requester-1")
     deadline = time.monotonic() + PATIENCE
     output.say("A payment from an account that is locked, and one that nobody will decide ...")
@@ -120,9 +120,9 @@ def _settled(requester: Remote, case_id: str) -> str:
 
 
 def _not_after(deadline: float, what: str, requester: Remote) -> None:
-    """Raise Unusable when the time is over."""
+    """Raise Unusable if the deadline has passed. `what` names what the caller waits for."""
     if time.monotonic() > deadline:
-        raise Unusable(f"{what} does not move; does a worker run? {requester.url}/health/ready says")
+        raise Unusable(f"{what} makes no progress: check with {requester.url}/health/ready that a worker is running")
 
 
 def _reject(manager: Remote, case_id: str) -> None:

@@ -37,7 +37,7 @@ def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) ->
     """Show the progress of a batch on stderr until all rows are started, and return its report.
 
     With `wait`, go on until all cases are closed. With `quiet`, show bars in a terminal and nothing elsewhere. Raises
-    Denied, Unusable, and Away when the gateway does not come back.
+    Denied, Unusable, and Away if the gateway does not answer again in time.
     """
     with progress_display(wait, quiet) as shown:
         for counts in live(remote, batch_id, shown.away):
@@ -83,11 +83,11 @@ class Patience:
         self._ends: float | None = None
 
     def renew(self) -> None:
-        """Restart the time, as the gateway has answered."""
+        """Begin the waiting time again, because the gateway has answered."""
         self._ends = None
 
     def wait(self, gone: Away) -> None:
-        """Wait a moment and call `away`; raise `gone` after `PATIENCE_S` seconds without an answer."""
+        """Call `away` and wait a moment. Raise the exception `gone` after `PATIENCE_S` seconds without an answer."""
         self._ends = self._ends or time.monotonic() + PATIENCE_S
         if time.monotonic() > self._ends:
             raise gone

@@ -38,7 +38,7 @@ def incidents_roll_back(group: Group, comment: Comment = "", person: AsPerson = 
 
 
 def _answer_group(group: str, verdict: str, comment: str, person: str | None) -> None:
-    """Answer all incidents that a group has now, and exit: with 1 where some answers were refused."""
+    """Answer all incidents that a group has now. Exit with code 1 if some answers were refused."""
     remote = gateway_as(person, ADMIN)
     seen: set[str] = set()
     refused: list[dict[str, Any]] = []

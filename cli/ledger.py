@@ -52,7 +52,7 @@ def ledger_close_books(
         return closed_in_words(moment)
 
     closed = _of_ledger(close)
-    output.say(f"the books of {account} are closed up to {closed}: what was paid until then can no longer be undone")
+    output.say(f"the books of {account} are closed up to {closed}: payments up to that moment can no longer be undone")
 
 
 Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="The code of ISO 4217, such as GBP.")]
@@ -132,7 +132,7 @@ def ledger_changes(
 def ledger_confirm(change: ChangeId, person: AsPerson = None, as_json: AsJson = False) -> None:
     """Confirm a change that another administrator requested."""
     done = gateway_as(person, ADMIN).post(f"ledger/changes/{quote(change, safe='')}/confirm", {})
-    print_answer(done, as_json, lambda _: output.say(f"{change} is confirmed and done"))
+    print_answer(done, as_json, lambda _: output.say(f"{change} is confirmed and applied"))
 
 
 @app.command("withdraw")

@@ -49,7 +49,7 @@ def link_confirm(link: LinkId, person: AsPerson = None, as_json: AsJson = False)
 def link_withdraw(link: LinkId, person: AsPerson = None, as_json: AsJson = False) -> None:
     """Withdraw a link."""
     done = gateway_as(person, ADMIN).post(f"one-time-links/{quote(link, safe='')}/withdraw", {})
-    print_answer(done, as_json, lambda _: output.say(f"{link} is withdrawn; it opens nothing"))
+    print_answer(done, as_json, lambda _: output.say(f"{link} is withdrawn and no longer works"))
 
 
 def _made(made: dict[str, Any]) -> None:

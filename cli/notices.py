@@ -41,6 +41,6 @@ def notices(as_json: AsJson = False) -> None:
     def print_it(_: Any) -> None:
         output.table_of(columns, rows)
         if lag.unread:
-            output.say(f"{lag.unread:,} events of the audit log are still to be read; a worker does that")
+            output.say(f"{lag.unread:,} events of the audit log are not read yet; a running worker reads them")
 
     print_answer({"items": [line.model_dump() for line in lines], "lag": lag.model_dump()}, as_json, print_it)

@@ -124,7 +124,7 @@ def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZO
 
     id = _id(person)
     _of_people(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=operator()))
-    output.say(f"the days of {id} are those of {time_zone or 'UTC'}")
+    output.say(f"the time zone of {id} is {time_zone or 'UTC'}")
 
 
 @app.command("away")
@@ -148,7 +148,7 @@ def people_away(
         return await absences.add_by_days(connection, id, zone, (starts, ends), instead_of, by=operator())
 
     made = _of_people(change)
-    instead = f"; {instead_of} stands in" if instead_of else "; nobody stands in"
+    instead = f"; the substitute is {instead_of}" if instead_of else "; there is no substitute"
     output.say(f"{id} is away from {moment_text(made.starts_at)} to {moment_text(made.ends_at)}{instead}")
 
 
@@ -162,7 +162,7 @@ def people_back(person: Id) -> None:
     async def change(connection: "AsyncConnection") -> bool:
         return await absences.set_back(connection, id, datetime.now(UTC), by=operator())
 
-    output.say(f"{id} is back" if _of_people(change) else f"{id} was not away")
+    output.say(f"{id} is back" if _of_people(change) else f"{id} has no absence that can be ended")
 
 
 @app.command("replace")
@@ -177,7 +177,7 @@ def people_replace(
 
     done = gateway_as(person, ADMIN).post(f"people/{part(old)}/replace", {"by": new, "reason": reason})
     refused = [item for item in done["items"] if item["status"] == "refused"]
-    output.say(f"{new} comes after {old}; {len(done['items']) - len(refused)} open tasks were handed on")
+    output.say(f"{new} is the successor of {old}; {len(done['items']) - len(refused)} open tasks were reassigned")
     for item in refused:
         output.say(f"{item['task_id']}: {item['problem']['detail']}")
     raise typer.Exit(1 if refused else 0)
@@ -243,7 +243,7 @@ def people_revoke(person: Id) -> None:
 
     id = _id(person)
     number = _of_people(lambda connection: people.revoke_tokens(connection, id, by=operator()))
-    output.say(f"tokens of {id} made worthless: {number}")
+    output.say(f"access tokens of {id} that were revoked: {number}")
 
 
 @app.command("password")
@@ -308,8 +308,8 @@ def _put_into(
 ) -> ResultT:
     """Run `work`, which puts a person into groups, in one transaction.
 
-    A group that has no members and that no policy names is asked about at a terminal, and refused elsewhere, unless
-    `meant`. Raises CommandError.
+    Unless `meant`, a group without members that no policy names needs a confirmation at the terminal. Raises
+    CommandError if there is no terminal, or if the user does not confirm.
     """
     from plugins import loader
     from policy.groups import known_groups

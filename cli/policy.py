@@ -69,7 +69,7 @@ def apply(
 ) -> None:
     """Apply the policy in force to open gates. Shows the changes and asks for confirmation."""
     if not open:
-        raise typer.BadParameter("say --open: only gates that are open can follow another policy")
+        raise typer.BadParameter("add --open: only open gates can change to another policy")
     gateway = gateway_as(person, ADMIN)
     wanted = {"process": process, "gate": gate, "reason": reason, "times": times}
     found = gateway.post_all("policies/apply", {**wanted, "dry_run": True})
@@ -78,7 +78,7 @@ def apply(
         return
     changed = gateway.post_all("policies/apply", wanted)
     refused = [item for item in changed["items"] if item["status"] == "refused"]
-    output.say(f"{len(changed['items']) - len(refused)} gates follow policy {changed['policy_hash'][:12]} now")
+    output.say(f"{len(changed['items']) - len(refused)} open gates now use policy {changed['policy_hash'][:12]}")
     for item in refused:
         output.say(f"{item['task_id']} of {item['case_id']}: {item['problem']['detail']}")
     raise typer.Exit(1 if refused else 0)

@@ -2,4 +2,4 @@
 
 
 class Mistake(Exception):
-    """An error in the configuration or on the machine that a person must fix. `str()` is the problem; exit code 2."""
+    """An error in the configuration or on the machine that a person must fix. `str()` names it; the exit code is 2."""

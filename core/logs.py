@@ -34,7 +34,7 @@ def about(**fields: str) -> None:
 
 
 def begin() -> None:
-    """Forget the ids of the request before."""
+    """Remove the ids of the previous request from further log lines."""
     clear_contextvars()
 
 

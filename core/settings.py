@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     unisolated_code: Literal["refuse", "accept"] = "refuse"
     """`accept`: where code cannot be isolated, code of an approved artefact can run as the worker's user."""
     demo: bool = True
-    """Whether `make up` creates the demo people and funds the demo ledger."""
+    """True if `make up` creates the demo people and funds the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
     import_dir: Path | None = None
@@ -196,7 +196,7 @@ class Settings(BaseSettings):
 
     @property
     def https(self) -> bool:
-        """Whether browsers reach the gateway by https."""
+        """True if browsers reach the gateway by https."""
         return self.public_url.startswith("https://")
 
     @property
@@ -253,7 +253,7 @@ def unknown(names: Iterable[str]) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host, as a setting or a browser writes it, always means this machine.
+    """Return True if a host, as a setting or a browser writes it, always means this machine.
 
     `localhost` is the only such name: the owner of any other name can point it at another machine later.
     """

@@ -34,7 +34,7 @@ def profile() -> ClientConfigProfile:
 
 
 def external() -> bool:
-    """Return whether the SDK's configuration names a server, so that `make up` starts none."""
+    """Return True if the SDK's configuration names a server, so that `make up` starts none."""
     return bool(profile().address)
 
 

@@ -23,7 +23,7 @@ class NotInstalled(Exception):
 
 
 def wanted() -> bool:
-    """Return whether the environment has an address for traces."""
+    """Return True if the environment has an address for traces."""
     return any(os.environ.get(name) for name in VARIABLES)
 
 
@@ -39,7 +39,9 @@ def configure(service: str) -> None:
         from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as missing:
-        raise NotInstalled(f"traces are wanted ({VARIABLES[0]}) and {missing.name} is missing: {INSTALL}") from None
+        raise NotInstalled(
+            f"{VARIABLES[0]} switches traces on, but the module {missing.name} is missing. Install it: {INSTALL}"
+        ) from None
 
     class WithoutQuery(SpanProcessor):
         """Removes the query of URLs from spans, as it holds search terms of people."""
@@ -55,7 +57,7 @@ def configure(service: str) -> None:
 
 
 def of_no_interest(scope: "Scope") -> bool:
-    """Return whether a request is one that programs make every few seconds."""
+    """Return True if a request is one that programs make every few seconds."""
     path: str = scope["path"]
     return path.startswith(("/health", "/metrics", "/static"))
 

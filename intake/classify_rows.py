@@ -55,7 +55,7 @@ class RowClassifier:
         return keys
 
     def may_start(self, row: ParsedRow, known: Known) -> bool:
-        """Return whether a row would become a case, given the cases that exist."""
+        """Return True if the row would start a case. `known` has the existing cases, which make a row a duplicate."""
         process = row.process or self._process
         existing = known.get(process, {}).get(row.key)
         if row.input is None or existing is None:
@@ -100,15 +100,15 @@ class RowClassifier:
         )
 
     def _not_again(self, process: str, existing: Existing) -> str | None:
-        """Return why this person cannot resubmit a case as its next round; None when allowed.
+        """Return why this person cannot resubmit a case as its next round; None if the person can.
 
-        Empty when the case did not end undone, or another person requested it.
+        Return an empty text if the case did not end undone, or if another person requested the case.
         """
         if existing.requester != self._by or existing.status not in ENDED_UNDONE:
             return ""
         rounds = self._rounds.get(process, 1)
         if existing.round >= rounds:
-            return f"it was round {existing.round}, and the policy allows {rounds}"
+            return f"it was round {existing.round}, and the policy allows at most {rounds} rounds"
         return None
 
     def _duplicate(self, about: dict[str, Any], before: Mapping[str, Any], parsed: BaseModel) -> PlannedRow:

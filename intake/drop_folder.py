@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class Unfit(Exception):
-    """A dropped file that cannot be read at all. `str()` is a sentence for the person who dropped it."""
+    """A file in the drop folder that cannot be read. `str()` is a sentence for the person who put the file there."""
 
 
 class StillWritten(Exception):
-    """Another program still writes to the file; it is read again later."""
+    """Another program still writes to the file, so the file is read again later."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ class DropFolder:
                 if before.st_nlink > 1:
                     raise Unfit("The file has a second name (a hard link). Copy the file into the folder.")
                 if before.st_size > limit:
-                    raise Unfit(f"It has {before.st_size:,} bytes; the limit is {limit:,} bytes. Split the file.")
+                    size = f"The file has {before.st_size:,} bytes, and the limit is {limit:,} bytes."
+                    raise Unfit(f"{size} Split the file.")
                 data = opened_file.read(limit + 1)
                 after = os.fstat(file)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
@@ -147,7 +148,7 @@ class DropFolder:
             self._lock = None
 
     def _has_lock(self, taking: int) -> bool:
-        """Return whether this process has the lock. The kernel releases the lock when the process ends."""
+        """Return True if this process has the lock. The kernel releases the lock when the process ends."""
         if self._lock is not None:
             return True
         file = os.open(_LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660, dir_fd=taking)
@@ -203,7 +204,7 @@ class DropFolder:
 
 @contextmanager
 def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
-    """Open a folder, but never through a link. Raises OSError."""
+    """Open a folder; a symbolic link is refused. Raises OSError."""
     folder = os.open(path, _FOLDER, dir_fd=parent)
     try:
         yield folder
@@ -308,7 +309,7 @@ def _reserve(target: int, claim: Claim, report: Mapping[str, object]) -> str:
 
 
 def _owner(target: int, name: str) -> str | None:
-    """Return the claim whose report has this name; None when there is no report."""
+    """Return the claim that wrote the report of this name; None if there is no such report."""
     try:
         file = os.open(name + REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
     except FileNotFoundError:

@@ -51,7 +51,7 @@ _REPORTED = {
 
 
 class DropFolderImport:
-    """Imports the files of a drop folder. The name of the folder of a file is its process.
+    """Starts requests from the rows of the files in a drop folder. A file's folder is named after its process.
 
     A folder `payment@council-spending` also names a saved mapping. For a file in no folder the headings decide.
     """
@@ -83,7 +83,7 @@ class DropFolderImport:
                 await self._uploads.reach()
                 claims = await asyncio.to_thread(self._folder.look)
         except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
-            wrong = f"nothing can be imported now: {away}"
+            wrong = f"the files in the drop folder cannot be imported now: {away}"
         self._log_change("", wrong)
         if wrong is not None:
             return 0
@@ -131,7 +131,7 @@ class DropFolderImport:
         await self._put_away(claim, report, **bad)
 
     async def _batch(self, claim: Claim, folder: str, sha256: str, data: bytes) -> tuple[BatchReport, bool]:
-        """Return the batch of a file, and whether an earlier file of the same bytes in the same folder created it."""
+        """Return the batch of a file, and True if an earlier file with the same bytes and folder created it."""
         process, _, mapping = folder.partition("@")
 
         async def take(conn: AsyncConnection, batch_id: str) -> None:
@@ -170,9 +170,11 @@ class DropFolderImport:
 
 
 async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
-    """Return why this person cannot request cases of dropped files; None when they can. Raises DatabaseUnavailable."""
+    """Return why this person cannot be the requester of dropped files; None if they can. Raises DatabaseUnavailable."""
     if not id:
-        return f"{_REQUESTER} is not set: nothing in HOLDGATE_IMPORT_DIR is imported until it names who asks for it"
+        return (
+            f"{_REQUESTER} is not set, so no file in HOLDGATE_IMPORT_DIR is imported: set it to the id of the requester"
+        )
     person = await people.active(conn, id)
     if person is None:
         return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported"
@@ -198,7 +200,11 @@ def _in_words(report: Mapping[str, Any], bad: bool) -> str:
         *report["notes"],
     ]
     if report["errors"]:
-        lines += ["", "Bad rows" + (". Correct the rows in NAME.bad.csv and drop that file:" if bad else ":")]
+        lines += [
+            "",
+            "Bad rows"
+            + (". Correct the rows in NAME.bad.csv, then put that file into the drop folder:" if bad else ":"),
+        ]
         lines += [f"- line {row['line']}: {_errors(row['errors'])}" for row in report["errors"]]
     return "\n".join([*lines, ""])
 

@@ -49,7 +49,7 @@ class Look:
     encoding: str = ""
     """The encoding of a CSV."""
     hides: bool = False
-    """Whether the workbook hides rows or columns of this sheet."""
+    """True if the workbook hides rows or columns of this sheet."""
     notes: tuple[str, ...] = ()
     """Notes for people on how the file was opened."""
 
@@ -248,7 +248,7 @@ def _currency(
     added: dict[str, str],
     notes: list[str],
 ) -> amount_currency.Said:
-    """Find the currency where no column holds it, and return the currencies that the amount's heading names.
+    """Find the currency if no column holds it, and return the currencies that the amount's heading names.
 
     Removes the usual currency from `added` where the file names another.
     """
@@ -310,7 +310,7 @@ def _mapped(mapping: ColumnMapping) -> Named:
 
 
 def _own_names(given: ColumnMapping, headings: Sequence[str], target: Target) -> Suggestion:
-    """Map required fields that the mapping leaves out to columns with exactly their names."""
+    """Map each required field that the mapping does not name to the column with exactly its name."""
     made = Suggestion()
     keys = {heading_key(heading): heading.strip() for heading in headings if heading.strip()}
     for name in target.needed:
@@ -367,7 +367,7 @@ def _from_cells(
 
 
 def _dates_in_words(heading: str, formats: Sequence[str]) -> str:
-    doubt = "; a cell that may be two days is invalid" if len(formats) > 1 else ""
+    doubt = "; a cell whose date can be two different days is invalid" if len(formats) > 1 else ""
     return f"dates in {quoted(heading)} are read as {' or '.join(formats)}{doubt}"
 
 

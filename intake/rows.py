@@ -154,7 +154,7 @@ def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, FieldProb
 
 
 def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
-    """Return why a cell cannot be read: a spreadsheet error, or a value that the workbook does not show."""
+    """Return why a cell cannot be read (such as a spreadsheet error); empty if the cell can be read."""
     if table.flaws and line in table.flaws and (why := table.flaws[line].get(place)):
         return why
     cell = cells[place].strip() if place < len(cells) else ""
@@ -162,7 +162,7 @@ def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
 
 
 def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
-    """Return whether a row only lacks cells that can be empty, or only has empty cells too many."""
+    """Return True if all missing cells of a row can be empty, and all cells beyond the headings are empty."""
     if len(cells) > width:
         return not filled(cells[width:])
     return all(place < len(cells) for place in needed)
@@ -220,7 +220,7 @@ def counted(table: Table, heading: int) -> tuple[int, int]:
     for line, cells in table.below(heading):
         if filled(cells):
             if count == MAX_ROWS:
-                raise UnreadableFile("too_large", f"more than {MAX_ROWS:,} rows: split the file", line)
+                raise UnreadableFile("too_large", f"the file has more than {MAX_ROWS:,} rows: split the file", line)
             count += 1
         else:
             blank += 1
@@ -241,12 +241,16 @@ def plain_columns(cells: Sequence[str]) -> list[str]:
 def check_headings(line: int, cells: Sequence[str], delimiter: str | None) -> None:
     """Raise UnreadableFile for headings that no mapping could help."""
     if len(cells) > MAX_COLUMNS:
-        raise UnreadableFile("too_large", f"{len(cells):,} columns; at most {MAX_COLUMNS} are read", line)
+        raise UnreadableFile(
+            "too_large",
+            f"the file has {len(cells):,} columns, and at most {MAX_COLUMNS} are allowed: remove columns",
+            line,
+        )
     titles = [cell for cell in cells if cell.strip()]
     if len(titles) == 1 and "|" in titles[0]:
-        raise UnreadableFile("headers", "the columns are separated by bars; separate them by commas", line)
+        raise UnreadableFile("headers", "the columns are separated by bars: separate the columns by commas", line)
     if len(titles) == 1 and len(_parted(titles[0], delimiter)) > 1:
-        raise UnreadableFile("headers", f"the headings stand in one cell: {_UNQUOTE}", line)
+        raise UnreadableFile("headers", f"all headings are in one cell: {_UNQUOTE}", line)
 
 
 def _columns(line: int, cells: list[str], needed: Sequence[str], delimiter: str | None) -> list[str]:
@@ -279,14 +283,14 @@ def uneven(line: int, columns: Sequence[str], cells: Sequence[str], reference: s
     """Return an invalid row for a line with more or fewer cells than headings."""
     # The cells may have moved into other columns, so other errors of the row would mislead.
     few_or_many = "few" if len(cells) < len(columns) else "many"
-    wrong = f"too {few_or_many} cells: {len(cells)}, and the headings are {len(columns)}"
+    wrong = f"too {few_or_many} cells: {len(cells)} for {len(columns)} headings"
     problem = FieldProblem(column=None, message=wrong, value=f"{len(cells)} cells", expected=f"{len(columns)} cells")
     return ParsedRow(line=line, reference=reference, key="", errors=[problem])
 
 
 _UNQUOTE = (
-    "each line is quoted as a whole. Take the quotes around the lines away, and write two quotes inside as one; "
-    "in a spreadsheet, part the column by its commas and save the file again"
+    "each line is quoted as a whole. Remove the quotes around each line, and write two quotes inside a line as one; "
+    "in a spreadsheet, split the column at its commas and save the file again"
 )
 
 
@@ -304,7 +308,7 @@ def quoted_whole(cells: Sequence[str], width: int, delimiter: str | None) -> Fie
     if width < 2 or not cells or any(cell.strip() for cell in cells[1:]) or len(_parted(cells[0], delimiter)) != width:
         return None
     # The text is not repeated, as it can contain a bank account.
-    message = "the whole row stands in one cell: take the quotes around it away, and write two quotes inside as one"
+    message = "the whole row is in one cell: remove the quotes around the row, and write two quotes inside it as one"
     return FieldProblem(column=None, message=message, value="1 cell", expected=f"{width} cells")
 
 
@@ -364,7 +368,7 @@ def typed(
 
 
 def moment(cell: str, column: str) -> tuple[datetime | None, FieldProblem | None]:
-    """Return the time at which a row starts. It is UTC where no zone is named; a day means its beginning."""
+    """Return the start time of a row. A time without a zone is UTC, a day without a time is 00:00."""
     try:
         at = day_or_moment(cell, UTC, end=False)
     except ValueError as bad:

@@ -21,7 +21,7 @@ _TAKEN, _STARTED = ".taken", ".started"
 
 
 class NotStaged(Exception):
-    """The person has sent no such file, or the file was removed."""
+    """The person has not sent a file with this hash, or the file was removed."""
 
 
 class StartedBefore(Exception):

@@ -116,8 +116,9 @@ class Importer:
     async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:
         """Ask each case of a cancelled batch to stop and undo its steps, newest first.
 
-        Return how many have neither started to undo nor ended: call again for these. A case that cannot be undone any
-        more stays as it is; its audit log says so. Raises TemporalUnavailable or DatabaseUnavailable.
+        Return the number of cases that have neither started to undo nor ended: call again for these cases. A case that
+        can no longer be undone stays as it is, and its audit log says so. Raises TemporalUnavailable and
+        DatabaseUnavailable.
         """
         left = seen = 0
         before: CaseRow | None = None
@@ -133,7 +134,7 @@ class Importer:
             before = found[-1]
 
     async def _undo(self, case: CaseRow, note: BatchNote) -> bool:
-        """Ask one case; return whether it must be checked again."""
+        """Tell one case to roll back. Return True if the case must be checked again."""
         order = note.order
         reason = f"the upload was cancelled: {order.reason}"
         if case.status is Status.COMPLETED:
@@ -159,7 +160,7 @@ class Importer:
         return case.status is not Status.NEEDS_INTERVENTION
 
     async def _make_room(self, batch: BatchInput) -> None:
-        """Wait until few cases of the batch are on their way."""
+        """Wait until fewer cases of the batch are on their way to a gate or an end, at most `patience` seconds."""
         try:
             async with asyncio.timeout(self._pace.patience):
                 while True:
@@ -280,7 +281,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _round(row: PlannedRow) -> int:
-    """Return the round that a row requests: the id of its case ends with the round, from the second on."""
+    """Return the number of the round that a row requests, from the end of its case id; 1 without a number."""
     return int(row.case_id.rpartition("~")[2]) if row.resubmits and row.case_id else 1
 
 

@@ -45,7 +45,7 @@ _INTERNAL = {"path", "policy_hash", "total"}
 
 
 class BatchReport(BaseModel):
-    """One uploaded file and the results of its rows. A dry run has neither `batch_id` nor `status`."""
+    """One uploaded file with the results of its rows. In a dry run, `batch_id` and `status` are null."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -218,7 +218,7 @@ class Uploads:
         return BatchReport(**{**found, **batch.model_dump(exclude=_INTERNAL)})
 
     async def _taken(self, batch: Batch, found: Mapping[str, Any], taking: Taking | None) -> Batch:
-        """Store in one transaction that all rows of a file are there."""
+        """Mark the batch in one transaction: all rows of its file are stored."""
         async with self._db.write() as conn:
             about = {name: found[name] for name in ("blank", "ignored_columns", "format", "mapping", "skipped")}
             about |= {"total": found["rows"]["total"], "status": "starting", "created_at": datetime.now(UTC)}
@@ -266,7 +266,7 @@ class Uploads:
         return bytes(await self._pool.run("bad_rows", data, by, {"read_as": read_as}, errors, from_the_start))
 
     async def reach(self) -> None:
-        """Check that files can be uploaded now. Raises TemporalUnavailable."""
+        """Raise TemporalUnavailable if files cannot be uploaded now."""
         await self._starter.launcher.reach()
 
     async def report(self, batch_id: str) -> BatchReport | None:

@@ -37,7 +37,7 @@ _TYPE_NAMES = {
 
 
 class NotPrepared(Exception):
-    """The namespace lacks something. `commands` fix it, one `temporal operator` command each."""
+    """The namespace is not ready for Holdgate. Each of `commands`, for `temporal operator`, fixes one problem."""
 
     def __init__(self, problems: list[str], commands: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -45,7 +45,7 @@ class NotPrepared(Exception):
 
 
 async def prepare(client: Client) -> None:
-    """Add what is missing, then read it back: adding an attribute with another type says OK and changes nothing.
+    """Add the missing attributes, then read them back: Temporal says OK to another type but changes nothing.
 
     Raises NotPrepared when the server does not show it within `READ_BACK` seconds.
     """

@@ -22,13 +22,13 @@ def make_folder(var: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise Mistake(
-            f"the folder {var} cannot be written ({error.strerror}): set HOLDGATE_VAR to one that can"
+            f"the folder {var} cannot be written ({error.strerror}): set HOLDGATE_VAR to a folder that you can write"
         ) from error
 
 
 @contextmanager
 def only_one(var: Path) -> Iterator[None]:
-    """Lock the folder, as two runs on the same state would break it. Raises Mistake when another run has the lock.
+    """Lock the folder, because two runs on the same state would damage it. Raises Mistake if another run has the lock.
 
     The kernel releases the lock when the process ends.
     """

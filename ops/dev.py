@@ -25,7 +25,7 @@ class _Code(PythonFilter):
         self._folders = {str(folder) for folder in folders}
 
     def __call__(self, change: Change, path: str) -> bool:
-        """Return whether a changed file is code of the worker or the gateway."""
+        """Return True if a changed file is code of the worker or the gateway."""
         inside = Path(path).parent == ROOT or any(path.startswith(f"{folder}/") for folder in self._folders)
         return inside and super().__call__(change, path)
 

@@ -24,7 +24,7 @@ class HiddenAddresses:
         self.ui_host, self.ui_port, self.metrics_port = LOOPBACK, 0, 0
 
     def choose(self) -> None:
-        """Find two free ports, as another run can have taken the earlier ones. Raises Mistake."""
+        """Find two free ports, because another run can use the earlier ports. Raises Mistake if none is free."""
         # On Linux all of 127.0.0.0/8 is this machine, so many runs fit and addresses cannot be guessed.
         own = ".".join(["127", *(str(random.SystemRandom().randrange(1, 255)) for _ in range(3))])
         self.ui_host = own if _is_free(own, 0) else LOOPBACK

@@ -156,7 +156,7 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
     except bootstrap.NotPrepared as error:
         raise Mistake("\n".join([f"Temporal is not prepared: {error}. Run:", *error.commands])) from error
     except RPCError as error:
-        raise Mistake(f"Temporal does not let us look at namespace {client.namespace}: {error.message}") from error
+        raise Mistake(f"Temporal refuses access to namespace {client.namespace}: {error.message}") from error
 
 
 def _link(settings: Settings) -> str:

@@ -41,7 +41,7 @@ class Program:
     """The command, started without a shell or a wrapper, so that the pid is the real process. A function is called
     before each start, so that free ports are chosen again."""
     healthy: Callable[[int], Awaitable[bool]]
-    """Returns whether the process with this pid answers. Called until it does."""
+    """Returns True if the process with this pid answers. Called until it does."""
     environment: Mapping[str, str] | None = None
     umask: int = PRIVATE
     """The mode of files that the program creates: readable by the owner only, by default."""
@@ -65,7 +65,7 @@ class Pace:
 
 
 class KeepsDying(Exception):
-    """A child that dies again and again. `lines` are the last lines of its log."""
+    """A child process ends again and again. `lines` has the last lines of its log."""
 
     def __init__(self, name: str, why: str, lines: list[str]) -> None:
         super().__init__(f"{name} {why}")
@@ -126,7 +126,7 @@ class Supervisor:
             ) from None
 
     async def unless_dying(self, wanted: Awaitable[T]) -> T:
-        """Await something that needs running children. Raises KeepsDying when a child keeps dying."""
+        """Await a result that needs running child processes. Raises KeepsDying if a child process keeps dying."""
         future = asyncio.ensure_future(wanted)
         try:
             lives = [child.life for child in self._children.values()]

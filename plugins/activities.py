@@ -34,7 +34,7 @@ def equip(var: Path) -> list[object]:
 def equipment(process: Process, var: Path) -> list[object]:
     """Make the objects that run the steps of one process.
 
-    Raises WrongProcess where `equip` fails, or where its activities are not those that the wording names.
+    Raises WrongProcess if `equip` fails, or if its activities differ from those in the wording of the process.
     """
     init = f"{process.folder}/__init__.py"
     folder = folder_of(process, var)

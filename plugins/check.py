@@ -66,7 +66,7 @@ def files_of_tests(process: Process) -> list[Path]:
 
 
 def lacks(process: Process, policy: Policy, sample: Path, tests: Iterable[Path]) -> Iterator[str]:
-    """Yield one line for each thing that a process lacks."""
+    """Yield one line for each missing part of a process, such as a sentence, a policy section or a test."""
     yield from mistakes(process)
     for line, name in uses_of(process.workflow).unchecked:
         yield (
@@ -96,7 +96,7 @@ def _mistakes_in_sample(process: Process, sample: Path) -> Iterator[str]:
     for row in sheet.rows:
         yield from (f"{sample}:{row.line}: {problem}" for problem in row.errors)
     for column in sheet.ignored_columns:
-        yield f"{sample}: no field is called '{column}'"
+        yield f"{sample}: the process has no field '{column}': correct or remove the column"
     references = [row.key for row in sheet.rows if row.input]
     for reference in sorted({each for each in references if references.count(each) > 1}):
-        yield f"{sample}: the reference '{reference}' is in two rows"
+        yield f"{sample}: the reference '{reference}' is in two rows: give each row its own reference"

@@ -50,7 +50,7 @@ def _wrong_names(words: Words, input: Model) -> Iterator[str]:
     if not 1 <= len(words.key_fields) <= 4:
         yield f"Words.key_fields must name one to four fields, and names {len(words.key_fields)}"
     for name in sorted(known - set(words.labels)):
-        yield f"Words.labels has none for the field '{name}'"
+        yield f"Words.labels has no label for the field '{name}': add one"
     named = {"labels": words.labels, "key_fields": words.key_fields, "masked": words.masked, "money": words.money or ()}
     for key, names in named.items():
         for name in sorted(set(names) - known):
@@ -93,7 +93,7 @@ def _wrong_sentence(key: str, sentence: str, model: Model, more: Collection[str]
         yield f"{key} cannot be read: {error}"
         return
     if not sentence.strip():
-        yield f"{key} is empty"
+        yield f"{key} is empty: write a sentence"
     known = sorted([*model.model_fields, *(more or ())])
     where = f"{model.__name__} or the facts" if more or more is None else model.__name__
     for name, spec in parts:
@@ -115,7 +115,7 @@ def _wrong_example(process: Process) -> Iterator[str]:
     """Yield what is wrong with the example row of a process."""
     row = dict(process.example)
     if not row.pop("reference", "").strip():
-        yield "the example of the process needs a reference"
+        yield "the example of the process has no reference: add one"
     try:
         process.input.model_validate(row, context=asked_now())
     except ValidationError as error:

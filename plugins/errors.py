@@ -1,4 +1,4 @@
-"""The error of a process that cannot be used, and where in its files it is."""
+"""The error that reports a process that cannot be used, and the place of a mistake in its files."""
 
 import traceback
 from pathlib import Path

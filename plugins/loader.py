@@ -128,7 +128,7 @@ def _taken(process: Process) -> Iterator[str]:
 
 
 def _refused_by_sandbox(process: Process) -> Iterator[str]:
-    """Yield what the sandbox of Workflows refuses, before a worker starts."""
+    """Yield the reason if the SDK's sandbox refuses the Workflow of the process, before a worker starts."""
 
     async def prepare() -> None:
         SandboxedWorkflowRunner().prepare_workflow(definition_of(process.workflow))

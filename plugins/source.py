@@ -31,9 +31,9 @@ class Stop:
     """The name of the activity, of the gate, or the process of the child case."""
     kind: Literal["step", "gate", "case"]
     maybe: bool = False
-    """Whether it is under a condition, or runs once for each of several items."""
+    """True if it is under a condition, or runs once for each of several items."""
     beside: bool = False
-    """Whether the gate is asked together with the gate before."""
+    """True if the gate is asked together with the gate before."""
     facts: str | None = field(default="", compare=False)
     """The variable that a gate gets as facts; empty for no facts, None for anything but a variable."""
     hangs_on: tuple[str, bool] | None = field(default=None, compare=False)

@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def problems(site: Path) -> list[str]:
-    """Return a line for each resource from another server, and for each broken link."""
+    """Return a line for each resource that the site loads from another server, and for each broken link."""
     found = []
     # Samples are files of an app that is deployed, and 404.html is for a server at the root of a host.
     pages = set(site.rglob("*.html")) - set((site / "samples").rglob("*.html")) - {site / "404.html"}

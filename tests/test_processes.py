@@ -97,7 +97,7 @@ def test_with_all_of_it_nothing_is_lacking() -> None:
 
 def test_a_process_without_words_for_everything_is_refused() -> None:
     said = Found(replace(PAYMENT, workflow=Silent)).lacks
-    assert "Words.labels has none for the field 'memo'" in said
+    assert "Words.labels has no label for the field 'memo'" in said
     assert "Words.undos['refund_payment'] is empty" in said
 
 

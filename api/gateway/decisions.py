@@ -75,7 +75,7 @@ class Decisions:
         self._background: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """End the background work before the database is closed. Work that is nearly done may finish."""
+        """End the background tasks before the database is closed. A task that is nearly done may finish."""
         if self._background:
             await asyncio.wait(self._background, timeout=NOTE_PATIENCE_S)
         left = list(self._background)
@@ -100,7 +100,7 @@ class Decisions:
         if request.verdict not in task.verdicts:
             allowed = ", ".join(task.verdicts)
             raise invalid(
-                f"This task does not take '{request.verdict}'; it takes {allowed}.",
+                f"This task does not accept the verdict '{request.verdict}'. Accepted verdicts: {allowed}.",
                 [FieldError(field="verdict", message=f"one of {allowed}")],
                 allowed=task.verdicts,
             )
@@ -135,7 +135,7 @@ class Decisions:
             return await self._after_the_end(handle, decision)
 
     async def _settle(self, task: TaskView, decision: Decision) -> DecisionOutcome:
-        """Carry out an operator's decision on a stopped case. No Workflow could receive a message."""
+        """Carry out an operator's decision on a blocked case, whose Workflow cannot receive a message."""
         async with self._db.read() as conn:
             known, now = await tasks.decision(conn, decision.id), await tasks.get(conn, task.task_id) or task
         if known and known.status == "accepted":
@@ -152,7 +152,7 @@ class Decisions:
         async with self._db.read() as conn:
             closed = await tasks.get(conn, task.task_id) or now
         if status is None:
-            message = "This case was dealt with a moment ago."
+            message = "Somebody else already decided about this blocked case. Reload the case."
             refusal = Refusal(RefusalCode.ALREADY_CLOSED, message, outcome=closed.outcome)
             raise await self._refusals.refuse(closed, decision, refusal)
         return DecisionOutcome(decision_id=decision.id, task=closed, case_status=status)
@@ -220,7 +220,7 @@ class Decisions:
         return running
 
     async def _see_through(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> None:
-        """Send a stored, accepted decision again if Temporal may have lost it; else the case would not go on.
+        """Send an accepted decision again if Temporal may have lost it; otherwise the case would wait for ever.
 
         The decision is stored before Temporal has the Update. Under heavy load Temporal may never store the Update.
         """
@@ -245,7 +245,7 @@ class Decisions:
             _log.warning("decision %s is pending, but could not be noted as such", decision.id)
 
     async def _refuse_at_once(self, task: TaskView, decision: Decision) -> None:
-        """Refuse without a worker what the stored task rules out. Raises Problem."""
+        """Raise Problem for a decision that the stored task already rules out, without asking a worker."""
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except Refusal as no:
@@ -253,7 +253,7 @@ class Decisions:
                 raise await self._refusals.refuse(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionOutcome:
-        """Return the outcome of a decision that the Workflow received before it ended. Raises its refusal."""
+        """Return the outcome of a decision that the Workflow received before it ended. Raises Problem if refused."""
         async with self._db.read() as conn:
             task = await tasks.get(conn, decision.task_id)
             known = await tasks.decision(conn, decision.id)
@@ -272,7 +272,7 @@ class Decisions:
         raise await self._refusals.refuse(task, decision, refusal)
 
     async def _receive(self, task: TaskView, decision: Decision, update: Awaitable[Receipt]) -> DecisionOutcome:
-        """Return the outcome of an Update. Raises its refusal as a Problem."""
+        """Return the outcome of an Update. Raises Problem if the Workflow refused the Update."""
         try:
             receipt = await update
         except Refusal as no:

@@ -68,7 +68,7 @@ class Gateway:
         return f"{self._ui_url}/namespaces/{self._client.namespace}/workflows/{quote(case_id, safe='')}"
 
     async def reachable(self) -> bool:
-        """Return whether the Temporal server answers within a second."""
+        """Return True if the Temporal server answers within a second."""
         try:
             async with within(QUERY_PATIENCE_S):
                 return await self._client.service_client.check_health()
@@ -105,11 +105,13 @@ class Gateway:
     # ----------------------------------------------------------------------------------------------------------- cases
 
     async def cancel(self, person: Person, case: CaseRow, reason: str, client_id: str | None) -> None:
-        """Ask a case to stop and undo its steps. Raises Problem: 409 if it has ended, 503 without Temporal."""
+        """Tell a case to stop and undo its steps. Raises Problem: 409 if the case has ended, 503 without Temporal."""
         if case.status.closed:
             raise ended(case)
         if case.rollback is not None and case.rollback.ended is not None:
-            message = "The case was completed and is being rolled back. To call that off, reject its rollback."
+            message = (
+                "The case was completed and is being rolled back. To stop that, reject the task about the rollback."
+            )
             raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
             # Only the first cancellation counts, so a repeat is the same without an id of its own.
@@ -169,7 +171,7 @@ class Gateway:
             raise unavailable(MAY_COME) from error
 
     async def begun(self, workflow_id: str) -> str:
-        """Return why a rollback was called off. Empty if it goes on, or if the answer does not come within 2 s."""
+        """Return why the case did not begin a rollback; empty if it began, or gave no answer within 2 s."""
         try:
             async with within(ROLLBACK_PATIENCE_S):
                 while True:
@@ -198,11 +200,15 @@ class Gateway:
                 raise unavailable(MAY_COME) from error
             except Gone as error:
                 if batch.status in ("starting", "running"):  # about to start, or about to be recorded as completed
-                    raise unavailable("The import has not begun or ends just now; try again in a moment.") from error
+                    raise unavailable(
+                        "The import of this batch has not started yet, or is ending. Try again in a moment."
+                    ) from error
         if batch.status != "completed":
-            raise Problem(409, f"The batch is {batch.status} already.", kind="already-closed", outcome=batch.status)
+            raise Problem(
+                409, f"The batch has already ended: {batch.status}.", kind="already-closed", outcome=batch.status
+            )
         if order.act is not BatchAct.CANCEL or not order.rollback_started:
-            said = "All its rows are started. Cancel it with `rollback_started` to undo its cases."
+            said = "All rows of this batch are started. To roll back their cases, cancel with `rollback_started`."
             raise Problem(409, said, kind="already-closed", outcome=batch.status)
         if not await launcher.launch_batch(batch, order):
             raise unavailable(MAY_COME)

@@ -34,7 +34,7 @@ class RefusalLog:
 
 
 def recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
-    """Return the refusal that is recorded for a message."""
+    """Return the stored refusal of a decision or an action, with the outcome of its task."""
     return Refusal(RefusalCode.of(known.code), known.refusal, outcome=task.outcome)
 
 

@@ -49,7 +49,7 @@ class DecisionOutcome(BaseModel):
 
     @property
     def accepted(self) -> bool:
-        """Return whether the case has counted the decision."""
+        """Return True if the case has counted the decision."""
         return self.task is not None
 
 

@@ -32,7 +32,9 @@ UPDATE_PATIENCE_S = 2.5
 SIGNAL_PATIENCE_S = 1.0
 """Seconds that a Signal may take. The caller then has an answer within 4 s, even if everything is down."""
 QUERY_PATIENCE_S = 1.0
-MAY_COME = "Temporal does not answer. What you sent may still arrive; sent again, it is done once."
+MAY_COME = (
+    "Temporal does not answer. Your message may still take effect. You can send it again: it takes effect only once."
+)
 PAUSE_S = 0.1
 """Seconds between two tries within a deadline. The id makes a second try harmless."""
 COMPLETED = frozenset({"AcceptedUpdateCompletedWorkflow"})
@@ -72,7 +74,9 @@ async def within(seconds: float) -> AsyncIterator[None]:
             raise Gone from error
         _log.warning("Temporal: %s", error.message)
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
-            raise Problem(422, "Temporal does not take this message: it is too large.", kind="too-large") from error
+            raise Problem(
+                422, "The message is too large for Temporal. Send a shorter message.", kind="too-large"
+            ) from error
         raise NoAnswer from error
     except RuntimeError as error:
         # The SDK raises this when a client that was never connected cannot connect.
@@ -126,7 +130,7 @@ async def state_of(client: Client, workflow_id: str) -> CaseState | None:
 
 
 async def outcome_of(handle: WorkflowHandle[Any, Any], update_id: str, answer: type[AnswerT]) -> AnswerT:
-    """Return the answer of an Update that was sent before. Temporal has it even if the Workflow has ended."""
+    """Return the answer of an Update sent earlier. Temporal keeps the answer even after the Workflow has ended."""
     async with within(QUERY_PATIENCE_S):
         given: AnswerT = await handle.get_update_handle(update_id, result_type=answer).result()
         return given

@@ -47,7 +47,7 @@ class Bodies:
         problem = _in_another_encoding(headers)
         if scope["method"] in WITHOUT_BODY and _announced(headers) > STRANGER_BYTES:
             # Starlette's limit would notice this in the middle of a stream, and fail.
-            problem = Problem(413, "The body is too large.")
+            problem = Problem(413, "The request body is too large. Send a smaller one.")
         if problem:
             answer = self._as_page(Request(scope), problem) or problem.response()
             return await answer(scope, receive, send)
@@ -66,12 +66,12 @@ class _RequestBody:
         self._announced = _announced(Headers(scope=scope))
 
     async def receive(self) -> Message:
-        """Return the next part. Raises HTTPException 408 or 413, or 400 for a body that is cut off."""
+        """Return the next part of the body. Raises HTTPException: 408 too slow, 413 too large, 400 cut off."""
         if self._whole:
             return await self._receive()
         stranger = "person" not in self._scope.get("state", {})
         if stranger and max(self._size, self._announced) > STRANGER_BYTES:
-            raise HTTPException(413, "The body is too large.")
+            raise HTTPException(413, "The request body is too large. Send a smaller one.")
         lasts = STRANGER_SECONDS if stranger else GRACE_SECONDS + self._size / LEAST_RATE
         try:
             async with asyncio.timeout(self._began + lasts - time.monotonic()):
@@ -79,19 +79,21 @@ class _RequestBody:
         except TimeoutError:
             if self._answered:
                 return {"type": "http.disconnect"}
-            raise HTTPException(408, "The body took too long to arrive.", {"Connection": "close"}) from None
+            raise HTTPException(
+                408, "The request body took too long to arrive. Send the request again.", {"Connection": "close"}
+            ) from None
         if message["type"] == "http.disconnect":
             if self._answered or self._scope["method"] in WITHOUT_BODY:
                 return message
-            raise HTTPException(400, "The body ended before it was whole.")
+            raise HTTPException(400, "The request body is not complete. Send the request again.")
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         if stranger and self._size > STRANGER_BYTES:
-            raise HTTPException(413, "The body is too large.")
+            raise HTTPException(413, "The request body is too large. Send a smaller one.")
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer. From now on the body can no longer be refused."""
+        """Send a part of the answer. From the first part on, the request body can no longer be refused."""
         self._answered = True
         await self._send(message)
 
@@ -112,7 +114,7 @@ class BodyLimit(RequestBodyLimitMiddleware):
                 # Replace only Starlette's own answer: a page or a problem document says more.
                 replaced = MutableHeaders(scope=message)["content-type"].startswith("text/plain")
                 if replaced:
-                    problem = Problem(413, "The body is too large.")
+                    problem = Problem(413, "The request body is too large. Send a smaller one.")
                     answer = problem.response() if scope["path"].startswith(API) else self._of_page(Request(scope))
                     return await answer(scope, receive, send)
             if not replaced:
@@ -122,7 +124,7 @@ class BodyLimit(RequestBodyLimitMiddleware):
 
 
 def _in_another_encoding(headers: Headers) -> Problem | None:
-    """Return the problem of a Content-Type or Content-Encoding that is not taken, or None.
+    """Return the problem of a Content-Type or Content-Encoding that Holdgate does not accept, or None.
 
     Form parsers decode by the charset in the header, and some codecs take minutes. The header is read with the function
     of those parsers, so that both see the same charset.

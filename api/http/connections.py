@@ -87,7 +87,7 @@ class Connection(H11Protocol):
 
     @property
     def serving(self) -> bool:
-        """Return whether a request is being answered."""
+        """Return True if a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property

@@ -24,17 +24,17 @@ def host_name(header: str | None) -> str:
 
 
 def asks_this_machine(headers: Mapping[str, str]) -> bool:
-    """Return whether the request names a host that is always this machine. A page of another site cannot do that."""
+    """Return True if the request names a host that is always this machine. A page of another site cannot do that."""
     return is_loopback(host_name(headers.get("host")))
 
 
 def forwarded(headers: Mapping[str, str]) -> bool:
-    """Return whether a proxy forwarded the request."""
+    """Return True if a proxy forwarded the request."""
     return any(name in FORWARDING or name.startswith("x-forwarded") for name in headers)
 
 
 def is_foreign(headers: Mapping[str, str], public_url: str) -> bool:
-    """Return whether the browser says that a page of another site sent this. Other clients send no such header."""
+    """Return True if the browser says that a page of another site sent this. Other clients send no such header."""
     if headers.get("sec-fetch-site") not in {None, "same-origin", "none"}:
         return True
     said = headers.get("origin")

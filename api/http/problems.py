@@ -66,7 +66,7 @@ class Problem(Exception):
 
 
 def unauthenticated(why: str | None = None) -> Problem:
-    """Return 401: the token is missing, unknown or revoked, or is not accepted for the reason given."""
+    """Return problem 401: the token is missing, unknown or revoked, or refused for the given reason."""
     return Problem(
         401,
         why
@@ -78,27 +78,27 @@ def unauthenticated(why: str | None = None) -> Problem:
 
 
 def not_found(what: str) -> Problem:
-    """Return 404: the thing does not exist, or the caller may not know that it does."""
+    """Return problem 404: the item does not exist, or the caller may not see it."""
     return Problem(404, f"There is no such {what}.", kind="not-found")
 
 
 def forbidden(detail: str, rule: str) -> Problem:
-    """Return 403: the caller sees the thing and may not do this. `rule` is the rule that says so."""
+    """Return problem 403: the caller may see the item but may not do this. `rule` names the rule."""
     return Problem(403, detail, kind="not-allowed", rule=rule)
 
 
 def invalid(detail: str, errors: Sequence[FieldError], **members: Any) -> Problem:
-    """Return 422 with all mistakes at once."""
+    """Return problem 422 with all mistakes of the request."""
     return Problem(422, detail, kind="invalid", errors=[error.model_dump() for error in errors], **members)
 
 
 def unavailable(detail: str, **members: Any) -> Problem:
-    """Return 503: the caller tries again in a moment."""
+    """Return problem 503, which tells the caller to try again in a moment."""
     return Problem(503, detail, kind="unavailable", headers={"Retry-After": str(RETRY_AFTER_S)}, **members)
 
 
 def temporal_unreachable(**members: Any) -> Problem:
-    """Return 503: Temporal did not answer."""
+    """Return problem 503: Temporal did not answer."""
     return unavailable("Temporal does not respond. No data was stored. Try again in a moment.", **members)
 
 
@@ -154,9 +154,10 @@ def install(app: FastAPI, as_page: AsPage) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        detail = {404: "This address does not exist. Check the address.", 413: "The body is too large."}.get(
-            error.status_code, error.detail
-        )
+        detail = {
+            404: "This address does not exist. Check the address.",
+            413: "The request body is too large. Send a smaller one.",
+        }.get(error.status_code, error.detail)
         return said(request, Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(Exception)

@@ -169,7 +169,7 @@ def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[Timel
 
 
 def _as_they_are(stored: Sequence[TaskView], live_tasks: Sequence[TaskView]) -> list[TaskView]:
-    """Return all tasks of a case, oldest first, as the Workflow knows them; its newest tasks may not be stored yet."""
+    """Return all tasks of a case, oldest first, with the Workflow's newest tasks, which SQL may not have yet."""
     live = {task.task_id: task for task in live_tasks}
     return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 
@@ -197,7 +197,7 @@ def _data(event: StoredEvent) -> dict[str, Any] | None:
 
 @contextmanager
 def checked_cursor() -> Iterator[None]:
-    """Answer 422 if the store refuses the cursor in the block: the gateway never gave that cursor out."""
+    """Raise Problem 422 if the store refuses the cursor that the block uses."""
     try:
         yield
     except ValueError as error:
@@ -218,14 +218,17 @@ def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST
 def page_by_number(
     found: Sequence[ItemT], limit: int, number: Callable[[ItemT], int]
 ) -> tuple[list[ItemT], str | None]:
-    """Return the page and the cursor of the next one. `found` holds one more than `limit` if there is a next page."""
+    """Return one page and the cursor of the next page. `found` holds `limit` + 1 items if there is a next page."""
     return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
 
 
 def _invalid_cursor(name: str) -> Problem:
-    return invalid("The cursor is not one of ours.", [FieldError(field=name, message="pass it as it was given")])
+    return invalid(
+        "The cursor is not valid.",
+        [FieldError(field=name, message="send a `next_cursor` that Holdgate returned, unchanged")],
+    )
 
 
 def as_csv(request: Request) -> bool:
-    """Return whether the request asks for CSV instead of JSON."""
+    """Return True if the request asks for CSV instead of JSON."""
     return MEDIA_TYPE in request.headers.get("accept", "")

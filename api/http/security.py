@@ -1,6 +1,6 @@
 """Who the caller is, what they may see, and what they may do.
 
-Roles are groups. A caller gets 404 for a thing that they may not see, and 403 for an action that they may not do.
+Roles are groups. A caller gets 404 for an item that they may not see, and 403 for an action that they may not do.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 class CanDecide(BaseModel):
-    """Whether the caller may decide a task now, and the rule or the reason."""
+    """The answer to "may the caller decide this task now?", with the rule that allows it or the reason against it."""
 
     allowed: bool
     why: str
@@ -54,7 +54,7 @@ async def person_of(db: Database, token: str | None) -> Person | None:
 
 
 async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
-    """Return why this person is refused: a demo person, and the demo is off. None for other people.
+    """Return why a demo person is refused while the demo is off; None for any other person.
 
     `person` was found by the token, the session or the name in `shown`.
     """
@@ -97,7 +97,7 @@ def cookie_of(request: Request) -> str | None:
 
 
 async def visitor(request: Request, credentials: Bearer) -> Person | None:
-    """Return the person who looks at a page, or None. They are looked up once a request."""
+    """Return the signed-in person who opens a page, or None. Look the person up once for each request."""
     if not hasattr(request.state, "visitor"):
         request.state.visitor = await looked_up(request, credentials)
     found: Person | None = request.state.visitor
@@ -151,7 +151,7 @@ def actor(person: Person) -> Actor:
 
 
 def is_in(person: Person, *groups: str) -> bool:
-    """Return whether the person is a member of one of the groups."""
+    """Return True if the person is a member of one of the groups."""
     return not set(groups).isdisjoint(person.groups)
 
 
@@ -224,10 +224,10 @@ PolicyReader = Annotated[Person, Depends(policy_reader)]
 
 
 def check_for_another(person: Person, id: str | None, what: str) -> None:
-    """Raise Problem 403 if an administrator gives something to themselves. `what` says what, in words."""
+    """Raise Problem 403 if the administrator is the person with this id. `what` follows "you cannot"."""
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
-            f"Nobody {what} for themselves: another administrator does. With only one, use the command line.",
+            f"You cannot {what} yourself. Ask another administrator. If there is no other, use the command line.",
             "two administrators: nobody gives themselves groups, reports, substitutions or an address",
         )
 
@@ -239,7 +239,7 @@ def check_admin(person: Person, message: str) -> None:
 
 
 def may_see_batch(person: Person, uploader: str) -> bool:
-    """Return whether the person may see a batch: its uploader, operators, auditors and admins may."""
+    """Return True if the person may see a batch, as its uploader, an operator, an auditor or an admin."""
     return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
 
 
@@ -252,7 +252,7 @@ def check_own(person: Person, case_requester: str, what: str) -> None:
 
 
 def may_operate(person: Person) -> bool:
-    """Return whether the person is an operator or an admin."""
+    """Return True if the person is an operator or an admin."""
     return is_in(person, OPERATORS, ADMINS)
 
 
@@ -269,7 +269,7 @@ def check_may_operate(person: Person, what: str) -> None:
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:
-    """Return whether the person may decide the task now, by the rules that its Workflow applies."""
+    """Return True if the person may decide the task now, by the rules that its Workflow applies."""
     probe = Decision(
         id="probe",
         task_id=task.task_id,

@@ -1,4 +1,4 @@
-"""Ask a signed-in person for their password again. A token or an open browser alone is no proof of presence."""
+"""Ask a signed-in person for their password again: somebody else may use their open browser or their token."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from store.people.passwords import TooManyAttempts
 from store.people.people import Person
 from store.people.person_lock import locked
 
-NO_PASSWORD = "You have no password yet. A one-time link sets one: ask an administrator for it."
+NO_PASSWORD = "You have no password yet. Ask an administrator for a one-time link, and set a password with the link."
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,11 @@ class Proof:
     async def still_holds(self, conn: AsyncConnection) -> None:
         """Raise Problem 409 if the password changed or the person left. Call this in the same transaction."""
         if await locked(conn, self.person) is None or await passwords.stored(conn, self.person) != self.stored:
-            raise Problem(409, "Your password was changed at this moment. Try again.", kind="changed-meanwhile")
+            raise Problem(
+                409,
+                "Your password was changed during this request. Try again with your new password.",
+                kind="changed-meanwhile",
+            )
 
 
 async def check_password(db: Database, person: Person, password: str, field: str = "password") -> Proof:
@@ -44,13 +48,18 @@ async def check_password(db: Database, person: Person, password: str, field: str
     except TooManyAttempts as soon:
         async with db.write() as conn:
             await failed_sign_ins.note(conn, "step-up", "locked", person.id, now, locked_until=soon.until)
-        raise Problem(403, "Too many tries have failed. Wait a little.", kind="too-soon") from soon
+        raise Problem(
+            403, "Too many attempts with a wrong password. Wait some minutes, then try again.", kind="too-soon"
+        ) from soon
     with turn():
         known = await off_the_loop(passwords.matches, password, stored)
     if not known:
         async with db.write() as conn:
             await failed_sign_ins.note(conn, "step-up", "password", person.id, now)
-        raise invalid("This is not your password.", [FieldError(field=field, message="This is not your password.")])
+        raise invalid(
+            "The password is wrong. Enter your current password.",
+            [FieldError(field=field, message="The password is wrong. Enter your current password.")],
+        )
     async with db.write() as conn:
         await passwords.forget_tries(conn, key)
     return Proof(person.id, stored)

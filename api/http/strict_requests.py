@@ -1,4 +1,4 @@
-"""Requests that say something else than they seem to: a parameter nobody reads, a key that stands twice, a NUL."""
+"""Refuse ambiguous requests: a parameter that no route reads, a JSON key that appears twice, a NUL character."""
 
 from collections.abc import Iterator
 from json import JSONDecodeError
@@ -16,7 +16,7 @@ from intake.mapping.column_mapping import nearest
 
 
 async def known_parameters(request: Request) -> None:
-    """422 for a query parameter that the route does not have, or has once and is given twice."""
+    """Raise Problem 422 for an unknown query parameter, or a single-valued parameter that is given twice."""
     given = request.query_params.multi_items()
     if not given:
         return
@@ -29,14 +29,14 @@ async def known_parameters(request: Request) -> None:
             wrong[name] = "is given twice"
     if wrong:
         errors = [FieldError(field=name[:200], message=message) for name, message in wrong.items()]
-        raise invalid("The address has parameters that it does not take.", errors, known=sorted(known))
+        raise invalid("The address has query parameters that this route does not accept.", errors, known=sorted(known))
 
 
 KNOWN_PARAMETERS = [Depends(known_parameters)]
 
 
 def check_address(scope: Scope) -> None:
-    """422 for an address with a NUL in it: PostgreSQL takes none, and nobody means one."""
+    """Raise Problem 422 for an address with a NUL character, which PostgreSQL cannot store."""
     query: bytes = scope["query_string"]
     if "\0" in scope["path"] or b"\0" in query or b"%00" in query:
         raise invalid(
@@ -45,7 +45,7 @@ def check_address(scope: Scope) -> None:
 
 
 class StrictRequests:
-    """Below the API, refuse addresses with a NUL, and JSON that readers could take for different things.
+    """Middleware that, below `/api`, refuses addresses with a NUL and JSON that parsers can read differently.
 
     The body is read here, once and within its limits, before FastAPI would read it leniently, and handed on as it is.
     """
@@ -76,7 +76,7 @@ def _is_json(request: Request) -> bool:
 
 
 def _check(body: bytes) -> None:
-    """Raise Problem 415 for JSON that is not UTF-8, and 422 for what has no single meaning."""
+    """Raise Problem 415 for JSON that is not UTF-8, and 422 for JSON that is ambiguous or invalid."""
     try:
         strict_json.loads(body.decode() or "null")
     except UnicodeDecodeError as wrong:
@@ -87,7 +87,7 @@ def _check(body: bytes) -> None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Receive the body that was read, and then what comes after it."""
+    """Return a receiver that gives the body already read, then the messages that follow the body."""
     given = False
 
     async def again() -> Message:
@@ -111,7 +111,7 @@ def _why(wrong: Exception) -> str:
 
 
 def _parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
-    """Each query parameter that a route and its dependencies read, and whether it may be given several times."""
+    """Yield each query parameter that a route reads, with True if the parameter may be given several times."""
     for each in dependant.query_params:
         annotation: Any = each.field_info.annotation
         yield each.alias, get_origin(annotation) in (list, set, tuple)

@@ -66,7 +66,7 @@ class UploadPage(Context):
     may_order: bool
     may_roll_back: bool
     ended: bool
-    """Whether the upload changes no more without an action of a person."""
+    """True if the upload stays as it is until a person acts."""
     outcome: RowOutcome | None
     rows: Page[BatchRow]
     first: bool
@@ -190,6 +190,6 @@ async def _page(
 
 
 def _worst(batch: BatchAnswer) -> RowOutcome | None:
-    """Return the outcome to look at first."""
+    """Return the row outcome that the page shows first."""
     order: tuple[RowOutcome, ...] = ("invalid", "failed", "duplicate", "started")
     return next((each for each in order if getattr(batch.rows, each)), None)

@@ -213,7 +213,7 @@ def _rounds(case: CaseDetail) -> list[RoundChanges]:
 
 
 async def _record(case_id: str, services: Services) -> str:
-    """Return whether the audit log of the case is unchanged, in words."""
+    """Return a sentence for people that says if the audit log of the case is unchanged."""
     async with services.db.read() as conn:
         found = await verify_case(conn, case_id)
     if found.problems:
@@ -233,7 +233,7 @@ async def _refused(request: Request, case_id: str, person: Person, services: Ser
 
 
 def _back(case_id: str, back: str = "") -> Response:
-    """Redirect to the page with the form: the case's page, or the page of its task."""
+    """Redirect to the page from which the form was sent: the page of the case or of a task."""
     here = f"/cases/{quote(case_id, safe='')}"
     page = local_address(back) if back else here
     return RedirectResponse(page if page.startswith("/tasks/") else here, status_code=303)

@@ -1,7 +1,7 @@
 """The inbox: the tasks of a person, to decide one by one or many at once.
 
-The address holds everything on the page, so that it can be shared. Without JavaScript the page is a list, a form with
-filters, and a form with selected tasks, which asks for confirmation before it decides.
+The address holds the filters and the order, so that a link to the page can be shared. Without JavaScript the page is a
+list, a form with filters, and a form with selected tasks, which asks for confirmation before it decides.
 """
 
 import uuid
@@ -165,7 +165,7 @@ class InboxQuery:
 
     @property
     def narrowed(self) -> bool:
-        """Return whether any filter is set."""
+        """Return True if any filter is set."""
         names = ("process", "step", "group", "due", "priority", "requester", "payee", "batch", "q")
         return any(getattr(self, name) for name in names)
 
@@ -452,7 +452,7 @@ def _spoken() -> dict[str, Any]:
         "none": _("Select tasks of one request type and approval step to decide them together."),
         "tasks": _("tasks"),
         "flagged": _("{number} flagged"),
-        "cannot": _("you cannot decide {number} tasks ({why})"),
+        "cannot": _("{number} left out: you cannot decide ({why})"),
         "mixed": _("choose tasks of one request type and approval step"),
         "most": _("at most 100 tasks at once"),
         "ask": {

@@ -68,7 +68,7 @@ class NewRequestPage(Context):
     foretold: list[str] | None = None
     """Who would decide, if the person asked for the preview."""
     looked: bool = False
-    """Whether the person asked for the preview."""
+    """True if the person asked for the preview."""
 
 
 @router.api_route("/new", methods=["GET", "HEAD"])
@@ -263,7 +263,7 @@ def _with_problems(read: Read, wrong: InvalidCase) -> Read:
 
 
 def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
-    """Return the mistakes that belong to no field of the process."""
+    """Return the mistakes in fields that every request has; the whole error under "" if no field shows it."""
     said = {each.column or "": each.message for each in wrong.problems}
     own = {name: said[name] for name in OWN if name in said}
     return own if own or read.errors else {"": str(wrong)}

@@ -187,7 +187,7 @@ async def change(
 
 
 async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], services: TheServices) -> tuple[str, str]:
-    """Make the change. Return the message to show, and a secret that is shown only now."""
+    """Change the person. Return the message for the page, and a secret that the page shows only once."""
     db, value = services.db, typed["value"]
     match act:
         case "email":
@@ -256,7 +256,7 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], service
 
 
 def _said_of(link: MadeLink) -> tuple[str, str]:
-    """Return the message for a link that was sent or confirmed, and a secret that is shown only now."""
+    """Return the message for a sent or confirmed link, and a secret that the page shows only once."""
     if link.half:
         said = _(
             "Your half of the code, shown only once. Give your half to the person yourself. "

@@ -56,7 +56,7 @@ class ProcessSection:
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
     missing: bool
-    """Whether the policy has no section for the process, so that its cases are refused."""
+    """True if the policy has no section for the process, so that its cases are refused."""
 
 
 @dataclass(frozen=True)

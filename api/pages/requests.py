@@ -206,7 +206,7 @@ def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], agai
 
 
 def _too_soon(no: Problem) -> str:
-    """Return that a reminder was sent already, with times in the reader's time zone; empty for another refusal."""
+    """Return a sentence with the times of the last and the next possible reminder; empty for another refusal."""
     if "again_at" not in no.body:
         return ""
     last, again = (time_text(datetime.fromisoformat(no.body[name])) for name in ("nudged_at", "again_at"))

@@ -47,7 +47,7 @@ class SettingsPage(Context):
     this_session: str
     has_password: bool
     mail_reaches_them: bool
-    """Whether the person can have a one-time link sent to themselves."""
+    """True if the person can have a one-time link sent to themselves."""
     news: list[AccountNews]
     news_words: Callable[[AccountNews], str]
     browser: Callable[[str], str]
@@ -114,7 +114,7 @@ async def _changed(
     password: str,
     services: Services,
 ) -> tuple[str, str]:
-    """Make the change. Return the message to show, and a secret that is shown only now."""
+    """Change the setting. Return the message for the page, and a secret that the page shows only once."""
     db, value = services.db, typed["value"]
     match act:
         case "zone":

@@ -50,9 +50,9 @@ class PasswordPage(Context):
 
     following: str
     has_one: bool
-    """Whether the person has a password. A one-time link sets the first one."""
+    """True if the person has a password. A one-time link sets the first one."""
     mail_reaches_them: bool = False
-    """Whether the person can have that link sent to themselves."""
+    """True if the person can have that link sent to themselves."""
     wrong: Mapping[str, str] = field(default_factory=dict)
     """Mistakes by field of the form."""
 

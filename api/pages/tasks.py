@@ -100,7 +100,7 @@ class TaskPage(Context):
     level: int
     """The level of the task's heading: 1 on its page, 2 within the inbox."""
     part: bool
-    """Whether the task is shown within another page, so that its forms answer with the part."""
+    """True if the task is shown within another page, so that its forms answer with the part."""
     task: TaskDetail
     about: CaseContext
     fields: Sequence[LabelledField]
@@ -126,7 +126,7 @@ class TaskPage(Context):
     decision_id: str
     """Made with the page, so that a form which is sent twice is one decision."""
     stored: bool
-    """Whether the decision just sent waits for a worker."""
+    """True if the decision just sent waits for a worker."""
     sent: SentForm
     unsent: Sequence[tuple[str, str]]
     """Text entered into a form that is no longer on the page: its label and the text."""
@@ -293,7 +293,7 @@ async def _done(
 def _unsent(
     sent: SentForm, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]
 ) -> Sequence[tuple[str, str]]:
-    """Return text entered into a form that the page no longer has, such as after another person's decision."""
+    """Return the text that the reader entered into a form that is gone, for example after another decision."""
     open_question = any(each.answer is None for each in task.questions)
     there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
     if not sent.act or there.get(sent.act, sent.act in acts):
@@ -331,7 +331,7 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
 
 
 def _because(task: TaskDetail, whole: CaseContext) -> str:
-    """Return why people are asked: the result of the policy's condition, or the words of the engine without one."""
+    """Return why people must decide: the policy's condition and its result, or the reason of the engine."""
     if task.kind == "intervention" and task.facts.get("stopped"):
         return _("The request is blocked and needs an operator.")
     if task.kind == "intervention":

@@ -72,7 +72,7 @@ class FieldOf:
     fixed: str
     """The value of every row, if there is no column."""
     suggested: bool
-    """Whether Holdgate suggests the column and nobody has chosen it."""
+    """True if Holdgate suggests the column and nobody has chosen it."""
     first: list[str]
     """The first values in the file."""
 
@@ -111,7 +111,7 @@ class CheckFilePage(Context):
     said: Mapping[str, str] = field(default_factory=dict)
     """How the file is opened, as far as the person chose."""
     hides: bool = False
-    """Whether the workbook hides rows or columns."""
+    """True if the workbook hides rows or columns."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -326,7 +326,7 @@ def _mapping(query: Mapping[str, str], process: str, services: Services) -> Give
 async def _look_anyway(
     services: Services, process: str, data: bytes, person: Person, opening: Mapping[str, str]
 ) -> Look | None:
-    """Open the file with the chosen settings; with detected ones if the chosen ones do not fit."""
+    """Open the file with the chosen settings; if they do not fit the file, with detected settings."""
     for said in (opening, {}):
         with suppress(WrongMapping):
             return await services.uploads.look(process, data, person.id, opening=said)

@@ -167,9 +167,9 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
     """
     leaver = await person_or_404(services.db, person_id)
     async with services.db.read() as conn:
-        after = await find_person(conn, new.by, caller, field="by", asking="Who comes after?")
+        after = await find_person(conn, new.by, caller, field="by", asking="Who is the successor?")
         done = await successors.in_place_of(conn, leaver.id) == after
-    check_for_another(caller, after, "takes a leaver's place")
+    check_for_another(caller, after, "take over from a person who leaves")
     if after == leaver.id:
         raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
     if not done:
@@ -206,9 +206,11 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
     zone, substitute = people.zone_of(person.time_zone), None
     if new.substitute and new.substitute.strip():
         async with db.read() as conn:
-            substitute = await find_person(conn, new.substitute, by, field="substitute", asking="Who stands in?")
+            substitute = await find_person(
+                conn, new.substitute, by, field="substitute", asking="Who is the substitute?"
+            )
         if person.id != by.id:
-            check_for_another(by, substitute, "stands in for somebody")
+            check_for_another(by, substitute, "make yourself a substitute")
     try:
         async with db.write() as conn:
             await absences.add_by_days(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)

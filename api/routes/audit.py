@@ -83,7 +83,7 @@ async def read_audit(
     ends: Ends = None,
     q: Search = None,
 ) -> StreamingResponse:
-    """Stream all events in their order, or those that match. For operators, auditors and admins."""
+    """Stream all audit events in order, or only events that match. For operators, auditors and admins."""
     position = number_of(since, "since", MOST_POSITION)
     sought = EventFilter(case_id=case_id, actor=actor, kind=kind, text=q)
     if starts or ends:
@@ -111,7 +111,7 @@ async def evidence_pack(
 ) -> StreamingResponse:
     """Download the evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
     if (case_id is None) == (starts is None and ends is None):
-        message = "give case_id, or from and to"
+        message = "send `case_id`, or both `from` and `to`"
         raise invalid("The evidence pack needs a case or a period.", [FieldError(field="case_id", message=message)])
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
     scope = evidence_packs.EvidenceScope(case_id=case_id, since=since, until=until)
@@ -142,7 +142,7 @@ def period(person: Person, starts: str | None, ends: str | None) -> tuple[dateti
         first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))
     except ValueError as wrong:
         field = "from" if starts and repr(starts) in str(wrong) else "to"
-        raise invalid("The period cannot be read.", [FieldError(field=field, message=str(wrong))]) from wrong
+        raise invalid("The period is not valid.", [FieldError(field=field, message=str(wrong))]) from wrong
     if last <= first:
         raise invalid("The period ends before it starts.", [FieldError(field="to", message="must come after 'from'")])
     return first, last

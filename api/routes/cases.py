@@ -178,7 +178,7 @@ async def list_cases(
 
 
 async def cases_csv(text: AsyncIterator[str]) -> Response:
-    """Return a CSV file of cases that is sent while it is made."""
+    """Return a CSV file of cases as a stream: the rows are sent while further rows are read."""
     heading = await anext(text)  # before the answer begins, so that a missing database is still a 503
 
     async def whole() -> AsyncIterator[str]:

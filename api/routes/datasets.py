@@ -45,7 +45,7 @@ async def dataset(
     with checked_cursor():
         version, after = cursors.decode(cursor, int, int) if cursor else (view.version, 0)
     if version != view.version:
-        said = f"Version {view.version} was published meanwhile. Start again without a cursor."
+        said = f"Version {view.version} was published while you read. Read again from the first page, without a cursor."
         raise Problem(409, said, kind="another-version", version=view.version)
     found = await services.datasets.rows(name, version, after=after, limit=limit + 1)
     page = found[:limit]

@@ -72,15 +72,15 @@ async def list_attachments(case: VisibleCase, db: Db) -> Page[Attachment]:
 async def store(services: TheServices, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
     """Store a file for a case.
 
-    Raises Problem: 409 for too many files, 413 for a large one, 415 for a type that is not taken, 422 for an empty
+    Raises Problem: 409 for too many files, 413 for a large one, 415 for a type that is not allowed, 422 for an empty
     file.
     """
     limit = services.settings.max_attachment_bytes
     data = await file.read(limit + 1)
     if len(data) > limit:
-        raise Problem(413, f"An attachment has at most {limit:,} bytes.", kind="too-large")
+        raise Problem(413, f"The file is too large: an attachment can have at most {limit:,} bytes.", kind="too-large")
     if not data:
-        raise invalid("The file is empty.", [FieldError(field="file", message="is empty")])
+        raise invalid("The file is empty. Send a file with content.", [FieldError(field="file", message="is empty")])
     name = base_name(file.filename or "", "attachment")
     try:
         kind = content_type(name, data)

@@ -57,7 +57,7 @@ async def ready(services: TheServices) -> Ready:
 
 
 async def _stored(services: Services) -> dict[str, bool]:
-    """Return whether the database answers and whether a worker lives. The worker's heartbeat is in the database."""
+    """Return two entries: `database` is True if the database answers, `worker` if a heartbeat is recent."""
     try:
         await services.db.ready()
         async with services.db.read() as conn:
@@ -79,7 +79,7 @@ async def _import_problem(services: Services) -> str | None:
 
 
 async def _stopped(services: Services) -> list[str]:
-    """Return what is blocked, and what to do. Cases are also incidents; other Workflows are reported only here."""
+    """Return one sentence on blocked cases, and one for each other blocked Workflow, which no incident shows."""
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
             found = await blocked.all(conn)

@@ -117,7 +117,7 @@ async def entries(
 async def open_account(
     new: NewAccount, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
 ) -> LedgerChange:
-    """Ask to open an account. Another admin confirms it. Admins only."""
+    """Request a new account. The account opens when another admin confirms the request. Admins only."""
     wanted = await _asked(db, person, "open", new.account, new, new.amount, key)
     response.headers["Location"] = f"/api/v1/ledger/changes/{wanted.change_id}"
     return wanted
@@ -127,7 +127,7 @@ async def open_account(
 async def fund_account(
     name: AccountName, new: NewFunds, person: Caller, db: Db, response: Response, key: IdempotencyKey = None
 ) -> LedgerChange:
-    """Ask to add money to an account. Another admin confirms it. Admins only."""
+    """Request money for an account. The money is added when another admin confirms the request. Admins only."""
     wanted = await _asked(db, person, "fund", name, new, new.amount, key)
     response.headers["Location"] = f"/api/v1/ledger/changes/{wanted.change_id}"
     return wanted
@@ -184,7 +184,7 @@ async def _asked(
 
 
 async def _check_keeps(person: Person) -> None:
-    """Raise Problem 404 for a caller who may not see the ledger, 403 for one who only reads it."""
+    """Raise Problem 404 for a caller who may not see the ledger, 403 for a caller who may only read it."""
     await overseer(person)
     check_admin(person, "Only admins open and fund accounts.")
 

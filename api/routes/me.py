@@ -43,7 +43,7 @@ async def my_notices(person: Caller, db: Db) -> Choices:
 
 @router.put("/me/notices", responses=documented(401, 422, 503))
 async def choose_notices(wanted: Choices, person: Caller, db: Db) -> Choices:
-    """Change the named choices; the others stay. Return all of them."""
+    """Change the choices that are sent; the other choices stay. Return all choices."""
     async with db.write() as conn:
         await choices.choose(conn, person.id, wanted.choices)
         return Choices(choices=await choices.of(conn, person.id))

@@ -1,7 +1,8 @@
 """Routes for one-time links. With a link, a person sets a password or gets a token for themselves.
 
-An administrator asks for a link and never sees the whole of it: it goes to the address on record. If that address
-proves nothing, a second administrator confirms. Without mail, each of the two has one half of the code.
+An administrator requests a link but never sees the complete link: Holdgate mails the link to the address on record. If
+that address is missing or was set lately, a second administrator confirms the link. Without mail, each of the two
+administrators has one half of the code.
 """
 
 from collections.abc import Iterator
@@ -47,9 +48,10 @@ class Links(BaseModel):
 async def send_link(person_id: PersonId, caller: Caller, services: TheServices) -> MadeLink:
     """Send a person a one-time link, to set a password or get a token for themselves.
 
-    The link goes to the address on record only: `status` is `open`. It is `waiting` until another administrator
-    confirms it in these cases: there is no mail or no address, or an administrator set the address within 7 days (the
-    caller: ever). Older links of the person become void. Admins only; everybody may have one sent to themselves.
+    The link is mailed only to the address on record, never to another one. The `status` of the returned link is then
+    `open`. The status is `waiting` until another administrator confirms the link if Holdgate sends no mail, if the
+    person has no address, or if an administrator set the address within 7 days (the caller: ever). Older links of the
+    person become void. Admins only; everybody may have one sent to themselves.
     """
     if person_id != caller.id:
         await admin(caller)
@@ -90,12 +92,12 @@ async def withdraw_link(link_id: LinkId, admin: Admin, db: Db) -> OneTimeLink:
 
 
 def sends_mail(settings: Settings) -> bool:
-    """Return whether mail is switched on."""
+    """Return True if mail is switched on."""
     return MAIL in [name.strip() for name in settings.channels.split(",")]
 
 
 def sends_mail_to(settings: Settings, person: Person) -> bool:
-    """Return whether mail reaches this person, so that they can have a link sent to themselves."""
+    """Return True if mail reaches this person, so that they can have a link sent to themselves."""
     return bool(person.email) and sends_mail(settings)
 
 

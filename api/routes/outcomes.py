@@ -59,7 +59,7 @@ class ActionState(_Outcome):
 
 @router.get("/decisions/{decision_id}", responses=_ASKS)
 async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> DecisionState:
-    """Return whether a decision is pending, counted or was refused.
+    """Return the status of a decision: pending, counted or refused.
 
     For the person who made it, operators, auditors and admins. `withdrawn`: the decision counted until the person took
     it back.
@@ -73,7 +73,7 @@ async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> Decisi
 
 @router.get("/actions/{action_id}", responses=_ASKS)
 async def one_action(action_id: MessageId, person: Caller, db: Db) -> ActionState:
-    """Return whether an action is pending, done or was refused.
+    """Return the status of an action: pending, done or refused.
 
     For the person who sent it, operators, auditors and admins.
     """

@@ -118,14 +118,14 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
     """
     await person_or_404(db, person_id)
     if changes.email is not None:
-        check_for_another(admin, person_id, "sets an e-mail address")
+        check_for_another(admin, person_id, "set your own e-mail address")
     setters = {"email": people.set_email, "manager": people.set_manager, "time_zone": people.set_time_zone}
     if changes.manager:
         async with db.read() as conn:
             manager = await find_person(conn, changes.manager, admin, field="manager", asking="Who is the manager?")
         changes = changes.model_copy(update={"manager": manager})
-        check_for_another(admin, person_id, "sets a manager")
-        check_for_another(admin, manager, "makes themselves a manager")
+        check_for_another(admin, person_id, "set your own manager")
+        check_for_another(admin, manager, "become a manager")
     async with db.write() as conn:
         for field in sorted(changes.model_fields_set):
             with _mistakes({}, field=field):
@@ -139,7 +139,7 @@ async def join_group(
 ) -> RosterEntry:
     """Add another person to a group. Admins only."""
     await person_or_404(services.db, person_id)
-    check_for_another(admin, person_id, "joins a group")
+    check_for_another(admin, person_id, "join a group")
     with _mistakes({}, field="group"):
         async with put_into(services, [group], confirm=confirm, field="group") as conn:
             await people.join(conn, person_id, group, by=admin.id)
@@ -260,7 +260,7 @@ async def _entry(db: Database, id: str) -> RosterEntry:
 
 @contextmanager
 def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
-    """Turn refusals of the store into mistakes of this field, or of the field that the refusal names."""
+    """Turn an error of the store into Problem 422 for this field, or for the field that the error names."""
     try:
         yield
     except LastAdmin:

@@ -53,7 +53,7 @@ class Incident(BaseModel):
 
 
 class Health(Signs):
-    """Whether everything that Holdgate needs is running."""
+    """True if everything that Holdgate needs is running."""
 
     database: str = Field(description="`sqlite` or `postgresql`")
     database_ms: float = Field(description="Milliseconds until the database answered")

@@ -32,11 +32,11 @@ class Demo:
         return SECURE_COOKIE if self._settings.https else COOKIE
 
     def is_here(self, request: Request) -> bool:
-        """Return whether the demo is on and the request comes from this machine without a proxy."""
+        """Return True if the demo is on and the request comes from this machine without a proxy."""
         return self._settings.demo and asks_this_machine(request.headers) and not forwarded(request.headers)
 
     def is_secret(self, given: str) -> bool:
-        """Return whether the text is the secret."""
+        """Return True if the text is the secret."""
         wanted = self._secret()
         return bool(wanted) and hmac.compare_digest(given.encode(errors="replace"), wanted)
 

@@ -91,7 +91,7 @@ class EvidenceScope(BaseModel):
 
 @dataclass
 class _Pack:
-    """The zip while it is written, and the entries of its manifest."""
+    """A zip file that is being written, and the manifest entries of the files in it."""
 
     zip: ZipFile
     at: datetime
@@ -123,7 +123,7 @@ class _File:
     digest: Any = field(default_factory=hashlib.sha256)
 
     async def add(self, make: Callable[..., str], *of: Any) -> None:
-        """Append the text that `make` returns for `of`. A thread runs `make`, so that other requests are answered.
+        """Append the text that `make` returns for `of`. A thread runs `make`, so that the event loop is not blocked.
 
         Raises TooMuch.
         """
@@ -134,7 +134,9 @@ class _File:
         self.size += len(data)
         self.pack.size += len(data)
         if self.pack.size > MOST_BYTES:
-            raise TooMuch(f"This is more than {MOST_BYTES // 1024**2} MB: choose a shorter period, or a single case.")
+            raise TooMuch(
+                f"The evidence pack would exceed {MOST_BYTES // 1024**2} MB. Choose a shorter period or one case."
+            )
         self.digest.update(data)
         self.into.write(data)
 

@@ -69,7 +69,7 @@ class CasePreview:
                 return _("upcoming: %(who)s", who=_who(preview))
 
     def passes(self, stop: Stop) -> bool:
-        """Return whether the case surely passes a stop without people, or does not reach the stop."""
+        """Return True if certainly nobody has to decide at this stop, or the case does not reach the stop."""
         if self._hangs(stop) is False:
             return True
         preview = self.previews.get(stop.name) if stop.kind == "gate" else None
@@ -144,7 +144,7 @@ class CasePreview:
             return _("The request is completed")
 
     def _hangs(self, stop: Stop) -> bool | None:
-        """Return whether the case reaches a stop, by the field of the input that decides it; None if unknown."""
+        """Return True if one input field says that the case reaches the stop, False if not, None if unknown."""
         if stop.hangs_on is None:
             return None
         name, truth = stop.hangs_on

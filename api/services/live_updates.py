@@ -105,19 +105,19 @@ class LiveUpdates:
             topic.close()
 
     async def ended(self) -> None:
-        """Return when all pollers have ended in order. A cancelled poller would lose its database connection."""
+        """Wait until all pollers have ended by themselves. A cancelled poller would lose its database connection."""
         self.close()
         await asyncio.gather(*self._pollers)
 
 
 class Listener(ABC):
-    """One connection: the person who listens, and the position up to which they have the news."""
+    """One connection of a person, with the position of the audit log up to which changes were sent."""
 
     recheck_s: float
     """Seconds between two checks whether the listener may still listen."""
 
     def is_suspect(self) -> bool:
-        """Return whether the listener must be checked at once."""
+        """Return True if the gateway must check at once that the listener may still listen."""
         return False
 
     def admit(self, person: Person) -> None:  # noqa: B027  # only some listeners need to know
@@ -125,7 +125,7 @@ class Listener(ABC):
 
     @abstractmethod
     def news(self) -> str:
-        """Return the text to send now, and remember that it was sent. Empty if there is none."""
+        """Return the changes to send now, as text, and note them as sent. Empty if there are none."""
 
 
 class Topic(ABC):
@@ -151,7 +151,7 @@ class Topic(ABC):
 
     @abstractmethod
     async def _step(self) -> bool:
-        """Read once, and return whether there is more to read at once. Raises only for a defect."""
+        """Read once. Return True if the next read must follow without a pause. Raises only for a defect."""
 
     def close(self) -> None:
         """End all streams of the topic."""
@@ -188,7 +188,7 @@ class Topic(ABC):
                 self._over.set()
 
     async def _told(self, listener: Listener, still: Still) -> AsyncGenerator[str]:
-        """Yield the news for a listener. All news of one read is one piece."""
+        """Yield the changes for one listener. All changes of one read are yielded together."""
         spoken = time.monotonic()
         leaves, again = spoken + LIFETIME_S, 0.0
         while (now := time.monotonic()) < leaves:
@@ -271,7 +271,7 @@ class Feed(Topic):
             raise
 
     async def _look(self) -> bool:
-        """Read on in the audit log, and return whether there is more to read at once."""
+        """Read the next events of the audit log. Return True if more events wait to be read."""
         async with self._db.read() as conn:
             newest = await audit_log.position(conn)
             if self.head < 0 or newest < self.head or newest - self.head > KEPT:
@@ -307,7 +307,7 @@ class FeedListener(Listener):
         self._checked = topic.head
 
     def is_suspect(self) -> bool:
-        """Return whether the person may have lost their sign-in or a group since the last call."""
+        """Return True if the person may have lost their sign-in or a group since the last call."""
         before, self._checked = self._checked, self._topic.head
         return self._topic.people.get(self._person, -1) > before
 
@@ -362,7 +362,7 @@ class Counts(BaseModel):
 
     @property
     def ended(self) -> bool:
-        """Return whether the batch and all its cases are closed."""
+        """Return True if the batch and all its cases are closed."""
         return self.closed and all(Status(status).closed for status in self.cases)
 
 

@@ -55,7 +55,7 @@ class Metrics:
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     async def text(self, db: Database, *, temporal: bool, policy: bool) -> bytes:
-        """Return all metrics in the text format of Prometheus. Without the database its gauges are left out."""
+        """Return all metrics in the text format of Prometheus. If the database is down, its gauges are missing."""
         async with self._reading:
             if time.monotonic() - self._read_at >= FRESH_S:
                 await self._read(db)

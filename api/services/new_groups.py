@@ -24,7 +24,7 @@ ConfirmGroup = Annotated[
 async def put_into(
     services: Services, groups: Collection[str], *, confirm: bool, field: str
 ) -> AsyncIterator[AsyncConnection]:
-    """Give a transaction in which people join these groups.
+    """Yield a transaction in which people join these groups.
 
     Roll it back with 422 for a group without members that no policy names, unless the caller has confirmed the group.
     The name may be a typing mistake.

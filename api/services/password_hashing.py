@@ -23,7 +23,7 @@ _under_way = 0
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Wrap one try to sign in. Raises Problem 503 if too many tries are waiting."""
+    """Count one sign-in while the block runs. Raises Problem 503 if too many sign-ins are already counted."""
     global _under_way
     if _under_way >= AT_ONCE + MOST_WAITING:
         raise unavailable("Too many people are signing in at the moment. Try again in a moment.")

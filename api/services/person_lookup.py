@@ -32,7 +32,7 @@ async def find_person(
 
 
 async def _seen(conn: AsyncConnection, by: Person, task: TaskView | None) -> Collection[str] | None:
-    """Return the ids of the people whom the caller may see in any case.
+    """Return the ids of the people whom the caller may always see.
 
     A reader of the list of people sees all. Others see the people with whom they decide, and the people on the page of
     the task.

@@ -66,7 +66,9 @@ async def gate_changes(
         try:
             ruling = await _ruling(services, policy, task)
         except ValidationError:
-            why = f"The input of {task.case_id} does not fit its process any more, so the policy cannot rule on it."
+            why = (
+                f"The input of {task.case_id} no longer fits its process, so the policy cannot be applied to the case."
+            )
             answers.append(_refused(shift, Problem(409, why, kind="cannot-rule")))
             continue
         if ruling is None or not (difference := _difference(task, ruling, times)):

@@ -1,9 +1,9 @@
 """Find blocked Workflows, which cannot continue but have not ended, and put them before operators.
 
-There are two kinds. The Workflow task of one fails again and again, because of a defect or a history that does not fit
-the code: Temporal retries for ever. For the other, Temporal knows less than SQL, since an older state of it was
-restored: the Workflow is missing, or is at an earlier point, and accepts no decision. Each becomes an incident with a
-task that has no Workflow, so its decision is carried out here.
+There are two kinds of blocked Workflows. Some fail again and again, because of a defect or a history that does not fit
+the code: Temporal retries them for ever. For others, Temporal knows less than SQL, because an older state of Temporal
+was restored: the Workflow is missing, or is at an earlier point, and accepts no decision. Each blocked Workflow becomes
+an incident with a task. No Workflow can receive the decision on that task, so this module carries it out.
 """
 
 import logging
@@ -115,7 +115,7 @@ class StoppedWorkflows:
         self._recheck = 0
 
     async def look(self) -> int:
-        """Find cases that are blocked and cases that continue again; return how many of both."""
+        """Find cases that are blocked and cases that continue again. Return the number of all these cases."""
         async with self._db.read() as conn:
             known = {each.workflow_id: each for each in await blocked.all(conn)}
         failing = await self._failing()
@@ -187,7 +187,7 @@ class StoppedWorkflows:
         return found
 
     async def _knows_less(self, case: CaseRow) -> Kind | None:
-        """Return how Temporal knows less of a case than SQL; None when it does not."""
+        """Return the kind of the block if Temporal has lost the case or has an earlier state of it; else None."""
         described = await self._described(case.conductor)
         if described is None:
             return "unknown"
@@ -259,7 +259,7 @@ class StoppedWorkflows:
         return new
 
     async def _over(self, known: dict[str, Stopped], failing: Collection[str]) -> int:
-        """Close the incidents of cases that continue or have ended; return how many."""
+        """Close the incidents of cases that continue or have ended. Return the number of closed incidents."""
         over = 0
         left = [each for each in known.values() if each.workflow_id not in failing]
         some = (left[self._recheck :] + left[: self._recheck])[:AGAIN]
@@ -294,7 +294,7 @@ class StoppedWorkflows:
         return over
 
     async def _described(self, workflow_id: str) -> WorkflowExecutionDescription | None:
-        """Return the latest run of a Workflow; None when Temporal does not know it."""
+        """Return the latest run of a Workflow; None if Temporal does not know the Workflow."""
         try:
             return await self._client.get_workflow_handle(workflow_id).describe()
         except RPCError as error:

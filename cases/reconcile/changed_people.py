@@ -34,7 +34,7 @@ class Recounter:
         self._database, self._client = database, client
 
     async def look(self) -> int:
-        """Find open tasks whose candidates may have changed, and tell their Workflows; return how many were told."""
+        """Find open tasks whose candidates may have changed, and tell their Workflows. Return the number of tasks."""
         async with self._database.read() as conn:
             if not await recounts.is_news(conn, datetime.now(UTC)):
                 return 0
@@ -52,7 +52,9 @@ class Recounter:
                 await recounts.settle(conn, told, failed, datetime.now(UTC))
             count += len(told)
             if failed:
-                log.warning("%d open tasks could not be told that people changed; they are told later", len(failed))
+                log.warning(
+                    "%d open tasks could not be told that people changed; the worker will try again", len(failed)
+                )
 
     async def _tell(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Return the tasks whose Workflow has received the message, or has ended."""

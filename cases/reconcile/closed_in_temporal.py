@@ -37,7 +37,7 @@ class Watcher:
         """Runs that were told about their reset."""
 
     async def look(self) -> int:
-        """Hand lost cases to operators and update cases that were reset; return how many."""
+        """Hand lost cases to operators, and tell reset cases to update SQL. Return the number of both."""
         now, found = datetime.now(UTC), 0
         query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ({self._kinds})"
         if self._looked is not None:
@@ -73,7 +73,7 @@ class Watcher:
         return given is not None
 
     async def _tell(self, handle: WorkflowHandle[object, object], run_id: str) -> bool:
-        """Tell a run that it comes from a reset, as the run that was ended is not the last one."""
+        """Tell the latest run of a Workflow that a person created this run by a reset in Temporal."""
         if run_id in self._told:
             return False
         try:

@@ -23,7 +23,7 @@ WHY = (
 
 
 class LostImports:
-    """Starts an import again that Temporal does not know, and closes one that was ended there."""
+    """Starts an import again if Temporal does not know it, and closes an import that was ended in Temporal."""
 
     def __init__(self, db: Database, client: Client) -> None:
         self._db, self._client = db, client
@@ -32,7 +32,7 @@ class LostImports:
         moment."""
 
     async def look(self) -> int:
-        """Find lost imports; return how many."""
+        """Find lost imports. Return their number."""
         async with self._db.read() as conn:
             under_way = await batches.under_way(conn, AT_ONCE)
         lost = [batch for batch in under_way if not await self._runs(batch)]

@@ -32,7 +32,7 @@ class Resubmitter:
         self._db, self._starter = db, starter
 
     async def look(self) -> int:
-        """Resubmit due cases with the same input and requester; return how many."""
+        """Resubmit due cases with the same input and requester. Return the number of cases."""
         count, after, now = 0, "", datetime.now(UTC)
         while True:
             async with self._db.read() as conn:

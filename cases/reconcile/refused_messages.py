@@ -61,7 +61,7 @@ class RefusedMessage:
     """The sender that the message names. It is not verified."""
     message_id: str
     from_gateway: bool
-    """Whether the message has an id in the gateway's form, so that the gateway probably records the refusal."""
+    """True if the message has an id in the gateway's form, so that the gateway probably records the refusal."""
     since: float
     task_id: str = ""
 
@@ -99,7 +99,7 @@ class Refusals(Interceptor):
         return Gathering
 
     async def look(self) -> int:
-        """Write waiting refusals, except those that the gateway may still record; return how many."""
+        """Write the waiting refusals that the gateway will not record itself. Return the number of written refusals."""
         return await self._write(time.monotonic() - GATEWAY_HAS, time.monotonic() - QUIET)
 
     async def finish(self) -> int:
@@ -122,7 +122,7 @@ class Refusals(Interceptor):
             self._queue.extendleft(reversed(held + ready))
 
     async def _of(self, workflow_id: str, refused: Sequence[RefusedMessage]) -> int:
-        """Write the refusals of one Workflow; return how many."""
+        """Write the refusals of one Workflow. Return the number of refusals."""
         async with self._database.write() as conn:
             case = await cases.of_workflow(conn, workflow_id)
             case_id = case.case_id if case else ""
@@ -152,7 +152,7 @@ class Refusals(Interceptor):
         return len(listed)
 
     async def _counted(self, quiet: float) -> int:
-        """Write the number of refusals that are not listed; return how many events."""
+        """Write the number of refusals that are not listed. Return the number of written events."""
         over = [case_id for case_id, (_, _, last) in self._uncounted.items() if last <= quiet]
         for case_id in over:
             counter, at, _ = self._uncounted[case_id]

@@ -1,4 +1,4 @@
-"""Check that a column of amounts is the one to pay, in whole units. Refuse files where only people can know.
+"""Check that a column holds the amounts to pay, in whole units. Refuse a file if only people can decide that.
 
 An invoice has a net and a gross amount, a paid part and a balance due: a likelier heading is no reason to pay that
 amount. And 120 under `£000` is not a payment of 120.00.
@@ -38,21 +38,21 @@ _TOLD = re.compile(
 
 
 def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
-    """Raise WrongMapping for amounts in thousands or cents, by their heading or by a title above it."""
+    """Raise WrongMapping if the heading, or a title above it, says that amounts are in thousands or cents."""
     name = (target.money or ("", ""))[0]
     titles = [cell for number, row in table.head(SEARCHED) if number < line for cell in row if cell.strip()]
     for text, unit in [*((each, _UNIT) for each in source.names), *((each, _TOLD) for each in titles)]:
         if found := unit.search(text[:200].replace("_", " ").casefold()):
             said = quoted(found[0].strip(" ([])"))
             message = f"{quoted(shortened(text.strip()))} says {said}, and amounts are read as whole units of their "
-            hint = "currency: write them in full, and take the unit out of the heading"
+            hint = "currency: write the amounts in full, and remove the unit from the heading"
             raise WrongMapping([FieldProblem(column=f"columns.{name}", message=f"{message}{hint}")])
 
 
 def check_rivals(
     table: Table, line: int, headings: Sequence[str], sources: dict[str, Source], rivals: Sequence[int], target: Target
 ) -> None:
-    """Raise WrongMapping where another column could also be the amount and has different values."""
+    """Raise WrongMapping if another column could also hold the amount and has different values."""
     name, currency = target.money or ("", "")
     chosen = sources[name]
     if currency in sources:  # each row names the currency in which it is paid
@@ -68,7 +68,7 @@ def check_rivals(
             if other and other != mine and _differ(mine, other):
                 both = f"{quoted(chosen.heading)} and {quoted(headings[place].strip())}"
                 values = f"{shortened(mine)} and {shortened(other)} in line {number}"
-                message = f"both {both} look like amounts and differ: {values}. Choose the column of the amount"
+                message = f"{both} both look like the amount, with different values: {values}. Name the column to pay"
                 raise WrongMapping([FieldProblem(column=f"columns.{name}", message=message)])
 
 
@@ -80,7 +80,7 @@ _SIGNED = Marks(signs=tuple(SIGNS.items()))
 
 
 def _differ(one: str, other: str) -> bool:
-    """Return whether two cells are different amounts.
+    """Return True if two cells are different amounts.
 
     Unreadable cells are no amounts. Where a cell is ambiguous, the texts are compared.
     """

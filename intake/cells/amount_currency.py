@@ -18,7 +18,7 @@ Said = tuple[frozenset[str], ...]
 
 
 def told_by_heading(source: Source | None, given: ColumnMapping) -> Said:
-    """Return the currencies that the heading of the amount names."""
+    """Return the currency codes that the heading of the amount column names."""
     if source is None:
         return ()
     found = [currencies_in(name, tuple(given.currency_signs.items())) for name in source.names]
@@ -26,7 +26,7 @@ def told_by_heading(source: Source | None, given: ColumnMapping) -> Said:
 
 
 def check_constant(said: Said, source: Source, constants: Mapping[str, str], target: Target) -> None:
-    """Raise WrongMapping for a constant currency where the heading of the amount names another."""
+    """Raise WrongMapping if the mapping sets one currency and the heading of the amount names another."""
     _, currency = target.money or ("", "")
     told = constants.get(currency)
     if told and said and not any(told in codes for codes in said):
@@ -39,7 +39,7 @@ _OF_THE_DOCUMENT = frozenset(("document", "doc", "transaction", "foreign", "orig
 
 
 def check_pair(amount: Source, currency: Source, target: Target) -> None:
-    """Raise WrongMapping for an amount in the currency of the books beside the currency of the document."""
+    """Raise WrongMapping if one heading (amount, currency) is about the books and the other about the document."""
     money, of_books = [], []
     for source in (amount, currency):
         words = set(plain(words_of(source.heading)).split())
@@ -47,12 +47,14 @@ def check_pair(amount: Source, currency: Source, target: Target) -> None:
         of_books.append(bool(words & _OF_THE_BOOKS))
     if (of_books[0] and money[1]) or (money[0] and of_books[1]):
         name = (target.money or ("", ""))[1]
-        message = f"is {quoted(currency.heading)} the one of {quoted(amount.heading)}? Name the columns of both"
+        message = (
+            f"is {quoted(currency.heading)} the currency of {quoted(amount.heading)}? Name both columns in the mapping"
+        )
         raise WrongMapping([FieldProblem(column=f"columns.{name}", message=message)])
 
 
 def of_the_books(heading: str, chosen: str) -> bool:
-    """Return whether a heading names the currency of the books, and the chosen one does not."""
+    """Return True if a heading names the currency of the books, and the chosen heading does not."""
     said, other = (set(plain(words_of(each)).split()) & _OF_THE_BOOKS for each in (heading, chosen))
     return bool(said) and not other
 
@@ -61,7 +63,7 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
     """Return the currency of a file without a currency column, and notes.
 
     `said` has the currencies found at `where`. Unless it is `sure` that they are about the amounts, several codes are
-    no reason to refuse. Raises WrongMapping where only people can know.
+    no reason to refuse. Raises WrongMapping if only people can decide.
     """
     _, currency = target.money or ("", "")
     if len(said) == 1 and len(said[0]) == 1:
@@ -69,12 +71,12 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
         return code, [f"{where} says that the {currency} is {code}"] if code != usual or sure else []
     if not said or (usual and any(usual in codes for codes in said) and (len(said) == 1 or not sure)):
         return usual, []
-    message = f"{where} says {_all(said)}: say which {currency} every row has, or which column holds it"
+    message = f"{where} says {_all(said)}: set one {currency} for every row, or map the column that holds it"
     raise WrongMapping([FieldProblem(column=f"constants.{currency}", message=message)])
 
 
 def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unused: Sequence[int]) -> int | None:
-    """Return an unread column that holds currencies; None when there is none."""
+    """Return the place of a column that is not read and holds currency codes; None if there is no such column."""
     for place in unused:
         cells = {row[place].strip() for row in rows if place < len(row) and row[place].strip()}
         if headings[place].strip() and cells and len(cells) <= 30 and cells & MAJOR and all(map(is_currency, cells)):
@@ -85,7 +87,7 @@ def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unus
 def ask_about_column(heading: str, usual: str, target: Target) -> None:
     """Raise WrongMapping for a column of currencies that a mapping does not name."""
     _, currency = target.money or ("", "")
-    message = f"the column {quoted(heading)} holds currencies: name it, or say that every row is in {usual}"
+    message = f"the column {quoted(heading)} holds currencies: map this column, or set {usual} for every row"
     raise WrongMapping([FieldProblem(column=f"columns.{currency}", message=message)])
 
 

@@ -48,7 +48,7 @@ WORDS: Mapping[str, frozenset[str]] = {
 
 @lru_cache(1024)
 def is_currency(code: str) -> bool:
-    """Return whether a text is an ISO 4217 code in capitals."""
+    """Return True if a text is an ISO 4217 code in capitals."""
     try:
         Currency(code)
     except ValueError:

@@ -25,7 +25,7 @@ _UNREADABLE = re.compile(r"#{3,}|Err:[0-9]{3}")
 
 
 def is_error(cell: str) -> bool:
-    """Return whether a cell, without surrounding blanks, holds an error and no value."""
+    """Return True if a cell holds a spreadsheet error instead of a value. Surrounding blanks do not count."""
     if cell[:1] not in ("#", "E") or len(cell) > 40:
         return False
     return cell.upper() in _NAMES or _UNREADABLE.fullmatch(cell) is not None

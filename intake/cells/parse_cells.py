@@ -1,6 +1,6 @@
 """Turn one cell into the text that a field accepts: amounts with marks and signs, dates in any order.
 
-Nothing is guessed: a cell that can be read in two ways is refused with both.
+Nothing is guessed: a cell with two possible values is refused, and the error names both values.
 """
 
 import re
@@ -84,7 +84,7 @@ def amount_of(cell: str, marks: Marks, told: str | None = None) -> Amount:
     for minus in ("-", *_MINUS):
         if rest.startswith(minus) or rest.endswith(minus):
             if negative:
-                raise Misread("is not a number: it is negative twice", AMOUNT)
+                raise Misread("is not a number: it has two signs for a negative number", AMOUNT)
             negative, rest = True, rest.removeprefix(minus).removesuffix(minus).strip()
             break
     if currency is None:  # between the minus and the digits
@@ -117,7 +117,7 @@ def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | N
 
 
 def _without(text: str, sign: str) -> str | None:
-    """Return the text without a currency sign at either end; None when there is none."""
+    """Return the text without the currency sign at its start or end; None if the text has no such sign."""
     if text.startswith(sign) or text.endswith(sign):
         return text.removeprefix(sign).removesuffix(sign).strip()
     return f"-{text[1 + len(sign) :].strip()}" if text.startswith(f"-{sign}") else None
@@ -284,7 +284,7 @@ _strptime_of = lru_cache(256)(strptime_of)
 
 
 def date_of(cell: str, formats: tuple[str, ...]) -> str:
-    """Return the date as YYYY-MM-DD. Raises Misread, also for a cell that is two dates in two of the formats."""
+    """Return the date as YYYY-MM-DD. Raises Misread, also if two formats read the cell as different dates."""
     days = sorted(set(dates_in(cell, formats).values()))
     if not days:
         raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
@@ -315,5 +315,5 @@ def formats_in(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def _same_reading(words: str, earlier: str, fits: Mapping[str, set[int]], rivals: Mapping[str, set[str]]) -> bool:
-    """Return whether an earlier format reads all cells of this one to the same dates."""
+    """Return True if an earlier format reads all cells that this format reads, as the same dates."""
     return earlier not in rivals[words] and bool(fits[words]) and fits[earlier] >= fits[words]

@@ -1,6 +1,6 @@
 """Bind a mapping to the headings of one file: read its rows, or say what is wrong with each cell.
 
-A bound mapping is complete: given again, it reads the same file in the same way, whatever would be suggested then.
+A bound mapping is complete: if it is sent again, it reads the same file in the same way, without suggestions.
 """
 
 import re
@@ -60,9 +60,9 @@ def parts_of(pattern: str) -> list[str]:
 
 
 def source_of(said: str, headings: Sequence[str]) -> Source | None:
-    """Return where a heading, or a pattern of headings, is; None when missing.
+    """Return the columns of a heading, or of a pattern of headings; None if a heading is missing.
 
-    Raises ValueError when it appears twice.
+    Raises ValueError if a heading appears twice.
     """
     if "{" not in said:
         place = _place(said, headings)
@@ -92,7 +92,7 @@ _TOTAL = re.compile(
 
 
 def is_total(cell: str) -> bool:
-    """Return whether a line that begins with this cell is a total: `Grand total`, `Summe:`, `** Total`."""
+    """Return True if a line that begins with this cell is a total: `Grand total`, `Summe:`, `** Total`."""
     return bool(_TOTAL.match(" ".join(re.findall(r"[^\W_]+", cell[:60].casefold()))))
 
 
@@ -223,7 +223,7 @@ class BoundMapping:
 
     @cached_property
     def _beside(self) -> bool:
-        """Whether the currency is in the cells of the amount."""
+        """True if the currency is in the cells of the amount."""
         amount, currency = self.target.money or ("", "")
         source = self.sources.get(currency)
         return source is not None and source.column is not None and source == self.sources.get(amount)
@@ -274,7 +274,7 @@ class BoundMapping:
         )
 
     def _none(self, row: list[str], values: Mapping[str, Any]) -> str:
-        """Return why a line is not a row; empty when it is a row."""
+        """Return why a line is not a row, such as a total; empty if the line is a row."""
         first = next((cell.strip() for cell in row if cell.strip()), "")
         if "headings" in self.mapping.skip and first and self._repeats(first, row):
             return "the headings again"
@@ -293,13 +293,13 @@ def missing_headings(
 ) -> UnreadableFile:
     """Return the error for a file without columns for required fields; `besides` describes columns that nearly fit."""
     listed = ", ".join(quoted(cell) for cell in found[:20] if cell.strip()) or "none"
-    hint = "give a mapping that says which columns they are, or what every row has"
+    hint = "give a mapping that names the column of each field, or one value for all rows"
     said = "; ".join([f"these headings are missing: {', '.join(missing)}. Found: {listed}", hint, *besides])
     return UnreadableFile("headers", said, line)
 
 
 def sources_of(mapping: ColumnMapping, headings: Sequence[str]) -> dict[str, Source]:
-    """Return where each field of a mapping is in a file.
+    """Return the columns in the file for each field of a mapping.
 
     Raises WrongMapping for headings that are missing or appear twice.
     """

@@ -106,7 +106,7 @@ class ColumnMapping(BaseModel):
 
     @property
     def only_opens(self) -> bool:
-        """Whether the mapping only says how to open the file, and nothing about columns."""
+        """True if the mapping only says how to open the file, and nothing about columns."""
         return not self.model_fields_set - {"encoding", "sheet", "hidden"} or self == ColumnMapping(
             encoding=self.encoding, sheet=self.sheet, hidden=self.hidden
         )
@@ -170,7 +170,7 @@ def _of_key(problem: FieldProblem) -> FieldProblem:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return a question with the name that was probably meant; else a list of all names."""
+    """Return the end of an error sentence: the name that was probably meant, else all known names."""
     if len(name) > MAX_NAME:  # the time for a comparison grows with the product of both lengths
         name = ""
     near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)

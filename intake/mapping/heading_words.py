@@ -168,7 +168,7 @@ _IDENTIFIERS = {"id", "no", "code", "key", "type", "nr", "number"}
 
 
 def slip(form: str, alias: str) -> bool:
-    """Return whether a heading is an alias with one or two wrong letters.
+    """Return True if a heading is an alias with one or two wrong letters.
 
     Words are compared one by one, so that an ID never matches a name.
     """

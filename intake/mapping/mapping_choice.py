@@ -85,12 +85,12 @@ class MappingChoice:
 
 
 def _only_opening(given: GivenMapping | None) -> ColumnMapping:
-    """Return the mapping of a file of several processes, which can only say how to open it. Raises WrongMapping."""
+    """Return the mapping for a file of several processes: it can only say how to open the file. Raises WrongMapping."""
     whole = given if isinstance(given, ColumnMapping) else None
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         whole = whole or parse_mapping(given or {}, [])
     if whole is None or not whole.only_opens:
         raise WrongMapping(
-            [FieldProblem(column="", message="goes with a file of one process: name the process of its rows")]
+            [FieldProblem(column="", message="is allowed only for a file of one process: name the process of the rows")]
         )
     return whole

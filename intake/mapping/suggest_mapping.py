@@ -97,7 +97,7 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
                     notes[name].append(f"{title} stands for {name}{slip}")
             else:
                 read = quoted(headings[chosen.place].strip())
-                notes[name].append(f"{title} could stand for {name} too; {read} is read")
+                notes[name].append(f"{title} could stand for {name} too, but {read} is read as {name}")
                 made.rivals.setdefault(name, []).append(each.place)
         if chosen:
             taken.add(chosen.place)
@@ -220,19 +220,19 @@ def column_of(rows: Sequence[Sequence[str]], place: int) -> list[str]:
 
 
 def _misfit(name: str, place: int, sample: Sequence[Sequence[str]], target: Target) -> str:
-    """Return why a column cannot fill a field because of its cells; else empty."""
+    """Return why the cells of a column do not fit a field; empty if they fit."""
     there = column_of(sample, place)
     values = [cell for cell in there if not is_error(cell)]
     if name == REFERENCE or not values:
         return "" if there or name in target.needed else "it is blank"
     if name in target.numbers and sum(_is_number(each) for each in values) * 2 < len(values):
-        return "it holds hardly any numbers"
+        return "the column has hardly any numbers"
     if name in target.dates and not any(parse_cells.dates_in(each, parse_cells.KNOWN_DATES) for each in set(values)):
-        return "it holds no dates"
+        return "the column has no dates"
     if name == PRIORITY and not all(each in "12345" for each in values):
-        return "it holds other than 1 to 5"
+        return "the column has values other than 1 to 5"
     if name in _NAMES and sum(any(char.isalpha() for char in each) for each in values) * 2 < len(values):
-        return "it holds numbers and no names"
+        return "the column has numbers, not names"
     return ""
 
 
@@ -272,7 +272,7 @@ def _currency(
 
 
 def repeated(table: Table, line: int, headings: Sequence[str], place: int, unused: Sequence[int]) -> str:
-    """Return a note on references that appear in several rows; empty when all are unique."""
+    """Return a note for people if references appear in several rows; empty if all references are unique."""
 
     def references() -> Iterator[tuple[str, list[str]]]:
         return ((row[place].strip().lower(), row) for _, row in table.seen_below(line) if place < len(row))

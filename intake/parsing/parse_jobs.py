@@ -44,7 +44,7 @@ def dry_run(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
 
 
 def take(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
-    """Classify every row of a file and have it stored: `opened` sends how the file is read, `rows` sends a chunk."""
+    """Classify every row of a file. Ask `opened` to store how the file is read, and `rows` to store each chunk."""
     return _report(data, ask, keep=True, **about)
 
 

@@ -57,11 +57,11 @@ QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
 
 
 class LineTooLong(Exception):
-    """Too many files wait to be read. `str()` is a sentence for the person who uploaded one more."""
+    """Too many files wait to be read. `str()` is a sentence for the person whose file is refused."""
 
 
 class ParserEnded(Exception):
-    """The parser process was ended from outside, twice: nothing is wrong with the file."""
+    """Something outside Holdgate ended the parser process twice. The file itself is not the cause."""
 
 
 class _Ended(Exception):
@@ -94,7 +94,7 @@ class ParsingPool:
         """Run a job of `intake.parsing.parse_jobs` with a person's file.
 
         `again` undoes the effects of the answers, before the job starts again. Raises the errors of the job,
-        UnreadableFile when the file needs too much, LineTooLong, ParserEnded, and the errors of `answers`.
+        UnreadableFile if the file needs too much time or memory, LineTooLong, ParserEnded, and the errors of `answers`.
         """
         lines = [self._small, self._large] if len(data) <= SMALL else [self._large]
         killed = False
@@ -109,9 +109,9 @@ class ParsingPool:
                         raise _beyond(f"more than {line.limits.cpu_seconds} seconds of the processor") from ended
                     lines.pop(0)
                 elif ended.exit_code in _CRASHES:
-                    raise _beyond("more memory than a file may, or broke the program that reads files") from ended
+                    raise _beyond("more memory than is allowed, or stopped the program that reads files") from ended
                 elif killed:
-                    raise ParserEnded("reading the file was interrupted twice; send it again") from ended
+                    raise ParserEnded("reading the file was interrupted twice: send the file again") from ended
                 else:
                     killed = True
             if again is not None:
@@ -134,7 +134,7 @@ class ParsingPool:
         except TimeoutError as late:
             if not patience.expired():
                 raise
-            raise ParserEnded("reading the file takes too long now: send it again later") from late
+            raise ParserEnded("reading the file takes too long at the moment: send the file again later") from late
         finally:
             parser.close()
 
@@ -161,7 +161,7 @@ def _result(kind: int, said: Any) -> Any:
         case "process":
             raise UnknownProcess(said["message"])
         case what if what == OUT_OF_MEMORY:
-            raise _beyond("more memory than a file may")
+            raise _beyond("more memory than is allowed")
         case what if what == DEFECT:
             raise RuntimeError(f"a parser failed:\n{said['message']}")
     raise RuntimeError(f"a parser says {said['what']!r}")
@@ -199,7 +199,9 @@ class _Line:
         own = self._waiting.setdefault(who, deque())
         if len(own) >= MOST_WAITING_OF_ONE or waiting >= MOST_WAITING:
             whose = "of your files" if len(own) >= MOST_WAITING_OF_ONE else "files"
-            raise LineTooLong(f"{max(len(own), 1)} {whose} wait to be read: wait for them, and send this one again")
+            raise LineTooLong(
+                f"{max(len(own), 1)} {whose} wait to be read: wait until they are read, then send this file again"
+            )
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         own.append(turn)
         try:

@@ -52,9 +52,10 @@ _HINTS: Mapping[str, str] = {
 
 
 def oddness(text: str, codec: str) -> float:
-    """Return the share of words beyond ASCII that fit no language.
+    """Return how unlikely the words with letters beyond ASCII are in any language; less is likelier.
 
-    0 for a likely text, less with words that are frequent in such files, 1 for a text without likely words.
+    About 0 for a likely text, below 0 for a text with words that are frequent in files of payments, about 1 for a text
+    without likely words.
     """
     words = list(dict.fromkeys(word for word in _WORD.findall(text) if not word.isascii()))[:_WORDS]
     if not words:
@@ -101,7 +102,7 @@ def _odd(word: str, codec: str) -> float:
 
 
 def _odd_word(word: str, script: str) -> float:
-    """Return how unlikely a lower-case word of one script is."""
+    """Return how unlikely a lower-case word of one script is in any language."""
     letters = [char for char in word if char.isalpha()]
     if script == "LATIN":
         # No language has three letters with marks in a row.

@@ -38,7 +38,7 @@ class Shown(NamedTuple):
     flaw: str = ""
     """Why the meaning of the number is unclear."""
     rounded: bool = False
-    """Whether the cell stores more decimals than it shows."""
+    """True if the cell stores more decimals than it shows."""
 
 
 Format = Callable[[str], "str | Shown"]
@@ -122,13 +122,13 @@ class _Section:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the section shows decimals and nothing else."""
+        """True if the section shows decimals and nothing else."""
         dressed = self.before or self.behind or self.currency or self.percent or self.thousands or self.general
         return not dressed and "." in self.places and self.places[: self.places.index(".")].count("0") <= 1
 
     @property
     def of_an_identifier(self) -> bool:
-        """Whether its texts belong to the value, as in INV-00042, and are not marks around an amount."""
+        """True if its texts belong to the value, as in INV-00042, and are not marks around an amount."""
         return self.places.count("0") > 1 and not ("." in self.places or self.grouped or self.percent)
 
     @property

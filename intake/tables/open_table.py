@@ -128,7 +128,7 @@ _TOLD = re.compile(r'"?sep=([,;\t])"?[ \t]{0,20}(?=[\r\n]|\Z)')
 
 
 def _delimiter(text: str, named: Named) -> str:
-    """Return the mark that splits a heading line into most known headings; else the one that splits lines evenly."""
+    """Return the delimiter that yields most known headings; without any, the delimiter that splits lines evenly."""
 
     def fits(mark: str) -> tuple[int, int, int]:
         lines = _first_lines(text, mark)

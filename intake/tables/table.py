@@ -48,7 +48,7 @@ class Opening:
     encoding: str = ""
     sheet: str = ""
     hidden: Hidden = "skip"
-    """Whether hidden rows and columns, and hidden sheets that are not named, are read."""
+    """True if hidden rows and columns, and hidden sheets that are not named, are read."""
     delimiter: str | None = None
 
 
@@ -66,7 +66,7 @@ class FileFormat(BaseModel):
     """The sheet of the workbook that was read."""
     ignored_sheets: tuple[str, ...] = ()
     hidden: Hidden = "skip"
-    """Whether hidden parts of a workbook were read."""
+    """True if hidden parts of a workbook were read."""
     heading_line: int | None = None
     """The line with the headings, counted from 1."""
 
@@ -130,7 +130,7 @@ class Table:
 
 
 def filled(cells: Iterable[str]) -> bool:
-    """Return whether any cell is not blank."""
+    """Return True if any cell is not blank."""
     return any(cell and not cell.isspace() for cell in cells)
 
 
@@ -139,7 +139,7 @@ def _broken(wrong: csv.Error, start: int, end: int) -> UnreadableFile:
         case "unexpected end of data":
             return UnreadableFile("format", "the row that starts here opens a quote that is never closed", start)
         case message if message.startswith("field larger than field limit"):
-            hint = f"a cell is longer than {MAX_CELL // 1024} KB; is a quote in it never closed?"
+            hint = f"a cell is longer than {MAX_CELL // 1024} KB: shorten the cell, or close the quote in it"
             return UnreadableFile("too_large", hint, start)
         case message if "expected after" in message:
             since = f" (in the row that starts on line {start})" if start != end else ""

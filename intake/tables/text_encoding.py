@@ -98,7 +98,9 @@ def _as_given(data: bytes, name: str) -> DecodedText:
         text = data.decode({"utf_8": "utf_8_sig", "utf_16": _utf16(data) or codec}.get(codec, codec))
     except UnicodeDecodeError as wrong:
         line = _line_at(data[: wrong.start].decode("latin-1"))
-        raise WrongChoice("encoding", f"the file is not {name[:40]}: line {line} has bytes that it does not") from wrong
+        raise WrongChoice(
+            "encoding", f"the file is not {name[:40]}: line {line} has bytes that this encoding lacks"
+        ) from wrong
     _no_nul(text)
     return DecodedText(text.removeprefix("\ufeff"), NAMES.get(codec, name))
 
@@ -140,7 +142,7 @@ _HEAD = 4_000
 
 
 def _plainness(head: bytes, codec: str) -> float:
-    """Return the share of ASCII characters, such as delimiters, in decoded bytes; 0 when they are no text."""
+    """Return the share of ASCII characters in decoded bytes, from 0 to 1; 0 if the bytes are not text."""
     text = head[: len(head) // 2 * 2].decode(codec, "replace").removesuffix("\ufffd")
     if any(unicodedata.category(char) in ("Cc", "Cn", "Co") and char not in "\t\r\n" for char in text):
         return 0.0
@@ -200,7 +202,7 @@ def _guessed(data: bytes, place: int) -> DecodedText:
         ]
         return DecodedText(text, NAMES[best.codec], _in_words(best, rivals))
     line = _line_at(data[:place].decode("latin-1"))
-    what = f"byte 0x{data[place]:02x} is of no text that we know, neither UTF-8 nor Windows-1252"
+    what = f"byte 0x{data[place]:02x} belongs to no known encoding, such as UTF-8 or Windows-1252"
     raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload that", line)
 
 
@@ -250,7 +252,8 @@ def _in_words(best: _Reading, rivals: list[_Reading]) -> str:
         lines = zip(best.words.split("\n"), rival.words.split("\n"), strict=False)
         one, another = _differing(*next(((a, b) for a, b in lines if a != b), (best.words, rival.words)))
         said.append(f"{NAMES[rival.codec]} would make '{another}' of '{one}'")
-    return f"the encoding of the file is uncertain: {'; '.join(said)}. Name it as 'encoding' if names look wrong"
+    hint = "If names look wrong, set the right encoding as 'encoding'"
+    return f"the encoding of the file is uncertain: {'; '.join(said)}. {hint}"
 
 
 def _differing(one: str, another: str) -> tuple[str, str]:

@@ -49,7 +49,7 @@ async def check(
     try:
         return await replayed(client, workflows(), process=process, cases=cases, limit=limit, progress=progress)
     except RPCError as error:
-        raise TemporalUnreachable(f"Temporal at {address(settings)} does not answer this: {error.message}") from error
+        raise TemporalUnreachable(f"Temporal at {address(settings)} refuses the query: {error.message}") from error
 
 
 async def replayed(
@@ -145,7 +145,7 @@ async def _named(client: Client, cases: Sequence[str]) -> AsyncIterator[Workflow
 async def _fetched(
     client: Client, executions: AsyncIterator[WorkflowExecution]
 ) -> AsyncIterator[tuple[WorkflowExecution, WorkflowHistory | None]]:
-    """Yield the history of each execution in order; None where it is gone."""
+    """Yield the history of each execution in order; None for an execution that Temporal no longer has."""
 
     async def fetch(execution: WorkflowExecution) -> tuple[WorkflowExecution, WorkflowHistory | None]:
         try:

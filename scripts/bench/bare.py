@@ -52,7 +52,7 @@ class Bare:
 
     @workflow.query
     def at_gate(self) -> bool:
-        """Return whether the Workflow waits for the decision."""
+        """Return True while the Workflow waits for the decision."""
         return self.waits
 
 

@@ -108,7 +108,8 @@ def test_a_row_tells_nothing_of_somebody_elses_case_but_that_it_is_there(resubmi
         (existing("rejected"), "same; the case is rejected; can be submitted again as the next round"),
         (
             existing("cancelled", round_=3),
-            "same; the case is cancelled; cannot be submitted again: it was round 3, and the policy allows 3",
+            "same; the case is cancelled; cannot be submitted again: "
+            "it was round 3, and the policy allows at most 3 rounds",
         ),
     ],
 )

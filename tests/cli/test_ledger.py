@@ -23,7 +23,7 @@ def operating(run: Run, tmp_path: Path) -> None:
 def test_an_account_is_locked_and_unlocked_and_its_books_are_closed(run: Run, operating: None, tmp_path: Path) -> None:
     assert run("ledger", "lock", "operating").out.startswith("operating is locked: ")
     assert run("ledger", "unlock", "operating").out.startswith("operating is unlocked: ")
-    rest = ": what was paid until then can no longer be undone\n"
+    rest = ": payments up to that moment can no longer be undone\n"
     for until, closed in (
         ("2024-11-30T19:30:00+01:00", "30 Nov 2024, 18:30 UTC"),
         ("2024-11-30", "30 November 2024"),

@@ -152,7 +152,7 @@ def test_two_administrators_open_and_fund_an_account(run: Run, monkeypatch: pyte
     assert own.code == 1 and "another administrator must confirm it" in own.err
     monkeypatch.setenv("HOLDGATE_TOKEN", second)
     assert change in run("ledger", "changes", "--status", "waiting").out
-    assert run("ledger", "confirm", change).out == f"{change} is confirmed and done\n"
+    assert run("ledger", "confirm", change).out == f"{change} is confirmed and applied\n"
     asked = run("ledger", "fund", "branch", "30.00", "EUR", "--reason", "More")
     fund = asked.out.split()[0]
     assert asked.code == 0 and f"./holdgate ledger confirm {fund}" in asked.out
@@ -377,7 +377,7 @@ def test_a_batch_is_paused_resumed_and_cancelled_with_a_reason(run: Run, product
     paused = run("batch", "pause", batch_id, "--reason", "wrong month")
     assert (paused.code, paused.out) == (
         0,
-        f"pause is asked for; './holdgate batch {batch_id}' shows what came of it\n",
+        f"pause was requested; './holdgate batch {batch_id}' shows the result\n",
     )
     until_it_is("paused")
     assert batch_id in run("batches", "--status", "paused").out

@@ -89,9 +89,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a quote open over all the rest": (HEAD + b'BAD-1,"x\n' + GOOD * 4000, "line 2: a cell is longer"),
     "10,000 columns": (
         ",".join(f"c{n}" for n in range(10_000)).encode() + b"\n1\n",
-        "10,000 columns; at most 200",
+        "10,000 columns, and at most 200",
     ),
-    "201 columns": (HEAD[:-1] + b",x" * 193 + b"\n" + GOOD, "201 columns; at most 200"),
+    "201 columns": (HEAD[:-1] + b",x" * 193 + b"\n" + GOOD, "201 columns, and at most 200"),
     "100,001 rows": (
         b"reference,payee,amount,currency,account\n" + b"r,A,1,GBP,o\n" * 100_001,
         "more than 100,000 rows",
@@ -160,7 +160,7 @@ INVALID: dict[str, tuple[bytes, str]] = {
     "only CR, and too few cells": ((HEAD + b"BAD-1,Acme\n").replace(b"\n", b"\r"), "too few cells: 2"),
     "another delimiter in the rows": (HEAD + GOOD.replace(b",", b";"), "too few cells: 1"),
     "a row of 10,000 cells": (HEAD + b"BAD-1" + b"," * 10_000 + b"x\n", "too many cells"),
-    "a row quoted as a whole": (HEAD + b'"BAD-1,Acme,1,GBP,operating,,,"\n', "the whole row stands in one cell"),
+    "a row quoted as a whole": (HEAD + b'"BAD-1,Acme,1,GBP,operating,,,"\n', "the whole row is in one cell"),
     "a mangled reference": (
         _row("4.63E+07,Acme,1,GBP,operating,,,"),
         "is a long number that a spreadsheet has shortened",

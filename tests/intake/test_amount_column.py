@@ -42,7 +42,7 @@ def amounts(sheet: Sheet) -> list[Any]:
 )
 def test_which_of_two_amounts_is_paid_is_a_question(headings: str, cells: str) -> None:
     text = f"Invoice No,Supplier,{headings}\nA,Acme,{cells}\n"
-    with pytest.raises(WrongMapping, match=r"columns.amount: .* in line 2\. Choose the column of the amount"):
+    with pytest.raises(WrongMapping, match=r"columns.amount: .* in line 2\. Name the column to pay"):
         read(text)
     for heading, cell in zip(headings.split(","), cells.split(","), strict=True):
         # Which it is has been said. The currency of the heading still counts.
@@ -97,13 +97,13 @@ def test_the_amount_in_the_currency_of_the_books_is_no_question_beside_the_one_o
 def test_amounts_in_thousands_or_in_cents_are_never_paid_as_units(heading: str) -> None:
     text = f"Invoice No,Supplier,{heading},Currency\nA,Acme,120,EUR\n"
     columns = {"reference": "Invoice No", "payee": "Supplier", "amount": heading, "currency": "Currency"}
-    with pytest.raises(WrongMapping, match=r"columns.amount: .* says .* write them in full"):
+    with pytest.raises(WrongMapping, match=r"columns.amount: .* says .* write the amounts in full"):
         read(text, {"columns": columns})
 
 
 @pytest.mark.parametrize("title", ["All amounts in thousands", "Figures in £000", "(in T€)", "Angaben in Tsd. Euro"])
 def test_a_title_tells_of_units_too(title: str) -> None:
-    with pytest.raises(WrongMapping, match="write them in full"):
+    with pytest.raises(WrongMapping, match="write the amounts in full"):
         read(f"{title}\nInvoice No,Supplier,Amount\nA,Acme,120\n")
 
 
@@ -123,5 +123,5 @@ def test_a_column_in_place_of_a_usual_value_is_told() -> None:
 
 
 def test_a_refusal_for_want_of_a_column_says_what_nearly_was_one() -> None:
-    with pytest.raises(Exception, match=r"'Amount' could stand for amount, but it holds hardly any numbers"):
+    with pytest.raises(Exception, match=r"'Amount' could stand for amount, but the column has hardly any numbers"):
         read("Invoice No,Supplier,Amount\nA,Acme,12%\n")

@@ -247,7 +247,7 @@ async def test_workers_that_lost_their_lock_start_no_file_twice(house: Office, f
         (b"", "empty"),
         (b"reference;what\n1;2\n", ""),
         (b"PK\x03\x04 no csv at all \x00\x01", ""),
-        (b"x" * 100_001, "100,001 bytes; the limit is 100,000"),
+        (b"x" * 100_001, "100,001 bytes, and the limit is 100,000"),
     ],
 )
 async def test_a_file_that_cannot_be_read_is_refused_with_the_reason(

@@ -73,10 +73,10 @@ def test_each_choice_is_told() -> None:
     assert sheet.notes == [
         "1 line above the headings was left out",
         "'Invoice No' stands for reference",
-        "'Our Ref' could stand for reference too; 'Invoice No' is read",
+        "'Our Ref' could stand for reference too, but 'Invoice No' is read as reference",
         "'Suplier Name' stands for payee, as it is close to 'supplier name'",
         "'Net Amount' stands for amount",
-        "'Gross Amount' could stand for amount too; 'Net Amount' is read",
+        "'Gross Amount' could stand for amount too, but 'Net Amount' is read as amount",
         "'Payment Due' stands for due_date",
         "'Narrative' stands for memo",
         "usual value: account = operating",
@@ -99,7 +99,7 @@ def test_the_day_of_the_payment_is_not_the_day_on_which_it_is_due() -> None:
 
 def test_a_column_whose_cells_speak_against_it_is_left_out_and_told_of() -> None:
     sheet = read("Trans No,Supplier,Amount,Due\n1,A,2,00:00:00\n")
-    assert "'Due' could stand for due_date, but it holds no dates" in sheet.notes
+    assert "'Due' could stand for due_date, but the column has no dates" in sheet.notes
     with pytest.raises(UnreadableFile, match="missing: amount"):
         read("Trans No,Supplier,Amount\n1,A,yes\n")
 
@@ -125,7 +125,7 @@ def test_fields_that_nothing_stands_for_refuse_the_file_with_what_was_found() ->
         read_file(b"Trans No,Supplier\n1,A\n", TARGET)
     assert str(wrong.value) == (
         "line 1: these headings are missing: amount, currency, account. Found: 'Trans No', 'Supplier'; "
-        "give a mapping that says which columns they are, or what every row has"
+        "give a mapping that names the column of each field, or one value for all rows"
     )
 
 
@@ -234,7 +234,7 @@ def test_a_part_of_a_reference_that_is_blank_is_said() -> None:
 def test_blank_cells_behind_the_last_heading_are_no_cells() -> None:
     first, second, third = read("Trans No,Supplier,Amount,,\n1,A,2,,,,\n2,A,2\n3,A,2,,,x\n").rows
     assert first.input and second.input
-    assert told(third) == ["too many cells: 6, and the headings are 5"]
+    assert told(third) == ["too many cells: 6 for 5 headings"]
 
 
 def test_a_workbook_is_read_with_a_mapping_too() -> None:

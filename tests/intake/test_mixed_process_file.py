@@ -80,8 +80,8 @@ def test_an_unknown_type_is_an_invalid_row_that_lists_the_known_ones() -> None:
         ("T-1,payment,Acme,x,2,5,GBP,2207-03-31T09:00:00Z", "scheduled_time: 2207-03-31 is more than 5 years ahead"),
         (",payment,Acme,x,2,5,GBP,", "task_id: enter a reference"),
         ("T-1,payment,Acme,x,2,5", "currency: enter a value"),
-        ("T-1", "too few cells: 1, and the headings are 8"),
-        ("T-1,payment,Acme,x,2,5,GBP,,more", "too many cells: 9, and the headings are 8"),
+        ("T-1", "too few cells: 1 for 8 headings"),
+        ("T-1,payment,Acme,x,2,5,GBP,,more", "too many cells: 9 for 8 headings"),
     ],
 )
 def test_a_wrong_row_is_told_by_the_column_that_stands_in_the_file(line: str, said: str) -> None:

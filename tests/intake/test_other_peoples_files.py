@@ -182,7 +182,7 @@ def test_a_currency_in_the_heading_wins_over_the_usual_one(heading: str, code: s
 @pytest.mark.parametrize("given", [True, False])
 def test_a_heading_that_leaves_the_currency_open_is_a_question(heading: str, given: bool) -> None:
     mapping = {"columns": {**MAPPED, "amount": heading}} if given else None
-    with pytest.raises(WrongMapping, match="say which currency every row has"):
+    with pytest.raises(WrongMapping, match="set one currency for every row"):
         read(f"Invoice No,Supplier,{heading}\n1,A,99\n", mapping)
     code = "JPY" if "¥" in heading else "USD"
     told = {**(mapping or {}), "constants": {"currency": code}}
@@ -216,7 +216,7 @@ def test_a_currency_above_the_headings_counts() -> None:
 
 
 def test_an_amount_of_the_books_is_not_in_the_currency_of_the_document() -> None:
-    with pytest.raises(WrongMapping, match="Name the columns of both"):
+    with pytest.raises(WrongMapping, match="Name both columns in the mapping"):
         read("Invoice No,Vendor,Amount in local currency,Document currency\n1,A,2,USD\n")
 
 

@@ -75,7 +75,11 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "broken UTF-16": ((HEAD + GOOD).decode().encode("utf-16") + b"x", "encoding", "looks like UTF-16 and is broken"),
     "UTF-32": ((HEAD + GOOD).decode().encode("utf-32"), "encoding", "is UTF-32"),
     "UTF-8 and Windows-1252": (HEAD + GOOD + "Ä".encode() + b"\xe9,,,,,,,\n", "encoding", "line 3: the file is UTF-8"),
-    "a byte of no encoding": (HEAD + b"INV-2,\x81,1,GBP,o,,,\n", "encoding", "line 2: byte 0x81 is of no text"),
+    "a byte of no encoding": (
+        HEAD + b"INV-2,\x81,1,GBP,o,,,\n",
+        "encoding",
+        "line 2: byte 0x81 belongs to no known encoding",
+    ),
     "control characters": (HEAD + GOOD + b"INV-2,\xe9\x02,1,GBP,o,,,\n", "format", "line 3: holds control characters"),
     "Latin-1 behind a mark": (b"\xef\xbb\xbf" + HEAD + b"a\xe9,1,GBP,o,,,,\n", "encoding", "line 2: "),
     "half a surrogate": (HEAD + b"\xed\xa0\x80,Acme,1,GBP,o,,,\n", "encoding", "line 2: "),
@@ -92,19 +96,19 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "no headings": (GOOD + GOOD, "headers", "Found: 'INV-1', 'Acme Paper Ltd'"),
     "a heading twice": (b"reference,payee,amount,Amount \nINV-1,A,1,1\n", "headers", "more than once: amount"),
     "two headings twice": (b"b,a,b,a\n1,2,3,4\n", "headers", "line 1: these headings appear more than once: a, b"),
-    "bars": (HEAD.replace(b",", b"|") + GOOD, "headers", "separated by bars; separate them by commas"),
+    "bars": (HEAD.replace(b",", b"|") + GOOD, "headers", "separated by bars: separate the columns by commas"),
     "each line one quoted cell": (b'"reference,payee"\n"INV-1,Acme"\n', "headers", "each line is quoted as a whole"),
     "201 columns": (
         ",".join(f"c{n}" for n in range(201)).encode() + b"\n1\n",
         "too_large",
-        "201 columns; at most 200 are read",
+        "the file has 201 columns, and at most 200 are allowed: remove columns",
     ),
     "a huge cell": (HEAD + b"INV-1," + b"x" * 131_073 + b",1,GBP,o,,,\n", "too_large", "line 2: a cell is longer"),
     "a quote open over a huge rest": (HEAD + b'INV-1,"x\n' + GOOD * 4000, "too_large", "line 2: a cell is longer"),
     "too many rows": (
         b"reference,book,days\n" + b"r,Ab,1\n" * (MAX_ROWS + 1),
         "too_large",
-        "line 100002: more than 10",
+        "line 100002: the file has more than 10",
     ),
 }
 
@@ -144,9 +148,9 @@ WRONG_CELLS = {
     "A\x07B,Dune,3,,,,,": [
         "reference: has a character that cannot be seen (U+0007, control character) at position 2: remove it"
     ],
-    "L1": ["too few cells: 1, and the headings are 8"],
-    "L1,Dune": ["too few cells: 2, and the headings are 8"],
-    "L1,Dune,3,,,,,,x": ["too many cells: 9, and the headings are 8"],
+    "L1": ["too few cells: 1 for 8 headings"],
+    "L1,Dune": ["too few cells: 2 for 8 headings"],
+    "L1,Dune,3,,,,,,x": ["too many cells: 9 for 8 headings"],
     ",X,none,x,y,z,w,0": [
         "reference: enter a reference of 1 to 120 characters, for example an invoice number",
         "priority: '0' is not 1, 2, 3, 4 or 5",

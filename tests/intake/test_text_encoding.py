@@ -110,7 +110,7 @@ def test_an_encoding_that_does_not_fit_is_refused_by_its_key() -> None:
     with pytest.raises(WrongMapping) as wrong:
         read_file("a,é\n".encode("cp1252"), TARGET, ColumnMapping(encoding="UTF-8"))
     assert [(each.column, each.message) for each in wrong.value.problems] == [
-        ("encoding", "the file is not UTF-8: line 1 has bytes that it does not")
+        ("encoding", "the file is not UTF-8: line 1 has bytes that this encoding lacks")
     ]
     with pytest.raises(ValueError, match=r"'martian' is not a known encoding\. Known encodings: UTF-8"):
         ColumnMapping(encoding="martian")

@@ -61,7 +61,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "file" / "var"
     assert attempt(tmp_path, HOLDGATE_VAR=str(folder)) == (
         2,
-        [f"holdgate: the folder {folder} cannot be written (Not a directory): set HOLDGATE_VAR to one that can"],
+        [
+            f"holdgate: the folder {folder} cannot be written (Not a directory): "
+            "set HOLDGATE_VAR to a folder that you can write"
+        ],
     )
 
 
@@ -129,7 +132,7 @@ def test_a_process_of_ones_own_with_mistakes(tmp_path: Path) -> None:
     assert attempt(tmp_path, HOLDGATE_PROCESSES=str(tmp_path / "mine")) == (
         2,
         [
-            f"holdgate: {process}: Words.labels has none for the field 'note'",
+            f"holdgate: {process}: Words.labels has no label for the field 'note': add one",
             f"{process}: Words.gates has no sentence for 'approval'",
         ],
     )

@@ -72,14 +72,14 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 
 
 LACKS = [
-    ("process.py", ', "note": "Note"', "", "Words.labels has none for the field 'note'"),
+    ("process.py", ', "note": "Note"', "", "Words.labels has no label for the field 'note': add one"),
     ("__init__.py", "Book(folder)", "Book(None)", "equip("),
     ("policy.toml", "[expense_claim.gates.approval]", "[expense_claim.gates.board]", "the gate approval is missing"),
     ("policy.toml", None, None, "there is no section [expense_claim], so nobody can decide"),
     ("sample.csv", None, None, "sample.csv: cannot be read (No such file or directory): add a CSV with a few cases"),
     ("sample.csv", "184.50", "a lot", "sample.csv:3: amount: 'a lot' is not a number"),
-    ("sample.csv", "R-2", "R-1", "sample.csv: the reference 'r-1' is in two rows"),
-    ("sample.csv", ",note\n", ",memo\n", "sample.csv: no field is called 'memo'"),
+    ("sample.csv", "R-2", "R-1", "sample.csv: the reference 'r-1' is in two rows: give each row its own reference"),
+    ("sample.csv", ",note\n", ",memo\n", "sample.csv: the process has no field 'memo': correct or remove the column"),
     ("sample.csv", "reference,", "ref,", "sample.csv: line 1: these headings are missing: reference"),
     (
         "test_expense_claim.py",

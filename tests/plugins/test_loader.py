@@ -70,7 +70,12 @@ IMPORT = "from temporalio import workflow\n"
             "named 'expenses' and its folder 'expense_claim': use one name",
         ),
         ("__init__.py", '"184.50"', '"lots"', "the example .* is not valid: amount: 'lots' is not a number"),
-        ("__init__.py", '"reference": "R-1001",', "", "process.py: the example of the process needs a reference"),
+        (
+            "__init__.py",
+            '"reference": "R-1001",',
+            "",
+            "process.py: the example of the process has no reference: add one",
+        ),
         ("__init__.py", "=ExpenseClaimProcess", "=ExpenseClaimRequest", "must be a subclass of CaseWorkflow"),
         ("__init__.py", "input=ExpenseClaimRequest", "input=dict", "input of the process must be a pydantic model"),
         ("__init__.py", "from .process", "from .proces", r"__init__.py:13: there is no module 'expense_claim.proces'"),
@@ -86,7 +91,7 @@ IMPORT = "from temporalio import workflow\n"
         ("process.py", WORKFLOW, "@workflow.defn\n", r'write @workflow.defn\(name="expense_claim"\) above the class'),
         ("process.py", WORKFLOW, "", r'write @workflow.defn\(name="expense_claim"\) above the class'),
         ("process.py", "    words = Words(", "    said = Words(", r"needs words = Words\(...\)"),
-        ("process.py", ', "note": "Note"', "", "Words.labels has none for the field 'note'"),
+        ("process.py", ', "note": "Note"', "", "Words.labels has no label for the field 'note'"),
         ("process.py", '"note": "Note"', '"memo": "", "note": "Note"', "Words.labels names 'memo', which is no field"),
         ("process.py", '("purpose", "amount", "needed_by")', "()", "must name one to four fields, and names 0"),
         ("process.py", '"Expense claim, from the request to the booking"', '" "', "Words.summary is empty"),
@@ -215,4 +220,4 @@ def test_each_program_names_the_mistake_in_one_line_and_exits_with_2(
     said = ended.stdout + ended.stderr
     assert ended.returncode == 2 and "Traceback" not in said
     (line,) = re.findall(r"[^\s]+process\.py: .*", said)
-    assert line.startswith(f"{claim / 'process.py'}: Words.labels has none for the field 'note'")
+    assert line.startswith(f"{claim / 'process.py'}: Words.labels has no label for the field 'note'")

@@ -35,12 +35,12 @@ class CaseContext:
     attachments: Sequence[Attachment]
     comments: Sequence[Comment]
     technical: bool
-    """Whether the person works with the audit log, and sees its technical data."""
+    """True if the person works with the audit log, and sees its technical data."""
     may_cancel: bool
     may_roll_back: bool
     may_start: bool
     may_ask_again: bool
-    """Whether the case ended undone and the reader may submit it again with changes."""
+    """True if the case ended undone and the reader may submit it again with changes."""
 
 
 async def case_context(row: CaseRow, person: Person, services: Services) -> CaseContext:
@@ -65,7 +65,7 @@ async def case_context(row: CaseRow, person: Person, services: Services) -> Case
 
 
 def _after(case: CaseDetail) -> bool:
-    """Return whether the case had ended and waits for the approval of its rollback."""
+    """Return True if the case had ended and waits for the approval of its rollback."""
     return bool(case.if_rolled_back)
 
 

@@ -19,7 +19,7 @@ class LabelledField:
     value: Any
     """For the `value` macro. A `block` has HTML of its own."""
     key: bool = False
-    """Whether the field helps to tell cases apart at a glance."""
+    """True if the field helps to tell cases apart at a glance."""
     block: bool = False
 
 

@@ -14,7 +14,7 @@ class NavigationEntry(NamedTuple):
     path: str
     name: str
     rare: bool = False
-    """Whether the entry is in the second row, under "More"."""
+    """True if the entry is in the second row, under "More"."""
 
 
 def places(person: Person) -> list[NavigationEntry]:

@@ -254,7 +254,7 @@ async def check_same_site(request: Request) -> None:
 
 
 def scripted(request: Request) -> bool:
-    """Return whether a script sent the request. A script has no use for a whole page."""
+    """Return True if a script sent the request. A script has no use for a whole page."""
     accept = request.headers.get("accept", "")
     if "hx-request" in request.headers or ("application/json" in accept and "text/html" not in accept):
         return True

@@ -45,7 +45,7 @@ class FormField:
     """The options of a choice. An empty option means no choice."""
     max_length: int | None = None
     kept: bool = False
-    """Whether a stored value is hidden. If the field stays empty, the stored value stays."""
+    """True if a stored value is hidden. If the field stays empty, the stored value stays."""
     error: str = ""
 
     @property

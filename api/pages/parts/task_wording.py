@@ -39,7 +39,7 @@ class TimerEvent:
     at: datetime
     text: str
     fixed: bool = False
-    """Whether an admin set the time while the timers are stopped, so that it does not move."""
+    """True if an admin set the time while the timers are stopped, so that it does not move."""
 
 
 async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Deciders]:
@@ -145,17 +145,17 @@ def needs_comment(task: TaskView) -> list[Verdict]:
 
 
 def decided_by(task: TaskView, person: str) -> bool:
-    """Return whether the person has made a decision that counts."""
+    """Return True if the person has made a decision that counts."""
     return among(person, voters(task))
 
 
 def mine(task: TaskView, person: str) -> bool:
-    """Return whether the person has claimed the task, was handed it, or has handed it over."""
+    """Return True if the person has claimed the task, was handed it, or has handed it over."""
     return same(person, task.assignee) or same(person, task.owner)
 
 
 def claimed(task: TaskView) -> Markup | None:
-    """Return who has claimed the task; None if it is free."""
+    """Return who has claimed the task; None if nobody has."""
     if task.assignee is None:
         return None
     if task.owner:

@@ -55,7 +55,7 @@ def size(bytes: int) -> str:
 
 
 def _with_question(event: TimelineItem, questions: Mapping[Any, Any]) -> TimelineItem:
-    """Return the event of a withdrawn question with the text of the question, which only the earlier event has."""
+    """Return the event of a withdrawn question, with the text of the question from the earlier event."""
     if event.kind != EventKind.QUESTION_WITHDRAWN or not event.data:
         return event
     text = questions.get(event.data.get("question"))

@@ -47,7 +47,7 @@ class Book:
             raise Refused("This step was undone before it took effect.")
 
     def undo(self, undoes: str) -> bool:
-        """Undo the effect of a key, or void an unused key. Return whether there was an effect."""
+        """Undo the effect of a key, or make an unused key void. Return True if the key had an effect."""
         with self._writing() as db:
             db.execute("INSERT INTO entries VALUES (?, 'void', '') ON CONFLICT DO NOTHING", (undoes,))
             db.execute("UPDATE entries SET state = 'undone' WHERE key = ? AND state = 'done'", (undoes,))
