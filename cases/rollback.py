@@ -28,7 +28,7 @@ PLAN: TypeAdapter[list[PlannedUndo]] = TypeAdapter(list[PlannedUndo])
 
 
 class NotRollable(Exception):
-    """The case cannot be rolled back now; `str()` has the reason."""
+    """Raised if a case cannot be rolled back now. The message is the reason, for people."""
 
 
 class Rollbacks:

@@ -1,4 +1,4 @@
-"""One task at a gate, as people see it."""
+"""Models of a task as pages and API show it: decisions, quorum, questions, deadlines."""
 
 import hashlib
 from datetime import timedelta
@@ -55,7 +55,10 @@ class Question(Message):
 
 
 class ClockStep(Message):
-    """A reminder, an escalation or the expiry of a task, and the time at which it happens if nobody decides before."""
+    """A planned event of a task: a reminder, an escalation or the expiry.
+
+    The event happens at `at`, unless the task is decided earlier.
+    """
 
     at: BoundedMoment
     does: Literal["remind", "escalate", "reject", "approve"]

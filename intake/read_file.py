@@ -146,7 +146,9 @@ def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple
 
 
 def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
-    """Open a file as its mapping says. Raises UnreadableFile, and WrongMapping for a choice that does not fit."""
+    """Open a file with the encoding, sheet and hidden rows that its mapping chooses.
+
+    Raises UnreadableFile, and WrongMapping for a choice that does not fit."""
     try:
         return table_of(data, named, mapping.opening)
     except WrongChoice as wrong:

@@ -169,7 +169,10 @@ def _link(settings: Settings) -> str:
 
 
 async def _create_demo(settings: Settings) -> list[DemoPerson]:
-    """Create the demo people, or deactivate those of an earlier demo. Raises Mistake."""
+    """Create the demo people if `HOLDGATE_DEMO` is on; otherwise deactivate the people of an earlier demo.
+
+    Raises Mistake.
+    """
     from ops.demo import people_and_money
     from store.db.database import Database, DatabaseUnavailable
     from store.people import demo_people

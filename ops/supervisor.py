@@ -122,7 +122,9 @@ class Supervisor:
         except TimeoutError:
             silent = next(name for name in names if not self._children[name].healthy.is_set())
             raise KeepsDying(
-                silent, f"did not answer within {within:g} s", self._children[silent].last_lines()
+                silent,
+                f"did not answer within {within:g} s",
+                self._children[silent].last_lines(),
             ) from None
 
     async def unless_dying(self, wanted: Awaitable[T]) -> T:
@@ -143,7 +145,7 @@ class Supervisor:
         await self.unless_dying(asyncio.Event().wait())
 
     async def stop(self) -> None:
-        """Stop all children, the last started first, and remove their records."""
+        """Stop all child processes, the last started first, and delete the file that records their pids."""
         for child in reversed(self._children.values()):
             await child.stop()
         self._children.clear()
@@ -198,9 +200,17 @@ class _Child:
             deaths.append(now)
             fruitless = 0 if answered else fruitless + 1
             if fruitless >= pace.fruitless:
-                raise KeepsDying(name, f"died {fruitless} times before it answered", self.last_lines())
+                raise KeepsDying(
+                    name,
+                    f"stopped {fruitless} times before it answered",
+                    self.last_lines(),
+                )
             if len(deaths) == pace.deaths and now - deaths[0] < pace.window:
-                raise KeepsDying(name, f"died {len(deaths)} times in {now - deaths[0]:.0f} s", self.last_lines())
+                raise KeepsDying(
+                    name,
+                    f"stopped {len(deaths)} times in {now - deaths[0]:.0f} s",
+                    self.last_lines(),
+                )
             if now - started > pace.settled:
                 delay = pace.first_delay
             log.warning("%s (pid %d) %s; it is started again in %.1f s", name, process.pid, _ending(code), delay)

@@ -42,7 +42,8 @@ def _exit_code() -> int:
         print(f"holdgate: {mistake}", file=sys.stderr)
         return 2
     except KeepsDying as failure:
-        print(f"holdgate: {failure}. The end of {settings.var / 'log' / failure.name}.log:", file=sys.stderr)
+        where = settings.var / "log" / f"{failure.name}.log"
+        print(f"holdgate: {failure}. Correct the cause, which the end of {where} shows:", file=sys.stderr)
         print(*failure.lines, sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # no program was started yet

@@ -157,7 +157,7 @@ def to_cel(value: Any) -> Any:
         case bool() | float() | str() | None:
             return value
         case int() if abs(value) >= 10**EXACT_DIGITS:
-            raise ExpressionError(f"{value} is too large to compare exactly")
+            raise ExpressionError(f"{value} has more than {EXACT_DIGITS} digits and cannot be compared exactly")
         case Decimal():
             if not value.is_finite() or len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
                 raise ExpressionError(f"{value} has more than {EXACT_DIGITS} digits and cannot be compared exactly")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
@@ -29,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
     may not lie there, or where somebody set TMPDIR.
     """
+    hypothesis.settings.register_profile("holdgate", deadline=None)  # other tests run beside it and make it slow
+    hypothesis.settings.load_profile("holdgate")
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
     config.addinivalue_line("markers", f"{BOTH}: these tests run on SQLite and on PostgreSQL in every run")
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time

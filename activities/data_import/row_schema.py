@@ -56,13 +56,13 @@ class Schema:
             Draft202012Validator.check_schema(schema, FormatChecker(()))  # Patterns are checked by their own engine.
             _check_parts(schema)
         except UnicodeDecodeError:
-            raise Refused("The schema is not UTF-8.") from None
+            raise Refused("The schema is not UTF-8. Save the schema as UTF-8 and submit again.") from None
         except SchemaError as wrong:
-            raise Refused(f"The schema has a mistake: {wrong.message}.") from None
+            raise Refused(f"The schema has an error: {wrong.message}. Correct the schema and submit again.") from None
         except RecursionError:
-            raise Refused("The schema is nested too deeply.") from None
+            raise Refused("The schema is nested too deeply. Simplify the schema and submit again.") from None
         except ValueError as wrong:
-            raise Refused(f"The schema cannot be read: {wrong}.") from None
+            raise Refused(f"The schema cannot be read: {wrong}. Correct the schema and submit again.") from None
         self._checks = 0
         keywords = {**Draft202012Validator.VALIDATORS, "pattern": _fits_pattern}
         counted = {word: self._counted(check) for word, check in keywords.items()}
@@ -82,9 +82,14 @@ class Schema:
         try:
             return [_error_text(error) for error in self._validator.iter_errors(row)]
         except Unresolvable as wrong:
-            raise Refused(f"The schema refers to another document, which is not read: {wrong.ref}.") from None
+            raise Refused(
+                f"The schema refers to another document, {wrong.ref}. "
+                "Put its definitions into this schema and submit again."
+            ) from None
         except RecursionError:
-            raise Refused("The schema refers to itself in a circle, or a row is nested too deeply.") from None
+            raise Refused(
+                "The schema refers to itself without end, or a row is nested too deeply. Correct them and submit again."
+            ) from None
 
     def converted(self, column: str, cell: str) -> Any:
         """Return a CSV cell in the type of its column. Validation reports a cell that cannot be converted."""

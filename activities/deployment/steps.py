@@ -61,7 +61,7 @@ class Release(Message):
 class Compared(Release):
     """The differences between a release and the live release, found without running code.
 
-    They are unknown if operators skipped the step.
+    All fields are None if operators skipped the step `compare_release`.
     """
 
     live: str | None = None

@@ -52,7 +52,7 @@ class Folder:
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise Refused(f"'{name}' is no regular file.")
+                raise Refused(f"'{name}' is not a regular file. Name a file in the folder of files.")
             if found.st_size > max_bytes:
                 raise Refused(f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are taken.")
             return os.fdopen(descriptor, "rb")
@@ -66,7 +66,7 @@ class Folder:
         descriptor = self._opened(name, "folder")
         try:
             if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                raise Refused(f"'{name}' is no folder.")
+                raise Refused(f"'{name}' is not a folder. Name a folder in the folder of files.")
             yield descriptor
         finally:
             os.close(descriptor)
@@ -79,7 +79,11 @@ class Folder:
         try:
             root = self._root.resolve(strict=True)
         except OSError:
-            raise Trouble(f"The folder of files, {self._root}, cannot be read.", about="folder") from None
+            raise Trouble(
+                f"Holdgate cannot read the folder of files, {self._root}. Correct HOLDGATE_FILES or the permissions of "
+                "the folder, then retry the step.",
+                about="folder",
+            ) from None
         try:
             path = (root / name).resolve(strict=True)
             if not path.is_relative_to(root):
@@ -92,7 +96,9 @@ class Folder:
         except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links, before Python 3.13.
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
                 raise
-            raise Refused(f"'{name}' is no {kind} that can be read.") from None
+            raise Refused(
+                f"'{name}' cannot be opened as a {kind}. Correct the path in the request and submit again."
+            ) from None
 
 
 def _walk(root: Path, parts: tuple[str, ...]) -> int:

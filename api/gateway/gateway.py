@@ -129,7 +129,9 @@ class Gateway:
             async with self._db.read() as conn:
                 now = await cases.get(conn, case.case_id) or case
             if now.status is Status.STARTING:
-                raise unavailable("The case is about to start; try again in a moment.") from error
+                raise unavailable(
+                    "The case is stored but has not reached Temporal yet. Try again in a moment."
+                ) from error
             raise ended(now) from error
 
     async def start_now(self, person: Person, case: CaseRow, client_id: str | None) -> Status | None:
@@ -161,7 +163,10 @@ class Gateway:
                 now = await cases.get(conn, case.case_id) or case
             if now.status.closed:
                 raise ended(now) from error
-            raise unavailable("The case is about to be scheduled; try again in a moment.") from error
+            raise unavailable(
+                "The case is stored but has not reached Temporal yet, so it was not started early. "
+                "Try again in a moment."
+            ) from error
 
     async def _start_later(self, handle: WorkflowHandle[Any, Any], asked: StartNow) -> None:
         try:

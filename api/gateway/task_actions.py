@@ -125,7 +125,7 @@ class TaskActions:
             case = await cases.get(conn, task.case_id)
         if case is not None and case.status.closed:
             return ended(case)
-        return unavailable("The case is about to start; try again in a moment.")
+        return unavailable("The case is stored but has not reached Temporal yet. Try again in a moment.")
 
     async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
         """Return the person whom an id, a name or an email address means. Raises Problem 422."""

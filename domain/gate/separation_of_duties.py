@@ -36,4 +36,4 @@ def changes_deciders(task: TaskView, ruling: GateRuling, action: Action) -> bool
 def check_not_to_self(action: Action) -> None:
     """Raise Refusal where an admin gives a task, or the place of another person, to themselves."""
     if action.to and same(action.to.id, action.by.id):
-        raise not_allowed("You cannot give a task to yourself. Ask another admin to do that.", RULE)
+        raise not_allowed("You cannot put yourself on a task. Ask another admin to do that.", RULE)

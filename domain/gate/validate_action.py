@@ -83,7 +83,7 @@ def _check_release(state: GateState, action: Action) -> None:
         )
     check_open(state, action.revision)
     if task.assignee is None:
-        raise Refusal(RefusalCode.NOTHING_TO_DO, "Nobody has claimed this task.")
+        raise Refusal(RefusalCode.NOTHING_TO_DO, "Nobody has claimed this task, so there is nothing to release.")
 
 
 def _check_delegation(state: GateState, action: Action) -> None:

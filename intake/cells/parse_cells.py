@@ -254,10 +254,10 @@ def strptime_of(words: str) -> str:
     sample = datetime(2027, 3, 31)
     try:
         day = datetime.strptime(sample.strftime(made), made).date()
-    except ValueError as wrong:
-        raise ValueError(f"'{words}' is not a date format such as DD/MM/YYYY") from wrong
+    except (ValueError, re.error) as wrong:  # re.error: a part of the date occurs twice
+        raise ValueError(f"'{words}' is not a date format. Use YYYY, MM and DD, such as DD/MM/YYYY") from wrong
     if day != sample.date():
-        raise ValueError(f"'{words}' does not say day, month and year, as DD/MM/YYYY does")
+        raise ValueError(f"'{words}' does not have day, month and year. Use YYYY, MM and DD, such as DD/MM/YYYY")
     return made
 
 

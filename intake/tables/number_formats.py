@@ -32,7 +32,7 @@ BUILT_IN: Mapping[int, str] = {
 
 
 class Shown(NamedTuple):
-    """A number as text."""
+    """The text of a number as a workbook shows it, and what is unclear about it."""
 
     text: str
     flaw: str = ""

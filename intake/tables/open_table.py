@@ -99,7 +99,7 @@ def _named_sheet(book: "Workbook", name: str) -> "SheetInfo":
         if sheet.name.strip().casefold() == wanted:
             return sheet
     listed = ", ".join(f"'{sheet.name}'" for sheet in book.sheets[:30])
-    raise WrongChoice("sheet", f"the workbook has no sheet '{name.strip()[:100]}'; there are {listed or 'none'}")
+    raise WrongChoice("sheet", f"the workbook has no sheet '{name.strip()[:100]}'. Choose one of: {listed}")
 
 
 def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "SheetInfo":

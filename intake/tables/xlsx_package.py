@@ -53,12 +53,12 @@ def parts_of(data: bytes) -> dict[str, bytes]:
 
 def refuse(what: str) -> NoReturn:
     """Raise UnreadableFile for a workbook that is damaged, or of a kind that is not read."""
-    raise UnreadableFile("format", f"{what}: save it as 'CSV UTF-8' and upload that")
+    raise UnreadableFile("format", f"{what}: save the workbook as 'CSV UTF-8' and upload the new file")
 
 
 def too_large(what: str) -> NoReturn:
     """Raise UnreadableFile for a workbook beyond a limit."""
-    raise UnreadableFile("too_large", f"{what}: save the sheet as 'CSV UTF-8' and upload that")
+    raise UnreadableFile("too_large", f"{what}: save the sheet as 'CSV UTF-8' and upload the new file")
 
 
 def _other_than_xlsx(names: list[str]) -> str:
@@ -86,9 +86,11 @@ def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
         try:
             part = inflater.decompress(packed, left + 1)
         except zlib.error as wrong:
-            raise UnreadableFile("format", f"the workbook is damaged ({wrong}): upload it again") from wrong
+            raise UnreadableFile(
+                "format", f"the workbook is damaged ({wrong}): save it again in Excel and upload the new file"
+            ) from wrong
         if not inflater.eof and len(part) <= left:
-            refuse("the workbook is damaged: a part of it ends too early")
+            refuse("the workbook is damaged, because one of its parts is not complete")
     else:
         refuse("the workbook is packed in an unusual way")
     if len(part) > left:

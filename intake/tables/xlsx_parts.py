@@ -22,7 +22,9 @@ def parse_part(part: bytes, start: Any, end: Any = None, text: Any = None) -> No
     except EnoughRead:
         pass
     except (expat.ExpatError, ValueError, OverflowError) as wrong:
-        raise UnreadableFile("format", f"the workbook is damaged ({wrong}): upload it again") from wrong
+        raise UnreadableFile(
+            "format", f"the workbook is damaged ({wrong}): save it again in Excel and upload the new file"
+        ) from wrong
 
 
 class LocalNames(dict[str, str]):

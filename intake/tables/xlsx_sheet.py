@@ -160,7 +160,7 @@ class SheetReader:
 
     def _go_to(self, line: int) -> None:
         if line <= self._line:
-            raise ValueError(f"row {line:,} stands twice, or in a wrong place")
+            raise ValueError(f"row {line:,} occurs twice or out of order")
         if line > MAX_ROWS:
             too_large(f"the sheet has cells down to row {line:,}, and at most {MAX_ROWS:,} rows are read")
         self._found.rows.extend("" for _ in range(line - self._line - 1))
@@ -178,10 +178,10 @@ class SheetReader:
             if column is None:
                 found = _PLACE.fullmatch(place)
                 if found is None:
-                    raise ValueError(f"a cell stands at {place[:20]}")
+                    raise ValueError(f"a cell has the invalid address {place[:20]}")
                 column = self._columns[letters] = _column(found[1]) - 1
             if column <= self._place:
-                raise ValueError(f"{cell_name(self._line, column)} stands twice, or in a wrong place")
+                raise ValueError(f"cell {cell_name(self._line, column)} occurs twice or out of order")
             self._place = column
         if self._place >= MAX_COLUMNS:
             too_large(f"the sheet has {self._place + 1:,} columns, and at most {MAX_COLUMNS} are read")
@@ -194,7 +194,7 @@ class SheetReader:
         """Move back to the row that the first cell names, where the row has no number. Raises ValueError."""
         found = _PLACE.fullmatch(place)
         if found is None or self._numbered or self._place >= 0:
-            raise ValueError(f"the cell {place[:20]} stands in row {self._line:,}")
+            raise ValueError(f"cell {place[:20]} is in row {self._line:,}")
         self._line -= 1
         self._go_to(int(found[2]))
 
@@ -207,7 +207,9 @@ class SheetReader:
             try:
                 text = self._texts[int(value)] if value else ""
             except (IndexError, ValueError):
-                raise ValueError(f"{cell_name(self._line, self._place)} names a text that is not there") from None
+                raise ValueError(
+                    f"cell {cell_name(self._line, self._place)} refers to a text that is missing"
+                ) from None
         elif kind in ("inlineStr", "str"):
             text = unescaped(value)
         elif kind == "b":

@@ -82,9 +82,11 @@ class Outbox:
             await conn.execute(delete(leases).where(leases.c.name == LEASE, leases.c.holder == self._holder))
 
     async def advance(self, now: datetime) -> bool:
-        """Read new audit events and seal the messages that are due. Only the holder of the lease may call this.
+        """Create notifications from new audit events, and fix the content of the messages that are due.
 
-        Return True if there is more to do at once. Write nothing when there is nothing to do.
+        Only the holder of the lease may call this.
+
+        Write nothing if there is nothing to do. Return True if there is more to do at once.
         """
         async with self._database.read() as conn:
             unread = await _unread(conn)

@@ -84,7 +84,8 @@ class NameResolver:
     def person(self, text: str, seen: Collection[str] | None = None) -> KnownPerson:
         """Return the person whom a text means. Raises UnknownName.
 
-        The error suggests only names in `seen`; None allows all names.
+        If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people
+        match, the error names all of them.
         """
         if (exact := self._people.get(text.strip())) is not None:
             return exact
@@ -171,7 +172,8 @@ async def exact_id(conn: AsyncConnection, text: str) -> str | None:
 async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | None = None) -> str:
     """Return the id of the active person whom an id, a name or an e-mail address means. Raises UnknownName.
 
-    The error suggests only names in `seen`; None allows all names.
+    If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people
+        match, the error names all of them.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact

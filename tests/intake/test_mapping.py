@@ -276,7 +276,7 @@ WRONG: list[tuple[Any, list[str]]] = [
         {"constants": {"currency": "GPB"}},
         ["constants.currency: 'GPB' is not an ISO 4217 currency code such as GBP, EUR or USD"],
     ),
-    ({"dates": "DD/YY"}, ["dates: 'DD/YY' does not say day, month and year, as DD/MM/YYYY does"]),
+    ({"dates": "DD/YY"}, ["dates: 'DD/YY' does not have day, month and year. Use YYYY, MM and DD, such as DD/MM/YYYY"]),
     ({"negative": "no"}, ["negative: 'no' is not one of 'refuse' or 'skip'"]),
     ("[]", [": must be a JSON object, or the name of a saved mapping"]),
 ]
@@ -399,9 +399,17 @@ def test_formats_are_those_of_people_or_of_python() -> None:
     assert strptime_of("DD/MM/YYYY") == "%d/%m/%Y"
     assert strptime_of("D MMM YY") == "%d %b %y"
     assert strptime_of("%d.%m.%Y") == "%d.%m.%Y"
-    for wrong in ("MM/YYYY", "%H", "date", "%"):
+    for wrong in ("MM/YYYY", "%H", "date", "%", "DD/DD/YYYY", "%d%d%m%Y", "%q", "DD/MM/YYYY" * 2):
         with pytest.raises(ValueError, match=f"'{wrong}'"):
             strptime_of(wrong)
+
+
+@given(st.text(alphabet="%dmYyHIpbBDMY/-. ()[*\\\0\ud800", max_size=20))
+def test_any_text_is_a_date_format_or_an_error_that_says_so(words: str) -> None:
+    try:
+        strptime_of(words)
+    except ValueError as wrong:
+        assert "Use YYYY, MM and DD" in str(wrong)
 
 
 # ---------------------------------------------------------------------------------------------------------------- saved

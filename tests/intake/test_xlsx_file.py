@@ -291,7 +291,7 @@ def test_a_sheet_can_be_named_and_a_wrong_one_lists_all() -> None:
     with pytest.raises(WrongMapping) as wrong:
         read(data, {"sheet": "August"})
     assert [(each.column, each.message) for each in wrong.value.problems] == [
-        ("sheet", "the workbook has no sheet 'August'; there are 'Cover', 'June', 'July'")
+        ("sheet", "the workbook has no sheet 'August'. Choose one of: 'Cover', 'June', 'July'")
     ]
     with pytest.raises(UnreadableFile, match="the sheet 'Cover' was read; name another as 'sheet': 'June'"):
         read(data, {"sheet": "Cover"})

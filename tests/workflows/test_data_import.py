@@ -335,9 +335,9 @@ async def test_a_line_of_json_that_does_not_fit_is_refused(tmp_path: Path, line:
         ("{", "The schema cannot be read"),
         ("[]", "must be that of one row"),
         ('{"type": "array"}', "must be that of one row"),
-        ('{"type": "object", "properties": {"id": {"type": "figure"}}}', "The schema has a mistake"),
-        ('{"type": "object", "$ref": "https://spy.example/s.json"}', "refers to another document, which is not read"),
-        ('{"type": "object", "$ref": "file:///etc/passwd"}', "refers to another document, which is not read"),
+        ('{"type": "object", "properties": {"id": {"type": "figure"}}}', "The schema has an error"),
+        ('{"type": "object", "$ref": "https://spy.example/s.json"}', "refers to another document, "),
+        ('{"type": "object", "$ref": "file:///etc/passwd"}', "refers to another document, "),
     ],
 )
 async def test_a_schema_that_cannot_be_used_is_refused_and_nothing_is_fetched(

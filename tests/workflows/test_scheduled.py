@@ -79,7 +79,7 @@ async def test_only_one_of_two_people_starts_a_case_early(house: House) -> None:
 async def test_a_case_that_was_never_scheduled_cannot_be_started_early(house: House) -> None:
     case = await house.start()
     await house.open_task(case)
-    assert "does not wait for its time" in await refused(case, by("rita"))
+    assert "cannot start this case early" in await refused(case, by("rita"))
 
 
 async def test_a_time_in_the_past_starts_the_case_at_once(house: House) -> None:

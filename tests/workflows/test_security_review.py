@@ -275,7 +275,7 @@ def _pipe(path: Path) -> None:
 
 BAD = [
     ("x", Path.exists, "There is no folder 'x'"),
-    ("x", lambda path: (path / "x").write_text("a file"), "'x' is no folder"),
+    ("x", lambda path: (path / "x").write_text("a file"), "'x' is not a folder"),
     ("x", lambda path: (path / "x").symlink_to("/etc"), "leads out of the folder of files"),
     ("x", lambda path: (path / "x").mkdir(), "There are no files"),
     ("x", _link, "is a link or no plain file"),

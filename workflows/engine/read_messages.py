@@ -108,9 +108,10 @@ def refusing(recipient: Recipient, name: str, handle: Callable[[], None]) -> Non
 
 
 def reads_start(run: HandlerT) -> HandlerT:
-    """Wrap the `run` of a Workflow: with an input that does not fit, it fails at once with a sentence.
+    """Wrap the `run` of a Workflow, so that it checks its input first.
 
-    Only a Workflow that was started by hand can have such an input.
+    If the input does not fit the model, a Workflow that somebody started by hand fails at once, with a sentence that
+    says why. The Workflow of a case fails its Workflow task until the code is corrected.
     """
     model = _model_of(run)
 

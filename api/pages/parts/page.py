@@ -87,7 +87,7 @@ Only the answer to the form itself can say so. The next page may be another one,
 
 @dataclass(frozen=True)
 class Context:
-    """The variables of a template. `person` is None for a visitor who is not signed in.
+    """The variables that a handler passes to a template. `person` is None for a visitor who is not signed in.
 
     Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
     to switch to), `demo_link` (whether the demo runs here), `session_ends` and `account_news` (whether the person has

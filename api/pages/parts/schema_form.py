@@ -50,12 +50,12 @@ class FormField:
 
     @property
     def form_name(self) -> str:
-        """Return the name of the field in the sent form."""
+        """Return the name of the input element in the HTML form."""
         return f"{PREFIX}{self.name}"
 
     @property
     def id(self) -> str:
-        """Return the id of the element. Its help is `<id>-help`, its mistake `<id>-error`."""
+        """Return the id of the input element. Its help text has the id `<id>-help`, its error text `<id>-error`."""
         return f"input-{self.name}"
 
 
