@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from pydantic import BaseModel, ValidationError
 
 from domain.batch import BatchOrder
@@ -31,7 +31,6 @@ LENGTHS = st.timedeltas() | st.sampled_from([timedelta.min, timedelta.max])
 
 
 @given(MOMENTS, LENGTHS)
-@settings(deadline=None)
 def test_a_moment_stays_within_its_bounds_whatever_is_added(at: datetime, by: timedelta) -> None:
     moment = bounded(at)
     assert FIRST_MOMENT <= moment <= LAST_MOMENT and moment.tzinfo is UTC
@@ -98,7 +97,6 @@ RULINGS = st.fixed_dictionaries(
 
 
 @given(RULINGS, RULINGS, st.lists(MOMENTS.filter(lambda at: at.tzinfo is not None), min_size=3, max_size=3))
-@settings(deadline=None)
 def test_no_moment_makes_a_gate_fail(first: dict[str, Any], then: dict[str, Any], moments: list[datetime]) -> None:
     gate = a_gate(first)
     ada, mia = Actor(id="ada", groups=["admins"]), Actor(id="mia", groups=["managers"])
@@ -135,7 +133,6 @@ def test_no_moment_makes_a_gate_fail(first: dict[str, Any], then: dict[str, Any]
 
 
 @given(MOMENTS, st.sampled_from(["at", "amount", "duration('90000000h')", "'9999d'"]), st.integers(-(10**18), 10**18))
-@settings(deadline=None)
 def test_a_clock_of_the_policy_gives_a_moment_within_ten_years_or_says_why_not(
     at: datetime, text: str, amount: int
 ) -> None:

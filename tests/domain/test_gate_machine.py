@@ -422,10 +422,10 @@ class GateMachine(RuleBasedStateMachine):
 
 
 TestGateMachine = GateMachine.TestCase
-TestGateMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGateMachine.settings = settings(max_examples=150, stateful_step_count=40)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_two_thousand_lives_of_a_gate() -> None:
-    run_state_machine_as_test(GateMachine, settings=settings(max_examples=2_000, stateful_step_count=50, deadline=None))
+    run_state_machine_as_test(GateMachine, settings=settings(max_examples=2_000, stateful_step_count=50))

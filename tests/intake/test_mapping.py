@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intake.cells.parse_cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
 from intake.mapping.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
@@ -150,7 +150,6 @@ their_rows = st.lists(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(their_rows | st.lists(st.sampled_from(["", ",,,,,", "1,A", "1,Acme,2,,,"]), min_size=1))
 def test_the_mapping_that_was_suggested_reads_the_same_when_it_is_given(lines: list[str]) -> None:
     data = (THEIRS + "\n".join(lines)).encode()
@@ -343,7 +342,6 @@ def test_a_given_mark_leaves_no_doubt() -> None:
             amount_of(cell, Marks(".", "none"))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.decimals(0, 10**12, places=2), st.sampled_from([(".", ","), (",", ".")]), st.booleans())
 def test_what_is_written_with_marks_is_read_back(value: Any, marks: tuple[Any, str], negative: bool) -> None:
     text = f"{value:,.2f}".replace(",", "\0").replace(".", marks[0]).replace("\0", marks[1])

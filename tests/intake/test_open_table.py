@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intake.tables.open_table import FileFormat, UnreadableFile, table_of
 from tests.intake.workbooks import Day, book, rows, sheet, workbook
@@ -86,7 +86,6 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 tables = st.lists(st.lists(cells, min_size=2, max_size=4), min_size=1, max_size=6)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(tables, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.sampled_from([",", ";", "\t"]))
 def test_what_a_program_writes_is_read_back(table: list[list[str]], encoding: str, mark: str) -> None:
     text = io.StringIO(newline="")
@@ -96,7 +95,6 @@ def test_what_a_program_writes_is_read_back(table: list[list[str]], encoding: st
     assert [found for _, found in read.lines()] == [["first", "second"], *table]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 1600), st.binary(min_size=1, max_size=4))
 def test_a_workbook_with_wrong_bytes_is_read_or_refused(place: int, wrong: bytes) -> None:
     data = bytearray(workbook(["Ref", "Payee"], ["1", "Acme"]))

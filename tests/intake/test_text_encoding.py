@@ -119,7 +119,7 @@ def test_an_encoding_that_does_not_fit_is_refused_by_its_key() -> None:
             ColumnMapping(encoding=odd)
 
 
-@settings(deadline=None, max_examples=60)  # the machine may be busy
+@settings(max_examples=60)  # the machine may be busy
 @given(st.binary(min_size=1, max_size=80), st.sampled_from(["", *NAMES.values()]))
 def test_any_bytes_are_text_or_a_refusal(data: bytes, name: str) -> None:
     try:

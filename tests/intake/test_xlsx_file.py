@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intake.invalid_rows import bad_rows
 from intake.mapping.column_mapping import WrongMapping, parse_mapping
@@ -105,7 +105,6 @@ def test_what_computing_leaves_over_is_not_a_decimal() -> None:
     assert amounts(read(of(PLAIN, ["1", "Acme", 192.29999999999998, "GBP", "x"]))) == ["192.30"]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 10**11), st.sampled_from(["0.00", "#,##0.00", "General"]))
 def test_every_amount_that_a_spreadsheet_computes_in_cents_is_read_exactly(cents: int, code: str) -> None:
     text = text_of(code, repr(cents * 0.01))
@@ -347,7 +346,6 @@ def test_a_sheet_that_no_program_writes_is_refused(inside: str) -> None:
         read(book({"S": sheet(inside)}))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text('0#?.,;%_*"\\[]$€-@/EeGdmyhs+ x', max_size=20), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_format_shows_any_number(code: str, number: float) -> None:
     assert isinstance(text_of(code, repr(number)), str)

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, strategies as st
 
 from store.db.database import Database
 from store.people import leavers, people
@@ -102,7 +102,6 @@ def test_suggestions_for_a_name_in_a_request(text: str, kind: str, seen: set[str
     assert ALL.suggestions(text, kind, seen) == suggested  # type: ignore[arg-type]
 
 
-@settings(deadline=None)
 @example("\u00b5\u00c0")  # a micro sign is a Greek letter, which a Latin one beside it makes a Latin one
 @example("\u0101\u03ac")
 @given(st.text(max_size=20))
@@ -112,7 +111,6 @@ def test_folding_again_changes_nothing_and_composed_and_decomposed_letters_are_o
     assert folded(f"  {text}\u200b ") == folded(text)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([ANNA, SOEREN, MANAGER]), st.data())
 def test_whatever_is_written_of_a_person_in_other_capitals_and_blanks_means_them(
     who: KnownPerson, data: st.DataObject

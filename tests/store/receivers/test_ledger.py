@@ -614,7 +614,7 @@ CALLS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(DEEDS)), max_size=
 
 @pytest.mark.both_databases
 @given(calls=CALLS)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_comes_in_whatever_order_the_books_are_right(
     ledger: Ledger, calls: list[tuple[int, str]]
 ) -> None:
