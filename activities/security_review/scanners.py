@@ -243,6 +243,6 @@ async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ..
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)
         if code not in good:
-            raise ScannerFailed(f"The scanner {scanner} stopped with an error.", about=scanner)
+            raise ScannerFailed(f"The scanner {scanner} failed and gave no report.", about=scanner)
         output.seek(0)
         return output.read()

@@ -150,5 +150,5 @@ async def test_a_pack_has_a_limit_and_says_what_to_do(year: Database, monkeypatc
         await packed(year, everything)
     monkeypatch.setattr(evidence_pack, "MOST_EVENTS", 5)
     monkeypatch.setattr(evidence_pack, "MOST_BYTES", 1024)
-    with pytest.raises(TooMuch, match="choose a shorter period"):
+    with pytest.raises(TooMuch, match="Choose a shorter period"):
         await packed(year, everything)

@@ -323,7 +323,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
     shown += os.read(terminal, 65536).decode()
     os.close(terminal)
     (batch_id,) = set(re.findall(r"'\./holdgate batch (b\w+) --follow' watches it again", shown))
-    assert f"batch {batch_id} goes on" in shown
+    assert f"batch {batch_id} continues" in shown
     assert run("batch", batch_id, "--json").json["cases"] == {"awaiting_approval": 1}
     approve(product, "payment:ctrl-1")
     assert run("batch", batch_id, "--wait", "--json").json["cases"] == {"completed": 1}

@@ -145,7 +145,7 @@ class GuardedWorkflow:
     def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
         """Record Signals that have no handler. The SDK would keep them for ever, without a message to anybody."""
         self.message_refused(
-            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Signal of this name."), ""
+            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Signal of this name."), ""
         )
 
     @workflow.update(dynamic=True)
@@ -154,7 +154,7 @@ class GuardedWorkflow:
 
     @unknown_update.validator
     def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Update of this name."))
+        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Update of this name."))
 
 
 def not_ours(why: str) -> ApplicationError:
