@@ -58,7 +58,7 @@ class Schema:
         except UnicodeDecodeError:
             raise Refused("The schema is not UTF-8. Save the schema as UTF-8 and submit again.") from None
         except SchemaError as wrong:
-            raise Refused(f"The schema has an error: {wrong.message}. Correct the schema and submit again.") from None
+            raise Refused(f"The schema is not valid: {wrong.message}. Correct the schema and submit again.") from None
         except RecursionError:
             raise Refused("The schema is nested too deeply. Simplify the schema and submit again.") from None
         except ValueError as wrong:
