@@ -101,7 +101,8 @@ def undos_tested_in(tests: Iterable[Path]) -> set[str]:
     """Return the undos that have a test marked `@pytest.mark.undoes("name")`, without importing the files."""
     found: set[str] = set()
     for path in tests:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        source = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)) if "undoes" in source else ():
             if isinstance(node, _Function) and node.name.startswith("test_"):
                 for mark in node.decorator_list:
                     if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.undoes":

@@ -62,19 +62,21 @@ SERVERS = {"postgres_server", "postgres_url", "clients", "opened", "stopped", "p
 """Fixtures that start a server, a product or a browser."""
 STARTERS = {"Product", "WorkflowEnvironment", "open_house", "time_skipping_server", "postgres", "subprocess", "psutil"}
 """Names that a module imports to start one itself, or any other process."""
-FOLDERS = ("browser", "e2e", "ops")
-"""Folders that `--no-servers` does not even collect."""
+DATABASES = {"sqlite_url", "database_url", "db", "sqlite_template"}
+"""Fixtures that create a database."""
+NOT_FAST = ("browser", "e2e", "ops", "store", "replay", "test_sentences.py", "test_architecture.py", "test_docs.py")
+"""Folders and files that `--fast` does not collect: most of their tests start something, or read the whole code."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-fast`."""
-    parser.addoption("--no-servers", action="store_true", help="leave out tests that start processes")
+    parser.addoption("--fast", action="store_true", help="run only tests without a process or a database")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out whole folders for `--no-servers`."""
-    here = collection_path.parent == Path(__file__).parent and collection_path.name in FOLDERS
-    return True if here and config.getoption("--no-servers") else None
+    """Leave out whole folders for `--fast`."""
+    here = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_FAST
+    return True if here and config.getoption("--fast") else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -84,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _on_postgresql(item) and item.get_closest_marker(BOTH) is None:
             item.add_marker(pytest.mark.soak)
     items.sort(key=_place)
-    if config.getoption("--no-servers"):
+    if config.getoption("--fast"):
         served = [item for item in items if _is_served(item)]
         config.hook.pytest_deselected(items=served)
         items[:] = [item for item in items if not _is_served(item)]
@@ -105,10 +107,10 @@ def _on_postgresql(item: pytest.Item) -> bool:
 
 
 def _is_served(item: pytest.Item) -> bool:
-    """Return whether the test starts a server, or its module does."""
+    """Return True if the test needs a server or a database, or if its module can start a process."""
     if not isinstance(item, pytest.Function):
         return False
-    return _on_postgresql(item) or bool(SERVERS & {*item.fixturenames}) or bool(STARTERS & {*vars(item.module)})
+    return _on_postgresql(item) or bool((SERVERS | DATABASES) & {*item.fixturenames}) or bool(STARTERS & {*vars(item.module)})
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]
