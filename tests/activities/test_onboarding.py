@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.user_onboarding.steps import Access, Onboarding, OnboardingRequest, access_of
+from activities.user_onboarding.request import OnboardingRequest
+from activities.user_onboarding.steps import Access, Onboarding, access_of
 from channels.mailer import Mailer, MailNotSent
 from channels.smtp.send import Smtp
 from domain.errors import Refused

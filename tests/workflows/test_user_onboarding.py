@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from activities.user_onboarding.steps import OnboardingRequest
+from activities.user_onboarding.request import OnboardingRequest
 from core.settings import load
 from domain.case import CaseResult, CaseState
 from domain.status import Status, Verdict
