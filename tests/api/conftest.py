@@ -23,7 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.__main__ import Server
 from api.app import create_app
 from api.container import Services
-from cases.reconcile.loop import heartbeat
+from cases.reconcile.jobs import heartbeat
 from cases.reconcile.refused_messages import Refusals
 from cases.submit import Starter
 from core.settings import Settings

@@ -1,20 +1,17 @@
-"""The background jobs that repair cases, and the loop that runs each of them. `worker.py` starts these jobs.
+"""The background jobs that repair cases, as a list. `worker.py` starts these jobs.
 
 To add a job, add an entry to the list in `jobs`: its function, and its log lines. `worker.py` itself starts the import
 of the drop folder, the dispatcher of notifications and the heartbeat.
 """
 
-import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 
-from cases.reconcile.blocked_workflows import Defects, StoppedWorkflows
+from cases.reconcile.blocked_workflows import BlockedWorkflows, Defects
 from cases.reconcile.changed_people import Recounter
 from cases.reconcile.closed_in_temporal import Watcher
 from cases.reconcile.lost_batches import LostImports
@@ -22,6 +19,7 @@ from cases.reconcile.next_rounds import Resubmitter
 from cases.reconcile.refused_messages import Refusals
 from cases.rollback import Rollbacks
 from cases.submit import Starter
+from core.repeat import repeat
 from store.audit.refusal_counts import CountedRefusals
 from store.cases.unanswered_messages import UnansweredMessages
 from store.db import heartbeats
@@ -56,33 +54,7 @@ class Job:
                 log.info(self.found, count)
             return False
 
-        await keep_going(step, lambda _: self.every.total_seconds(), self.failed)
-
-
-async def keep_going(
-    step: Callable[[], Awaitable[bool]],
-    pause: Callable[[float], float],
-    failed: str,
-    *,
-    log: logging.Logger = log,
-    over: asyncio.Event | None = None,
-) -> None:
-    """Repeat a step until `over` is set, or until cancelled. A failure is logged as `failed`, and tried again.
-
-    `step` returns whether there is more to do at once. Where there is not, `pause` returns the seconds to wait, given
-    the seconds that the step took.
-    """
-    over = over or asyncio.Event()
-    while not over.is_set():
-        began, more = time.monotonic(), False
-        try:
-            more = await step()
-        except Exception:  # any error is logged, and the next round tries again
-            log.exception(failed)
-        if not more:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause(time.monotonic() - began)):
-                    await over.wait()
+        await repeat(step, lambda _: self.every.total_seconds(), self.failed, log=log)
 
 
 def heartbeat(database: Database, name: str) -> Job:
@@ -133,9 +105,9 @@ def jobs(
             "could not look for imports that were lost in Temporal",
         ),
         Job(
-            StoppedWorkflows(database, client, defects.suspects).look,
-            "%d cases have stopped, or go on again",
-            "could not look for cases that have stopped",
+            BlockedWorkflows(database, client, defects.suspects).look,
+            "%d cases are blocked, or continue again",
+            "could not look for blocked cases",
         ),
         Job(
             UnansweredMessages(database).look,

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from api.gateway.gateway import Gateway
 from api.gateway.requests import DecisionRequest
-from cases.reconcile.blocked_workflows import StoppedWorkflows
+from cases.reconcile.blocked_workflows import BlockedWorkflows
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from domain.case import CaseResult
@@ -20,7 +20,7 @@ from domain.task import TaskView
 from plugins.testing.server import time_skipping_server
 from policy.file import PolicyFile
 from store.cases import blocked, cases, incidents, tasks
-from store.cases.blocked import Stopped
+from store.cases.blocked import BlockedWorkflow
 from store.people import people
 from tests.support.defective import DefectiveErrand, ReorderedErrand
 from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
@@ -46,8 +46,8 @@ async def deployed(house: House, errand: type) -> None:
     await house.start_worker()
 
 
-def finder(house: House) -> StoppedWorkflows:
-    return StoppedWorkflows(house.database, house.env.client, house.defects.suspects, processes=["errand"])
+def finder(house: House) -> BlockedWorkflows:
+    return BlockedWorkflows(house.database, house.env.client, house.defects.suspects, processes=["errand"])
 
 
 async def started(house: House) -> Handle:
@@ -58,12 +58,12 @@ async def started(house: House) -> Handle:
     return case
 
 
-async def standing(house: House, case: Handle) -> Stopped | None:
+async def standing(house: House, case: Handle) -> BlockedWorkflow | None:
     async with house.database.read() as conn:
         return next((each for each in await blocked.all(conn) if each.case_id == case.id), None)
 
 
-async def found(house: House, finds: StoppedWorkflows, case: Handle) -> TaskView:
+async def found(house: House, finds: BlockedWorkflows, case: Handle) -> TaskView:
     """Look as the worker does until the case is known to stand still; the task of operators."""
     async with asyncio.timeout(SOON):
         while (one := await standing(house, case)) is None:
@@ -76,7 +76,7 @@ async def found(house: House, finds: StoppedWorkflows, case: Handle) -> TaskView
     return task
 
 
-async def gone(house: House, finds: StoppedWorkflows, case: Handle) -> None:
+async def gone(house: House, finds: BlockedWorkflows, case: Handle) -> None:
     async with asyncio.timeout(60):
         while await standing(house, case) is not None:
             await finds.look()
@@ -210,8 +210,8 @@ async def test_cases_that_a_restored_temporal_knows_less_of_are_found_and_settle
         finds = finder(house)
         seen = {name: await found(house, finds, case) for name, case in {**cases_of, **new}.items() if name != "same"}
         assert await standing(house, cases_of["same"]) is None
-        assert {seen[name].facts["stopped"] for name in new} == {"unknown"}
-        assert {seen[name].facts["stopped"] for name in cases_of if name != "same"} == {"behind"}
+        assert {seen[name].facts["blocked"] for name in new} == {"unknown"}
+        assert {seen[name].facts["blocked"] for name in cases_of if name != "same"} == {"behind"}
 
         await settle(house, seen["retry"], "retry")
         await gone(house, finds, cases_of["retry"])

@@ -6,7 +6,7 @@ from collections import deque
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 
-from cases.reconcile.blocked_workflows import StoppedWorkflows
+from cases.reconcile.blocked_workflows import BlockedWorkflows
 from store.cases import blocked
 from tests.api.conftest import Gate, eventually
 from tests.api.pages.visits import hidden, parsed, signed_in
@@ -22,7 +22,7 @@ async def forgotten(gate: Gate, count: int = 1) -> list[str]:
                 namespace=gate.client.namespace, workflow_execution=WorkflowExecution(workflow_id=case_id)
             )
         )
-    finds = StoppedWorkflows(gate.database, gate.client, deque())
+    finds = BlockedWorkflows(gate.database, gate.client, deque())
     async with asyncio.timeout(60):
         while not set(started) <= await known(gate):
             await finds.look()
