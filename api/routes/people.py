@@ -14,7 +14,7 @@ from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
 from api.routes.absences import PersonId, person_or_404
-from api.services.new_groups import ConfirmGroup, put_into
+from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from store.db.database import Database
 from store.people import passwords, people, roster, sessions

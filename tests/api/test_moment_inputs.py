@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model
 
 from api.gateway.requests import ActionRequest
 from api.http.problems import Problem
-from api.pages.new import _own
+from api.pages.new_request import _own
 from api.pages.parts.schema_form import read_form
 from api.pages.tasks import _moment
 from domain.batch import BatchOrder

@@ -2,7 +2,7 @@
 
 import { announce, send } from "../app.js";
 import { forget } from "../drafts.js";
-import { decidedHere, replace } from "./list.js";
+import { decidedHere, replace } from "./live_changes.js";
 import {
   active, all, box, choose, clear, current, inbox, keepSelected, link, mark, next, open, panel, picked, recount, say, words,
 } from "./rows.js";

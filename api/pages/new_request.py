@@ -34,7 +34,7 @@ OWN = ("reference", "priority", "start_at")
 
 @dataclass(frozen=True)
 class RequestTypesPage(Context):
-    """`new/kinds.html`: the request types."""
+    """`new_request/request_types.html`: the request types."""
 
     kinds: list[Process]
 
@@ -51,7 +51,7 @@ class DuplicateRequest:
 
 @dataclass(frozen=True)
 class NewRequestPage(Context):
-    """`new/form.html`: the form of one request type."""
+    """`new_request/form.html`: the form of one request type."""
 
     process: Process
     again: CaseRow | None
@@ -75,7 +75,7 @@ class NewRequestPage(Context):
 async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
     """Show the request types."""
     await requester(person)
-    return render(request, "new/kinds.html", RequestTypesPage(person, startable(services)))
+    return render(request, "new_request/request_types.html", RequestTypesPage(person, startable(services)))
 
 
 @router.api_route("/new/{process}", methods=["GET", "HEAD"])
@@ -215,7 +215,7 @@ def _form(
         foretold=foretold,
         looked=looked,
     )
-    return render(request, "new/form.html", page, status)
+    return render(request, "new_request/form.html", page, status)
 
 
 def _known(name: str, services: Services) -> Process:
