@@ -22,7 +22,7 @@ from domain.names import ADMINS
 from store.people.absences import Absence
 from store.people.one_time_links import OneTimeLink
 from store.people.people import Person, Token
-from store.people.roster import RosterEntry, RosterGroup
+from store.people.people_list import RosterEntry, RosterGroup
 
 router = pages()
 

@@ -10,7 +10,7 @@ from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import Status
 from intake.classify_rows import RowClassifier, changes
-from intake.rows import ParsedRow, read
+from intake.parse_rows import ParsedRow, read
 from store.audit import audit_log
 from store.cases.batches import BatchRow, Existing, PlannedRow
 from tests.intake.conftest import HEAD, Office, ended, payment

@@ -7,8 +7,8 @@ import pytest
 
 from intake.mapping.column_mapping import WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import read_file
-from intake.rows import Sheet
 from workflows.registry import PROCESSES
 
 TARGET = target_of(PROCESSES["payment"])

@@ -13,8 +13,8 @@ from intake.cells.parse_cells import Marks, Misread, amount_of, date_of, decimal
 from intake.mapping.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
 from intake.mapping.mapping_choice import target_of
 from intake.mapping.saved_mappings import SavedMappings, as_toml
+from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import read_file
-from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import workbook
 from workflows.registry import PROCESSES

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intake.mixed_process_file import read_seed
-from intake.rows import ParsedRow, UnreadableFile
+from intake.parse_rows import ParsedRow, UnreadableFile
 from tests.support.installed_app import ROOT
 from workflows.registry import PROCESSES
 

@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from intake.mapping.column_mapping import Target, WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import look, read_file
-from intake.rows import Sheet
 from intake.tables.open_table import UnreadableFile
 from workflows.registry import PROCESSES
 

@@ -16,7 +16,7 @@ from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import ENDED_UNDONE, Status
 from intake.classify_rows import RowClassifier
-from intake.rows import UnreadableFile, read
+from intake.parse_rows import UnreadableFile, read
 from intake.upload import Uploads
 from policy.file import PolicyFile
 from store.cases import batches

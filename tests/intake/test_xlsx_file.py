@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 from intake.invalid_rows import bad_rows
 from intake.mapping.column_mapping import WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import look, read_file
-from intake.rows import Sheet
 from intake.tables.number_formats import format_of, general
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import MAIN, OFFICE, Cell, Cells, book, rows, sheet, styled, styles_of

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from activities.approval.request import MAX_PAYLOAD_BYTES, ApprovalRequest
 from domain.input_errors import problems_of
 from domain.status import Status, Verdict
-from intake.rows import read
+from intake.parse_rows import read
 from tests.support.engine_fixture import Handle, House
 from tests.support.installed_app import ROOT
 from tests.workflows.test_payment import SHIPPED

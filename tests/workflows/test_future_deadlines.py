@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from activities.approval.request import ApprovalRequest
 from domain.moments import asked
-from intake.rows import read
+from intake.parse_rows import read
 from workflows.registry import PROCESSES
 
 NOW = datetime(2031, 6, 1, 12, tzinfo=UTC)

@@ -11,13 +11,13 @@ from core import temporal
 from core.errors import Mistake
 from core.settings import Settings
 from ops import bootstrap, programs
+from ops.atomic_write import write_private
 from ops.checks import check_ports
 from ops.demo import welcome
-from ops.files import write_private
 from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 from ops.supervisor import KeepsDying, Pace, Supervisor
 from ops.ui_guard import UiGuard
-from ops.upfile import DemoPerson, UpFile
+from ops.up_json import DemoPerson, UpFile
 
 ANSWERS_WITHIN = 60.0
 """Seconds within which a program must answer after its start."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from domain.column_headings import GENERAL
-from intake.row import PRIORITY, REFERENCE, START_AT, Shown
+from intake.parsed_row import PRIORITY, REFERENCE, START_AT, Shown
 
 _NUMBERS = {"int", "float", "Decimal"}
 

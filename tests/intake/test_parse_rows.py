@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from activities.payment.request import PaymentRequest
 from domain.base import FieldProblem
-from intake.rows import MAX_ROWS, ParsedRow, UnreadableFile, read
+from intake.parse_rows import MAX_ROWS, ParsedRow, UnreadableFile, read
 from workflows.registry import PROCESSES
 
 HEAD = b"reference,payee,amount,currency,account,due_date,memo,payee_account\n"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from store.db.database import Database
-from store.people import absences, passwords, people, roster
+from store.people import absences, passwords, people, people_list
 from store.people.absences import Absence
 from store.people.people import LastAdmin, UnknownToken
 
@@ -28,15 +28,15 @@ async def staff(db: Database) -> None:
 async def test_a_page_says_of_everybody_what_is_asked_and_never_an_address(db: Database) -> None:
     await staff(db)
     async with db.read() as conn:
-        anna, bert, carl = await roster.page(conn, NOW + timedelta(hours=1))
+        anna, bert, carl = await people_list.page(conn, NOW + timedelta(hours=1))
         assert (anna.groups, anna.email, anna.tokens, anna.password) == (["admins", "managers"], True, 1, False)
         assert "anna@example.org" not in anna.model_dump_json()
         assert (bert.away_until, bert.substitute, bert.password) == (NOW + timedelta(days=2), "anna", True)
         assert (carl.groups, carl.away_until, carl.tokens) == ([], None, 0)
-        assert [each.id for each in await roster.page(conn, NOW, q="100%")] == ["bert"]
-        assert [each.id for each in await roster.page(conn, NOW, group="managers", after="anna")] == ["bert"]
-        assert [each.id for each in await roster.page(conn, NOW, limit=1, only="carl")] == ["carl"]
-        told = {each.group: [member.id for member in each.members] for each in await roster.groups(conn)}
+        assert [each.id for each in await people_list.page(conn, NOW, q="100%")] == ["bert"]
+        assert [each.id for each in await people_list.page(conn, NOW, group="managers", after="anna")] == ["bert"]
+        assert [each.id for each in await people_list.page(conn, NOW, limit=1, only="carl")] == ["carl"]
+        told = {each.group: [member.id for member in each.members] for each in await people_list.groups(conn)}
     assert told == {"admins": ["anna"], "managers": ["anna", "bert"]}
 
 
@@ -71,4 +71,4 @@ async def test_of_two_admins_who_leave_at_once_one_stays(db: Database) -> None:
     stayed = [person for person in await asyncio.gather(go("anna"), go("carl")) if person]
     assert len(stayed) == 1
     async with db.read() as conn:
-        assert [each.id for each in await roster.page(conn, NOW, group="admins")] == stayed
+        assert [each.id for each in await people_list.page(conn, NOW, group="admins")] == stayed

@@ -27,8 +27,8 @@ from domain.moments import A_MOMENT, asked, day_or_moment
 from intake.cells.error_cells import is_error
 from intake.cells.json_cells import structured, value_of
 from intake.cells.parse_cells import Misread, number_of_workbook
-from intake.mapping.target import Target
-from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT, ParsedRow as ParsedRow, Shown
+from intake.mapping.target_process import Target
+from intake.parsed_row import PRIORITY, REFERENCE, SCHEDULED, START_AT, ParsedRow as ParsedRow, Shown
 from intake.tables.open_table import Named, table_of
 from intake.tables.table import FileFormat, Table, UnreadableFile as UnreadableFile, filled
 
