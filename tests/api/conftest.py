@@ -35,7 +35,7 @@ from store.db.database import Database
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS
 

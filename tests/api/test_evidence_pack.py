@@ -19,7 +19,7 @@ from store.cases import policies
 from store.db.database import Database
 from store.tables.audit import event_payloads, events
 from tests.api.conftest import Gate
-from tests.store.story import MORNING, event, submitted
+from tests.store.sample_cases import MORNING, event, submitted
 
 POLICY = "[payment.gates.approval]\n"
 POLICY_HASH = hashlib.sha256(POLICY.encode()).hexdigest()

@@ -19,7 +19,7 @@ from store.people import leavers, people
 from store.tables.cases import tasks
 from store.tables.notifications import notices
 from tests.api.conftest import Gate
-from tests.api.test_gates import act, somebody, task_of
+from tests.api.test_task_actions import act, somebody, task_of
 from workflows.registry import INPUTS
 
 

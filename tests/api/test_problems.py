@@ -14,7 +14,7 @@ from store.db.database import Database
 from store.people import people
 from tests.api.conftest import Gate, payment
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 
 
 def check(answer: httpx2.Response, status: int) -> dict[str, Any]:

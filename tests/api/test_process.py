@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 
 
 def gateway(folder: Path, **environment: str) -> subprocess.Popen[str]:

@@ -10,8 +10,8 @@ import pytest
 from policy.file import PolicyFile
 from store.people import absences, people
 from tests.api.conftest import Gate, eventually
-from tests.api.test_gates import act, is_mine, somebody
 from tests.api.test_leavers import told
+from tests.api.test_task_actions import act, is_mine, somebody
 from workflows.registry import INPUTS
 
 

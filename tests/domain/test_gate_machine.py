@@ -30,7 +30,7 @@ from domain.step import StepCall
 from domain.task import Quorum, TaskView
 from domain.undo import PlannedUndo
 from policy.candidates import present
-from tests.domain.test_decidable import Situation
+from tests.domain.test_quorum import Situation
 from tests.support.sample_processes import ErrandRequest
 from workflows.engine.saga import Saga
 

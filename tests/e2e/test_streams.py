@@ -14,7 +14,7 @@ import pytest
 
 from store.db.database import Database
 from store.people import people
-from tests.store.story import opening, recorded, submitted, task
+from tests.store.sample_cases import opening, recorded, submitted, task
 from tests.support.installed_app import ROOT, free_port
 
 STRANGERS = 10

@@ -19,7 +19,7 @@ from store.dashboard import current_status, ended_cases, task_counts
 from store.dashboard.ended_cases import Spread
 from store.dashboard.scope import DashboardScope, span
 from store.db.database import Database
-from tests.store.story import decision, new_case, patch, recorded, task
+from tests.store.sample_cases import decision, new_case, patch, recorded, task
 
 pytestmark = pytest.mark.both_databases
 

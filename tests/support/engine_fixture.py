@@ -45,7 +45,7 @@ from store.db.database import Database, migrate
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.five_step_process import FiveProcess, FiveRequest
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 from tests.support.sample_processes import (
     AskingProcess,
     ErrandProcess,

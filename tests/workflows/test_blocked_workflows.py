@@ -22,7 +22,7 @@ from policy.file import PolicyFile
 from store.cases import blocked, cases, incidents, tasks
 from store.cases.blocked import BlockedWorkflow
 from store.people import people
-from tests.support.defective import DefectiveErrand, ReorderedErrand
+from tests.support.defective_process import DefectiveErrand, ReorderedErrand
 from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
 from tests.support.installed_app import ROOT, free_port
 from tests.support.sample_processes import ErrandProcess

@@ -20,7 +20,7 @@ from store.cases import recounts, tasks
 from store.people import absences, leavers, people
 from store.tables.cases import candidates, tasks as tasks_table
 from tests.support.engine_fixture import Handle, House
-from tests.workflows.test_handing_over import act, decide, no, person
+from tests.workflows.test_claim_and_delegate import act, decide, no, person
 
 PAUSING = """
 [errand.gates.approval]

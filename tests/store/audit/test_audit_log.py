@@ -23,7 +23,7 @@ from store.cases.cases import Viewer
 from store.db.database import Database, normalised
 from store.tables.audit import chain, checkpoints, event_payloads, events
 from store.tables.cases import cases as case_rows
-from tests.store.story import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
+from tests.store.sample_cases import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.both_databases

@@ -12,7 +12,7 @@ from store.audit.feed import News
 from store.cases import cases
 from store.cases.cases import Viewer
 from store.db.database import Database
-from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, event, opening, patch, recorded, submitted, task
 
 
 async def read(db: Database, since: int = 0) -> tuple[list[News], int]:

@@ -14,7 +14,7 @@ from store.audit.audit_log import UnknownCase
 from store.cases import cases, tasks
 from store.cases.cases import CaseExists, Fields, Viewer
 from store.db.database import Database
-from tests.store.story import (
+from tests.store.sample_cases import (
     MORNING,
     decision,
     ending,

@@ -15,7 +15,7 @@ from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
 from store.tables.cases import tasks as tasks_table
-from tests.store.story import MORNING, submitted, task
+from tests.store.sample_cases import MORNING, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

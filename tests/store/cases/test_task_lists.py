@@ -14,7 +14,7 @@ from store.cases.cases import Viewer
 from store.cases.task_lists import By, GroupTotals, Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
-from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

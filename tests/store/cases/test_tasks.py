@@ -13,7 +13,7 @@ from store.cases import task_lists, tasks
 from store.cases.cases import Viewer
 from store.cases.task_lists import Sort, TaskFilter
 from store.db.database import Database
-from tests.store.story import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

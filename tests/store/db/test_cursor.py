@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from store.db import cursor
-from tests.api.odd import CURSORS
+from tests.api.odd_values import CURSORS
 
 pytestmark = pytest.mark.both_databases
 

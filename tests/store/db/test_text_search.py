@@ -8,7 +8,7 @@ from store.cases.cases import Viewer
 from store.cases.task_lists import TaskFilter
 from store.db.database import Database
 from store.people import people, people_list
-from tests.store.story import MORNING, event, opening, recorded, submitted, task
+from tests.store.sample_cases import MORNING, event, opening, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

@@ -15,7 +15,7 @@ from store.notifications import choices, outbox
 from store.people import people
 from store.tables.notifications import notices
 from store.tables.people import people as people_table
-from tests.store.mailroom import CHANNELS, WINDOW, Mailroom, at, seconds, told
+from tests.store.outbox_fixture import CHANNELS, WINDOW, Mailroom, at, seconds, told
 
 MANAGERS = ["manager-1", "manager-2"]
 

@@ -13,8 +13,8 @@ from store.cases import tasks
 from store.db.database import Database
 from store.notifications import reminders
 from store.notifications.reminders import NUDGED, NotWaiting, Nudge, ReminderTooSoon
-from tests.store.mailroom import Mailroom
-from tests.store.story import MORNING
+from tests.store.outbox_fixture import Mailroom
+from tests.store.sample_cases import MORNING
 
 A_DAY = timedelta(hours=24)
 

@@ -22,7 +22,7 @@ from store.tables.cases import attachments
 from tests.store.audit.test_verification import told
 from tests.store.cases.test_batches import ROWS, batch
 from tests.store.receivers.test_ledger import Payment
-from tests.store.story import MORNING, submitted
+from tests.store.sample_cases import MORNING, submitted
 
 FILE = b"the invoice"
 HASH = hashlib.sha256(FILE).hexdigest()

@@ -22,7 +22,7 @@ from store.people import leavers, one_time_links, passwords, people, sessions
 from store.people.one_time_links import LinkClosed, NotSecond, NotUsable, WrongLink
 from store.tables.audit import event_payloads
 from store.tables.base import metadata
-from tests.store.mailroom import Mailroom
+from tests.store.outbox_fixture import Mailroom
 from tests.support.smtp_sink import Sink
 
 NOW = datetime.now(UTC)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.expressions import slow, used_in
+from tests.support.regexes import slow, used_in
 
 ROOMS = [
     "domain",

@@ -26,7 +26,7 @@ from store.people import people
 from tests.api.conftest import API, Gate, Served
 from tests.api.pages.visits import signed_in
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 
 CODECS = ("punycode", "idna", "utf-7", "unicode_escape", "raw_unicode_escape", "rot13", "zlib_codec", "bz2", "utf-16")
 MEGABYTE = 1024 * 1024

@@ -20,7 +20,7 @@ from store.notifications.outbox import Outbox
 from store.people import people
 from store.tables.cases import batches, tasks
 from store.tables.notifications import notices
-from tests.store.story import MORNING, event, new_case, patch, task
+from tests.store.sample_cases import MORNING, event, new_case, patch, task
 
 STAFF: Mapping[str, Sequence[str]] = {
     "requester-1": ["requesters", "managers"],
