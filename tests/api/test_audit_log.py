@@ -14,7 +14,7 @@ async def audit(gate: Gate, **params: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-async def test_the_record_of_a_case_is_a_chain_and_can_be_read_on_from_a_cursor(gate: Gate) -> None:
+async def test_the_audit_events_of_a_case_are_a_chain_and_can_be_read_from_a_cursor(gate: Gate) -> None:
     case_id = await gate.start()
     await gate.decide("manager-1", await gate.open_task(case_id))
     await gate.until(case_id, lambda case: case["status"] == "completed")

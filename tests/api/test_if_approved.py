@@ -140,7 +140,7 @@ def test_a_deployment_goes_from_security_to_the_release_manager_and_then_live() 
 
 
 @pytest.mark.parametrize(("wanted", "said"), [(False, "not needed: security review is not requested"), (True, "")])
-def test_a_stop_that_hangs_on_the_input_alone_is_known(wanted: bool, said: str) -> None:
+def test_a_stop_that_depends_only_on_the_input_is_known(wanted: bool, said: str) -> None:
     input = {"app": "shop", "artefact": "shop-2.tar.gz", "security_review": wanted}
     assert coming("deployment", input, [], "security review") == said
 

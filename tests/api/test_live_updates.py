@@ -107,9 +107,7 @@ async def test_who_comes_back_hears_what_was_missed_and_no_more(gate: Gate, serv
 
 
 @pytest.mark.parametrize("place", ["9" * 12, "-3", "nonsense"])
-async def test_who_comes_back_with_a_place_that_is_not_known_is_told_to_look_anew(
-    gate: Gate, served: Served, place: str
-) -> None:
+async def test_a_listener_with_an_unknown_position_is_told_to_reload(gate: Gate, served: Served, place: str) -> None:
     async with hears(served, gate, "requester-2", place) as events:
         first = await anext(events)
         assert (first.name, first.data) == ("reset", {})
@@ -117,7 +115,7 @@ async def test_who_comes_back_with_a_place_that_is_not_known_is_told_to_look_ane
         await until(events, "case", case_id=own)
 
 
-async def test_who_is_too_far_behind_is_told_to_look_anew(
+async def test_a_listener_who_is_too_far_behind_is_told_to_reload(
     gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with hears(served, gate, "auditor-1") as events:
@@ -129,7 +127,7 @@ async def test_who_is_too_far_behind_is_told_to_look_anew(
         assert (await anext(events)).name == "reset"
 
 
-async def test_who_hears_nothing_for_long_is_told_a_newer_place(
+async def test_a_listener_without_events_gets_a_newer_position(
     gate: Gate, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_updates, "QUIET", 2)

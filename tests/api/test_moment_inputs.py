@@ -111,14 +111,14 @@ DOORS: dict[str, tuple[Door, str]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_no_door_takes_a_number_for_a_moment_or_one_that_is_out_of_bounds(stopped: Gate, door: str) -> None:
+async def test_no_input_accepts_a_number_as_a_moment_or_a_moment_out_of_bounds(stopped: Gate, door: str) -> None:
     ask, field = DOORS[door]
     for value in [*NUMBERS, *BEYOND, *(PAST_AND_FUTURE if door != "form start_at" else [])]:
         status, fields = await ask(stopped, value)
         assert status == 422 and field in [each.split(".")[-1] for each in fields], (door, value, status, fields)
 
 
-async def test_a_period_of_the_record_is_read_by_the_same_rule(stopped: Gate) -> None:
+async def test_a_period_of_the_audit_log_is_read_by_the_same_rule(stopped: Gate) -> None:
     for name in ("from", "to"):
         for value in [*map(str, NUMBERS), "9999-12-31", "9999-12-31T23:59:59-01:00"]:
             status, fields = refused(await stopped.get("auditor-1", "/audit", **{name: value}))

@@ -211,7 +211,7 @@ async def test_a_leavers_open_tasks_go_to_the_successor(gate: Gate) -> None:
         assert again.json()["items"] == [], "safe to repeat"
 
 
-async def test_a_task_that_is_put_off_is_hidden_from_one_list_until_then(gate: Gate) -> None:
+async def test_a_snoozed_task_is_hidden_from_one_list_until_then(gate: Gate) -> None:
     task = await task_of(gate)
     await is_mine(gate, "manager-1", task)
     path = f"{API}/tasks/{task['task_id']}/follow-up"
@@ -281,7 +281,7 @@ async def test_open_gates_follow_another_policy_when_an_admin_says_so(gate: Gate
     assert event["data"]["reason"] == "New limits" and event["data"]["policy"] == done.json()["policy_hash"]
 
 
-async def test_of_many_answers_at_once_those_to_tasks_that_changed_are_refused_and_told_what(
+async def test_bulk_decisions_on_changed_tasks_are_refused_with_the_changes(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What a slow machine does not decide in time is stored and judged later, which is another story.
@@ -356,7 +356,7 @@ async def told(gate: Gate) -> set[tuple[str, str, str]]:
         return {(row.case_id, row.person, row.kind) for row in rows}
 
 
-async def test_whoever_gets_or_loses_a_task_or_is_asked_is_told(gate: Gate) -> None:
+async def test_people_who_get_or_lose_a_task_or_are_asked_are_notified(gate: Gate) -> None:
     task = await task_of(gate)
     case_id = task["case_id"]
 

@@ -117,7 +117,7 @@ def test_usual_headings_tell_of_no_unit(heading: str) -> None:
     assert len(amounts(read(f"Invoice No,Supplier,{heading}\nA,Acme,120\n"))) == 1
 
 
-def test_a_column_in_place_of_a_usual_value_is_told() -> None:
+def test_a_column_in_place_of_a_usual_value_is_reported() -> None:
     sheet = read("Bill No.,Vendor,Account,Amount\n1,Acme,Office Supplies,12.50\n")
     assert "'Account' stands for account, instead of the default operating" in sheet.notes
 

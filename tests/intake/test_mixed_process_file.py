@@ -84,7 +84,7 @@ def test_an_unknown_type_is_an_invalid_row_that_lists_the_known_ones() -> None:
         ("T-1,payment,Acme,x,2,5,GBP,,more", "too many cells: 9 for 8 headings"),
     ],
 )
-def test_a_wrong_row_is_told_by_the_column_that_stands_in_the_file(line: str, said: str) -> None:
+def test_a_wrong_row_is_reported_by_the_column_of_the_file(line: str, said: str) -> None:
     (row,) = rows(line)
     assert row.input is None and any(each.startswith(said) for each in told(row)), told(row)
 

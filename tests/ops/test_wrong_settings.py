@@ -117,14 +117,14 @@ def test_settings_that_cannot_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["mysql://root:hunter2@localhost/holdgate", "postgresql://root:hunter2@127.0.0.1:1/holdgate", "sqlite://"]
 )
-def test_a_database_that_cannot_be_used_is_told_without_its_password(tmp_path: Path, url: str) -> None:
+def test_an_unusable_database_is_reported_without_its_password(tmp_path: Path, url: str) -> None:
     code, lines = attempt(tmp_path, HOLDGATE_DATABASE_URL=url)
     assert code == 2
     assert lines[0].startswith("holdgate: the database cannot be used (HOLDGATE_DATABASE_URL): ")
     assert "hunter2" not in "".join(lines)
 
 
-def test_a_process_of_ones_own_with_mistakes(tmp_path: Path) -> None:
+def test_a_plugin_with_mistakes(tmp_path: Path) -> None:
     claim = make("expense_claim", tmp_path / "mine")
     init, process = claim / "__init__.py", claim / "process.py"
     good = process.read_text()

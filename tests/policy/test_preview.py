@@ -129,7 +129,7 @@ def test_the_ruling_of_a_known_case_is_the_real_one_and_clocks_that_are_not_know
     assert (preview.ruling.reminders, preview.ruling.expires_at, preview.ruling.problem) == ([], None, None)
 
 
-def test_a_gate_is_told_with_its_rule_its_people_and_its_end() -> None:
+def test_explain_shows_a_gate_with_its_rule_its_people_and_its_expiry() -> None:
     asked = policy(
         FROM_LIMIT,
         "quorum = 2",

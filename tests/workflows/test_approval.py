@@ -48,7 +48,7 @@ async def test_the_requester_names_groups_and_people_and_else_the_policy_does(ho
     assert (unnamed.candidate_groups, unnamed.candidate_users) == (["managers"], [])
 
 
-async def test_whoever_was_not_named_cannot_answer_and_the_requester_never_can(house: House) -> None:
+async def test_only_named_people_can_decide_and_never_the_requester(house: House) -> None:
     case = await ask(house, candidates=["fred", "rita"])
     task = await house.open_task(case)
     for person, groups in (("mia", ("managers",)), ("rita", ())):

@@ -105,7 +105,7 @@ async def ended(house: House, case: Handle) -> CaseResult:
     return await house.end(handle)
 
 
-async def test_a_defect_of_a_story_is_an_incident_and_goes_when_the_code_is_mended(plant: House) -> None:
+async def test_a_defect_of_a_process_is_an_incident_until_the_code_is_corrected(plant: House) -> None:
     await deployed(plant, DefectiveErrand)
     case, finds = await started(plant), finder(plant)
     task = await found(plant, finds, case)

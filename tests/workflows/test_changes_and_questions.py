@@ -62,7 +62,7 @@ async def send_back(house: House, case: Handle, person: str = "mia") -> TaskView
     return await house.open_task(case, "changes")
 
 
-async def test_a_changed_resubmission_undoes_all_and_tells_the_story_anew(house: House) -> None:
+async def test_a_changed_resubmission_undoes_all_and_runs_the_procedure_again(house: House) -> None:
     case = await house.start(ErrandRequest(value=500))
     task = await send_back(house, case)
     assert (task.kind, task.candidate_users, task.verdicts) == ("changes", ["rita"], [Verdict.RESUBMIT])
@@ -152,7 +152,7 @@ async def test_changes_need_a_comment(house: House) -> None:
     await house.end(case)
 
 
-async def test_an_approval_with_edits_goes_by_the_rules_for_the_edited_input(house: House) -> None:
+async def test_an_approval_with_edits_follows_the_rules_for_the_edited_input(house: House) -> None:
     case = await house.start(ErrandRequest(value=900), policy=EDITABLE)
     task = await house.open_task(case)
     receipt = await house.send(case, house.decision(task, "mia", edits={"value": 2000}))
@@ -205,7 +205,7 @@ async def test_a_rejection_without_veto_ends_the_gate_only_when_approval_is_out_
     assert result.status is Status.REJECTED and result.reason == "Rejected by moe at approval: No"
 
 
-async def test_everyone_must_approve_and_the_number_is_that_of_those_who_can(house: House) -> None:
+async def test_everyone_must_approve_means_everyone_who_can_decide(house: House) -> None:
     case = await house.start(policy=VOTE.format(quorum='"everyone"', more=""))
     task = await house.open_task(case)
     assert task.quorum.needed == 4
@@ -241,7 +241,7 @@ async def test_abstentions_that_put_the_quorum_out_of_reach_escalate_at_once_and
     assert (await house.end(case)).status is Status.COMPLETED
 
 
-async def test_who_takes_an_answer_back_may_answer_again_and_counts_once(house: House) -> None:
+async def test_a_person_who_takes_back_a_decision_may_decide_again_and_counts_once(house: House) -> None:
     case = await house.start(policy=VOTE.format(quorum=2, more=""))
     task = await house.open_task(case)
     first = house.decision(task, "mia")
@@ -285,7 +285,7 @@ async def test_a_question_pauses_the_clock_where_the_policy_says_so_and_its_answ
     assert (await house.end(case)).status is Status.EXPIRED
 
 
-async def test_rules_decide_in_peoples_place_and_say_so(house: House) -> None:
+async def test_rules_can_decide_instead_of_people(house: House) -> None:
     policy = EDITABLE.replace("edit =", 'auto_reject = "value > 5000"\nauto_approve = "value < 50"\nedit =')
     small = await house.start(ErrandRequest(value=10), policy=policy)
     assert (await house.end(small)).status is Status.COMPLETED
@@ -314,7 +314,7 @@ async def test_a_gate_that_nobody_can_decide_says_so_at_once(house: House) -> No
     assert (await house.end(case)).status is Status.COMPLETED
 
 
-async def test_an_admin_moves_the_clock_with_a_reason(house: House) -> None:
+async def test_an_admin_changes_the_deadlines_with_a_reason(house: House) -> None:
     case = await house.start(policy=VOTE.format(quorum=1, more=""))
     task = await house.open_task(case)
     assert task.expires_at is not None

@@ -153,7 +153,7 @@ async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_pa
 
 
 @pytest.mark.undoes("withdraw_case")
-async def test_a_key_that_was_undone_first_starts_no_case(house: House) -> None:
+async def test_a_key_that_an_undo_occupied_starts_no_case(house: House) -> None:
     wanted = ChildRequest(kind="question", process="approval", reference="never", input={"title": "x"})
     call = StepCall[ChildRequest](
         case_id="asking:none", reference="none", requester="rita", policy_hash="", key="asking:none/ask", input=wanted

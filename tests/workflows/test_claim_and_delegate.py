@@ -84,7 +84,7 @@ async def test_a_claimed_task_is_decided_by_its_assignee_and_one_vote_ends_the_c
     assert (await house.end(case)).status is Status.COMPLETED
 
 
-async def test_a_delegate_decides_in_the_givers_place_and_both_names_are_in_the_record(house: House) -> None:
+async def test_a_delegate_decides_in_the_givers_place_and_both_names_are_recorded(house: House) -> None:
     case = await house.start(policy=TWO)
     task = await house.open_task(case)
     dora = person("dora", instead_of=(Absent(id="mia", groups=["managers"]),))
@@ -122,7 +122,7 @@ async def test_a_substitute_decides_while_somebody_is_away(house: House) -> None
     await house.end(case)
 
 
-async def test_whoever_comes_after_a_leaver_takes_their_tasks(house: House) -> None:
+async def test_the_successor_of_a_leaver_takes_their_tasks(house: House) -> None:
     policy = TWO.replace('groups = ["managers"]\nquorum = 2', 'users = ["mia"]')
     case = await house.start(policy=policy)
     task = await house.open_task(case)
@@ -146,7 +146,9 @@ async def test_two_gates_at_once_are_decided_in_any_order_by_different_people(ho
 
 
 @pytest.mark.parametrize("wait_for_all", [False, True])
-async def test_the_first_no_of_several_gates_ends_all_or_all_are_waited_for(house: House, wait_for_all: bool) -> None:
+async def test_the_first_rejection_of_several_gates_ends_all_or_after_all_are_decided(
+    house: House, wait_for_all: bool
+) -> None:
     request = ErrandRequest(parcel="wait for all" if wait_for_all else "a parcel")
     case = await house.start(request, process="pair", policy=PAIR)
     first, second = await house.open_task(case, "approval"), await house.open_task(case, "second")
@@ -193,7 +195,7 @@ TRICKS: dict[str, Actor] = {
 
 @pytest.mark.parametrize("trick", TRICKS)
 @pytest.mark.parametrize("door", ["update", "signal"])
-async def test_nobody_decides_who_must_not(house: House, trick: str, door: str) -> None:
+async def test_excluded_people_cannot_decide(house: House, trick: str, door: str) -> None:
     case = await house.start(policy=TWO)
     task = await house.open_task(case)
     made: Decision = house.decision(task).model_copy(update={"by": TRICKS[trick]})
@@ -207,7 +209,7 @@ async def test_nobody_decides_who_must_not(house: House, trick: str, door: str) 
     await house.end(case)
 
 
-async def test_handing_a_task_around_lets_nobody_in_by_a_side_door(house: House) -> None:
+async def test_passing_a_task_around_gives_nobody_a_decision_they_must_not_make(house: House) -> None:
     case = await house.start(policy=TWO)
     task = await house.open_task(case)
     # Delegated, reassigned or handed by a substitute: never to the requester, in any letter case.
@@ -280,7 +282,7 @@ async def test_the_manager_of_the_requester_is_asked(house: House) -> None:
     await house.end(nobody)
 
 
-async def test_when_the_last_who_can_decide_leaves_operators_are_asked(house: House) -> None:
+async def test_operators_are_asked_when_the_last_candidate_leaves(house: House) -> None:
     async with house.database.write() as conn:
         await people.add(conn, "solo", "Solo", ["soloists"], by="ada")
     case = await house.start(policy=TWO.replace('groups = ["managers"]\nquorum = 2', 'groups = ["soloists"]'))
@@ -322,7 +324,7 @@ async def test_who_makes_the_changes_in_a_leavers_place_does_not_approve_them(ho
     await house.end(case)
 
 
-async def test_who_is_excluded_by_the_policy_never_decides(house: House) -> None:
+async def test_people_excluded_by_the_policy_never_decide(house: House) -> None:
     case = await house.start(policy=TWO.replace("quorum = 2", 'exclude = ["mia"]\nseparation_of_duties = false'))
     task = await house.open_task(case)
     assert task.excluded_users == ["mia"]

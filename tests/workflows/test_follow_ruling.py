@@ -78,14 +78,14 @@ def test_times_that_an_admin_has_set_stay_unless_told_otherwise(fields: tuple[st
     assert open_gate.task.set_by_hand == []
 
 
-def test_a_due_time_of_the_policy_never_lies_behind_an_end_set_by_hand() -> None:
+def test_a_due_time_of_the_policy_is_never_after_an_expiry_set_by_hand() -> None:
     open_gate = gate(ruled(due_at=None))
     act(open_gate, Act.SET_CLOCK, OPENED + HOUR, text="today", expires_at=OPENED + 5 * HOUR)
     open_gate.adopt(ruled(due_at=OPENED + 8 * HOUR), OPENED + 2 * HOUR)
     assert open_gate.task.due_at == open_gate.task.expires_at == OPENED + 5 * HOUR
 
 
-def test_the_time_that_the_clock_stood_still_is_not_taken_back() -> None:
+def test_the_time_of_a_pause_stays_added_to_the_deadlines() -> None:
     open_gate = gate(ruled(pause_for_questions=True))
     mia, max_ = Actor(id="mia", groups=["managers"]), Actor(id="max", groups=["managers"])
     act(open_gate, Act.ASK, OPENED + HOUR, by=mia, to=max_, text="Why?")
@@ -95,7 +95,7 @@ def test_the_time_that_the_clock_stood_still_is_not_taken_back() -> None:
     assert open_gate.task.expires_at == OPENED + 34 * HOUR
 
 
-def test_whoever_an_admin_gave_the_task_keeps_it() -> None:
+def test_a_person_to_whom_an_admin_gave_the_task_keeps_it() -> None:
     open_gate = gate()
     act(open_gate, Act.REASSIGN, OPENED + HOUR, to=Actor(id="dora"))
     open_gate.adopt(ruled(groups=["directors"]), OPENED + 2 * HOUR)

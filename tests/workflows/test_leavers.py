@@ -124,7 +124,7 @@ async def test_a_question_to_a_leaver_goes_to_who_comes_after_and_the_clock_goes
     await over(house, case)
 
 
-async def test_when_nobody_comes_after_the_clock_goes_on_and_the_asker_is_told_and_may_withdraw(house: House) -> None:
+async def test_a_question_to_a_leaver_without_successor_can_be_withdrawn(house: House) -> None:
     gone = await added(house)
     case = await house.start(policy=PAUSING)
     task = await house.open_task(case)
@@ -143,9 +143,7 @@ async def test_when_nobody_comes_after_the_clock_goes_on_and_the_asker_is_told_a
 
 
 @pytest.mark.parametrize("by", [MIA, person("olga", "operators"), person("ada", "admins")])
-async def test_a_question_is_withdrawn_by_whoever_asked_or_by_operators_and_the_clock_goes_on(
-    house: House, by: Actor
-) -> None:
+async def test_the_asker_or_operators_withdraw_a_question_and_the_timers_continue(house: House, by: Actor) -> None:
     case = await house.start(policy=PAUSING)
     task = await house.open_task(case)
     asked = await act(case, task, Act.ASK, MIA, to=Actor(id="max"), text="Which order?")
@@ -306,7 +304,7 @@ async def test_when_the_outside_substitute_of_the_only_approver_goes_away_too_op
     await over(house, case)
 
 
-async def test_a_snapshot_member_who_has_left_the_group_still_counts_and_is_still_told_of(house: House) -> None:
+async def test_a_snapshot_member_who_left_the_group_still_counts_and_is_listed(house: House) -> None:
     group = f"g{uuid4().hex[:8]}"
     only = await added(house, group)
     policy = PAUSING.replace('["managers"]', f'["{group}"]\nmembership = "snapshot"')

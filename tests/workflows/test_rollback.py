@@ -317,7 +317,7 @@ async def test_a_case_reset_to_before_its_decision_asks_again_and_the_inbox_know
     assert house.effects(case) == DONE
 
 
-async def test_the_end_that_the_record_holds_stands_when_an_ended_case_is_reset(house: House) -> None:
+async def test_the_recorded_end_stays_when_an_ended_case_is_reset(house: House) -> None:
     case = await house.start()
     await house.decide(case, verdict=Verdict.REJECT)
     assert (await house.end(case)).status is Status.REJECTED

@@ -18,7 +18,7 @@ POLICY = (
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("count", [5, pytest.param(300, marks=pytest.mark.soak)])
-async def test_cases_that_time_out_are_mended_and_submitted_again_in_three_rounds(house: House, count: int) -> None:
+async def test_cases_that_time_out_are_changed_and_submitted_again_in_three_rounds(house: House, count: int) -> None:
     starter = house.starter(POLICY)
     ids = [f"errand:rounds-{count}-{number}" for number in range(count)]
 

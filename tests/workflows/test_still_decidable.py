@@ -185,7 +185,7 @@ async def test_changes_that_nobody_can_make_are_the_business_of_operators(house:
 PAUSING = 'expires = "9d"\npause_for_questions = true\n'
 
 
-async def test_the_clock_does_not_wait_for_somebody_who_is_away(house: House) -> None:
+async def test_timers_do_not_wait_for_people_out_of_office(house: House) -> None:
     asked = await added(house)
     case = await house.start(policy=policy("managers", PAUSING))
     task = await house.open_task(case)

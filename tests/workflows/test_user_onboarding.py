@@ -324,7 +324,7 @@ async def test_a_welcome_that_no_server_takes_may_be_skipped(office: House, sink
     assert (await account(office, name)).active and mails(sink, name) == []
 
 
-async def test_an_address_that_operators_mend_begins_the_case_anew_with_the_same_name(
+async def test_an_address_fixed_by_operators_starts_again_with_the_same_username(
     office: House, sink: Sink, name: str
 ) -> None:
     sink.replies[f"{name}@wrong.example"] = "550 no such user"
@@ -372,7 +372,7 @@ async def test_who_skips_the_hold_cannot_have_anything_granted_without_its_owner
         await account(office, name)
 
 
-async def test_after_all_this_the_record_verifies(office: House) -> None:
+async def test_after_all_these_cases_the_audit_log_verifies(office: House) -> None:
     assert await office.audit_problems() == []
 
 

@@ -47,7 +47,7 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     assert temporal.attrs["href"].endswith(f"/workflows/{quote(case_id, safe='')}")
 
 
-async def test_the_page_checks_the_record_of_the_case_and_says_when_it_was_changed(gate: Gate) -> None:
+async def test_the_case_page_checks_its_audit_events_and_reports_a_change(gate: Gate) -> None:
     case_id = await gate.start(amount="120.00")
     case = await gate.until(case_id, lambda case: case["status"] == "completed")
     change = "UPDATE event_payloads SET payload = :new WHERE payload = :old"

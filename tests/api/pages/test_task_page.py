@@ -48,7 +48,7 @@ async def test_a_link_to_a_task_leads_through_signing_in_to_the_task(gate: Gate)
         assert "This is the first payment to this payee." in page
 
 
-async def test_opening_a_task_decides_nothing_whoever_does_it(gate: Gate) -> None:
+async def test_opening_a_task_decides_nothing(gate: Gate) -> None:
     case_id, address = await opened(gate)
     async with signed_in(gate, "manager-1") as client:
         for path in ("", "/decide", "?verdict=approve", "/decide?verdict=approve&decision_id=x&revision=1"):

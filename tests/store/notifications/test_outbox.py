@@ -57,7 +57,7 @@ async def test_somebody_who_has_left_is_not_told(room: Mailroom) -> None:
     assert await room.noted(NoticeKind.TASK_OPENED) == ["manager-1"]
 
 
-async def test_a_gate_that_needed_nobody_is_told_to_nobody(room: Mailroom) -> None:
+async def test_a_gate_that_needed_nobody_notifies_nobody(room: Mailroom) -> None:
     view = await room.open(candidate_groups=[])
     assert await room.noted(NoticeKind.TASK_OPENED) == []
     assert (await room.stored_task(view.task_id)).status == "open"
@@ -406,7 +406,7 @@ async def test_a_lease_that_is_given_back_can_be_taken_at_once(
 
 
 @pytest.mark.both_databases
-async def test_reading_the_record_again_tells_nobody_twice(room: Mailroom) -> None:
+async def test_reading_the_audit_log_again_notifies_nobody_twice(room: Mailroom) -> None:
     await room.open()
     await room.noted(NoticeKind.TASK_OPENED)
     async with room.db.write() as conn:

@@ -45,7 +45,7 @@ async def test_those_who_may_decide_and_have_not_are_reminded(room: Mailroom) ->
 
 
 @pytest.mark.both_databases
-async def test_a_second_one_within_a_day_is_refused_and_the_record_knows_only_the_first(room: Mailroom) -> None:
+async def test_a_second_reminder_within_a_day_is_refused_and_not_recorded(room: Mailroom) -> None:
     task, other = await room.open(), await room.open("INV-2")
     first = await nudge(room, task, MORNING, "nudge/1")
     with pytest.raises(ReminderTooSoon) as refused:

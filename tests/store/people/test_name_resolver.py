@@ -47,7 +47,7 @@ ALL = NameResolver([ANNA, SOEREN, JOSE, JOSE_TOO, MANAGER])
         ("jg@example.org", "jose-2"),
     ],
 )
-def test_whoever_is_meant_without_doubt_is_found(text: str, id: str) -> None:
+def test_a_person_who_is_named_clearly_is_found(text: str, id: str) -> None:
     assert ALL.person(text).id == id
 
 

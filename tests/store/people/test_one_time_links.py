@@ -197,7 +197,7 @@ async def test_who_got_a_link_by_somebody_is_no_second_for_them(office: Database
     assert await confirmed(office, link, "admin-3")
 
 
-async def test_a_lone_administrator_is_told_of_the_command_line(office: Database) -> None:
+async def test_a_single_administrator_is_referred_to_the_command_line(office: Database) -> None:
     async with office.write() as conn:
         await people.leave(conn, "admin-2", "admins", by="admin-1")
         with pytest.raises(WrongLink, match=r"\./holdgate people password mary"):

@@ -172,7 +172,7 @@ async def test_a_name_that_was_in_use_is_for_no_other_case(directory: AccountDir
         await Case(directory, "c2").reserve()
 
 
-async def test_a_case_that_begins_anew_has_its_name_again_even_if_it_was_in_use(directory: AccountDirectory) -> None:
+async def test_a_case_that_starts_again_keeps_its_username_even_if_it_was_in_use(directory: AccountDirectory) -> None:
     first, anew = Case(directory, "c1"), Case(directory, "c1", again="#2")
     await first.reserve()
     await first.grant("mail")
