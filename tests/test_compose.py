@@ -1,4 +1,4 @@
-"""The compose file and the image by our own rules, as nothing here can run them; their jobs' scripts do run."""
+"""The compose file and the image follow our rules. No container runs here, but the scripts of the jobs do."""
 
 import os
 import re

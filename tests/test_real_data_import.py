@@ -1,4 +1,4 @@
-"""Files that a council published, as they are: what the import says about them."""
+"""Published files of a council, unchanged, and what the import reports about them."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""No regular expression of the product takes long, whatever text it meets: each is tried as it is used."""
+"""No regular expression of the product takes long on any text. Each is tried as the code uses it."""
 
 import pytest
 

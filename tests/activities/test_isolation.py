@@ -1,4 +1,4 @@
-"""A hostile artefact, whose code tries what it can against the worker that runs it: nothing of it works."""
+"""A hostile artefact attacks the worker that runs its code, and every attack fails."""
 
 import ast
 import asyncio

@@ -1,4 +1,4 @@
-"""What the lists of a policy make of a request, and the welcome on a real mail server."""
+"""The access that a policy gives for a request, and the welcome mail at a real mail server."""
 
 import csv
 import tomllib

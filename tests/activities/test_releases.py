@@ -1,4 +1,4 @@
-"""Releases on disk: each key once, each undo exact, and an app in one pair of hands at a time."""
+"""Releases on disk: each key has one effect, each undo is exact, and one case holds an app at a time."""
 
 import threading
 import time

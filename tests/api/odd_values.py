@@ -1,4 +1,4 @@
-"""Odd values, and calls of the application as a server makes them: any bytes in the path, any headers, any body."""
+"""Odd values, and calls of the application as a server makes them: any bytes in path, headers and body."""
 
 import asyncio
 import base64

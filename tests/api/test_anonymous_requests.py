@@ -1,4 +1,4 @@
-"""Who is not signed in cannot keep the gateway busy, and learns nothing of what a route takes."""
+"""Clients that are not signed in cannot keep the gateway busy, and learn nothing about the input of a route."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The record and the ledger over HTTP, policies, processes, and who the caller is."""
+"""The audit log and the ledger over HTTP, policies, processes, and the caller's own data."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A batch is paused, goes on, is cancelled, and takes back what it started, if that is what somebody wants."""
+"""A batch is paused, resumed and cancelled, and rolls back its started cases on request."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Files over HTTP: looked at, started, reported on, and their bad rows given back."""
+"""Files over HTTP: dry run, start, report, and download of the invalid rows."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""A case of which Temporal no longer knows: health, numbers, pages and lists say so, and operators settle it."""
+"""A case that Temporal does not know: health, metrics, pages and lists show it, and operators resolve it."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""The directory over HTTP: what an onboarding did to an account, for those who oversee."""
+"""The directory over HTTP: what an onboarding did to an account, for people who oversee it."""
 
 from tests.api.conftest import Gate
 

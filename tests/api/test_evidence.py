@@ -1,4 +1,4 @@
-"""Comments and attachments: what may be said and shown, by whom, and that it stays as it was."""
+"""Comments and attachments: their limits, their readers, and that nobody can change them later."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The evidence pack: what is in it is what happened, each file is what the manifest says, and a forger is named."""
+"""The evidence pack holds what happened, its files match the manifest, and a forged file is named."""
 
 import csv
 import hashlib

@@ -1,4 +1,4 @@
-"""schemathesis over the OpenAPI document: no 5xx, no status and no content type that is not documented."""
+"""schemathesis over the OpenAPI document: no 5xx, and only documented statuses and content types."""
 
 import warnings
 from email.message import Message

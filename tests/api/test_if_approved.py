@@ -1,4 +1,4 @@
-"""What comes next for a case: later approval steps as far as they are known, and what an approval does."""
+"""The future of a case: later approval steps as far as they are known, and the effects of an approval."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""People leave and come back, over HTTP and on the pages; and open gates that follow another policy, all of them."""
+"""People leave and come back, over HTTP and on the pages, and open gates follow another policy."""
 
 import asyncio
 from collections.abc import AsyncIterator

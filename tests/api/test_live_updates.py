@@ -1,4 +1,4 @@
-"""What is new, over a real connection: who hears what, how one comes back, how it ends."""
+"""Live updates over a real connection: who gets which event, how clients reconnect, and how streams end."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Every message to a case while nobody is at work: stored, found again, and carried out once when somebody is."""
+"""Messages to a case without a running worker are stored, found again, and carried out once by the next worker."""
 
 import asyncio
 from collections import Counter

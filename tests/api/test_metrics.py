@@ -1,4 +1,4 @@
-"""/metrics when something is away, and what its labels are."""
+"""/metrics while a dependency is down, and the labels of its metrics."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every door reads moments and days by the same rule: the same spellings at each of them, over HTTP, CSV and forms."""
+"""Moments and days are read by one rule in all inputs: HTTP, CSV and forms."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta

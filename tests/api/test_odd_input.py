@@ -1,4 +1,4 @@
-"""No odd value is an error of ours: over every route and parameter, with SQLite and with PostgreSQL."""
+"""No odd value causes a 5xx, on any route and parameter, with SQLite and with PostgreSQL."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What goes wrong is a problem document, whatever it is, and tells nobody how we are made."""
+"""Every error is a problem document, and no error shows internals."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`python -m api` as a process: starts without Temporal, stops when asked, and says in one line what is wrong."""
+"""`python -m api` as a process: it starts without Temporal, stops on request, and reports an error in one line."""
 
 import os
 import signal

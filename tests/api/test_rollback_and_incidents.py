@@ -1,4 +1,4 @@
-"""Every way back over HTTP: the plan before a no, rollback of what was completed, incidents in bulk, the next round."""
+"""Rollback over HTTP: the plan before a rejection, completed cases, incidents in bulk, and the next round."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Nobody makes themselves the one who decides by giving a task around, and no request chooses just anybody."""
+"""Nobody decides a task because they gave it away or arranged its people, and a request cannot choose any decider."""
 
 from typing import Any
 from uuid import uuid4

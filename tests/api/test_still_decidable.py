@@ -1,4 +1,4 @@
-"""No task waits for who cannot decide it, over HTTP: lists, 404s and decisions go by one authority."""
+"""No task waits for a person who cannot decide it: lists, 404s and decisions follow the same permissions."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people do with tasks, over HTTP: claim, hand over, change, ask, be away, leave; and many answers at once."""
+"""Actions on tasks over HTTP: claim, delegate, edit, ask, absences, leavers, and many decisions at once."""
 
 import asyncio
 from collections.abc import AsyncIterator

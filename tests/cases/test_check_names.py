@@ -1,4 +1,4 @@
-"""Names of people and groups in requests, of shipped processes and of one's own, are those that there are."""
+"""Names of people and groups in requests must exist, for shipped processes and for plugins."""
 
 from typing import Any
 

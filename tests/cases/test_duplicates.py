@@ -1,4 +1,4 @@
-"""Rows whose reference has a case already: what they are said to be, and when they become the next round of it."""
+"""Rows whose reference has a case already: how they are reported, and when they become the next round."""
 
 from decimal import Decimal
 

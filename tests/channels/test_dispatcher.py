@@ -1,4 +1,4 @@
-"""The dispatcher over the real outbox and a real mail server that is away, slow, or refuses people."""
+"""The dispatcher with the real outbox and a real mail server that is down, slow, or refuses recipients."""
 
 import asyncio
 import io

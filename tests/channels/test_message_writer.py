@@ -1,4 +1,4 @@
-"""What messages say: the subject, the lines and their order, and that nothing of other people can do harm in them."""
+"""The content of messages: the subject, the lines in order, and that foreign text does no harm."""
 
 import re
 from datetime import UTC, datetime, timedelta

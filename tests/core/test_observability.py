@@ -1,4 +1,4 @@
-"""A whole product under observation: its logs as JSON, its metrics, its traces at a real OTLP receiver."""
+"""A whole product under observation: logs as JSON, metrics, and traces at a real OTLP receiver."""
 
 import json
 import re

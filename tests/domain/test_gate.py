@@ -1,4 +1,4 @@
-"""The gate as plain Python: people's rules, quorum, clock."""
+"""The gate as plain Python: rules about people, quorum, timers."""
 
 from datetime import UTC, datetime, timedelta
 

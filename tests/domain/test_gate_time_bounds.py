@@ -1,4 +1,4 @@
-"""Whatever moments a rule, a message or a process gives, a gate counts with them and never fails by it."""
+"""A gate works with every moment that a rule, a message or a process gives."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any

@@ -1,4 +1,4 @@
-"""Can this still be decided? The matching against a search through all that people could do, in random situations."""
+"""Whether a gate can still be decided: the matching against a full search, in random situations."""
 
 import os
 import random

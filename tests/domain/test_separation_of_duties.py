@@ -1,4 +1,4 @@
-"""Who arranged that a task is decided by somebody does not decide it, and who may stand in for whom: plain Python."""
+"""A person who arranged the deciders does not decide, and who may stand in for another person: plain Python."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Notices from the whole product to a real mail server: an import, and a killed worker."""
+"""Notifications of the whole product to a real mail server: an import, and a killed worker."""
 
 import asyncio
 import csv

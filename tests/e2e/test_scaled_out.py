@@ -1,4 +1,4 @@
-"""Grown out of one machine: a Temporal server that is not ours, PostgreSQL, two workers and two gateways at once."""
+"""More than one machine: an external Temporal server, PostgreSQL, two workers and two gateways."""
 
 import asyncio
 import subprocess

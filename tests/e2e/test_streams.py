@@ -1,4 +1,4 @@
-"""Many who listen to one gateway, a real process: how soon they hear, and what a power cut costs them."""
+"""Many listeners of one gateway, a real process: the delay of events, and the cost of a power cut."""
 
 import asyncio
 import json

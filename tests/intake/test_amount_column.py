@@ -1,4 +1,4 @@
-"""Files with several columns of amounts, and with amounts in thousands or in cents: asked, never guessed."""
+"""Files with several amount columns, or with amounts in thousands or cents: people are asked, nothing is guessed."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""No regular expression of intake takes long, whatever a cell holds: each is tried on the longest cell there can be."""
+"""No regular expression of intake takes long, even on the longest cell that is possible."""
 
 import ast
 import importlib

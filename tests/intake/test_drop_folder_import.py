@@ -1,4 +1,4 @@
-"""The watched folder: what is complete is imported once and put away with its report, whatever happens in between."""
+"""The drop folder: a complete file is imported once and moved away with its report, also after a crash."""
 
 import asyncio
 import json

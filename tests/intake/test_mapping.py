@@ -1,4 +1,4 @@
-"""Columns of other people's files: given, saved or suggested; and how their cells are read."""
+"""Column mappings: given, saved or suggested, and how their cells are read."""
 
 import os
 import tomllib

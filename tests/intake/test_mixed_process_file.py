@@ -1,4 +1,4 @@
-"""A file of several processes: each row says what it is for, and is judged as that process judges it."""
+"""A file of several processes: each row names its process, and is validated by this process."""
 
 from datetime import UTC, datetime
 from typing import Any

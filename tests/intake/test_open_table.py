@@ -1,4 +1,4 @@
-"""Bytes to lines of cells: what is detected, and told."""
+"""From bytes to lines of cells: what is detected and reported."""
 
 import csv
 import io

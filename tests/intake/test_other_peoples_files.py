@@ -1,4 +1,4 @@
-"""Files as other programs and other countries write them: headings, currencies, amounts, uneven rows, lists."""
+"""Files of other programs and countries: headings, currencies, amounts, uneven rows, lists."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Bytes to typed rows: what is refused as a whole, what is wrong with one row, and what is read."""
+"""From bytes to typed rows: refused files, invalid rows, and parsed values."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Files held between looking and starting: only for whoever sent them, started once, and not for ever."""
+"""Files between preview and start: available to their sender only, started once, and deleted after a time."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Files that are not UTF-8: their encoding is found, doubted aloud, or named."""
+"""Files that are not UTF-8: their encoding is detected, reported as doubtful, or named by the sender."""
 
 import pytest
 from hypothesis import given, settings, strategies as st

@@ -1,4 +1,4 @@
-"""Taking a file: what the dry run says, and that the real start does the same."""
+"""Uploading a file: the result of the dry run, and that the start does the same."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The errand process as careless changes would leave it. A module of its own: the sandbox loads it for each case."""
+"""The sample process after careless changes, in a module of its own: the sandbox loads this module for each case."""
 
 from datetime import timedelta
 

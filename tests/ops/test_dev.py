@@ -1,4 +1,4 @@
-"""`make dev`: who saves a file sees the new code answer; who saves a mistake sees it answer after the next save."""
+"""`make dev`: after each save the new code answers, also after a save with a mistake."""
 
 import asyncio
 import shutil

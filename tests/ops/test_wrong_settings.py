@@ -1,4 +1,4 @@
-"""Each mistake in the configuration: exit code 2, one clear line that says what to change, nothing left running."""
+"""Each mistake in the configuration: exit code 2, one line that says what to change, nothing left running."""
 
 import fcntl
 import socket

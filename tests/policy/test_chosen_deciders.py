@@ -1,4 +1,4 @@
-"""Whom the requester may choose to decide: the keys `choose_from` and `substitutes`."""
+"""Whom the requester may choose as deciders: the keys `choose_from` and `substitutes`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

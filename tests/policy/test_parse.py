@@ -1,4 +1,4 @@
-"""Mistakes in a policy are found when it is read, with file, line and key."""
+"""Mistakes in a policy are found when it is read, and reported with file, line and key."""
 
 import json
 from pathlib import Path

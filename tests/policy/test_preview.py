@@ -1,4 +1,4 @@
-"""What would become of a case that is not there yet: nothing is guessed, and it is said in sentences."""
+"""The preview of a case that does not exist yet: nothing is guessed, and the result is in sentences."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What a policy says about one gate of one case."""
+"""The decision of a policy about one gate of one case."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

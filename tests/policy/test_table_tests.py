@@ -1,4 +1,4 @@
-"""Tables of cases, and what the policy must make of each."""
+"""Table tests of a policy: cases, and the expected answer of each gate."""
 
 from pathlib import Path
 

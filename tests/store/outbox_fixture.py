@@ -1,4 +1,4 @@
-"""Cases that open, close and end tasks, and an outbox on a clock that tests set. Nothing is sent but by `deliver`."""
+"""Cases that open, close and end tasks, and an outbox with a clock that tests set. Only `deliver` sends messages."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta

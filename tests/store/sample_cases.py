@@ -1,4 +1,4 @@
-"""Short ways to say what happens to cases, for the tests of the store."""
+"""Short functions that make the events of cases for the tests of the store."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

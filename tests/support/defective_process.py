@@ -1,4 +1,4 @@
-"""Code of the errand process with a defect, as a deploy may bring it."""
+"""Code of the sample process with a defect, as a deployment may bring it."""
 
 from temporalio import workflow
 

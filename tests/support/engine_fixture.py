@@ -1,4 +1,4 @@
-"""A house for engine tests: the real server on a clock that tests wind, real SQL, the real records, one worker."""
+"""A fixture for engine tests: the real server with a clock that tests move, real SQL, real records, one worker."""
 
 import asyncio
 import hashlib

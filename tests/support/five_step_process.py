@@ -1,4 +1,4 @@
-"""A process of five steps for tests that kill its worker. What took effect lies in a file, which survives that."""
+"""A process of five steps for tests that kill its worker. Its effects are in a file, which survives a kill."""
 
 import sqlite3
 from collections.abc import Callable, Iterator

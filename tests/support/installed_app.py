@@ -1,4 +1,4 @@
-"""The whole product as `make up` runs it: supervisor, Temporal server, worker, gateway, each a process of its own."""
+"""The whole product as `make up` runs it: supervisor, Temporal server, worker and gateway as real processes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: a server of our own in a temporary folder, on a free port, gone with the test run."""
+"""A real PostgreSQL server for tests, in a temporary folder, on a free port, removed after the test run."""
 
 import os
 import pwd

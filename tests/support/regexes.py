@@ -1,4 +1,4 @@
-"""Regular expressions of our code, how each is used, and texts that are hostile to just that one."""
+"""Regular expressions of the product, how each is used, and texts that are slow for each."""
 
 import ast
 import importlib

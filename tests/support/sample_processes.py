@@ -1,4 +1,4 @@
-"""A process for tests of the engine: three errands, each with its undo, one gate before the last.
+"""A process for tests of the engine: three steps, each with its undo, and one gate before the last step.
 
 The receiver honours idempotency keys as a real one must, counts what took effect, and can be told to fail.
 """

@@ -1,4 +1,4 @@
-"""One house for all tests of the engine."""
+"""One engine fixture for all tests of the engine."""
 
 import asyncio
 from collections.abc import AsyncIterator

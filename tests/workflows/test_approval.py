@@ -1,4 +1,4 @@
-"""The general approval: a question to people whom the requester names; their answer is the result."""
+"""The general request: a question to people whom the requester names."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""No case stops in silence: a defect, or an older state of Temporal, becomes an incident that operators can settle."""
+"""Every blocked Workflow, by a defect or an older state of Temporal, becomes an incident that operators can resolve."""
 
 import asyncio
 import shutil

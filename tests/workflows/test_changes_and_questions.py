@@ -1,4 +1,4 @@
-"""What people answer beside yes and no: changes, edits, abstaining, taking back, asking; and what it does to a case."""
+"""Answers other than approve and reject: changes, edits, abstaining, taking back, questions, and their effects."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

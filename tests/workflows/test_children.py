@@ -1,4 +1,4 @@
-"""A case that asks for another: it goes on when that is completed, and else is undone."""
+"""A case that starts a child case: it continues when the child is completed, and is rolled back otherwise."""
 
 import asyncio
 from datetime import timedelta

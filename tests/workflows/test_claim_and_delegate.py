@@ -1,4 +1,4 @@
-"""Claims, delegation, substitution, leavers; and gates that are open together."""
+"""Claims, delegation, substitution, leavers; and gates that are open at the same time."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

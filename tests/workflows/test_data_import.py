@@ -1,4 +1,4 @@
-"""Imports of data: checked, loaded aside, seen by stewards, published at once, and taken back."""
+"""Data imports: checked, staged, approved by stewards, published at once, and rolled back."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Deployments: approved and live, refused and never seen, sick and switched back; one at a time, whatever is killed."""
+"""Deployments: approved and live, rejected, unhealthy and switched back, one at a time, with killed workers."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""When code of a release runs: after somebody has approved it and before somebody else decides, or isolated before."""
+"""Code of a release runs after an approval, or isolated before it."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Each way a case can end, on the real server: what took effect, what was undone, what the record says."""
+"""Each end of a case on the real server: its effects, its undos, and its audit events."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

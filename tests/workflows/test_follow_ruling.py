@@ -1,4 +1,4 @@
-"""An open gate that follows another policy: what was set by hand stays, and what changed is said as it is."""
+"""An open gate follows another policy: values set by hand stay, and the changes are recorded."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Moments that must lie ahead: when a case is asked for, not when it is read again."""
+"""Moments that must be in the future are checked when a case is submitted, not when it is read again."""
 
 from datetime import UTC, datetime, timedelta
 

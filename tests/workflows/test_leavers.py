@@ -1,4 +1,4 @@
-"""People leave, come back and go away while tasks are open: everything that names them follows, and nobody waits."""
+"""People leave, come back and are absent while tasks are open: the tasks follow, and none waits in vain."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

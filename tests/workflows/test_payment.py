@@ -1,4 +1,4 @@
-"""The payment process with the policy as shipped: money held, moved, given back, counted at the ledger."""
+"""The payment process with the shipped policy: money held, moved, released, and counted at the ledger."""
 
 import asyncio
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Messages at the worst moment: between a record and Temporal's history, in floods, in a shape nobody would send."""
+"""Messages at the worst moment: between a record and Temporal's history, in floods, and malformed."""
 
 import asyncio
 import sys

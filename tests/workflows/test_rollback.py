@@ -1,4 +1,4 @@
-"""Taking back what was completed, and what becomes of cases that somebody ended or reset in Temporal."""
+"""Rollback of completed cases, and of cases that somebody ended or reset in Temporal."""
 
 import asyncio
 from datetime import timedelta

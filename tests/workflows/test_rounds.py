@@ -1,4 +1,4 @@
-"""Cases that time out are mended and submitted again: numbered, one open at a time, and no more often than allowed."""
+"""Expired cases are changed and submitted again: numbered, one open at a time, within the allowed number."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Cases that are to start later: seen, cancelled with nothing done, started early by somebody, once."""
+"""Scheduled cases: visible, cancelled without effects, started early, and started once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

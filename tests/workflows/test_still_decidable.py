@@ -1,4 +1,4 @@
-"""No task waits for who cannot decide it: on the real server, with people and clocks as they are."""
+"""No task waits for people who cannot decide it: on the real server, with real people and timers."""
 
 from datetime import timedelta
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Decisions by Update and by Signal: repeated, late, unauthorised, stale, malformed, early, and all at once."""
+"""Decisions by Update and by Signal: repeated, late, unauthorised, stale, malformed, early, and concurrent."""
 
 import asyncio
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Onboardings with the policy as shipped: accounts in the directory, mail at a real server, `kill -9` at each step."""
+"""Onboardings with the shipped policy: accounts in the directory, mail at a real server, `kill -9` at each step."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable

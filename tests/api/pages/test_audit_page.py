@@ -1,4 +1,4 @@
-"""The record as auditors see it: found by what they know, checked while others work, and taken along as evidence."""
+"""The Audit log page: search, the check while other people work, and the evidence pack."""
 
 import io
 import re

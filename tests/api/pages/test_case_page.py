@@ -1,4 +1,4 @@
-"""The page of a case: where it stands, what happened, what was undone, its files, and what may be done with it."""
+"""The page of a case: status, history, undone steps, files, and available actions."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote

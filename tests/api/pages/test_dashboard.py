@@ -1,4 +1,4 @@
-"""The dashboard over HTTP: what has just happened is in its figures, and each sees only what is theirs."""
+"""The dashboard over HTTP: its figures are current, and each person sees only their own part."""
 
 import re
 from typing import Any

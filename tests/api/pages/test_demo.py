@@ -1,4 +1,4 @@
-"""The demo's way in: by the link that `make up` shows, at this machine, and by nothing else; and its end."""
+"""Signing in to the demo works only by the link of `make up` on this machine, and ends with the demo."""
 
 import itertools
 import json

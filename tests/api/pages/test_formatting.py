@@ -1,4 +1,4 @@
-"""What templates say of values."""
+"""How templates format values."""
 
 from api.pages.parts import formatting
 

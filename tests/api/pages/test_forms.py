@@ -1,4 +1,4 @@
-"""A form made from the JSON Schema of a process, and what people typed into it."""
+"""A form from the JSON Schema of a process, and the values that people entered."""
 
 from datetime import date
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The incidents as operators see them: a group answered as a whole, or a part of it, with one result each."""
+"""The Incidents page: operators resolve a group, or a part of a group, with one result for each task."""
 
 import re
 from decimal import Decimal

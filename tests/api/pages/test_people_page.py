@@ -1,4 +1,4 @@
-"""People as admins keep them on pages: each change is in the record, secrets are seen once, and names do nothing."""
+"""The People page: each change is in the audit log, secrets are shown once, and hostile names do no harm."""
 
 import re
 from datetime import UTC, datetime

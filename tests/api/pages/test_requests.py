@@ -1,4 +1,4 @@
-"""My requests and the forms to ask: where each stands, reminding, withdrawing, answering, asking again."""
+"""My requests and the forms of requests: status, reminder, withdrawal, answers, and another submission."""
 
 import html
 import re

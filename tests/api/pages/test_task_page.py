@@ -1,4 +1,4 @@
-"""The page of a task: what it says, and everything that can be done there without a script."""
+"""The page of a task: its content, and all actions without a script."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""What was typed and where one was: signing in, errors and restarts lead back there, and scripts are told plainly."""
+"""Entered text and the open page survive signing in, errors and restarts; scripts get plain errors."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What reviewers and requesters read has no words of engineers: pages of tasks and cases in each state, and mails."""
+"""Pages of tasks and cases in each state, and mails, contain no words for engineers."""
 
 import asyncio
 import re

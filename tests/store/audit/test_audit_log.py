@@ -1,4 +1,4 @@
-"""The record: every event has its place, and whoever touches one later is found out and what they touched is named."""
+"""The audit log: every event has its position, and a later change of an event is found and named."""
 
 import asyncio
 import random

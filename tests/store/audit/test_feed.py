@@ -1,4 +1,4 @@
-"""What is new and who hears of it, on each database."""
+"""The feed of changes and the people who get each change, on each database."""
 
 from datetime import timedelta
 from itertools import product

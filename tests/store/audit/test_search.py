@@ -1,4 +1,4 @@
-"""Finding things in the record, and the check of one case: what was done to it is named, and nothing else is."""
+"""Search in the audit log, and the check of one case: exactly the changed events are named."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Every row of the database is what Holdgate wrote, or `audit verify` says which one is not."""
+"""`audit verify` names every row of the database that Holdgate did not write."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""A case in SQL: stored before its Workflow exists, moved by records that may come twice, seen by whom it concerns."""
+"""A case in SQL: stored before its Workflow exists, changed by records that may repeat, visible to the right people."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Changes of people reach every task that they may concern: none is left out, whatever comes in between."""
+"""Changes of people reach every task that they may concern, also with other writes in between."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta

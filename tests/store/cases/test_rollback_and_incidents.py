@@ -1,4 +1,4 @@
-"""Rollback and incidents in the store, on both databases: who has a case, its plan, and groups of like incidents."""
+"""Rollback and incidents in the store, on both databases: conductor and plan of a case, and groups of incidents."""
 
 from datetime import timedelta
 from typing import Any

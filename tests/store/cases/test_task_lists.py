@@ -1,4 +1,4 @@
-"""Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
+"""Lists of many tasks: groups with exact sums, fast search by words and payee, correct after edits."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args

@@ -1,4 +1,4 @@
-"""Inboxes: each person finds what waits for them, in the order they ask for, and nothing that does not concern them."""
+"""Inboxes: each person finds their own tasks in the requested order, and no other tasks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

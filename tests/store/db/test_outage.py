@@ -1,4 +1,4 @@
-"""The database goes away in each way it can, and what comes after it is back simply works."""
+"""The database becomes unavailable in each possible way, and work continues when it is back."""
 
 import asyncio
 import sqlite3

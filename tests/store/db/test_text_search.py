@@ -1,4 +1,4 @@
-"""What people look for is found on both databases: without accents, composed or not, and numbers by their value."""
+"""Search on both databases: without accents, composed or not, and numbers by their value."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Notices: who is told of what, when, in how few messages, and what becomes of them."""
+"""Notifications: who gets which, when, in how few messages, and their final state."""
 
 from collections.abc import Callable
 from datetime import timedelta

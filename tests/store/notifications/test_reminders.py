@@ -1,4 +1,4 @@
-"""Nudges: once a day for each task, once for each request, in the record and in the outbox."""
+"""Reminders by the requester: one a day for each task, stored in the audit log and in the outbox."""
 
 import asyncio
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Whom people mean by what they write: by id, name or address, in any capitals, with or without accents and blanks."""
+"""People are found by id, name or address, in any case, with or without accents and spaces."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Each edit of the database, alone, by somebody with the file in hand: `holdgate audit verify` fails and names it."""
+"""Each single edit of the database file makes `holdgate audit verify` fail and name the edit."""
 
 import asyncio
 import hashlib

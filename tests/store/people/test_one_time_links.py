@@ -1,4 +1,4 @@
-"""One-time links: where they go, who confirms them, what voids them, and that each opens one thing once."""
+"""One-time links: their recipients, confirmation, invalidation, and that each is used once."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""People are known by their tokens, and every change of them is in the record."""
+"""People are known by their tokens, and every change of a person is in the audit log."""
 
 import hashlib
 from collections.abc import Awaitable, Callable

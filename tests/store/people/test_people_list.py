@@ -1,4 +1,4 @@
-"""The list of people, as those who keep it see it; and the admins, of whom one always stays."""
+"""The list of people for admins, and that one admin always remains."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Signing in: sessions that can be ended, passwords of which only a hash is kept, and tries that take ever longer."""
+"""Sessions that can be ended, passwords stored as hashes only, and growing delays after failed sign-ins."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The directory of accounts: names held once, used, given back; each key once, however often it comes."""
+"""The directory of accounts: usernames reserved once, used, released; each key has one effect."""
 
 import asyncio
 from collections.abc import Callable

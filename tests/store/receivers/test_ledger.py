@@ -1,4 +1,4 @@
-"""The ledger: money is held, moved and moved back, each effect once, whatever comes twice, late or all at once."""
+"""The ledger: money is held, moved and refunded, each effect once, also with repeated, late or concurrent calls."""
 
 import asyncio
 import itertools
