@@ -41,7 +41,7 @@ async def order(gate: Gate, person: str, batch_id: str, act: str, **more: Any) -
 
 
 async def events(gate: Gate, batch_id: str) -> list[tuple[str, str]]:
-    """What the record says of a batch: kind and actor."""
+    """Return kind and actor of the audit events of a batch."""
     async with gate.database.read() as conn:
         found = await audit_log.page(conn, limit=100_000)
     return [(each.kind, each.actor) for each in found if each.data.get("batch_id") == batch_id and not each.case_id]

@@ -70,8 +70,8 @@ async def test_valid_rows_start_and_invalid_rows_can_be_downloaded(gate: Gate) -
     heading, row = back.content.decode("utf-8-sig").splitlines()
     assert heading == f"error,{HEAD}"
     assert f"{mark}-2,'=cmd(),-1,GBP,operating,+1" in row
-    mended = back.content.decode().replace(",-1,", ",20.00,").encode()
-    assert (await upload(gate, mended, dry_run=True)).json()["rows"]["valid"] == 1
+    corrected = back.content.decode().replace(",-1,", ",20.00,").encode()
+    assert (await upload(gate, corrected, dry_run=True)).json()["rows"]["valid"] == 1
 
 
 async def test_a_dry_run_foresees_tasks_and_says_of_each_duplicate_what_differs(gate: Gate) -> None:
@@ -220,6 +220,6 @@ async def test_invalid_rows_of_each_kind_of_file_start_after_they_are_corrected(
         ["error", "Trans No", "Supplier Name", "Note", "Amount"],
         ["Supplier Name: enter a value", f"{mark}-2", "", "a;b\nc", "1500.25"],
     ]
-    mended = back.content.decode().replace(f"{mark}-2,,", f"{mark}-2,Acmé,").encode()
-    body = (await upload(gate, mended, dry_run=True, data={"mapping": json.dumps(report["mapping"])})).json()
+    corrected = back.content.decode().replace(f"{mark}-2,,", f"{mark}-2,Acmé,").encode()
+    body = (await upload(gate, corrected, dry_run=True, data={"mapping": json.dumps(report["mapping"])})).json()
     assert body["rows"] == NONE | {"total": 1, "valid": 1}

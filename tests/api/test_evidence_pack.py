@@ -66,7 +66,7 @@ async def test_the_pack_of_a_case_holds_its_record_line_by_line(gate: Gate) -> N
     (about,) = lines(files["cases.csv"])
     assert (about["case_id"], about["status"], about["events"]) == (case_id, "rejected", str(len(recorded)))
     assert json.loads(about["input"])["payee"] == "=HYPERLINK(0)<script>alert(1)</script>"
-    assert "GB82WEST12345698765432" not in "".join(files.values()), "whole account numbers stay in the house"
+    assert "GB82WEST12345698765432" not in "".join(files.values()), "whole account numbers are not in the pack"
     (attached,) = lines(files["attachments.csv"])
     assert attached["sha256"] == hashlib.sha256(b"One bill").hexdigest()
     policy = files[f"policies/{case['policy_hash']}.toml"]

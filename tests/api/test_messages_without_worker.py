@@ -31,7 +31,7 @@ ACTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "answer": ("requester-1", {"text": "The one of May"}, "question_answered"),
     "clock": ("admin-1", {"due_at": SOON, "reason": "They are away"}, "clock_set"),
 }
-"""Who sends what, and what the record then says once."""
+"""The sender of each message, and the audit event that must exist once."""
 
 
 async def test_an_action_without_a_worker_is_stored_once_found_again_and_done_when_one_is_back(stopped: Gate) -> None:

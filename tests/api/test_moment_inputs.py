@@ -152,7 +152,7 @@ def test_no_request_has_a_moment_that_pydantic_reads_in_its_lenient_way(stopped:
 
 
 def test_a_raw_message_has_no_number_for_a_moment_and_is_brought_within_bounds() -> None:
-    """A Signal from the command line comes past the doors."""
+    """A Signal from the command line bypasses the gateway."""
     raw = {
         "id": "a1",
         "task_id": "t1",

@@ -18,7 +18,7 @@ POLICY: Policy = parse((ROOT / "config" / "policy.toml").read_text(), source="po
 
 
 class OwnRequest(BaseModel):
-    """The input of a process of one's own."""
+    """The input of a plugin."""
 
     sponsor: PersonId | None = None
     reviewers: list[PersonOrGroup] = []

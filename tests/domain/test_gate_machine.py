@@ -416,7 +416,7 @@ class GateMachine(RuleBasedStateMachine):
             assert "rita" not in names and not same(task.assignee, "rita")
 
     @invariant()
-    def the_clock_stands_still_or_runs(self) -> None:
+    def timers_are_paused_or_running(self) -> None:
         alarm = self.gate.next_timer()
         assert alarm is None or (self.gate.open and (alarm.fixed or self.gate.task.paused_at is None))
 

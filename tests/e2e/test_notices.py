@@ -57,7 +57,7 @@ def in_sql(product: Product, query: str) -> int:
 
 
 def unsent(product: Product) -> int:
-    """What the record or the outbox still has for managers."""
+    """Return the messages for managers that the audit log or the outbox still has."""
     unread = in_sql(
         product, "SELECT chain.position - readers.position FROM chain, readers WHERE readers.name = 'notices'"
     )

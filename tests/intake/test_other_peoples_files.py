@@ -280,7 +280,7 @@ def test_a_row_that_lacks_what_is_needed_or_holds_more_is_invalid(head: str, row
 
 
 class Trip(BaseModel):
-    """A process of one's own."""
+    """A plugin."""
 
     city: str
     tags: list[str] = []

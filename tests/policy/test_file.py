@@ -77,7 +77,7 @@ def test_the_section_of_a_process_may_lie_in_a_file_of_its_own_and_is_part_of_th
     policy = PolicyFile(path, BOTH, sections={"expense_claim": section}).current
     assert policy.has("payment") and policy.gate("expense_claim", "approval").groups == ["managers"]
     assert policy.text == f"{GATE.rstrip()}\n\n# ---- from expense_claim/section.toml\n{CLAIM}"
-    # Whoever has the text, as a case has it in SQL, has all of the policy.
+    # The stored text, as a case has it in SQL, is the whole policy.
     assert parse(policy.text, inputs=BOTH).hash == policy.hash
     assert parse(policy.text, inputs=INPUTS, pinned=True).has("payment")
     with pytest.raises(PolicyError, match="unknown process"):

@@ -50,7 +50,7 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     ((RISKY,), {"facts": {"score": 49}}, "no"),
     # Facts that are given are all of them: as in a real case, an error opens the gate.
     ((RISKY,), {"facts": {}}, "1 of managers"),
-    # What does not hang on the fact does not depend on it.
+    # A gate without the fact in its conditions does not depend on the fact.
     (('when = "amount > 5 || facts.score > 50"',), {}, "1 of managers"),
     (('when = "amount > 1000 || facts.score > 50"',), {}, "depends on facts.score"),
     (('when = "facts.score > 50 && amount > 1000"',), {}, "no"),

@@ -142,7 +142,7 @@ class Mailroom:
     # ------------------------------------------------------------------------------------------- what people are told
 
     async def noted(self, kind: NoticeKind) -> list[str]:
-        """Whom the record, read to its end, has a notice of this kind for. Everybody has an address."""
+        """Return the people for whom the audit log causes a notice of this kind. Everybody has an address."""
         while await self.outbox.advance(self.now):
             pass
         query = select(notices.c.person).where(notices.c.kind == kind, notices.c.channel == "smtp")

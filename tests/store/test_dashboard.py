@@ -77,7 +77,7 @@ class Story:
         )
         await recorded(self.db, record)
 
-    async def taken_back(self, case_id: str, ago: float) -> None:
+    async def rolled_back(self, case_id: str, ago: float) -> None:
         at = NOW - ago * HOUR
         asked = RollbackAsked(by="operator-1", reason="wrong", policy_hash="f" * 64, at=at)
         async with self.db.write() as conn:
@@ -90,14 +90,14 @@ class Story:
 
 @pytest.fixture
 async def story(db: Database) -> AsyncIterator[Story]:
-    """Five ended cases, one of them taken back, and three that are open.
+    """Five ended cases, one of them rolled back, and three open cases.
 
     | case | submitted | waited for people | ended |
     | A | 10 h ago | 8 h: managers, in time | 1 h ago, completed |
     | B | 10 h ago | 5 h: two tasks that overlap, 4 h and 3 h; one ran out of time | 4.5 h ago, expired |
     | C | 5 h ago | not at all | 4 h ago, completed |
     | D | 100 h ago | 30 h, directors, late, rejected | 50 h ago |
-    | E | 80 h ago | 2 h, fraud-analysts | 60 h ago, completed; taken back 2 h ago |
+    | E | 80 h ago | 2 h, fraud-analysts | 60 h ago, completed; rolled back 2 h ago |
     """
     told = Story(db)
     a = await told.submitted("A", 10)
@@ -118,7 +118,7 @@ async def story(db: Database) -> AsyncIterator[Story]:
     asked = await told.asked(e, 70, "fraud-review", candidate_groups=["fraud-analysts"], candidate_users=["manager-1"])
     await told.answered(asked, 68, Outcome.APPROVED, "fraud-1")
     await told.ended(e, 60, Status.COMPLETED)
-    await told.taken_back(e, 2)
+    await told.rolled_back(e, 2)
     for reference, ago, groups in (("F", 3, ["managers"]), ("G", 26, ["managers", "directors"])):
         await told.asked(await told.submitted(reference, ago), ago, candidate_groups=groups)
     h = await told.submitted("H", 6)

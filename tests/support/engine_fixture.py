@@ -138,7 +138,7 @@ class House(WorkerHarness):
         before: Callable[[str], None] | None = None,
         task_timeout: timedelta | None = None,
     ) -> Handle:
-        """Store and start a case whose clock stands still until a test winds it. `before` sees its id first."""
+        """Store and start a case whose clock is stopped until a test moves it. `before` gets its id first."""
         request = request or ErrandRequest()
         reference = reference or f"ref-{uuid4()}"
         case_id = case_id_for(process, reference)

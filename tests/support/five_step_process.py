@@ -37,7 +37,7 @@ class Receiver:
             db.execute("CREATE TABLE IF NOT EXISTS effects (n INTEGER PRIMARY KEY, case_id TEXT, name TEXT)")
 
     def do(self, call: StepCall[FiveRequest], name: str) -> None:
-        """One effect per key; a key that was undone first stays unused."""
+        """One effect for each key; a key that an undo occupied has none."""
         with self._turn() as db:
             state = db.execute("SELECT state FROM keys WHERE key = ?", (call.key,)).fetchone()
             if state is None:

@@ -72,7 +72,7 @@ class Postgres:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the server; whoever is connected is cut off."""
+        """Stop the server, and cut all connections."""
         if self._process is not None:
             self._process.send_signal(2)  # SIGINT: a fast shutdown
             self._process.wait(_START_SECONDS)

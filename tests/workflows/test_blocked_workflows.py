@@ -51,7 +51,7 @@ def finder(house: House) -> BlockedWorkflows:
 
 
 async def started(house: House) -> Handle:
-    """A case that is known to run, as whoever starts cases notes it."""
+    """Return a case that is stored as running, as the starter of cases does it."""
     case = await house.start()
     async with house.database.write() as conn:
         await cases.mark_running(conn, [case.id], Status.RUNNING)
@@ -64,7 +64,7 @@ async def standing(house: House, case: Handle) -> BlockedWorkflow | None:
 
 
 async def found(house: House, finds: BlockedWorkflows, case: Handle) -> TaskView:
-    """Look as the worker does until the case is known to stand still; the task of operators."""
+    """Run the job of the worker until the case is known as blocked, and return the task for operators."""
     async with asyncio.timeout(SOON):
         while (one := await standing(house, case)) is None:
             with house.env.with_time_skipping_disabled():
@@ -128,7 +128,7 @@ async def test_a_case_with_a_defect_is_undone_with_steps_that_no_record_knows(pl
     await deployed(plant, DefectiveErrand)
     case, finds = await started(plant), finder(plant)
     task = await found(plant, finds, case)
-    assert (await plant.row(case)).plan == [], "the record knows of no step yet"
+    assert (await plant.row(case)).plan == [], "no step is recorded yet"
     await settle(plant, task, "roll_back")
     result = await ended(plant, case)
     assert result.status is Status.FAILED and "olga" in result.reason
@@ -164,7 +164,7 @@ class Restorable:
         return await time_skipping_server(port=self.port, dev_server_database_filename=str(self.file))
 
     async def keep(self, env: WorkflowEnvironment) -> WorkflowEnvironment:
-        """Copy the state while the server stands still."""
+        """Copy the state while the server is stopped."""
         await env.shutdown()
         shutil.copy(self.file, self.kept)
         return await self.server()
@@ -203,7 +203,7 @@ async def test_cases_that_a_restored_temporal_knows_less_of_are_found_and_settle
         third = await place.restore(second)
         await house.start_worker()
 
-        # Something happens to one of them before anybody looks: its history is newer than the record now.
+        # One of the cases gets an event before the job runs: its history is now newer than the database.
         await cases_of["nudged"].signal("cancel_case", "not a message")
         await house.until(cases_of["nudged"], lambda state: state.timeline[-1].kind == "message_refused")
 

@@ -137,7 +137,7 @@ async def test_a_step_beside_a_rejected_case_has_ended_before_anything_is_undone
 
 
 async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_path: Path) -> None:
-    # In a house of its own: the end that is put into the record here is one that the audit would find.
+    # In an engine fixture of its own: the audit check would find the end that is stored here.
     async with open_house(tmp_path) as house:
         case, child = await asked(house)
         await house.open_task(child)

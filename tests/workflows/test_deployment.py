@@ -98,7 +98,7 @@ class App:
         return self.yard.releases.live(self.name)
 
     def effects(self, case: Handle) -> dict[str, str]:
-        """What became of each key of a case, at the receiver."""
+        """Return the effect of each key of a case, at the receiver."""
         return {each.kind: each.state for each in self.yard.releases.entries(self.name) if each.case_id == case.id}
 
 

@@ -136,7 +136,7 @@ async def test_fixed_input_starts_the_procedure_again_and_asks_people_again(hous
     assert receipt.task.outcome is Outcome.RETRY
     again = await house.open_task(case, "approval")
     assert again.round == 2 and [(c.field, c.before, c.after) for c in again.changes] == [("value", 100, 70)]
-    assert "olga" in again.excluded_users, "whoever mends an input does not approve it"
+    assert "olga" in again.excluded_users, "the operator who fixed the input does not approve it"
     await house.decide(case, "max")
     assert (await house.end(case)).status is Status.COMPLETED
     assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back", "fetch", "pack", "send"]

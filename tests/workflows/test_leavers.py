@@ -132,7 +132,7 @@ async def test_a_question_to_a_leaver_without_successor_can_be_withdrawn(house: 
     await left(house, gone)
     lapsed = await once(house, case, lambda task: task.questions[0].lapsed)
     assert lapsed.paused_at is None and lapsed.expires_at is not None and task.expires_at is not None
-    assert lapsed.expires_at >= task.expires_at, "what the clock stood still is added"
+    assert lapsed.expires_at >= task.expires_at, "the length of the pause is added"
     event = next(each for each in (await house.state(case)).timeline if each.kind == "candidate_replaced")
     assert event.data["askers"] == ["mia"] and "nobody can answer: Which order?" in event.summary
     question = lapsed.questions[0].id
@@ -190,7 +190,7 @@ async def test_changes_of_a_requester_who_has_left_wait_for_somebody_who_is_ther
     assert (changes.candidate_users, changes.candidate_groups) == (([new], []) if successor else ([], ["operators"]))
     await decide(house, case, changes, by, verdict=Verdict.RESUBMIT, edits={"value": 7})
     again = await house.open_task(case, "approval")
-    assert again.excluded_users == [by.id], "whoever made the changes does not approve them"
+    assert again.excluded_users == [by.id], "the person who made the changes does not approve them"
     await over(house, case)
 
 
@@ -273,7 +273,7 @@ async def test_holder_and_giver_follow(house: House) -> None:
     assert now.owner == after_giver
     await left(house, after_holder)
     now = await once(house, case, lambda task: task.assignee != after_holder)
-    assert (now.assignee, now.owner) == (after_giver, None), "back to whoever gave it"
+    assert (now.assignee, now.owner) == (after_giver, None), "back to the person who gave it"
     await left(house, after_giver)
     await once(house, case, lambda task: task.assignee is None)
     await decide(house, case, now, MIA)

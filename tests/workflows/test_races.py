@@ -81,7 +81,7 @@ async def test_a_late_decision_while_the_end_is_recorded_is_refused_and_the_end_
 
 
 async def dying_worker(house: House, kind: str) -> asyncio.subprocess.Process:
-    """A worker that dies with the record of such an event."""
+    """Return a worker that is killed when it records such an event."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -145,7 +145,7 @@ async def looked(house: House, watching: Watcher, until: int = 1) -> None:
 
 
 async def lost(house: House, case: Handle) -> tuple[Handle, TaskView]:
-    """A case that was terminated, and the task by which operators decide what becomes of it."""
+    """Return a terminated case, and the task in which operators decide about it."""
     await case.terminate(reason="tidying up")
     await looked(house, watcher(house))
     row = await house.row(case)
@@ -172,7 +172,7 @@ async def test_a_terminated_case_is_an_incident_and_is_undone_when_an_operator_s
 
 
 async def test_a_case_terminated_in_the_middle_of_a_step_is_undone_with_that_step(house: House) -> None:
-    """The record does not know of the step yet; its Workflow still tells the plan."""
+    """The step is not recorded yet, and the Workflow still returns the plan."""
     case = await house.start(before=lambda case_id: house.receiver.slow.add((case_id, "pack")))
     async with asyncio.timeout(60):
         while "pack" not in house.receiver.tried[case.id]:

@@ -35,7 +35,7 @@ async def test_cases_that_time_out_are_changed_and_submitted_again_in_three_roun
         """Twice at the same moment: one of them is refused."""
         both: list[Started | BaseException] = []
         while not any(isinstance(each, Started) for each in both):
-            # A busy machine may not answer in time; then nothing was stored, and whoever asks is told to ask again.
+            # A busy machine may not answer in time; then nothing was stored, and the caller is told to try again.
             assert all(isinstance(each, TemporalUnavailable | DatabaseUnavailable) for each in both), both
             with house.env.with_time_skipping_disabled():
                 both = await asyncio.gather(

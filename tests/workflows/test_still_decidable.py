@@ -212,7 +212,7 @@ async def test_an_end_that_an_admin_sets_in_a_pause_stays_where_it_was_set(house
     told = await act(case, task, Act.ANSWER, person("rita"), question=asked.questions[0].id, text="The top one")
     assert (told.expires_at, told.paused_at) == (end, None)
     assert [(each.at, each.fixed) for each in if_nobody_decides(told)] == [(end, False)]
-    assert told.due_at is not None and told.due_at - task.due_at >= timedelta(days=4, hours=23), "this stood still"
+    assert told.due_at is not None and told.due_at - task.due_at >= timedelta(days=4, hours=23), "the clock was paused"
     await over(house, case)
 
 

@@ -143,7 +143,7 @@ async def test_fifty_people_at_once_end_one_task_one_way_and_all_are_told_which(
     async with asyncio.timeout(60):
         answers = await asyncio.gather(*map(outcome, decisions), return_exceptions=True)
     late = [answer for answer in answers if isinstance(answer, BaseException)]
-    # The case may close before the last callers are heard; the gateway answers those from the record.
+    # The case may close before the last callers are heard; the gateway answers those from the database.
     assert all(isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND for error in late), late
     told = [answer for answer in answers if not isinstance(answer, BaseException)]
     assert sum(accepted for accepted, _ in told) == 1

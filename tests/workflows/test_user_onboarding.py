@@ -331,12 +331,12 @@ async def test_an_address_fixed_by_operators_starts_again_with_the_same_username
     case = await take_on(office, name, manager="mia", email=f"{name}@wrong.example")
     await say(office, case, MANAGER, "mia")
     task = await office.open_task(case, "intervention")
-    mended = {"email": f"{name}@example.org"}
-    await office.send(case, office.decision(task, "olga", Verdict.RETRY, edits=mended, comment="a slip"))
+    corrected = {"email": f"{name}@example.org"}
+    await office.send(case, office.decision(task, "olga", Verdict.RETRY, edits=corrected, comment="a slip"))
     await say(office, case, MANAGER, "mia")
     assert (await office.end(case)).status is Status.COMPLETED
     used = await account(office, name)
-    assert used.active and used.disabled_at is None and used.email == mended["email"]
+    assert used.active and used.disabled_at is None and used.email == corrected["email"]
     assert sorted((each.entitlement, each.revoked_at is None) for each in used.entitlements) == [
         ("mail", False),
         ("mail", True),

@@ -39,7 +39,7 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     assert not page.all("b") and "GB82" not in page.text, "bank accounts are shown by their last four"
     assert stops(page)[0] == "Hold 1,250.00 GBP on operating: rolled back"
     assert stops(page)[3:5] == ["Manager approval: rejected", "Director approval: not reached"]
-    assert not page.all("details", class_="technical"), "what stands in the record is for those who work with it"
+    assert not page.all("details", class_="technical"), "technical details are for operators"
     assert page.one("code", class_="id").text == case_id == page.one("button", data_copy=case_id).attrs["data-copy"]
     (again,) = [each for each in page.all("a") if each.text == "Submit again"]
     assert again.attrs["href"] == f"/new/payment?resubmits={quote(case_id, safe='')}"

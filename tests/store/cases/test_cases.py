@@ -193,7 +193,7 @@ async def test_a_closed_case_never_goes_back(db: Database) -> None:
     )
     after = await stored(db)
     assert after.model_copy(update={"head_count": 3, "head_hash": before.head_hash}) == before
-    assert after.head_count == 4, "what came late is in the record all the same"
+    assert after.head_count == 4, "a late event is still in the audit log"
     assert (await audit_log.verify(db)).problems == []
 
 

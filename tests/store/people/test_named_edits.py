@@ -115,5 +115,5 @@ def test_each_of_23_edits_is_named_by_the_command(
         with closing(sqlite3.connect(used, isolation_level=None)) as connection:
             assert connection.execute(edit).rowcount, edit
         assert command_line.main(("audit", "verify")) == 1, edit
-        told_of = capsys.readouterr().out.splitlines()
-        assert any(all(word in line for word in words) for line in told_of), (edit, told_of)
+        output = capsys.readouterr().out.splitlines()
+        assert any(all(word in line for word in words) for line in output), (edit, output)
