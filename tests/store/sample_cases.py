@@ -78,7 +78,7 @@ def task(case_id: str, gate: str = "manager-approval", **changes: Any) -> TaskVi
 
 
 def opening(view: TaskView, number: int = 1) -> CaseRecord:
-    """Return the record that opens a task."""
+    """Return a record that opens a task."""
     return CaseRecord(
         case_id=view.case_id,
         status=Status.AWAITING_APPROVAL,
@@ -118,7 +118,7 @@ def decision(view: TaskView, by: str = "manager-1", verdict: Verdict = Verdict.A
 
 
 def ending(view: TaskView, number: int = 2, status: Status = Status.COMPLETED) -> CaseRecord:
-    """Return the record of the decision that closed the task and its case."""
+    """Return the case record of the decision that closed the task and its case."""
     at = MORNING + timedelta(minutes=number)
     return CaseRecord(
         case_id=view.case_id,
