@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from domain.step import StepNames, StepOptions
 from policy.model import Policy, PolicyError
 from policy.parse import parse
-from policy.steps import gates_of_engine, options_of
+from policy.retry_options import gates_of_engine, options_of
 from store.cases import policies
 from store.db.database import Database
 from workflows.registry import STEPS

@@ -13,10 +13,6 @@ ABOUT = "about"
 """Key in the details of a failure: its subject, such as the locked account. Incidents are grouped by it."""
 
 
-def _about(about: str) -> list[dict[str, str]]:
-    return [{ABOUT: about}] if about else []
-
-
 class CaseInput(Message, Generic[InputT]):
     """The start input of a case.
 

@@ -2,12 +2,17 @@
 
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from domain.case import _about
+from domain.case import ABOUT
 
 SPOKEN = "spoken"
 """Key in the details of a failure: its message is a sentence for people."""
 ATTEMPT = "attempt"
 """Key in the details of a failure: the number of the attempt, as the worker counts attempts."""
+
+
+def _subject(about: str) -> list[dict[str, str]]:
+    """Return the details of a failure that name its subject; empty without a subject."""
+    return [{ABOUT: about}] if about else []
 
 
 class Trouble(ApplicationError):
@@ -18,7 +23,7 @@ class Trouble(ApplicationError):
     """
 
     def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
-        super().__init__(message, SPOKEN, *_about(about), type=type(self).__name__, non_retryable=permanent)
+        super().__init__(message, SPOKEN, *_subject(about), type=type(self).__name__, non_retryable=permanent)
 
 
 class Refused(ApplicationError):
@@ -30,7 +35,7 @@ class Refused(ApplicationError):
     def __init__(self, message: str, *, about: str = "") -> None:
         # A refusal is an expected answer, so workers do not log it as a failure.
         benign = ApplicationErrorCategory.BENIGN
-        super().__init__(message, *_about(about), type="Refused", non_retryable=True, category=benign)
+        super().__init__(message, *_subject(about), type="Refused", non_retryable=True, category=benign)
 
 
 UNDONE_FIRST = "This step was undone before it was done."

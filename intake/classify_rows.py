@@ -17,7 +17,7 @@ from domain.ids import case_id_for
 from domain.input_errors import quoted
 from domain.money import exact
 from domain.status import ENDED_UNDONE
-from intake.rows import ParsedRow
+from intake.parse_rows import ParsedRow
 from store.cases.batches import Change, Existing, PlannedRow
 from workflows.registry import Process
 

@@ -14,10 +14,8 @@ from pydantic import BaseModel
 from domain.base import FieldProblem
 from domain.input_errors import quoted
 from intake.mapping.column_mapping import ColumnMapping
-from intake.mapping.target import Target
-from intake.read_file import opened
-from intake.row import PRIORITY, REFERENCE, SCHEDULED
-from intake.rows import (
+from intake.mapping.target_process import Target
+from intake.parse_rows import (
     ParsedRow,
     Sheet,
     fits,
@@ -29,6 +27,8 @@ from intake.rows import (
     typed,
     uneven,
 )
+from intake.parsed_row import PRIORITY, REFERENCE, SCHEDULED
+from intake.read_file import opened
 
 TASK_ID, TASK_TYPE = "task_id", "task_type"
 _URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}

@@ -16,8 +16,7 @@ from intake.cells.parse_cells import Marks
 from intake.mapping.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.mapping.column_mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
 from intake.mapping.suggest_mapping import DISTINCT, LOOKED_AT, Suggestion, heading_line, namer, repeated, suggest
-from intake.row import REFERENCE
-from intake.rows import (
+from intake.parse_rows import (
     MAX_COLUMNS,
     Rows,
     Sheet,
@@ -28,6 +27,7 @@ from intake.rows import (
     plain_columns,
     read_plain,
 )
+from intake.parsed_row import REFERENCE
 from intake.tables.open_table import Named, table_of
 from intake.tables.table import SEARCHED, Table, UnreadableFile, WrongChoice, filled
 

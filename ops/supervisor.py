@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from ops.files import write_private
+from ops.atomic_write import write_private
 from store.db.private_files import PRIVATE
 
 log = logging.getLogger(__name__)

@@ -77,7 +77,7 @@ async def _run(settings: Settings) -> None:
     settings.up_file.unlink(missing_ok=True)
     for orphan in await asyncio.to_thread(reap, settings.var):
         print(f"ended {orphan}, left by a run that was killed", flush=True)
-    from ops.run import Run  # slow, as it imports most of Holdgate: the checks above report first
+    from ops.start_programs import Run  # slow, as it imports most of Holdgate: the checks above report first
 
     pace = None
     if watched := RESTART_ON_SAVE in sys.argv[1:]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.settings import ROOT, Settings
-from intake.rows import UnreadableFile, read
+from intake.parse_rows import UnreadableFile, read
 from plugins import loader
 from plugins.activities import equipment
 from plugins.check_words import mistakes

@@ -15,8 +15,8 @@ from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.line_numbers import Key, LineNumbers
 from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
+from policy.retry_options import mistakes_of_retries, mistakes_of_steps
 from policy.sample_values import sample_of, type_mistake
-from policy.steps import mistakes_of_retries, mistakes_of_steps
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Inputs = Mapping[str, type[BaseModel]]

@@ -15,8 +15,8 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from store.db.database import Database, migrate
 from store.people import passwords
-from tests.support import compiled, postgres
-from tests.support.migrated import migrated_copy, template
+from tests.support import postgres, sql_cache
+from tests.support.migrated_database import migrated_copy, template
 from tests.support.postgres import Postgres
 
 MEMORY = Path("/dev/shm")
@@ -54,7 +54,7 @@ TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake")
 """Folders and files that wait for processes and clocks. They run first, because a long test at the end runs alone."""
-EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_gates.py")
+EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_task_actions.py")
 """Files whose tests look at everything that waits. They run before other files of their folder leave tasks open."""
 BOTH = "both_databases"
 """The marker of tests that run on PostgreSQL in every run. All others run on SQLite, and on PostgreSQL in the soak."""
@@ -138,7 +138,7 @@ def own_umask() -> Iterator[None]:
 def compiled_once() -> Iterator[None]:
     """A statement is compiled for the first test that needs it."""
     with pytest.MonkeyPatch.context() as patch:
-        compiled.share(patch)
+        sql_cache.share(patch)
         yield
 
 

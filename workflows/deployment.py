@@ -45,14 +45,18 @@ class DeploymentProcess(CaseWorkflow):
         return await self.conduct(case, self.deploy)
 
     async def deploy(self, request: DeploymentRequest) -> Deployed | None:
-        unpacked = await self.step(
-            Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
+        release = await self.step(
+            Deployments.unpack_release,
+            request,
+            skipped=Release.not_unpacked(request),
+            undo=Deployments.remove_release,
+            heartbeat=BEAT,
+            options=LONG,
         )
-        release = unpacked or Release.none_of(request)  # Operators may skip a step.
         compared = await self.step(Deployments.compare_release, release, heartbeat=BEAT, options=LONG)
         if request.security_review:
-            target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
-            await self.case("security review", "security_review", target)
+            review = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
+            await self.case("security review", "security_review", review)
         if await self.will_ask("release-approval", facts=compared):
             await self.gate("security-approval", facts=compared)
             checked = await self._checks(release, compared)
@@ -66,10 +70,9 @@ class DeploymentProcess(CaseWorkflow):
         return await self.step(Deployments.finish_deployment, release)
 
     async def _checks(self, release: Release, compared: Compared | None) -> Checked:
-        found = compared or Compared(**dict(release))
-        code = Code(**dict(found), approved=bool(self.approvals("security-approval")))
+        code = Code.of(release, compared, approved=bool(self.approvals("security-approval")))
         return await self.step(
-            Deployments.check_release, code, skipped=Checked.skipped(found), heartbeat=BEAT, options=LONG
+            Deployments.check_release, code, skipped=Checked.not_run(code), heartbeat=BEAT, options=LONG
         )
 
     words = Words(

@@ -51,8 +51,8 @@ class PaymentProcess(CaseWorkflow):
             "payee_account": "Payee's account",
         },
         steps={
-            "screen_payment": "Screen the payment to {payee} for fraud",
             "reserve_funds": "Hold {amount} {currency} on {account}",
+            "screen_payment": "Screen the payment to {payee} for fraud",
             "capture_payment": "Pay {amount} {currency} to {payee}",
         },
         undos={

@@ -1,6 +1,8 @@
 """The table of shipped processes. Plugins of `HOLDGATE_PROCESSES` are added to the table at startup.
 
 A new shipped process is two imports here (its Workflow and its input model) and one entry in `PROCESSES`.
+`workflows/batch.py` and `workflows/rollback.py` are Workflows of Holdgate itself and no processes: nobody can submit a
+request of these types. So they are not in `PROCESSES`, and only `workflows()` returns them, for the worker.
 """
 
 from collections.abc import Callable, Mapping, Sequence

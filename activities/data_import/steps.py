@@ -18,7 +18,7 @@ from domain.base import Message
 from domain.errors import Refused
 from domain.step import StepCall
 
-__all__ = ["DataImportRequest", "DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
+__all__ = ["DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
 
 CHUNK = 1000
 """Number of rows in one transaction, which locks out other writers for a few hundredths of a second."""
@@ -36,6 +36,18 @@ class Staging(Message):
     profile: Profile | None
     """None if operators skipped the profiling. Then nothing can be loaded."""
 
+    @classmethod
+    def of(cls, request: DataImportRequest, profile: Profile | None) -> "Staging":
+        """Return the input for the file of this request. `profile` is None if operators skipped the profiling."""
+        return cls(
+            dataset=request.dataset,
+            file=request.file,
+            schema_file=request.schema_file,
+            sha256=profile.sha256 if profile else "",
+            schema_sha256=profile.schema_sha256 if profile else "",
+            profile=profile,
+        )
+
 
 class Publication(Message):
     """The input of the step that publishes a version.
@@ -45,6 +57,12 @@ class Publication(Message):
 
     dataset: str
     base: int | None
+    """None if the dataset had no published version, or if operators skipped the profiling."""
+
+    @classmethod
+    def of(cls, request: DataImportRequest, profile: Profile | None) -> "Publication":
+        """Return the input for the dataset of this request. `profile` is None if operators skipped the profiling."""
+        return cls(dataset=request.dataset, base=profile.base if profile else None)
 
 
 class Staged(Message):
@@ -112,7 +130,10 @@ class DataImports:
 
     @activity.defn
     async def profile_file(self, call: StepCall[DataImportRequest]) -> Profile:
-        """Check the file against its schema, and profile it next to the published version. Changes nothing."""
+        """Check the file against its schema, profile it, and compare the profile with the published version.
+
+        Changes nothing.
+        """
         asked = call.input
         async with beating():
             profiler, file = await asyncio.to_thread(self._profiled, asked)

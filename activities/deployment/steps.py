@@ -27,7 +27,6 @@ __all__ = [
     "Code",
     "Compared",
     "Deployed",
-    "DeploymentRequest",
     "Deployments",
     "Healthy",
     "Release",
@@ -53,8 +52,8 @@ class Release(Message):
     bytes: int = 0
 
     @classmethod
-    def none_of(cls, request: DeploymentRequest) -> "Release":
-        """Return an empty release, for an unpacking that was skipped. Every later step refuses this empty release."""
+    def not_unpacked(cls, request: DeploymentRequest) -> "Release":
+        """Return the empty release that stands for a skipped unpacking. Every later step refuses an empty release."""
         return cls(app=request.app, artefact=request.artefact, version=request.version)
 
 
@@ -79,6 +78,11 @@ class Code(Compared):
     approved: bool
     """True if a person has approved the release before its code runs."""
 
+    @classmethod
+    def of(cls, release: Release, compared: Compared | None, *, approved: bool) -> "Code":
+        """Return the code of a release. `compared` is None if operators skipped the comparison."""
+        return cls(**dict(compared or release), approved=approved)
+
 
 class Checked(Compared):
     """The facts about a release after its checks have run."""
@@ -89,9 +93,9 @@ class Checked(Compared):
     """True if the code ran isolated. None if nothing was run."""
 
     @classmethod
-    def skipped(cls, compared: Compared) -> "Checked":
-        """Return the facts for checks that were not run."""
-        return cls(**dict(compared), checks=None, isolated=None)
+    def not_run(cls, code: Code) -> "Checked":
+        """Return the facts about a release whose checks operators skipped."""
+        return cls(**code.model_dump(exclude={"approved"}), checks=None, isolated=None)
 
 
 class Switched(Message):

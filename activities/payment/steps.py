@@ -13,7 +13,7 @@ from domain.base import Message
 from domain.money import payee_key
 from domain.step import StepCall
 
-__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Screening", "ScreeningReason"]
+__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "Payments", "Screening", "ScreeningReason"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
 """Returns the lists of names for payments in the policy with this hash: `denied_payees`."""

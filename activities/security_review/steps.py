@@ -20,7 +20,7 @@ from domain.base import Message
 from domain.errors import Refused
 from domain.step import StepCall
 
-__all__ = ["AcceptedRisk", "Recorded", "ScanReport", "SecurityReviewRequest", "SecurityReviews"]
+__all__ = ["AcceptedRisk", "Recorded", "ScanReport", "SecurityReviews"]
 
 ARCHIVES = (".tar.gz", ".tgz")
 MAX_FILES = 5_000

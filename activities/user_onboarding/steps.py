@@ -13,7 +13,7 @@ from domain.errors import Refused
 from domain.normalization import fold
 from domain.step import StepCall
 
-__all__ = ["Access", "Granted", "Onboarding", "OnboardingRequest", "OwnedEntitlement", "access_of"]
+__all__ = ["Access", "Granted", "Onboarding", "OwnedEntitlement", "access_of"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
 """Returns the lists of names for onboardings in the policy with this hash."""

@@ -31,11 +31,11 @@ from api.gateway.temporal import (
     send,
     within,
 )
-from api.http.problems import FieldError, invalid, not_found, unavailable
+from api.http.problems import not_found, unavailable
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
-from domain.gate import Gate
+from domain.gate import Gate, wrong_verdict
 from domain.ids import decision_id_for
 from domain.messages import Decision, Receipt
 from domain.named_fields import names_any
@@ -54,7 +54,7 @@ LOOKS_S = (2.0, 5.0, 15.0, 40.0)
 NOTE_PATIENCE_S = 0.3
 """Seconds that an answer waits for the note that the decision is pending. The note is written in any case."""
 SETTLE_PATIENCE_S = 10.0
-"""Seconds that an operator's decision on a stopped case may take. The case is ended in Temporal and handed over."""
+"""Seconds that an operator's decision on a blocked case may take. The case is ended in Temporal and handed over."""
 UPDATES_AT_ONCE = 4
 """Updates sent at once for one task. The server takes ten and aborts many of them: fifty at once took longer than one
 after the other."""
@@ -95,17 +95,14 @@ class Decisions:
 
         `task` is the stored task; the caller has checked that the person may see it. `client_id` makes a repeat return
         the first answer. `patience` is in seconds, None for the default. Raises Problem: 403, 409 or 422 if the
-        Workflow refuses, 503 if Temporal does not answer. Each refusal is recorded in the audit log.
+        Workflow refuses, 503 if Temporal does not answer. Each refused decision is recorded in the audit log. A word
+        that is no verdict is answered with 422 and not recorded, as other malformed requests are.
         """
-        if request.verdict not in task.verdicts:
-            allowed = ", ".join(task.verdicts)
-            raise invalid(
-                f"This task does not accept the verdict '{request.verdict}'. Accepted verdicts: {allowed}.",
-                [FieldError(field="verdict", message=f"one of {allowed}")],
-                allowed=task.verdicts,
-            )
+        decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
+        if request.verdict not in {*Verdict}:
+            raise problem_of_refusal(decision_id, wrong_verdict(task, request.verdict))
         decision = Decision(
-            id=decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex),
+            id=decision_id,
             task_id=task.task_id,
             verdict=Verdict(request.verdict),
             by=await actor_on(self._client, self._db, person, task),
@@ -115,13 +112,15 @@ class Decisions:
             via=request.via,
             at=datetime.now(UTC),
         )
+        if decision.verdict not in task.verdicts:
+            raise await self._refusals.refuse(task, decision, wrong_verdict(task, decision.verdict))
         async with self._db.read() as conn:
             known = await tasks.decision(conn, decision.id)
         if known and known.content != decision.content:
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":
             raise problem_of_refusal(decision.id, recorded(known, task))
-        if "stopped" in task.facts and task.kind == "intervention":
+        if "blocked" in task.facts and task.kind == "intervention":
             return await self._settle(task, decision)
         if not known:
             await self._check_edits(task, decision)

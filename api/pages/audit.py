@@ -33,7 +33,7 @@ Words = Annotated[Plain, Query(max_length=1500)]
 
 @dataclass(frozen=True)
 class AuditSearchPage(Context):
-    """`audit/record.html`: the events that match the search, the newest first."""
+    """`audit/log.html`: the events that match the search, the newest first."""
 
     events: list[StoredEvent]
     sentences: dict[int, str]
@@ -109,7 +109,7 @@ async def search(
         first=before is None,
         wrong=wrong,
     )
-    return render(request, "audit/record.html", page, 422 if wrong else 200)
+    return render(request, "audit/log.html", page, 422 if wrong else 200)
 
 
 @router.api_route("/audit/check", methods=["GET", "HEAD"])

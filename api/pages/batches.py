@@ -54,7 +54,7 @@ class UploadsPage(Context):
 
 @dataclass(frozen=True)
 class UploadPage(Context):
-    """`batches/one.html`: one upload."""
+    """`batches/batch.html`: one upload."""
 
     batch: BatchAnswer
     kind: str
@@ -186,7 +186,7 @@ async def _page(
         wrong=wrong,
         reason=reason,
     )
-    return render(request, "batches/one.html", page, status)
+    return render(request, "batches/batch.html", page, status)
 
 
 def _worst(batch: BatchAnswer) -> RowOutcome | None:

@@ -14,7 +14,7 @@ from api.pages.parts.translation import _, reader
 from api.services.dashboard import Dashboard, Part
 from domain.durations import in_words
 from domain.status import Status
-from store.dashboard.flow import Ended
+from store.dashboard.ended_cases import Ended
 from store.dashboard.scope import Period
 from store.people.people import zone_of
 

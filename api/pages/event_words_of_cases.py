@@ -8,7 +8,7 @@ from typing import Any
 from api.pages.parts.formatting import capital, readable, span, state_words, time_text, verdict_words
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
-from cases.reconcile.blocked_workflows import CAUSES, WHAT_TO_DO
+from domain.blocked import CAUSES, WHAT_TO_DO
 from domain.event_kinds import EventKind
 from domain.moments import moment_of
 from domain.state_words import BUTTONS

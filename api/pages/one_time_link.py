@@ -28,7 +28,7 @@ Secret = Annotated[str, Form(max_length=1000)]
 
 @dataclass(frozen=True)
 class OneTimeLinkPage(Context):
-    """`link.html`: the form, or its outcome."""
+    """`one_time_link.html`: the form, or its outcome."""
 
     label: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class OneTimeLinkPage(Context):
 @router.api_route("/link", methods=["GET", "HEAD"])
 async def form(request: Request, _person: Visitor) -> Response:
     """Show the form."""
-    return render(request, "link.html", OneTimeLinkPage(None))
+    return render(request, "one_time_link.html", OneTimeLinkPage(None))
 
 
 @router.post("/link", dependencies=[Depends(check_same_site)])
@@ -60,7 +60,7 @@ async def use(
     now, label = datetime.now(UTC), label.strip()
 
     def again_with(field: str, message: str) -> Response:
-        return render(request, "link.html", OneTimeLinkPage(None, label, {field: message}), 422)
+        return render(request, "one_time_link.html", OneTimeLinkPage(None, label, {field: message}), 422)
 
     async with services.db.read() as conn:
         known = await one_time_links.is_known(conn, code, second)
@@ -86,4 +86,4 @@ async def use(
         async with services.db.write() as conn:
             await failed_sign_ins.note(conn, "link", no.why, no.person, now)
         return again_with("code", str(no))
-    return render(request, "link.html", OneTimeLinkPage(None, done=act, token=token))
+    return render(request, "one_time_link.html", OneTimeLinkPage(None, done=act, token=token))

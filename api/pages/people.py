@@ -22,7 +22,7 @@ from domain.names import ADMINS
 from store.people.absences import Absence
 from store.people.one_time_links import OneTimeLink
 from store.people.people import Person, Token
-from store.people.roster import RosterEntry, RosterGroup
+from store.people.people_list import RosterEntry, RosterGroup
 
 router = pages()
 
@@ -51,7 +51,7 @@ Act = Literal[
 
 @dataclass(frozen=True)
 class PeoplePage(Context):
-    """`people/everybody.html`: a page of the list, and the form for a new person."""
+    """`people/list.html`: a page of the list, and the form for a new person."""
 
     entries: list[RosterEntry]
     sought: dict[str, str]
@@ -77,7 +77,7 @@ class GroupsPage(Context):
 
 @dataclass(frozen=True)
 class PersonPage(Context):
-    """`people/somebody.html`: one person, and the outcome of the last form."""
+    """`people/person.html`: one person, and the outcome of the last form."""
 
     entry: RosterEntry
     tokens: list[Token]
@@ -109,7 +109,7 @@ async def everybody(
 ) -> Response:
     """Show the list."""
     await people_reader(person)
-    return render(request, "people/everybody.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
+    return render(request, "people/list.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
 
 
 @router.post("/people", dependencies=[Depends(check_same_site)])
@@ -135,7 +135,7 @@ async def add(
     except (Problem, ValidationError) as no:
         more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
         page = await _everybody(person, services.db, "", "", None, **more)
-        return render(request, "people/everybody.html", page, 422)
+        return render(request, "people/list.html", page, 422)
     return RedirectResponse(f"/people/{in_path(added.id)}", status_code=303)
 
 
@@ -150,7 +150,7 @@ async def groups(request: Request, person: SignedIn, db: Db) -> Response:
 async def somebody(request: Request, person_id: PersonId, person: SignedIn, db: Db) -> Response:
     """Show one person."""
     await people_reader(person)
-    return render(request, "people/somebody.html", await _somebody(person, db, person_id))
+    return render(request, "people/person.html", await _somebody(person, db, person_id))
 
 
 @router.post("/people/{person_id}/{act}", dependencies=[Depends(check_same_site)])
@@ -181,9 +181,9 @@ async def change(
             raise
         more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
         page = await _somebody(person, services.db, person_id, act=act, **more)
-        return render(request, "people/somebody.html", page, no.status if isinstance(no, Problem) else 422)
+        return render(request, "people/person.html", page, no.status if isinstance(no, Problem) else 422)
     page = await _somebody(person, services.db, person_id, act=act, done=done, shown_once=shown_once)
-    return render(request, "people/somebody.html", page)
+    return render(request, "people/person.html", page)
 
 
 async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], services: TheServices) -> tuple[str, str]:

@@ -61,7 +61,7 @@ class ProcessSection:
 
 @dataclass(frozen=True)
 class PolicyPage(Context):
-    """`policy/words.html`: the policy in force, process by process."""
+    """`policy/rules.html`: the policy in force, process by process."""
 
     hash: str
     sections: list[ProcessSection]
@@ -73,7 +73,7 @@ class PolicyPage(Context):
 
 @dataclass(frozen=True)
 class PolicyTextPage(Context):
-    """`policy/text.html`: the text of a policy, line by line."""
+    """`policy/source.html`: the text of a policy, line by line."""
 
     hash: str
     lines: list[str]
@@ -104,7 +104,7 @@ async def in_force(request: Request, person: SignedIn, services: TheServices) ->
     page = PolicyPage(
         person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said
     )
-    return render(request, "policy/words.html", page)
+    return render(request, "policy/rules.html", page)
 
 
 @router.api_route("/policy/text", methods=["GET", "HEAD"])
@@ -112,7 +112,7 @@ async def as_read(request: Request, person: SignedIn, services: TheServices) -> 
     """Show the text of the policy in force."""
     await policy_reader(person)
     policy = services.policy.current
-    return render(request, "policy/text.html", PolicyTextPage(person, policy.hash, policy.text.splitlines(), True))
+    return render(request, "policy/source.html", PolicyTextPage(person, policy.hash, policy.text.splitlines(), True))
 
 
 @router.api_route("/policy/explain", methods=["GET", "HEAD"])
@@ -159,7 +159,7 @@ async def pinned(
     await policy_reader(person)
     current = services.policy.current
     text = current.text if hash == current.hash else (await one_policy(hash, person, db)).text
-    return render(request, "policy/text.html", PolicyTextPage(person, hash, text.splitlines(), hash == current.hash))
+    return render(request, "policy/source.html", PolicyTextPage(person, hash, text.splitlines(), hash == current.hash))
 
 
 async def _people(services: Services) -> People:

@@ -13,7 +13,7 @@ from api.pages import (
     incidents,
     ledger,
     mappings,
-    new,
+    new_request,
     one_time_link,
     people,
     policy,
@@ -43,7 +43,7 @@ for page in (
     settings,
     dashboard,
     requests,
-    new,
+    new_request,
     batches,
     search,
 ):

@@ -20,7 +20,7 @@ from api.container import Services
 from api.deps import Plain, TheServices
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.security import requester
-from api.pages.new import startable
+from api.pages.new_request import startable
 from api.pages.parts.formatting import capital, readable
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
@@ -79,7 +79,7 @@ class FieldOf:
 
 @dataclass(frozen=True)
 class CheckFilePage(Context):
-    """`upload/look.html`: how the file is read, and what would happen."""
+    """`upload/preview.html`: how the file is read, and what would happen."""
 
     sha256: str
     name: str
@@ -226,7 +226,7 @@ async def look(
         hides=bool(seen and seen.hides),
         labels=words.labels if words else {},
     )
-    return render(request, "upload/look.html", page, 422 if wrong else 200)
+    return render(request, "upload/preview.html", page, 422 if wrong else 200)
 
 
 @router.post("/upload/{sha256}", dependencies=[Depends(check_same_site)])

@@ -13,7 +13,7 @@ from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
-from api.services.new_groups import ConfirmGroup, put_into
+from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.messages import Act
 from domain.permissions import among

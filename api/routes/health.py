@@ -46,7 +46,7 @@ async def live() -> Live:
 async def ready(services: TheServices) -> Ready:
     """Answer whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
     temporal, stored, importing, still = await asyncio.gather(
-        services.gateway.reachable(), _stored(services), _import_problem(services), _stopped(services)
+        services.gateway.reachable(), _stored(services), _import_problem(services), _blocked(services)
     )
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
@@ -78,7 +78,7 @@ async def _import_problem(services: Services) -> str | None:
     return None
 
 
-async def _stopped(services: Services) -> list[str]:
+async def _blocked(services: Services) -> list[str]:
     """Return one sentence on blocked cases, and one for each other blocked Workflow, which no incident shows."""
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:

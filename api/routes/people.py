@@ -14,12 +14,12 @@ from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
 from api.routes.absences import PersonId, person_or_404
-from api.services.new_groups import ConfirmGroup, put_into
+from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from store.db.database import Database
-from store.people import passwords, people, roster, sessions
+from store.people import passwords, people, people_list, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
-from store.people.roster import RosterEntry, RosterGroup
+from store.people.people_list import RosterEntry, RosterGroup
 
 router = APIRouter(tags=["people"])
 
@@ -90,7 +90,7 @@ async def list_people(
 ) -> Page[RosterEntry]:
     """List all people, by id. For auditors and admins."""
     async with db.read() as conn:
-        found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
+        found = await people_list.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
 
@@ -163,7 +163,7 @@ async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: D
 async def list_groups(_reader: PeopleReader, db: Db) -> GroupList:
     """List all groups that have members. For auditors and admins."""
     async with db.read() as conn:
-        return GroupList(items=await roster.groups(conn))
+        return GroupList(items=await people_list.groups(conn))
 
 
 # ----------------------------------------------------------------------------------------------------- how they sign in
@@ -252,7 +252,7 @@ async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenLi
 
 async def _entry(db: Database, id: str) -> RosterEntry:
     async with db.read() as conn:
-        found = await roster.page(conn, datetime.now(UTC), only=id)
+        found = await people_list.page(conn, datetime.now(UTC), only=id)
     if not found:
         raise not_found("person")
     return found[0]

@@ -17,11 +17,11 @@ from domain.names import ADMINS
 from domain.status import Status
 from policy.file import PolicyFile
 from store.cases import incidents
-from store.dashboard import current_status, flow, work
+from store.dashboard import current_status, ended_cases, task_counts
 from store.dashboard.current_status import Signs, UnderWay
-from store.dashboard.flow import Ended
+from store.dashboard.ended_cases import Ended
 from store.dashboard.scope import DashboardScope, Period, Span, span
-from store.dashboard.work import GroupWork, Reviewer, StepWork, Work
+from store.dashboard.task_counts import GroupWork, Reviewer, StepWork, Work
 from store.db.database import Database
 from store.people.people import Person
 
@@ -148,17 +148,17 @@ class Dashboards:
 
     async def _whole(self, scope: DashboardScope, within: Span) -> Ended:
         async with self._db.read() as conn:
-            return await flow.whole(conn, scope, within)
+            return await ended_cases.whole(conn, scope, within)
 
     async def _parts(self, scope: DashboardScope, within: Span) -> list[Ended]:
         async with self._db.read() as conn:
-            return await flow.parts(conn, scope, within)
+            return await ended_cases.parts(conn, scope, within)
 
     async def _work(self, person: Person, scope: DashboardScope, within: Span) -> dict[str, Any]:
         async with self._db.read() as conn:
             return {
-                "tasks": await work.by_step_and_group(conn, scope, within),
-                "reviewers": await work.reviewers(conn, within) if is_in(person, ADMINS) else None,
+                "tasks": await task_counts.by_step_and_group(conn, scope, within),
+                "reviewers": await task_counts.reviewers(conn, within) if is_in(person, ADMINS) else None,
             }
 
     async def _stands(self, person: Person, scope: DashboardScope) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.http.security import viewer
-from cases.reconcile.loop import keep_going
+from core.repeat import repeat
 from domain.batch import BatchCounts
 from domain.status import Status
 from store.audit import audit_log, feed
@@ -169,7 +169,7 @@ class Topic(ABC):
             def pause(took: float) -> float:
                 return max(self.pause_s, self.share * took)
 
-            looking = keep_going(self._step, pause, self.failed, log=_log, over=self._over)
+            looking = repeat(self._step, pause, self.failed, log=_log, over=self._over)
             self._poller = asyncio.create_task(looking)
             self._pollers.add(self._poller)
             self._poller.add_done_callback(self._pollers.discard)

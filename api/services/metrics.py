@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from domain.blocked import BlockKind
 from store.audit import audit_log, counters
 from store.audit.counters import CountedEvent, MetricsSnapshot
-from store.cases.blocked import Kind
 from store.db.database import Database, DatabaseUnavailable
 
 FRESH_S = 5.0
@@ -118,7 +118,7 @@ class _Standing(Collector):
         yield _gauges("oldest_open_task_seconds", "Age of the oldest open task", by_gate, ages)
         by_status = ("process", "status")
         yield _gauges("open_cases", "Cases that have not ended", by_status, now.cases.items())
-        kinds = (((kind,), now.stopped.get(kind, 0)) for kind in get_args(Kind))
+        kinds = (((kind,), now.stopped.get(kind, 0)) for kind in get_args(BlockKind))
         yield _gauges("stopped_workflows", "Workflows that cannot go on by themselves", ("kind",), kinds)
         yield _gauge("workers", "Workers heard of lately", now.workers)
         if now.heard:

@@ -16,4 +16,4 @@ Who may decide is in `domain/permissions.py`.
 
 from domain.gate.gate import Gate as Gate
 from domain.gate.state import GateEvent as GateEvent
-from domain.gate.validate_decision import REASONS as REASONS
+from domain.gate.validate_decision import REASONS as REASONS, wrong_verdict as wrong_verdict

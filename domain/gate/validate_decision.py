@@ -29,14 +29,19 @@ def check_decision(state: GateState, decision: Decision) -> str:
     check_open(state, decision.revision, required=task.revision_required)
     _check_first_vote(task, decision.by.id, behalf)
     if decision.verdict not in task.verdicts:
-        raise Refusal(
-            RefusalCode.WRONG_VERDICT,
-            f"This task does not take '{decision.verdict}'. Choose one of: {', '.join(task.verdicts)}.",
-            allowed=list(task.verdicts),
-        )
+        raise wrong_verdict(task, decision.verdict)
     _check_comment(task, decision)
     _check_edits(task, decision)
     return rule
+
+
+def wrong_verdict(task: TaskView, verdict: str) -> Refusal:
+    """Return the refusal of a verdict that this task does not accept."""
+    return Refusal(
+        RefusalCode.WRONG_VERDICT,
+        f"This task does not accept the verdict '{verdict}'. Accepted verdicts: {', '.join(task.verdicts)}.",
+        allowed=list(task.verdicts),
+    )
 
 
 def check_open(state: GateState, revision: int | None, *, required: bool = False) -> None:

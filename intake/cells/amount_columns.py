@@ -15,7 +15,7 @@ from intake.cells.currencies import SIGNS
 from intake.cells.parse_cells import Ambiguous, Marks, Misread, amount_of
 from intake.mapping.bound_mapping import Source, is_total
 from intake.mapping.column_mapping import WrongMapping
-from intake.mapping.target import Target
+from intake.mapping.target_process import Target
 from intake.tables.table import SEARCHED, Table
 
 _MANY = (

@@ -12,7 +12,7 @@ from intake.cells.currencies import MAJOR, currencies_in, is_currency, joined
 from intake.mapping.bound_mapping import Source
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping
 from intake.mapping.heading_words import plain, words_of
-from intake.mapping.target import Target
+from intake.mapping.target_process import Target
 
 Said = tuple[frozenset[str], ...]
 

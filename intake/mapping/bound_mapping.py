@@ -15,9 +15,9 @@ from intake.cells import parse_cells
 from intake.cells.currencies import joined
 from intake.cells.parse_cells import Amount, Marks, Misread
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
-from intake.mapping.target import Target
-from intake.row import REFERENCE, ParsedRow
-from intake.rows import fits, flaw_of, quoted_whole, typed, uneven
+from intake.mapping.target_process import Target
+from intake.parse_rows import fits, flaw_of, quoted_whole, typed, uneven
+from intake.parsed_row import REFERENCE, ParsedRow
 from intake.tables.table import Table, UnreadableFile
 
 

@@ -16,7 +16,7 @@ from domain.input_errors import problems_of, quoted
 from domain.moments import asked_now
 from intake.cells import parse_cells
 from intake.cells.currencies import SIGNS as SIGNS
-from intake.mapping.target import Target as Target
+from intake.mapping.target_process import Target as Target
 from intake.tables.table import Hidden, Opening
 from intake.tables.text_encoding import codec_of
 

@@ -8,8 +8,8 @@ from domain.base import FieldProblem
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.mapping.saved_mappings import SavedMappings
 from intake.mixed_process_file import read_seed
+from intake.parse_rows import Sheet
 from intake.read_file import Look, look, read_file
-from intake.rows import Sheet
 from policy.model import Policy
 from workflows.registry import PROCESSES, Process, process_named
 

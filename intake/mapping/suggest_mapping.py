@@ -19,8 +19,8 @@ from intake.cells.parse_cells import Marks, Misread
 from intake.mapping.bound_mapping import is_total
 from intake.mapping.column_mapping import SIGNS, Target
 from intake.mapping.heading_words import forms_of, meant_of, slip, spellings
-from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT
-from intake.rows import MAX_COLUMNS
+from intake.parse_rows import MAX_COLUMNS
+from intake.parsed_row import PRIORITY, REFERENCE, SCHEDULED, START_AT
 from intake.tables.open_table import Named
 from intake.tables.table import Table, filled
 

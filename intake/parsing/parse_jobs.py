@@ -21,8 +21,8 @@ from domain.named_fields import Named, names_in
 from intake import invalid_rows as bad
 from intake.classify_rows import RowClassifier
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
+from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import process_of as named_process
-from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import FileFormat
 from policy.model import Policy
 from policy.parse import parse

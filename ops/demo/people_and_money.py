@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from core.demo_people import PEOPLE
-from ops.files import write_private
-from ops.upfile import DemoPerson
+from ops.atomic_write import write_private
+from ops.up_json import DemoPerson
 from store.db.database import Database
 from store.people import demo_people, people
 from store.receivers.ledger import Ledger

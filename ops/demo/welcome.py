@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from core.settings import ROOT, Settings
-from ops.upfile import UpFile
+from ops.up_json import UpFile
 
 
 def text(settings: Settings, up: UpFile, *, own: bool) -> str:

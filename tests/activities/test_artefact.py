@@ -1,4 +1,4 @@
-"""Archives that somebody made to do harm are refused; honest ones come out as they were packed."""
+"""Hostile archives are refused, and valid archives are unpacked unchanged."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""A file of data is read as it stands: no reference is followed, and no number is guessed."""
+"""A data file is read literally: no reference is followed, and no number is guessed."""
 
 import json
 import threading

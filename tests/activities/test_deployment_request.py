@@ -1,4 +1,4 @@
-"""What may be asked of a deployment, and what the file of apps may say."""
+"""The input of a deployment, and the content of the file of apps."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The folder of files gives what lies in it, and nothing else, whatever the name looks like."""
+"""The files folder gives only files inside it, for every name."""
 
 import os
 import socket

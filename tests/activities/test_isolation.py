@@ -1,4 +1,4 @@
-"""A hostile artefact, whose code tries what it can against the worker that runs it: nothing of it works."""
+"""A hostile artefact attacks the worker that runs its code, and every attack fails."""
 
 import ast
 import asyncio
@@ -25,11 +25,11 @@ from activities.deployment.health import may_isolate, run_checks
 from activities.shared import isolation, sandbox
 from activities.shared.commands import CommandLimits, NotIsolated, run
 from domain.errors import Refused
-from tests.support import hostile
+from tests.support import hostile_artefact
 from tests.support.installed_app import ROOT
 from tests.support.shop_app import put
 
-CODE = Path(hostile.__file__).read_bytes()
+CODE = Path(hostile_artefact.__file__).read_bytes()
 NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isolate: {isolation.missing()}")
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 SOMEBODY = 61_234
@@ -181,14 +181,14 @@ def victim(request: pytest.FixtureRequest, held: ExitStack) -> Victim:
 
 @NEEDS
 def test_nothing_that_hostile_code_tries_against_its_worker_works(victim: Victim) -> None:
-    assert victim.attack(hostile.ATTACKS, isolated=True) == set()
+    assert victim.attack(hostile_artefact.ATTACKS, isolated=True) == set()
     assert victim.harm() == []
 
 
 @ROOT_ONLY
 def test_each_of_these_attacks_works_where_nothing_isolates(victim: Victim) -> None:
     left_out = NOT_SHOWN | NEVER | OF_SOME_MACHINES | (OF_ROOT if victim.user else set())
-    wanted = [name for name in hostile.ATTACKS if name not in left_out]
+    wanted = [name for name in hostile_artefact.ATTACKS if name not in left_out]
     got = victim.attack(wanted, isolated=False)
     assert got == set(wanted)
     assert "killed" in victim.harm() and len(victim.harm()) > 4

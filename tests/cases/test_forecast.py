@@ -1,4 +1,4 @@
-"""What a file would ask of people, told before anything starts."""
+"""The forecast of a file: the approvals that its rows will need."""
 
 import time
 import tracemalloc

@@ -1,4 +1,4 @@
-"""The one way a case begins: stored first, started once, never lost."""
+"""The one way in which a case starts: stored first, started once, never lost."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""The dispatcher over the real outbox and a real mail server that is away, slow, or refuses people."""
+"""The dispatcher with the real outbox and a real mail server that is down, slow, or refuses recipients."""
 
 import asyncio
 import io
@@ -23,7 +23,7 @@ from domain.status import Outcome
 from store.db.database import Database, DatabaseUnavailable
 from store.notifications import fan_out, outbox
 from store.people import people
-from tests.store.mailroom import Mailroom
+from tests.store.outbox_fixture import Mailroom
 from tests.support.smtp_sink import Sink
 
 WINDOW = timedelta(seconds=3)

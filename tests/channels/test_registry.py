@@ -1,4 +1,4 @@
-"""The registry of channels: which are on, and what each needs to be set."""
+"""The registry of channels: which channels are on, and which settings each needs."""
 
 import pytest
 

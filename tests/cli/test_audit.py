@@ -14,7 +14,7 @@ def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp
     assert run("audit", "verify").code == 0
 
 
-def test_the_record_is_verified_and_names_what_was_edited(run: Run, tmp_path: Path) -> None:
+def test_audit_verify_names_the_edited_row(run: Run, tmp_path: Path) -> None:
     run("people", "add", "anna")
     intact = run("audit", "verify")
     assert intact.code == 0 and intact.out.startswith("the audit log is intact: 1 events")

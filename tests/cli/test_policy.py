@@ -18,7 +18,7 @@ def test_the_shipped_policy_passes_its_check(run: Run) -> None:
     assert len(json.loads(run("policy", "check", "--json").out)["hash"]) == 64
 
 
-def test_a_wrong_policy_is_told_by_file_line_and_key(run: Run, tmp_path: Path) -> None:
+def test_a_wrong_policy_is_reported_by_file_line_and_key(run: Run, tmp_path: Path) -> None:
     shipped, wrong = (ROOT / "config" / "policy.toml").read_text(), tmp_path / "wrong.toml"
     wrong.write_text(shipped.replace('due = "4h"', 'deu = "4h"'))
     line = shipped.splitlines().index('due = "4h"') + 1

@@ -250,9 +250,9 @@ def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Ru
     for answer in (run("batch", batch_id, "--as", "requester-2"), run("batch", "none", "--follow")):
         assert (answer.code, answer.out, answer.err) == (1, "", "There is no such batch.\n")
 
-    mended = file.with_name("mended.csv")
-    mended.write_text(HEAD + "LOOK-2,Birch,20.00,GBP,operating\n")
-    assert run("submit", str(mended), "--process", "payment").code == 0
+    corrected = file.with_name("corrected.csv")
+    corrected.write_text(HEAD + "LOOK-2,Birch,20.00,GBP,operating\n")
+    assert run("submit", str(corrected), "--process", "payment").code == 0
 
 
 def test_a_file_that_is_refused_starts_nothing_and_says_why(run: Run, tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
     shown = ""
     while "waiting for approval" not in shown:
         shown += os.read(terminal, 65536).decode()
-    assert "rows started" in shown and "\x1b[" in shown  # a bar, which is drawn anew
+    assert "rows started" in shown and "\x1b[" in shown  # a progress bar, which is redrawn
     os.write(terminal, b"\x03")
     assert submit.wait(10) == 130
     shown += os.read(terminal, 65536).decode()

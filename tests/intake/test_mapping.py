@@ -1,4 +1,4 @@
-"""Columns of other people's files: given, saved or suggested; and how their cells are read."""
+"""Column mappings: given, saved or suggested, and how their cells are read."""
 
 import os
 import tomllib
@@ -13,8 +13,8 @@ from intake.cells.parse_cells import Marks, Misread, amount_of, date_of, decimal
 from intake.mapping.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
 from intake.mapping.mapping_choice import target_of
 from intake.mapping.saved_mappings import SavedMappings, as_toml
+from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import read_file
-from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import workbook
 from workflows.registry import PROCESSES
@@ -97,7 +97,7 @@ def test_the_day_of_the_payment_is_not_the_day_on_which_it_is_due() -> None:
     assert sheet.mapping is not None and "due_date" not in sheet.mapping.columns
 
 
-def test_a_column_whose_cells_speak_against_it_is_left_out_and_told_of() -> None:
+def test_a_column_whose_cells_do_not_fit_is_ignored_and_reported() -> None:
     sheet = read("Trans No,Supplier,Amount,Due\n1,A,2,00:00:00\n")
     assert "'Due' could stand for due_date, but the column has no dates" in sheet.notes
     with pytest.raises(UnreadableFile, match="missing: amount"):
@@ -112,7 +112,7 @@ def test_the_currency_is_the_one_in_the_heading_or_beside_each_amount() -> None:
     assert told(wrong) == ["Amount: '€2' says EUR, and the currency is GBP"]
 
 
-def test_references_that_stand_in_several_rows_are_told_of_with_a_way_out() -> None:
+def test_references_in_several_rows_are_reported_with_a_way_out() -> None:
     body = "1,A,2,x,N1\n1,A,3,x,N2\n2,A,3,x,N1\n"
     assert (
         "1 values of 'Trans No' stand in several rows; a mapping can tell them apart: "
@@ -333,7 +333,7 @@ def test_an_amount_is_read_as_people_write_it_or_refused(cell: str) -> None:
     assert f"{read.text} {read.currency or ''}".strip() == AMOUNTS[cell]
 
 
-def test_a_given_mark_leaves_no_doubt() -> None:
+def test_a_given_decimal_mark_is_certain() -> None:
     assert amount_of("1,500", Marks(".")).text == "1500"
     assert amount_of("1,500", Marks(",")).text == "1.500"
     assert amount_of("$5", Marks(".", signs=(("$", "USD"),))).currency == "USD"
@@ -349,7 +349,7 @@ def test_what_is_written_with_marks_is_read_back(value: Any, marks: tuple[Any, s
     assert read.text == f"{'-' if negative and value else ''}{value:.2f}"
 
 
-def test_the_decimal_mark_is_the_one_that_the_column_leaves_no_doubt_of() -> None:
+def test_the_decimal_mark_follows_from_the_cells_of_the_column() -> None:
     assert decimal_in(["1,500", "12.5"], EITHER) == "."
     assert decimal_in(["1.500", "12,5"], EITHER) == ","
     assert decimal_in(["7", "1500"], EITHER) == "."

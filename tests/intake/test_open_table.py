@@ -1,4 +1,4 @@
-"""Bytes to lines of cells: what is detected, and told."""
+"""From bytes to lines of cells: what is detected and reported."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def lines(data: bytes) -> list[list[str]]:
         ("Trans No,Supplier Name,Amount\nT-1,NESTLÉ\u2019S ÀÉ,12.50\n".encode("cp1252"), "Windows-1252"),
     ],
 )
-def test_the_encoding_is_found_and_told(data: bytes, encoding: str) -> None:
+def test_the_encoding_is_found_and_reported(data: bytes, encoding: str) -> None:
     assert table_of(data).format == FileFormat(kind="csv", encoding=encoding, delimiter=",")
     assert lines(data)[0] == ["Trans No", "Supplier Name", "Amount"]
     assert lines(data)[1][1] in ("Café “Ö”", "NESTLÉ\u2019S ÀÉ")

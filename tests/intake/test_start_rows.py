@@ -1,4 +1,4 @@
-"""Carrying a file through: each row ends exactly once, whatever is killed on the way."""
+"""Starting the rows of a file: each row ends exactly once, also when processes are killed."""
 
 import asyncio
 import os

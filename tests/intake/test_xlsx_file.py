@@ -9,8 +9,8 @@ from hypothesis import given, strategies as st
 from intake.invalid_rows import bad_rows
 from intake.mapping.column_mapping import WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import look, read_file
-from intake.rows import Sheet
 from intake.tables.number_formats import format_of, general
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import MAIN, OFFICE, Cell, Cells, book, rows, sheet, styled, styles_of
@@ -234,7 +234,7 @@ def shown(found: Sheet) -> list[str]:
 
 @pytest.mark.parametrize("attribute", ['hidden="1"', 'hidden="true"', 'ht="0" customHeight="1"'])
 @pytest.mark.parametrize("head", [THEIRS, PLAIN])
-def test_hidden_rows_are_left_out_counted_and_told_of(attribute: str, head: Sequence[Cell]) -> None:
+def test_hidden_rows_are_ignored_counted_and_reported(attribute: str, head: Sequence[Cell]) -> None:
     table = [[n, "A", 5, "GBP", "x"] for n in ("1", "2", "3")]
     data = of(head, *table, about={3: attribute})
     found = read(data)
@@ -257,7 +257,7 @@ def test_hidden_rows_do_not_say_how_the_others_are_read() -> None:
     assert len(found.mapping.dates["due_date"]) == 2
 
 
-def test_hidden_columns_are_not_read_and_told_of() -> None:
+def test_hidden_columns_are_ignored_and_reported() -> None:
     data = of((*HEAD, "Narrative"), ["1", "A", 5, "secret"], before='<cols><col min="4" max="4" hidden="1"/></cols>')
     found = read(data)
     assert [getattr(row.input, "memo", None) for row in found.rows] == [""]
@@ -352,7 +352,7 @@ def test_any_format_shows_any_number(code: str, number: float) -> None:
 
 
 @pytest.mark.parametrize("value", ["<v></v>", "<v/>", ""])
-def test_a_formula_that_was_never_computed_is_told_wherever_it_stands(value: str) -> None:
+def test_a_formula_without_a_stored_result_is_reported_everywhere(value: str) -> None:
     """openpyxl writes the empty value; an optional field would be dropped without a word."""
     due = Cells(f'<c r="{{place}}"><f>TODAY()+30</f>{value}</c>')
     (row,) = read(of((*HEAD, "Due date"), ("A", "Acme", 12, due))).rows

@@ -1,4 +1,4 @@
-"""Sentences of a process: checked against the models that fill them, and never able to stop a case."""
+"""Sentences of a process are checked against the models that fill them, and never stop a case."""
 
 from pathlib import Path
 from typing import assert_type

@@ -1,4 +1,4 @@
-"""Mistakes in a policy are found when it is read, with file, line and key."""
+"""Mistakes in a policy are found when it is read, and reported with file, line and key."""
 
 import json
 from pathlib import Path
@@ -194,7 +194,7 @@ def test_a_gate_that_nobody_could_pass_is_refused() -> None:
     ]
 
 
-def test_every_mistake_is_told_at_once_in_the_order_of_lines() -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_lines() -> None:
     said = refused(GATE + "when = 'amuont > 1'\ndue = 'x'\n\n[payment.gates.board]\nquorum = 2\n[deployment]\n")
     assert [line.split(": ")[:2] for line in said] == [
         ["policy.toml:7", "payment.gates.manager-approval.when"],
@@ -299,9 +299,7 @@ def test_a_gate_that_approves_what_nobody_looked_at_is_a_warning() -> None:
         ([], 1, "groups: the group managers has no members"),
     ],
 )
-def test_people_who_are_too_few_are_a_warning_where_the_people_are_known(
-    members: list[str], quorum: int, says: str | None
-) -> None:
+def test_too_few_known_people_for_a_quorum_are_a_warning(members: list[str], quorum: int, says: str | None) -> None:
     asked = policy(f"quorum = {quorum}")
     assert warnings(asked, INPUTS) == []
     said = warnings(asked, INPUTS, {"managers": members})

@@ -1,4 +1,4 @@
-"""The benchmark itself: it runs, and says what it measured."""
+"""The benchmark runs, and prints its figures."""
 
 import json
 import subprocess

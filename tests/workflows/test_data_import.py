@@ -1,4 +1,4 @@
-"""Imports of data: checked, loaded aside, seen by stewards, published at once, and taken back."""
+"""Data imports: checked, staged, approved by stewards, published at once, and rolled back."""
 
 import asyncio
 import json
@@ -143,7 +143,7 @@ async def test_a_rollback_publishes_the_version_before_and_of_the_first_none(off
     before = await office.view("back")
     second = await office.published("back", NOVEMBER)
     assert len(await office.names("back")) == 4
-    # The older one cannot be taken back from under the newer.
+    # The older version cannot be undone before the newer one.
     refused = await (await office.house.roll_back(first, policy=SHIPPED)).result()
     assert refused.status is Status.COMPLETED and len(await office.names("back")) == 4
     result = await (await office.house.roll_back(second, policy=SHIPPED)).result()

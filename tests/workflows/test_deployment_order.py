@@ -1,4 +1,4 @@
-"""When code of a release runs: after somebody has approved it and before somebody else decides, or isolated before."""
+"""Code of a release runs after an approval, or isolated before it."""
 
 import json
 import time
@@ -11,14 +11,14 @@ from activities.shared import isolation
 from core.settings import load
 from domain.status import Status, Verdict
 from domain.task import TaskView
-from tests.support import hostile
+from tests.support import hostile_artefact
 from tests.support.engine_fixture import Handle, House, open_house
 from tests.support.shop_app import contents, put
 from tests.workflows.test_deployment import App, Yard
 from tests.workflows.test_payment import SHIPPED
 
 NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isolate: {isolation.missing()}")
-CODE = Path(hostile.__file__).read_bytes()
+CODE = Path(hostile_artefact.__file__).read_bytes()
 SECURITY, RELEASE = "[deployment.gates.security-approval]", "[deployment.gates.release-approval]"
 LAST = {
     "whose condition does not hold": "when = 'facts.added < 0'",

@@ -1,4 +1,4 @@
-"""Security reviews: real scanners, risks that people accept with an end, and nothing that silences a scanner."""
+"""Security reviews: real scanners, accepted risks with an expiry date, and files that try to silence a scanner."""
 
 import asyncio
 import io

@@ -8,8 +8,8 @@ from api.container import Services
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
 from api.pages.parts import timeline
+from api.pages.parts.case_progress import Pipeline, pipeline
 from api.pages.parts.page import templates
-from api.pages.parts.pipeline import Pipeline, pipeline
 from api.routes.cases import one_case
 from api.services.if_approved import preview_case
 from domain.names import ADMINS, AUDITORS, OPERATORS

@@ -110,7 +110,7 @@ class SignInPage(Context):
 
 @dataclass(frozen=True)
 class ErrorPage(Context):
-    """`wrong.html`: an error, and what to do next."""
+    """`error.html`: an error, and what to do next."""
 
     title: str
     detail: str
@@ -354,7 +354,7 @@ def too_large(request: Request) -> Response:
         ),
         back=local_address(quote(request.scope["path"])),
     )
-    return render(request, "wrong.html", page, 413)
+    return render(request, "error.html", page, 413)
 
 
 def _advice(status: int) -> str:
@@ -396,6 +396,6 @@ def _wrong(request: Request, problem: Problem) -> Response:
         advice=_advice(status),
         back=address_of(request) if request.method == "POST" or status >= 500 or status == 429 else "/",
     )
-    answer = render(request, "wrong.html", page, status)
+    answer = render(request, "error.html", page, status)
     answer.headers.update(problem.headers or {})
     return answer

@@ -64,7 +64,7 @@ async def test_twenty_refusals_of_a_person_on_a_task_are_listed_and_the_rest_is_
     (counted,) = [each for each in await events_of(db, "payment:a") if each.kind == "refusals_counted"]
     assert (counted.data["count"], counted.data["person"]) == (80, "mallory")
     assert counted.data["first_at"] <= counted.data["last_at"]
-    # What comes later is counted anew, and the counts add up to all there were.
+    # Later refusals get a new count, and the counts add up to all refusals.
     await refuse(db, "payment:a", 7)
     assert await job.look() == 1
     whole = await events_of(db, "payment:a")

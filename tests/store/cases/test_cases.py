@@ -1,4 +1,4 @@
-"""A case in SQL: stored before its Workflow exists, moved by records that may come twice, seen by whom it concerns."""
+"""A case in SQL: stored before its Workflow exists, changed by records that may repeat, visible to the right people."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from store.audit.audit_log import UnknownCase
 from store.cases import cases, tasks
 from store.cases.cases import CaseExists, Fields, Viewer
 from store.db.database import Database
-from tests.store.story import (
+from tests.store.sample_cases import (
     MORNING,
     decision,
     ending,
@@ -193,7 +193,7 @@ async def test_a_closed_case_never_goes_back(db: Database) -> None:
     )
     after = await stored(db)
     assert after.model_copy(update={"head_count": 3, "head_hash": before.head_hash}) == before
-    assert after.head_count == 4, "what came late is in the record all the same"
+    assert after.head_count == 4, "a late event is still in the audit log"
     assert (await audit_log.verify(db)).problems == []
 
 

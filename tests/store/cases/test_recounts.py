@@ -1,4 +1,4 @@
-"""Changes of people reach every task that they may concern: none is left out, whatever comes in between."""
+"""Changes of people reach every task that they may concern, also with other writes in between."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
 from store.tables.cases import tasks as tasks_table
-from tests.store.story import MORNING, submitted, task
+from tests.store.sample_cases import MORNING, submitted, task
 
 pytestmark = pytest.mark.both_databases
 
@@ -109,7 +109,7 @@ WAYS = (
 
 
 @pytest.mark.parametrize("how", WAYS)
-async def test_whoever_a_task_names_in_any_way_concerns_it(db: Database, how: str) -> None:
+async def test_a_task_concerns_each_person_that_it_names(db: Database, how: str) -> None:
     await furnished(db)
     case = await submitted(db)
     view = _named(how, case.case_id)
@@ -208,7 +208,9 @@ async def test_a_task_that_is_stored_just_after_a_change_it_may_not_have_seen_is
     assert await wanted(db) == {before.task_id}
     await opened(db, beside)  # it had looked for its people before
     assert await wanted(db) == set()
-    assert await wanted(db, datetime.now(UTC) + AGAIN) == {beside.task_id}, "and whoever knows is not told again"
+    assert await wanted(db, datetime.now(UTC) + AGAIN) == {beside.task_id}, (
+        "and a task that knows is not notified again"
+    )
     assert await wanted(db, datetime.now(UTC) + AGAIN + AGAIN) == set()
 
 

@@ -1,4 +1,4 @@
-"""Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
+"""Lists of many tasks: groups with exact sums, fast search by words and payee, correct after edits."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -14,7 +14,7 @@ from store.cases.cases import Viewer
 from store.cases.task_lists import By, GroupTotals, Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
-from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

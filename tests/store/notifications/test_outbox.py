@@ -1,4 +1,4 @@
-"""Notices: who is told of what, when, in how few messages, and what becomes of them."""
+"""Notifications: who gets which, when, in how few messages, and their final state."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +15,7 @@ from store.notifications import choices, outbox
 from store.people import people
 from store.tables.notifications import notices
 from store.tables.people import people as people_table
-from tests.store.mailroom import CHANNELS, WINDOW, Mailroom, at, seconds, told
+from tests.store.outbox_fixture import CHANNELS, WINDOW, Mailroom, at, seconds, told
 
 MANAGERS = ["manager-1", "manager-2"]
 
@@ -57,7 +57,7 @@ async def test_somebody_who_has_left_is_not_told(room: Mailroom) -> None:
     assert await room.noted(NoticeKind.TASK_OPENED) == ["manager-1"]
 
 
-async def test_a_gate_that_needed_nobody_is_told_to_nobody(room: Mailroom) -> None:
+async def test_a_gate_that_needed_nobody_notifies_nobody(room: Mailroom) -> None:
     view = await room.open(candidate_groups=[])
     assert await room.noted(NoticeKind.TASK_OPENED) == []
     assert (await room.stored_task(view.task_id)).status == "open"
@@ -111,7 +111,7 @@ async def test_an_expiry_is_told_to_the_requester_and_to_those_who_could_still_d
 
 
 @pytest.mark.parametrize("outcome", [Outcome.APPROVED, Outcome.REJECTED, Outcome.CANCELLED])
-async def test_who_was_told_of_a_task_hears_that_it_is_gone_but_not_who_decided_it(
+async def test_notified_people_hear_that_a_task_is_closed_but_not_the_person_who_decided(
     room: Mailroom, outcome: Outcome
 ) -> None:
     view = await room.open()
@@ -121,7 +121,7 @@ async def test_who_was_told_of_a_task_hears_that_it_is_gone_but_not_who_decided_
     assert await room.noted(NoticeKind.TASK_LOST) == ["manager-2"]
 
 
-async def test_who_was_never_told_of_a_task_does_not_hear_that_it_is_gone(room: Mailroom) -> None:
+async def test_people_who_were_not_notified_do_not_hear_that_a_task_is_closed(room: Mailroom) -> None:
     view = await room.open()
     await room.decide(view, "manager-1")
     await room.close(view, Outcome.APPROVED)
@@ -406,7 +406,7 @@ async def test_a_lease_that_is_given_back_can_be_taken_at_once(
 
 
 @pytest.mark.both_databases
-async def test_reading_the_record_again_tells_nobody_twice(room: Mailroom) -> None:
+async def test_reading_the_audit_log_again_notifies_nobody_twice(room: Mailroom) -> None:
     await room.open()
     await room.noted(NoticeKind.TASK_OPENED)
     async with room.db.write() as conn:
@@ -481,7 +481,7 @@ async def test_what_was_sent_is_forgotten_after_a_month_unless_its_task_is_still
 # ---------------------------------------------------------------------------------------------------------- addresses
 
 
-async def test_an_address_is_kept_with_the_person_and_not_in_the_record(room: Mailroom) -> None:
+async def test_an_address_is_kept_with_the_person_and_not_in_the_audit_log(room: Mailroom) -> None:
     async with room.db.write() as conn:
         await people.set_email(conn, "manager-1", " mary@example.com ", by="admin-1")
         await people.set_email(conn, "manager-1", "mary@example.com", by="admin-1")

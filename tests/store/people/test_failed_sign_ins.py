@@ -1,4 +1,4 @@
-"""Failed sign-ins are in the audit log, each while they are few, and a flood of them is a handful of events."""
+"""Failed sign-ins are audit events while they are few, and many of them become a few counted events."""
 
 from datetime import UTC, datetime, timedelta
 

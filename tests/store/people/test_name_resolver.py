@@ -1,4 +1,4 @@
-"""Whom people mean by what they write: by id, name or address, in any capitals, with or without accents and blanks."""
+"""People are found by id, name or address, in any case, with or without accents and spaces."""
 
 import unicodedata
 
@@ -47,7 +47,7 @@ ALL = NameResolver([ANNA, SOEREN, JOSE, JOSE_TOO, MANAGER])
         ("jg@example.org", "jose-2"),
     ],
 )
-def test_whoever_is_meant_without_doubt_is_found(text: str, id: str) -> None:
+def test_a_person_who_is_named_clearly_is_found(text: str, id: str) -> None:
     assert ALL.person(text).id == id
 
 

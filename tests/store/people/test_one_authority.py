@@ -27,7 +27,7 @@ from store.notifications.message_content import waits_for
 from store.people import absences, people
 from store.people.people import Person
 from store.tables.notifications import notices
-from tests.store.story import decision, event, patch, recorded, submitted, task
+from tests.store.sample_cases import decision, event, patch, recorded, submitted, task
 
 WORLD: dict[str, list[str]] = {
     "rob": ["requesters", "clerks"],

@@ -1,4 +1,4 @@
-"""The ledger: money is held, moved and moved back, each effect once, whatever comes twice, late or all at once."""
+"""The ledger: money is held, moved and refunded, each effect once, also with repeated, late or concurrent calls."""
 
 import asyncio
 import itertools
@@ -279,7 +279,7 @@ async def paid(db: Database, ledger: Ledger, case_id: str, at: datetime, **about
     return payment
 
 
-async def test_a_payment_in_closed_books_can_no_longer_be_taken_back_and_the_refusal_says_why(
+async def test_a_payment_in_closed_books_cannot_be_refunded_and_the_refusal_says_why(
     ledger: Ledger, db: Database
 ) -> None:
     payment = await paid(db, ledger, "payment:inv-1", datetime(2024, 11, 21, 9, 30, tzinfo=UTC))
@@ -297,7 +297,7 @@ async def test_a_payment_in_closed_books_can_no_longer_be_taken_back_and_the_ref
     assert await ledger.check() == []
 
 
-async def test_books_that_are_closed_within_a_day_are_told_with_the_time(ledger: Ledger, db: Database) -> None:
+async def test_books_that_are_closed_within_a_day_are_shown_with_the_time(ledger: Ledger, db: Database) -> None:
     payment = await paid(db, ledger, "payment:inv-1", datetime(2024, 12, 1, tzinfo=UTC))
     await ledger.close_books("operating", datetime.fromisoformat("2024-12-01T02:00+02:00"), by="cli:anna")
     with pytest.raises(Refused, match=r"up to 1 Dec 2024, 00:00 UTC, .* made on 1 Dec 2024, 00:00 UTC:"):
@@ -305,7 +305,7 @@ async def test_books_that_are_closed_within_a_day_are_told_with_the_time(ledger:
 
 
 @pytest.mark.parametrize(("late", "refused"), [(timedelta(0), True), (timedelta(microseconds=1), False)])
-async def test_a_payment_of_the_last_microsecond_stays_and_one_of_the_next_can_be_taken_back(
+async def test_books_close_exactly_at_the_last_microsecond_of_the_day(
     ledger: Ledger, db: Database, late: timedelta, refused: bool
 ) -> None:
     payment = await paid(db, ledger, "payment:inv-1", NOVEMBER + late)
@@ -344,7 +344,7 @@ async def test_what_was_never_paid_is_undone_in_closed_books_too(ledger: Ledger)
     assert await ledger.check() == []
 
 
-async def test_payments_go_on_after_the_books_were_closed_and_can_be_taken_back(ledger: Ledger) -> None:
+async def test_payments_after_the_close_of_books_can_be_made_and_refunded(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     await payment.hold()
     await ledger.close_books("operating", datetime.now(UTC), by="cli:anna")
@@ -384,9 +384,7 @@ async def test_books_are_closed_further_and_further_and_never_opened_again(ledge
         assert (await conn.execute(until)).scalars().all() == [NOVEMBER + timedelta(days=31)] * 2  # GBP and EUR
 
 
-async def test_books_that_cannot_be_closed_are_told_in_words_and_stay_as_they_were(
-    ledger: Ledger, db: Database
-) -> None:
+async def test_books_that_cannot_be_closed_give_a_sentence_and_stay_unchanged(ledger: Ledger, db: Database) -> None:
     today = datetime.now(UTC).replace(hour=23, minute=59, second=59, microsecond=999999)
     with pytest.raises(
         ValueError, match=rf"closed only up to a moment in the past, and {today.day} \w+ {today.year} is"
@@ -403,7 +401,7 @@ async def test_books_that_cannot_be_closed_are_told_in_words_and_stay_as_they_we
         assert await audit_log.page(conn, "") == []
 
 
-async def test_the_record_says_who_closed_the_books_and_up_to_when(ledger: Ledger, db: Database) -> None:
+async def test_the_audit_log_says_who_closed_the_books_and_up_to_when(ledger: Ledger, db: Database) -> None:
     await ledger.close_books("operating", NOVEMBER, by="cli:anna")
     async with db.read() as conn:
         (event,) = await audit_log.page(conn, "")
@@ -450,7 +448,7 @@ async def test_a_refund_that_waits_while_the_books_are_closed_is_refused(
 
 
 @pytest.mark.both_databases
-async def test_whoever_closes_books_sees_how_far_another_one_has_just_closed_them(
+async def test_closing_books_reports_a_close_that_another_person_just_made(
     ledger: Ledger, db: Database, another_db: Callable[[], Database]
 ) -> None:
     async with another_db().write() as conn:
