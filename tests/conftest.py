@@ -110,7 +110,11 @@ def _is_served(item: pytest.Item) -> bool:
     """Return True if the test needs a server or a database, or if its module can start a process."""
     if not isinstance(item, pytest.Function):
         return False
-    return _on_postgresql(item) or bool((SERVERS | DATABASES) & {*item.fixturenames}) or bool(STARTERS & {*vars(item.module)})
+    return (
+        _on_postgresql(item)
+        or bool((SERVERS | DATABASES) & {*item.fixturenames})
+        or bool(STARTERS & {*vars(item.module)})
+    )
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]

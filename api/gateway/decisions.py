@@ -120,7 +120,7 @@ class Decisions:
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":
             raise problem_of_refusal(decision.id, recorded(known, task))
-        if "blocked" in task.facts and task.kind == "intervention":
+        if "stopped" in task.facts and task.kind == "intervention":
             return await self._settle(task, decision)
         if not known:
             await self._check_edits(task, decision)

@@ -332,7 +332,7 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
 
 def _because(task: TaskDetail, whole: CaseContext) -> str:
     """Return why people must decide: the policy's condition and its result, or the reason of the engine."""
-    if task.kind == "intervention" and task.facts.get("blocked"):
+    if task.kind == "intervention" and task.facts.get("stopped"):
         return _("The request is blocked and needs an operator.")
     if task.kind == "intervention":
         return _("A step failed, and Holdgate no longer retries the step.")

@@ -330,6 +330,6 @@ def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int) -> TaskV
         verdicts=verdicts,
         opened_at=one.since,
         priority=case.priority,
-        facts=facts | {"blocked": one.kind},
+        facts=facts | {"stopped": one.kind},
         rule="the case is blocked",
     )

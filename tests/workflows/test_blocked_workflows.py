@@ -210,8 +210,8 @@ async def test_cases_that_a_restored_temporal_knows_less_of_are_found_and_settle
         finds = finder(house)
         seen = {name: await found(house, finds, case) for name, case in {**cases_of, **new}.items() if name != "same"}
         assert await standing(house, cases_of["same"]) is None
-        assert {seen[name].facts["blocked"] for name in new} == {"unknown"}
-        assert {seen[name].facts["blocked"] for name in cases_of if name != "same"} == {"behind"}
+        assert {seen[name].facts["stopped"] for name in new} == {"unknown"}
+        assert {seen[name].facts["stopped"] for name in cases_of if name != "same"} == {"behind"}
 
         await settle(house, seen["retry"], "retry")
         await gone(house, finds, cases_of["retry"])

@@ -94,7 +94,7 @@ def checked(facts: Mapping[str, Any]) -> CheckResults:
     flags: list[str] = []
     rest: dict[str, Any] = {}
     # These words of a blocked case are for programs only.
-    hidden = _TECHNICAL | {"step", "blocked"} if facts.get("step") == WHOLE_CASE else _TECHNICAL
+    hidden = _TECHNICAL | {"step", "stopped"} if facts.get("step") == WHOLE_CASE else _TECHNICAL
     for name, value in facts.items():
         if isinstance(value, list) and value and all(isinstance(each, dict) and each.get("text") for each in value):
             flags += [str(each["text"]) for each in value]
