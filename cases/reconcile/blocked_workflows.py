@@ -1,9 +1,10 @@
-"""Find blocked Workflows, which cannot continue but have not ended, and put them before operators.
+"""Find blocked Workflows, which cannot continue but have not ended, and ask operators what to do with each.
 
-There are two kinds of blocked Workflows. Some fail again and again, because of a defect or a history that does not fit
-the code: Temporal retries them for ever. For others, Temporal knows less than SQL, because an older state of Temporal
-was restored: the Workflow is missing, or is at an earlier point, and accepts no decision. Each blocked Workflow becomes
-an incident with a task. No Workflow can receive the decision on that task, so this module carries it out.
+There are two kinds of blocked Workflows. Workflows of the first kind fail again and again, because of a defect or
+because their history does not fit the code: Temporal retries them for ever. For Workflows of the second kind, Temporal
+knows less than SQL, because an older state of Temporal was restored: the Workflow is missing, or is at an earlier
+point, and accepts no decision. For each blocked case, this module opens an incident with a task for operators. The
+Workflow cannot receive the decision on this task, so `cases/settle_blocked.py` carries the decision out.
 """
 
 import logging
@@ -41,15 +42,18 @@ from workflows.registry import PROCESSES
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
-"""Cases that are compared with Temporal in one look. Each needs two short calls, so that the load stays low."""
+"""The number of cases that one round compares with Temporal.
+
+Each case needs two short calls, so a small number keeps the load low.
+"""
 AT_FIRST = 200
-"""The number for the first round of a worker, and after a round that found something."""
+"""The number of cases to compare in the first round of a worker, and in a round after one that found a blocked case."""
 AGAIN = 50
-"""Blocked cases that are checked again in one look."""
+"""The number of blocked cases that one round checks again, to see if they continue."""
 FAILED = (EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
 ROUNDED = timedelta(milliseconds=1)
 TECHNICAL = 2000
-"""Characters of a technical message that are stored."""
+"""The most characters of a technical message that are stored."""
 CAUSES: dict[Kind, str] = {
     "failing": "The code of this case fails, so the case is blocked.",
     "unknown": "Temporal does not know this case. The case was deleted there, an older backup was restored, "
@@ -75,13 +79,16 @@ VERDICTS: dict[Kind, list[Verdict]] = {
 
 
 class Defects(Interceptor):
-    """Records at once which Workflows raise unexpected errors: Temporal lists them only after some failures."""
+    """Notes the id of each Workflow that raises an unexpected error, for the next round.
+
+    Temporal itself lists a Workflow as failing only after several failures.
+    """
 
     def __init__(self) -> None:
         self.suspects: deque[str] = deque(maxlen=1000)
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Return the interceptor; the SDK calls this once for each worker."""
+        """Return the interceptor class. The SDK calls this method once for each worker."""
         suspects = self.suspects
 
         class Noting(WorkflowInboundInterceptor):
@@ -98,7 +105,7 @@ class Defects(Interceptor):
 
 
 class StoppedWorkflows:
-    """The job that finds blocked Workflows, and notices when they continue."""
+    """The job that finds blocked Workflows, and closes the incident of a Workflow that continues."""
 
     def __init__(
         self, db: Database, client: Client, suspects: deque[str], processes: Collection[str] | None = None
@@ -107,15 +114,21 @@ class StoppedWorkflows:
         names = (*(PROCESSES if processes is None else processes), "rollback", "batch")
         self._types = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
         self._after = ""
-        """The case after which the next look starts."""
+        """The id of the last compared case. The next round starts after this case."""
         self._hurry = True
         self._twice: set[tuple[str, Kind]] = set()
-        """Findings of the last look. Only the second finding counts, as a running change looks the same for a
-        moment."""
+        """The cases that the last round found blocked.
+
+        A case counts as blocked only if two rounds in sequence find it, because a case that is just changing looks the
+        same for a moment.
+        """
         self._recheck = 0
 
     async def look(self) -> int:
-        """Find cases that are blocked and cases that continue again. Return the number of all these cases."""
+        """Open incidents for blocked cases, and close those of cases that continue.
+
+        Return the number of all these cases.
+        """
         async with self._db.read() as conn:
             known = {each.workflow_id: each for each in await blocked.all(conn)}
         failing = await self._failing()
@@ -128,7 +141,10 @@ class StoppedWorkflows:
     # --------------------------------------------------------------------------------------------------------- failing
 
     async def _failing(self) -> set[str]:
-        """Return the ids of Workflows that Temporal lists as failing, and of those whose code has raised an error."""
+        """Return the ids of the Workflows that fail.
+
+        These are Workflows that Temporal lists as failing, and Workflows whose code raised an error in this worker.
+        """
         query = (
             f"TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' AND WorkflowType IN ({self._types})"
         )
@@ -187,7 +203,7 @@ class StoppedWorkflows:
         return found
 
     async def _knows_less(self, case: CaseRow) -> Kind | None:
-        """Return the kind of the block if Temporal has lost the case or has an earlier state of it; else None."""
+        """Return the kind of the block if Temporal knows less of the case than SQL; else None."""
         described = await self._described(case.conductor)
         if described is None:
             return "unknown"
@@ -294,7 +310,7 @@ class StoppedWorkflows:
         return over
 
     async def _described(self, workflow_id: str) -> WorkflowExecutionDescription | None:
-        """Return the latest run of a Workflow; None if Temporal does not know the Workflow."""
+        """Return the description of the latest run of a Workflow; None if Temporal does not know the Workflow."""
         try:
             return await self._client.get_workflow_handle(workflow_id).describe()
         except RPCError as error:
@@ -303,7 +319,7 @@ class StoppedWorkflows:
             raise
 
     async def _latest(self, workflow_id: str, number: int) -> list[HistoryEvent]:
-        """Return the newest events of a history, newest first."""
+        """Return the newest `number` events of a Workflow's history, newest first."""
         found = await self._client.workflow_service.get_workflow_execution_history_reverse(
             GetWorkflowExecutionHistoryReverseRequest(
                 namespace=self._client.namespace,
@@ -324,7 +340,10 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
 
 
 def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
-    """Return the task for operators. `error` is the type of error that the code raises, where it is known."""
+    """Return the task that asks operators about a blocked case.
+
+    `error` is the type of the error that the Workflow's code raises, empty if not known.
+    """
     facts = {
         "step": blocked.WHOLE_CASE,
         "failure": f"{one.kind}/{error}" if error else one.kind,

@@ -1,7 +1,8 @@
 """The background jobs that repair cases, and the loop that runs each of them. `worker.py` starts these jobs.
 
-To add a job, add an entry to the list in `jobs`: its function, and its log lines. `worker.py` itself starts the import
-of the drop folder, the dispatcher of notifications and the heartbeat.
+To add a job, add an entry to the list in `jobs`: the function of the job, and its log lines. Three loops are not in
+this list, because `worker.py` starts them itself: the import of the drop folder, the dispatcher of notifications and
+the heartbeat.
 """
 
 import asyncio
@@ -37,19 +38,19 @@ log = logging.getLogger("holdgate.worker")
 
 @dataclass(frozen=True)
 class Job:
-    """Work that is repeated."""
+    """A background job: a function that is called again and again, with its log lines and its pause."""
 
     look: Callable[[], Awaitable[int]]
-    """Does the work once, and returns how many things it found."""
+    """The function of the job: does the work of one round, and returns the number of things that it changed."""
     found: str
-    """Log line for a round that found something; `%d` is the count."""
+    """The log line for a round whose result is not 0; `%d` stands for the result."""
     failed: str
-    """Log line for a round that failed."""
+    """The log line for a round that raised an exception."""
     every: timedelta = SWEEP_EVERY
-    """The pause between two rounds."""
+    """The pause between the end of a round and the start of the next."""
 
     async def run(self) -> None:
-        """Run until cancelled. A round that fails is logged, and the next one tries again."""
+        """Repeat rounds until cancelled. If a round fails, log the error; the next round tries again."""
 
         async def step() -> bool:
             if count := await self.look():
@@ -67,10 +68,10 @@ async def keep_going(
     log: logging.Logger = log,
     over: asyncio.Event | None = None,
 ) -> None:
-    """Repeat a step until `over` is set, or until cancelled. A failure is logged as `failed`, and tried again.
+    """Repeat a step until `over` is set, or until cancelled. If the step fails, log `failed`, and repeat the step.
 
-    `step` returns whether there is more to do at once. Where there is not, `pause` returns the seconds to wait, given
-    the seconds that the step took.
+    `step` returns True if it must be called again at once. Otherwise `pause`, called with the seconds that the step
+    took, returns the seconds to wait.
     """
     over = over or asyncio.Event()
     while not over.is_set():
@@ -86,7 +87,7 @@ async def keep_going(
 
 
 def heartbeat(database: Database, name: str) -> Job:
-    """Return the job that stores the heartbeat of this worker."""
+    """Return the job that stores, again and again, the time at which the worker with this name was alive."""
 
     async def beat() -> int:
         try:
@@ -102,7 +103,11 @@ def heartbeat(database: Database, name: str) -> Job:
 def jobs(
     database: Database, client: Client, starter: Starter, refusals: Refusals, defects: Defects, *, demo: bool
 ) -> list[Job]:
-    """Return all jobs for cases. `refusals` and `defects` were collected by the worker's interceptors."""
+    """Return all jobs for cases.
+
+    `refusals` and `defects` are interceptors of the worker: they collect refused messages and Workflows with errors.
+    `demo` is True if the demo is on; otherwise one more job deactivates the demo people.
+    """
     watcher = Watcher(database, client, Rollbacks(database, client, starter))
     without_demo = Job(
         # Deactivate the people of an earlier demo when the demo is off.
@@ -134,8 +139,8 @@ def jobs(
         ),
         Job(
             StoppedWorkflows(database, client, defects.suspects).look,
-            "%d cases have stopped, or go on again",
-            "could not look for cases that have stopped",
+            "%d cases are blocked, or continue again",
+            "could not look for blocked cases",
         ),
         Job(
             UnansweredMessages(database).look,
