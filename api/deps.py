@@ -1,4 +1,4 @@
-"""Dependencies of routes as annotated aliases: the signature of a route says what the route needs."""
+"""Dependencies of routes as annotated type aliases, so that the signature of a route shows what the route needs."""
 
 from typing import Annotated
 
@@ -54,12 +54,12 @@ def _reference(text: str) -> str:
 
 Plain = Annotated[str, AfterValidator(_plain)]
 Reference = Annotated[Plain, AfterValidator(_reference)]
-"""A text that can be the reference of a case."""
+"""The type of a parameter with the reference of a case."""
 
 CaseId = Annotated[Plain, Path(examples=["payment:inv-1042"], description="Percent-encoded", max_length=1500)]
 TaskId = Annotated[Plain, Path(examples=["t4c1f0a9e5b7d2c3a1f6e8b90"], max_length=100)]
 Cursor = Annotated[
-    Plain | None, Query(max_length=2000, description="`next_cursor` of the last page; opaque", examples=[None])
+    Plain | None, Query(max_length=2000, description="The `next_cursor` of the page before", examples=[None])
 ]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Search = Annotated[Plain | None, Query(max_length=200)]
@@ -69,7 +69,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=200,
-        description="A repeat with the same key gets the first answer",
+        description="A key of your choice: a repeat with the same key gets the first answer",
     ),
 ]
 

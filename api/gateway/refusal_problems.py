@@ -1,4 +1,4 @@
-"""Refusals of a Workflow as HTTP problems: `problem_of_refusal` gives each code its status and its kind."""
+"""Turn refusals of a Workflow into HTTP problems: each refusal code has an HTTP status and a kind of problem."""
 
 from typing import Any, assert_never
 

@@ -1,7 +1,7 @@
-"""Metrics of the gateway for Prometheus: its own requests, and gauges read from the database.
+"""Provide the metrics of a gateway for Prometheus: counts of its requests, and gauges from the database.
 
-All gateways read the same gauges from the database: use `max()` over several gateways, not `sum()`. No label names a
-person or a case.
+All gateways read the same gauges from the database. So combine the gauges of several gateways with `max()`, not with
+`sum()`. No label names a person or a case.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from store.cases.blocked import Kind
 from store.db.database import Database, DatabaseUnavailable
 
 FRESH_S = 5.0
-"""Seconds for which values from the database are kept."""
+"""Seconds for which the gauges from the database are cached."""
 EVENTS_AT_ONCE = 5_000
 WORKER_SILENCE = timedelta(seconds=10)
-"""Without a heartbeat for this long, a worker counts as gone."""
+"""A worker counts as gone if its last heartbeat is older than this."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -51,11 +51,15 @@ class Metrics:
         self._reading = asyncio.Lock()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request. `route` is the template of its path."""
+        """Count a request that was answered after this number of seconds. `route` is the template of its path."""
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     async def text(self, db: Database, *, temporal: bool, policy: bool) -> bytes:
-        """Return all metrics in the text format of Prometheus. If the database is down, its gauges are missing."""
+        """Return all metrics in the text format of Prometheus.
+
+        `temporal` and `policy` are True if Temporal answers, and if the policy file is in force. If the database does
+        not answer, the gauges from the database are missing.
+        """
         async with self._reading:
             if time.monotonic() - self._read_at >= FRESH_S:
                 await self._read(db)
@@ -97,7 +101,7 @@ class Metrics:
 
 
 class _Standing(Collector):
-    """Gauges from the database, as last read."""
+    """The gauges from the database, as they were read last."""
 
     def __init__(self) -> None:
         self.figures: MetricsSnapshot | None = None
@@ -115,19 +119,19 @@ class _Standing(Collector):
         yield _gauges("open_tasks", "Tasks that wait for somebody", by_gate, ((key, t.number) for key, t in tasks))
         yield _gauges("overdue_tasks", "Open tasks past their due time", by_gate, ((k, t.overdue) for k, t in tasks))
         ages = ((key, (now.at - each.oldest).total_seconds()) for key, each in tasks)
-        yield _gauges("oldest_open_task_seconds", "Age of the oldest open task", by_gate, ages)
+        yield _gauges("oldest_open_task_seconds", "Seconds since the oldest open task opened", by_gate, ages)
         by_status = ("process", "status")
         yield _gauges("open_cases", "Cases that have not ended", by_status, now.cases.items())
         kinds = (((kind,), now.stopped.get(kind, 0)) for kind in get_args(Kind))
-        yield _gauges("stopped_workflows", "Workflows that cannot go on by themselves", ("kind",), kinds)
-        yield _gauge("workers", "Workers heard of lately", now.workers)
+        yield _gauges("stopped_workflows", "Blocked Workflows, which need an operator", ("kind",), kinds)
+        yield _gauge("workers", "Workers with a heartbeat in the last 10 seconds", now.workers)
         if now.heard:
             silent = (datetime.now(UTC) - now.heard).total_seconds()
-            yield _gauge("worker_silence_seconds", "Since any worker was heard of", silent)
-        yield _gauge("outbox_due", "Notices that are due and not sent", lag.due)
-        yield _gauge("outbox_lag_seconds", "How long the oldest of them has been due", lag.oldest_s)
+            yield _gauge("worker_silence_seconds", "Seconds since the last heartbeat of any worker", silent)
+        yield _gauge("outbox_due", "Messages that are due and not sent", lag.due)
+        yield _gauge("outbox_lag_seconds", "Seconds that the oldest due message has waited", lag.oldest_s)
         yield _gauge("outbox_refused", "Messages of the last 30 days that cannot be delivered", lag.refused)
-        yield _gauge("outbox_unread_events", "Events the dispatcher of notices has not read", lag.unread)
+        yield _gauge("outbox_unread_events", "Audit events of which no notifications are made yet", lag.unread)
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:
