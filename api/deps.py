@@ -39,7 +39,7 @@ TheGateway = Annotated[Gateway, Depends(_gateway)]
 
 
 def _plain(text: str) -> str:
-    """Return the text if a database can store it. Raises ValueError for NUL and for half of a surrogate pair."""
+    """Return the text unchanged. Raises ValueError for characters that no database stores: NUL and lone surrogates."""
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -75,7 +75,7 @@ IdempotencyKey = Annotated[
 
 
 async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
-    """Return the case if it exists and the caller may see it. Raises Problem 404."""
+    """Return the case with this id. Raises Problem 404 if there is none, or if the caller may not see the case."""
     async with db.read() as conn:
         case = await cases.get(conn, case_id)
         if case is None or not await cases.may_see(conn, viewer(person), case_id):
@@ -85,7 +85,10 @@ async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
 
 
 async def visible_task(task_id: TaskId, person: Caller, db: Db) -> TaskView:
-    """Return the task if it exists and the caller may see its case. Raises Problem 404."""
+    """Return the task with this id.
+
+    Raises Problem 404 if there is none, or if the caller may not see the case of the task.
+    """
     async with db.read() as conn:
         task = await tasks.get(conn, task_id)
         if task is None or not await cases.may_see(conn, viewer(person), task.case_id):

@@ -75,7 +75,7 @@ class NamesCheck:
         return self._chosen.problems(choices)
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        """Return the names of people whom `choose_from` of a gate does not allow as deciders."""
+        """Return those of `names` whom the `choose_from` of a gate does not allow as deciders."""
         return await not_to_choose(choose_from, names, self._by, PeopleDirectory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:

@@ -21,7 +21,7 @@ NOT_OF_THE_INPUT = {"facts", "case", "limits"}
 
 
 class Choice(NamedTuple):
-    """The people that a request chooses for one gate."""
+    """The people whom a request chooses as deciders of one gate."""
 
     process: str
     gate: GateRules

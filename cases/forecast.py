@@ -34,7 +34,7 @@ Verdict = Literal["approve", "reject"]
 
 
 class GateForecast(BaseModel):
-    """The result of one gate for the valid rows of a file."""
+    """The forecast for one gate: what the valid rows of a file would cause there."""
 
     process: str
     gate: str
@@ -69,7 +69,7 @@ class GateForecast(BaseModel):
 
 
 class Total(BaseModel):
-    """The sum of some rows in one currency."""
+    """The sum of the amounts of some rows in one currency."""
 
     currency: str
     count: int
@@ -252,7 +252,7 @@ class _Gate:
             yield f"{_counted(count, self.process)} {are} rejected by rule ({_several(self.because('reject'))})"
 
     def of_tasks(self) -> str:
-        """Return text such as `40 tasks for managers, 12 of them need 2 approvals`."""
+        """Return the tasks that certainly open, as text: `40 tasks for managers, 12 of them need 2 approvals`."""
         said = f"{self.certain:,} task{'s' if self.certain > 1 else ''}"
         by_asked = {" or ".join(map(person_or_group, asked)): count for asked, count in self.tasks.most_common()}
         if len(by_asked) == 1:

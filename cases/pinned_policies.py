@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Terms(NamedTuple):
-    """The values of a policy that a Workflow needs when it starts."""
+    """The values of a policy that a Workflow needs at its start: step options and gates of the engine."""
 
     steps: Mapping[str, StepOptions]
     own_gates: list[str]

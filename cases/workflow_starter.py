@@ -280,7 +280,8 @@ def _first_status(row: StoredCase) -> Status:
 def _for_good(wrong: RPCError) -> bool:
     """Return True if a start can never succeed, for example because the input is too large.
 
-    A missing search attribute gives a similar error, but an operator adds it to the namespace; the case must not fail.
+    If the namespace lacks a search attribute, Temporal gives a similar error. This start can succeed after an operator
+    has added the attribute, so the result is False.
     """
     if wrong.status == RPCStatusCode.RESOURCE_EXHAUSTED:
         return "larger than max" in wrong.message  # gRPC refuses more than 4 MB; else the server is busy

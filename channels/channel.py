@@ -1,4 +1,4 @@
-"""The interface of a channel: one method and two exceptions."""
+"""The interface of a channel, which sends messages, and the two exceptions that it raises."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -38,11 +38,14 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the name of the channel in the settings."""
+        """Return the name of the channel in `HOLDGATE_CHANNELS`."""
 
     @property
     def needs_address(self) -> bool:
         """Return True if the channel reaches only people who have an email address."""
 
     async def send(self, message: Outgoing) -> None:
-        """Send the message, and return after the receiver has taken it. Raises TryLater or RefusedForGood."""
+        """Send the message, and return after the receiving system has accepted it.
+
+        Raises TryLater or RefusedForGood.
+        """

@@ -277,7 +277,7 @@ def _needs(notice: Notice) -> str:
 
 
 def _outcome(task: NoticeTask) -> str:
-    """Return how a task ended and who decided it, in one sentence."""
+    """Return a sentence that says how a task ended and who decided the task."""
     match task.outcome:
         case Outcome.APPROVED | Outcome.REJECTED:
             verdict = Verdict.APPROVE if task.outcome is Outcome.APPROVED else Verdict.REJECT

@@ -114,7 +114,7 @@ def _status(requester: Remote, case_id: str) -> str:
 
 
 def _settled(requester: Remote, case_id: str) -> str:
-    """Wait until a case has an open task or has ended, and return its id."""
+    """Wait until a case has an open task or has ended, and return the id of the case."""
     deadline = time.monotonic() + STUCK
     while _status(requester, case_id) in MOVING:
         _not_after(deadline, case_id, requester)

@@ -15,11 +15,11 @@ from cli.output import clean, state
 PATIENCE_S = 300.0
 """Seconds without an answer of the gateway after which the command stops following. The batch itself continues."""
 PAUSE_S = 1.0
-"""Seconds between two tries to reach a gateway that does not answer."""
+"""Seconds between two attempts to reach a gateway that does not answer."""
 LINE_S = 5.0
 """Seconds between two lines of progress, if stderr is not a terminal."""
 ENDED = ("completed", "cancelled", "failed")
-"""Statuses of a batch that starts no more rows."""
+"""The statuses of a batch that will start no more rows."""
 
 Counts = Mapping[str, Any]
 
@@ -36,8 +36,8 @@ class ProgressDisplay(Protocol):
 def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) -> dict[str, Any]:
     """Show the progress of a batch on stderr until all rows are started, and return its report.
 
-    With `wait`, go on until all cases are closed. With `quiet`, show bars in a terminal and nothing elsewhere. Raises
-    Denied, Unusable, and Away if the gateway does not answer again in time.
+    With `wait`, continue until all cases of the batch are closed. With `quiet`, show bars in a terminal, but no lines
+    in a log. Raises Denied and Unusable, and Away if the gateway does not answer for `PATIENCE_S` seconds.
     """
     with progress_display(wait, quiet) as shown:
         for counts in live(remote, batch_id, shown.away):

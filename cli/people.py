@@ -172,7 +172,10 @@ def people_replace(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the audit log.")],
     person: AsPerson = None,
 ) -> None:
-    """Give groups, reports, substitutions and open tasks of OLD to NEW. OLD can no longer sign in."""
+    """Give the groups, reports (people whom OLD manages), substitutions and open tasks of OLD to NEW.
+
+    OLD can no longer sign in.
+    """
     from cli.client import part
 
     done = gateway_as(person, ADMIN).post(f"people/{part(old)}/replace", {"by": new, "reason": reason})
@@ -201,7 +204,7 @@ def people_reactivate(
     group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="A group. May be repeated.")] = None,
     new_group: NewGroupMeant = False,
 ) -> None:
-    """Reactivate a person who has left, under the same id. The person needs a new password or token."""
+    """Reactivate a person who has left, under the same id. The person then needs a new password or token to sign in."""
     from store.people import leavers
 
     id, wanted = _id(person), group or []

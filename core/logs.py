@@ -37,7 +37,7 @@ def about(**fields: str) -> None:
 
 
 def begin() -> None:
-    """Remove the ids of the previous request from further log lines."""
+    """Remove the ids that `about` added for the previous request from further log lines."""
     clear_contextvars()
 
 

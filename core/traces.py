@@ -29,7 +29,10 @@ def wanted() -> bool:
 
 
 def configure(service: str) -> None:
-    """Send the spans of this process, named `service` unless OTEL_SERVICE_NAME is set. Raises NotInstalled."""
+    """If traces are on, send the spans of this process. Raises NotInstalled if a package is missing.
+
+    The name of the process in spans is OTEL_SERVICE_NAME; if that is not set, it is `service`.
+    """
     if not wanted():
         return
     os.environ.setdefault("OTEL_SERVICE_NAME", service)

@@ -102,7 +102,7 @@ class Gateway:
         return await self._task_actions.act(person, task, request, client_id)
 
     async def actor(self, person: Person, task: TaskView) -> Actor:
-        """Return the person as the actor of a message about this task, with the person who delegated the task."""
+        """Return the person as the actor of a message about this task. See `actor_on`."""
         return await actor_on(self._client, self._db, person, task)
 
     # ----------------------------------------------------------------------------------------------------------- cases

@@ -6,7 +6,7 @@ from api.http.problems import FieldError, Problem, forbidden, invalid, not_found
 from domain.refusals import Refusal, RefusalCode
 
 REFUSAL_CODES = "Why it was refused:\n" + "\n".join(f"- `{code.value}`: {code.meaning}" for code in RefusalCode)
-"""The description of the field `code` in the OpenAPI document."""
+"""The description of the field `code` of a problem, in the OpenAPI document."""
 
 
 def problem_of_refusal(id: str, refusal: Refusal) -> Problem:

@@ -37,7 +37,7 @@ class RefusalLog:
 
 
 def recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
-    """Return the stored refusal of a decision or an action, with the outcome of its task."""
+    """Return the refusal of a decision or an action that was refused earlier, with the outcome of its task."""
     return Refusal(RefusalCode.of(known.code), known.refusal, outcome=task.outcome)
 
 

@@ -19,11 +19,11 @@ class DecisionRequest(BaseModel):
     revision: int | None = None
     edits: dict[str, Any] = {}
     via: str = "api"
-    """The client that sent the request, for the audit log."""
+    """The kind of client that sent the decision, such as `api` or `page`, for the audit log."""
 
 
 class ActionRequest(BaseModel):
-    """Any other action on a task as a person sends it. The gateway adds the person and the time."""
+    """An action on a task other than a decision, as a person sends it. The gateway adds the person and the time."""
 
     act: Act
     to: str | None = None

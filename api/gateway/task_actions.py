@@ -36,7 +36,7 @@ from store.people.people import Person
 
 
 class TaskActions:
-    """Sends actions on tasks to cases."""
+    """Sends actions on tasks, other than decisions, to the cases of the tasks."""
 
     def __init__(self, client: Client, db: Database) -> None:
         self._client = client

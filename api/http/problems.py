@@ -126,7 +126,7 @@ _WORDS = {
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` argument of a route for these error statuses."""
+    """Return the argument `responses` of a route, which documents these error statuses in the OpenAPI document."""
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
     # The model is named so that FastAPI adds its schema. The content says that only problem+json is sent.
     return {status: {"description": _WORDS[status].capitalize(), "content": schema} for status in statuses}

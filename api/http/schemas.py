@@ -169,7 +169,7 @@ def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[Timel
 
 
 def _as_they_are(stored: Sequence[TaskView], live_tasks: Sequence[TaskView]) -> list[TaskView]:
-    """Return all tasks of a case, oldest first, with the Workflow's newest tasks, which SQL may not have yet."""
+    """Return all tasks of a case, oldest first: the stored ones, and newer versions or tasks from the Workflow."""
     live = {task.task_id: task for task in live_tasks}
     return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 
@@ -218,7 +218,10 @@ def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST
 def page_by_number(
     found: Sequence[ItemT], limit: int, number: Callable[[ItemT], int]
 ) -> tuple[list[ItemT], str | None]:
-    """Return one page and the cursor of the next page. `found` holds `limit` + 1 items if there is a next page."""
+    """Return one page and the cursor of the next page.
+
+    `found` has `limit` + 1 items if there is a next page; the additional item is not returned.
+    """
     return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
 
 

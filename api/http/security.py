@@ -50,7 +50,7 @@ class CanDecide(BaseModel):
 
 
 async def person_of(db: Database, token: str | None) -> Person | None:
-    """Return the person to whom a token belongs, or None for a missing or unknown token."""
+    """Return the person to whom an access token belongs; None for a missing or unknown token."""
     if not token or len(token) > MAX_TOKEN:
         return None
     async with db.read() as conn:
@@ -166,7 +166,7 @@ def is_in(person: Person, *groups: str) -> bool:
 
 
 async def requester(person: Caller) -> Person:
-    """Return a person who may start cases. Raises Problem 403."""
+    """Return the caller if they may start cases. Raises Problem 403 otherwise."""
     if not is_in(person, REQUESTERS, ADMINS):
         raise forbidden(
             f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
@@ -175,49 +175,52 @@ async def requester(person: Caller) -> Person:
 
 
 async def overseer(person: Caller) -> Person:
-    """Return a person who may read the whole audit log and the ledger. Raises Problem 404."""
+    """Return the caller if they may read the whole audit log and the ledger. Raises Problem 404 otherwise."""
     if not is_in(person, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def policy_reader(person: Caller) -> Person:
-    """Return a person who may read policy texts. Raises Problem 404."""
+    """Return the caller if they may read policy texts. Raises Problem 404 otherwise."""
     if not is_in(person, AUDITORS, ADMINS):
         raise not_found("policy")
     return person
 
 
 async def people_reader(person: Caller) -> Person:
-    """Return a person who may see the list of people. Raises Problem 404."""
+    """Return the caller if they may see the list of people. Raises Problem 404 otherwise."""
     if not is_in(person, AUDITORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def admin(person: Caller) -> Person:
-    """Return a person who may change the list of people. Raises Problem 403 for a reader of the list, else 404."""
+    """Return the caller if they may change the list of people.
+
+    Raises Problem 403 if the caller may only read the list, 404 otherwise.
+    """
     await people_reader(person)
     check_admin(person, f"Only members of {ADMINS} change people, groups and tokens.")
     return person
 
 
 async def operator(person: Caller) -> Person:
-    """Return a person who may handle incidents. Raises Problem 404."""
+    """Return the caller if they may handle incidents. Raises Problem 404 otherwise."""
     if not is_in(person, OPERATORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def data_reader(person: Caller) -> Person:
-    """Return a person who may read published data. Raises Problem 404."""
+    """Return the caller if they may read published datasets. Raises Problem 404 otherwise."""
     if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("dataset")
     return person
 
 
 async def risk_reader(person: Caller) -> Person:
-    """Return a person who may read accepted risks. Raises Problem 404."""
+    """Return the caller if they may read accepted risks. Raises Problem 404 otherwise."""
     if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
         raise not_found("risk")
     return person

@@ -77,7 +77,7 @@ def _is_json(request: Request) -> bool:
 
 
 def _check(body: bytes) -> None:
-    """Raise Problem 415 for JSON that is not UTF-8, and 422 for JSON that is ambiguous or invalid."""
+    """Raise Problem 415 for a body that is not UTF-8, and 422 for JSON that is invalid or has a key twice."""
     try:
         strict_json.loads(body.decode() or "null")
     except UnicodeDecodeError as wrong:

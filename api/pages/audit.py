@@ -127,7 +127,7 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
 
 @router.post("/audit/check", dependencies=[Depends(check_same_site)])
 async def check_all(person: SignedIn, services: TheServices) -> Response:
-    """Start a check of the whole audit log. The page then shows its progress."""
+    """Start a check of the whole audit log, and redirect to the page that shows its progress."""
     await overseer(person)
     services.checks.start(person.id)
     return RedirectResponse("/audit/check", status_code=303)

@@ -23,9 +23,9 @@ class Told:
     actor: str
     data: Mapping[str, Any]
     words: Words | None = None
-    """The words of the process of the case, if it is known."""
+    """The wording of the process of the case; None if the process is not known."""
     input: Mapping[str, Any] | None = None
-    """The input of the case, as it may be shown."""
+    """The input of the case with secret values masked; None if it is not known."""
 
     def text(self, name: str) -> str:
         """Return the field `name` of the event's data as text; empty if the field is missing."""

@@ -67,7 +67,7 @@ class InboxRow:
     currency: str
     decimals: int
     why_not: str
-    """Why the person cannot decide the task; empty if they can."""
+    """Why the person cannot decide the task; empty if the person can."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class NewRequestPage(Context):
 
 @router.api_route("/new", methods=["GET", "HEAD"])
 async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Show the request types."""
+    """Show the request types, from which the person chooses one."""
     await requester(person)
     return render(request, "new/kinds.html", RequestTypesPage(person, startable(services)))
 
@@ -235,7 +235,7 @@ async def _again(case_id: str | None, kind: Process, person: Person, services: S
         return None
     case = await visible_case(case_id, person, services.db)
     if case.requester != person.id or case.process != kind.name or case.status not in ENDED_UNDONE:
-        raise not_found("request that can be made again")
+        raise not_found("request of yours that can be submitted again")
     return case
 
 

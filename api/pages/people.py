@@ -63,7 +63,7 @@ class PeoplePage(Context):
     """One-time links that wait for the confirmation of a second administrator."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
     new_group: str = ""
     """The group without members that needs a confirmation."""
 
@@ -123,7 +123,7 @@ async def add(
     email: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Add a person, as the JSON route does, and redirect to their page."""
+    """Add a person, as the JSON route does, and redirect to the page of the new person."""
     await admin(person)
     typed = {"id": id.strip(), "name": name.strip(), "groups": groups.strip(), "email": email.strip()}
     try:

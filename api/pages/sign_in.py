@@ -126,9 +126,9 @@ async def by_token(request: Request, services: Services, token: str) -> tuple[Pe
 
 
 async def by_click(request: Request, services: Services, id: str) -> tuple[Person, str | None]:
-    """Return a demo person, for a browser that opened the demo's link, and the credential for the session.
+    """Return the demo person with this id, if the browser opened the demo's link, and the credential for the session.
 
-    Raises NotKnown.
+    Raises NotKnown if the browser may not sign in as this person.
     """
     if id in services.demo.people(request):
         async with services.db.read() as conn:

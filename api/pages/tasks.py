@@ -162,7 +162,10 @@ async def decide(
     revision: Annotated[int, Form()],
     comment: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
-    """Decide as the JSON route does, and show the task after the decision. A mistake is shown beside its field."""
+    """Decide the task as the JSON route does, and show the task after the decision.
+
+    Errors are shown beside their fields.
+    """
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
     comment = comment.replace("\0", "")
@@ -242,7 +245,7 @@ async def shown(
     stored: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Show the task for this person, or only its part of a page if the request asks for the part."""
+    """Return the page of a task for this person; only the part of the task if `HX-Request` is in the headers."""
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
     seen, whole = await asyncio.gather(one_task(found, person, services), case_context(case, person, services))

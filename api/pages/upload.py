@@ -73,7 +73,7 @@ class FieldOf:
     fixed: str
     """The value for every row, if no column is read as the field."""
     suggested: bool
-    """True if Holdgate suggests the column and nobody has chosen it."""
+    """True if Holdgate suggests this column for the field, and nobody has chosen a column."""
     first: list[str]
     """The first values of the field in the file, as an example."""
 
@@ -112,7 +112,7 @@ class CheckFilePage(Context):
     said: Mapping[str, str] = field(default_factory=dict)
     """How the file is opened: only the settings that the person chose."""
     hides: bool = False
-    """True if the workbook hides rows or columns."""
+    """True if the workbook has hidden rows or columns."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

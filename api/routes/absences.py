@@ -45,13 +45,13 @@ class NewAbsence(BaseModel):
 
 
 class Absences(BaseModel):
-    """Present and future absences, the next one first."""
+    """The present and future absences of a person, the earliest first."""
 
     items: list[Absence]
 
 
 class Replacement(BaseModel):
-    """The successor of a person, and the reason."""
+    """A request to replace a person who leaves: the successor and the reason."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,7 +107,7 @@ async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
 
 
 class Departure(BaseModel):
-    """Why a person left, without a successor."""
+    """A request to deactivate a person who has left: the reason."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -115,7 +115,7 @@ class Departure(BaseModel):
 
 
 class Return(BaseModel):
-    """The groups of a person who returns."""
+    """A request to reactivate a person: the groups that the person gets."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -32,7 +32,7 @@ CSV_TYPES = frozenset(
     | {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "text/tab-separated-values"}
 )
 BAD: tuple[RowOutcome, ...] = ("invalid", "failed")
-"""The outcomes of rows that the uploader must correct."""
+"""The outcomes of the rows that the person who uploaded the file must correct."""
 
 
 class BatchAnswer(BatchReport):
@@ -62,7 +62,7 @@ def _multipart(request: Request) -> None:
 
 
 async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person: Caller, db: Db) -> Batch:
-    """Return the batch if it exists and the caller may see it. Raises Problem 404."""
+    """Return the batch with this id. Raises Problem 404 if there is none, or if the caller may not see the batch."""
     async with db.read() as conn:
         batch = await batches.get(conn, batch_id)
     if batch is None or not may_see_batch(person, batch.requester):
@@ -137,7 +137,7 @@ async def upload(
         Form(max_length=100, description="The sheet of a workbook. Without it, the first that holds a table"),
     ] = None,
 ) -> BatchAnswer:
-    """Start a case for each valid row of a CSV or workbook. The report names the invalid rows."""
+    """Start a case for each valid row of a CSV or workbook. The answer lists the invalid rows with their errors."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(
             415,
@@ -203,7 +203,8 @@ async def batch_rows(
     services: TheServices,
     outcome: Annotated[RowOutcome | None, Query()] = None,
     differs: Annotated[
-        bool | None, Query(description="Only duplicates that do, or do not, differ from the case that exists")
+        bool | None,
+        Query(description="True: only duplicates that differ from the existing case. False: only equal ones"),
     ] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -223,7 +224,7 @@ async def batch_rows(
 
 
 class BatchReason(BaseModel):
-    """Why a batch is paused or resumed."""
+    """The reason for pausing or resuming a batch."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -231,7 +232,7 @@ class BatchReason(BaseModel):
 
 
 class CancelReason(BatchReason):
-    """Why a batch is cancelled, and whether its started cases are rolled back."""
+    """The reason for cancelling a batch, and whether its started cases are rolled back."""
 
     rollback_started: bool = Field(
         False,
@@ -240,7 +241,7 @@ class CancelReason(BatchReason):
 
 
 class BatchOrdered(BaseModel):
-    """The request was sent to the import; `GET` the batch for the outcome."""
+    """The answer to a request that was sent to the import. `GET` the batch to see the outcome."""
 
     batch_id: str
     status: BatchStatus = Field(description="As last recorded")

@@ -74,7 +74,7 @@ class CaseReason(BaseModel):
 
 
 class StartedCase(BaseModel):
-    """A case that is stored and runs, or is scheduled."""
+    """The answer to the start of a case, which is stored and runs or is scheduled."""
 
     case_id: str
     process: str
@@ -229,7 +229,10 @@ async def cancel_case(
 @router.post(
     "/{case_id}/start",
     responses={
-        202: {"model": StartingNow, "description": "No worker answered: stored, and started when one does"},
+        202: {
+            "model": StartingNow,
+            "description": "No worker answered: the request is stored, and a worker starts the case later",
+        },
         **documented(401, 403, 404, 409, 422, 503),
     },
 )

@@ -71,10 +71,10 @@ async def list_attachments(case: VisibleCase, db: Db) -> Page[Attachment]:
 
 
 async def store(services: TheServices, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
-    """Store a file for a case.
+    """Store a file as an attachment of a case, and return the attachment.
 
-    Raises Problem: 409 for too many files, 413 for a large one, 415 for a type that is not allowed, 422 for an empty
-    file.
+    Raises Problem: 409 if the case has too many files, 413 if the file is too large, 415 for a type that is not
+    allowed, 422 for an empty file.
     """
     limit = services.settings.max_attachment_bytes
     data = await file.read(limit + 1)

@@ -60,7 +60,7 @@ async def ready(services: TheServices) -> Ready:
 
 
 async def _stored(services: Services) -> dict[str, bool]:
-    """Return two entries: `database` is True if the database answers, `worker` if a heartbeat is recent."""
+    """Return if the database answers (`database`), and if a worker sent a recent heartbeat (`worker`)."""
     try:
         await services.db.ready()
         async with services.db.read() as conn:
@@ -71,7 +71,7 @@ async def _stored(services: Services) -> dict[str, bool]:
 
 
 async def _import_problem(services: Services) -> str | None:
-    """Return why files in the drop folder are not imported, or None."""
+    """Return why files in the drop folder are not imported; None if the import works or is off."""
     settings = services.settings
     if settings.import_dir is None:
         return None

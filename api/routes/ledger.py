@@ -68,7 +68,7 @@ class NewFunds(_Change):
 
 
 class Balances(BaseModel):
-    """Accounts, by name and currency."""
+    """The accounts for payments, ordered by name and currency."""
 
     items: list[Balance]
 

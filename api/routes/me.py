@@ -21,7 +21,7 @@ class Me(BaseModel):
 
 
 class Choices(BaseModel):
-    """When the caller gets each kind of notification."""
+    """The caller's choice for each kind of notification: at once, in the daily digest, or never."""
 
     model_config = ConfigDict(extra="forbid")
 

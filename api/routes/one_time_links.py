@@ -38,7 +38,7 @@ class MadeLink(OneTimeLink):
 
     half: str | None = Field(
         None,
-        description="Your half of the code, if there is no mail. Give it to the person; another has the other half",
+        description="Without mail: your half of the code. Give it to the person. Another admin has the other half",
     )
 
 

@@ -47,7 +47,7 @@ class GateChanges(BaseModel):
     looked_at: int = Field(description="Open gates that match")
     items: list[GateChange]
     next_cursor: str | None = Field(
-        None, description="Not null if more gates match. Send the same request with it as `cursor`"
+        None, description="Not null if more gates match: send the same request with this as `cursor`"
     )
 
 

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/processes", tags=["processes"])
 
 
 class ProcessWords(BaseModel):
-    """The words of a process for people."""
+    """The words that pages use for a process."""
 
     title: str = Field(examples=["Pay {payee} {amount} {currency}"])
     key_fields: list[str]
@@ -28,7 +28,7 @@ class ProcessWords(BaseModel):
 
 
 class ProcessView(BaseModel):
-    """One process."""
+    """One process, with its input, its words and the policy of its gates."""
 
     name: str = Field(examples=["payment"])
     summary: str

@@ -82,7 +82,7 @@ QuestionId = Annotated[Plain, Path(max_length=100)]
 
 
 class EmptyBody(_ActionBody):
-    """A body without further fields."""
+    """A request without fields other than the revision."""
 
 
 class HandOver(_ActionBody):
@@ -133,7 +133,7 @@ class TaskFilter(BaseModel):
 
 
 class ManyHandOvers(BaseModel):
-    """Hand many tasks to one person."""
+    """A request to give many tasks to one person."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -144,7 +144,7 @@ class ManyHandOvers(BaseModel):
 
 
 class HandOverResult(BaseModel):
-    """The outcome for one task."""
+    """The outcome of giving one task to another person."""
 
     task_id: str
     status: str = Field(description="`done`, `refused`, or `pending`: stored until a worker is back")
@@ -156,7 +156,7 @@ class HandOverResults(BaseModel):
 
     items: list[HandOverResult]
     next_cursor: str | None = Field(
-        None, description="Not null if more tasks match. Send the same request with it as `cursor`"
+        None, description="Not null if more tasks match: send the same request with this as `cursor`"
     )
 
 
@@ -266,7 +266,7 @@ async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> 
 
 @router.delete("/{task_id}/follow-up", status_code=204, responses=documented(401, 404, 422, 503))
 async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
-    """Show a snoozed task in your list again."""
+    """End the snooze of a task: show the task in your own list again."""
     async with db.write() as conn:
         await tasks.snooze(conn, person.id, task.task_id, None)
     return Response(status_code=204)

@@ -83,7 +83,7 @@ class DecisionAnswer(BaseModel):
 
     @classmethod
     def of(cls, decided: DecisionOutcome) -> "DecisionAnswer":
-        """Return the answer for an outcome of the gateway."""
+        """Return the answer of the API for an outcome that the gateway returned."""
         return cls(status="accepted" if decided.accepted else "pending", **decided.model_dump())
 
 
@@ -128,7 +128,7 @@ REJECT = {
 PENDING: dict[int | str, dict[str, Any]] = {
     202: {
         "model": DecisionAnswer,
-        "description": "No worker answered: stored, `GET /decisions/{decision_id}` tells more",
+        "description": "No worker answered: stored, `GET /decisions/{decision_id}` has the outcome",
     }
 }
 

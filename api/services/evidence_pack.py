@@ -92,7 +92,7 @@ class EvidenceScope(BaseModel):
 
 @dataclass
 class _Pack:
-    """A zip file that is being written, and the manifest entries of the files in it."""
+    """The ZIP file of a pack while it is written, with the entries of its manifest."""
 
     zip: ZipFile
     at: datetime
@@ -228,7 +228,7 @@ async def _events(conn: AsyncConnection, scope: EvidenceScope) -> AsyncIterator[
 
 
 def _csv(heading: Iterable[str]) -> str:
-    """Return the start of a CSV file: byte order mark and heading."""
+    """Return the start of a CSV file as text: the byte order mark and the heading row."""
     return BOM + line(heading)
 
 

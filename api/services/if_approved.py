@@ -33,9 +33,9 @@ class Consequence(BaseModel):
     kind: Literal["wait", "step", "case", "gate", "not_needed", "undo", "end"] = Field(
         description="`wait`: others must approve, too. `gate`: people decide next. `end`: how the case ends"
     )
-    name: str = Field(description="The name of the step, the approval step or the undo; else empty")
+    name: str = Field(description="The name in code of the step, the approval step or the undo; else empty")
     text: str = Field(examples=["Pay 662.37 GBP to Acme Paper Ltd"])
-    certain: bool = Field(description="False if it depends on something that is not known yet")
+    certain: bool = Field(description="False if this depends on a value that is not known yet")
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,9 @@ class CasePreview:
 async def if_approved(
     task: TaskView, row: CaseRow | None, tasks: Sequence[TaskView], plan: Sequence[UndoView], pinned: PinnedPolicies
 ) -> list[Consequence]:
-    """Return the consequences of approving an open task, in order. Empty for a task of another kind.
+    """Return what happens if an open task is approved, in order; empty for a task that is not about an approval.
 
-    `tasks` are all tasks of the case, `plan` lists what can be undone.
+    `tasks` are all tasks of the case. `plan` lists the steps of the case that can be undone.
     """
     if task.status != "open" or task.kind != "gate" or row is None:
         return []

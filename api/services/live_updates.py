@@ -35,7 +35,8 @@ PING_S = 15.0
 """Seconds without an event after which a comment is sent, so that proxies do not close the connection."""
 
 FEED_RECHECK_S = 60.0
-"""Seconds between two checks whether a listener is still signed in, and in which groups."""
+"""Seconds between two checks of a listener: whether the person is still signed in, and in which groups the person
+is."""
 KEPT = 5_000
 """The number of positions of the audit log whose changes are kept in memory.
 
@@ -157,7 +158,7 @@ class Topic(ABC):
     """The pause between two reads is at least this many times as long as the first read took."""
 
     def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
-        """Create the topic. `pollers` is the set of all topics, so that `LiveUpdates.ended` can wait for them."""
+        """Create the topic. `pollers` has the pollers of all topics, so that `LiveUpdates.ended` can wait for them."""
         self._db = db
         self._pollers = pollers
         self.listeners = 0
@@ -292,7 +293,7 @@ class Feed(Topic):
             raise
 
     async def _look(self) -> bool:
-        """Read the next events of the audit log. Return True if more events wait to be read."""
+        """Read the next events of the audit log for all listeners. Return True if more events wait to be read."""
         async with self._db.read() as conn:
             newest = await audit_log.position(conn)
             if self.head < 0 or newest < self.head or newest - self.head > KEPT:

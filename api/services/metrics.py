@@ -28,7 +28,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """The metrics of one gateway. Counters begin at 0 with the process."""
+    """The metrics of one gateway. All counters are 0 when its process starts."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Add people to groups. A group without members that no policy names must be confirmed."""
+"""Add people to groups. If a group has no members and no policy names it, the caller must confirm the group."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager

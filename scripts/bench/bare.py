@@ -46,7 +46,7 @@ class Bare:
 
     @workflow.update
     def decide(self) -> bool:
-        """Accept the decision."""
+        """Accept the decision, so that the Workflow continues."""
         self.decided = True
         return True
 

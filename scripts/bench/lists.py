@@ -69,7 +69,7 @@ def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
 
 @contextmanager
 def gateway(url: str, folder: Path) -> Iterator[str]:
-    """Run a gateway on this database and yield its address. There is no Temporal server: lists do not need it."""
+    """Run a gateway on this database and yield its address. No Temporal server runs, because lists do not need one."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},

@@ -48,7 +48,7 @@ Pages always show the name of the state in addition to its colour.
 
 
 def state_words(state: str) -> str:
-    """Return a state of a case, a task or an upload in the reader's language."""
+    """Return the words for a state of a case, a task or an upload, in the reader's language."""
     return _(state_wording.state(str(state)))
 
 
@@ -189,7 +189,7 @@ def in_path(name: str) -> str:
 
 
 def readable(name: object) -> str:
-    """Return a name of the code for people: `manager-approval` is `manager approval`."""
+    """Return a name from the code in a form for people: `manager-approval` becomes `manager approval`."""
     return str(name).replace("_", " ").replace("-", " ")
 
 

@@ -34,7 +34,7 @@ def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
 
 
 def why(case: CaseRow) -> str:
-    """Return the recorded reason why a case ended undone; empty for other cases."""
+    """Return the recorded reason why a case was rejected, expired, cancelled or failed; empty for other cases."""
     undone = case.status.closed and case.status is not Status.COMPLETED
     return case.result.reason if undone and case.result else ""
 

@@ -85,8 +85,9 @@ def schema_form(
 ) -> list[FormField]:
     """Return the fields of a form for a model, in the model's order.
 
-    `values` are stored or suggested values, as JSON. `only` names the wanted fields, all if None. `read` is a form that
-    is shown again: an entered value comes before a stored one. `errors` are shown with those of `read`.
+    `values` are stored or suggested values, as JSON. `only` names the wanted fields; None for all. `read` is a sent
+    form that is shown again: its entered values replace those in `values`. `errors` are further errors by field, which
+    are shown together with those of `read`.
     """
     schema = model.model_json_schema()
     wrong = {**(read.errors if read else {}), **(errors or {})}

@@ -156,12 +156,12 @@ def decided_by(task: TaskView, person: str) -> bool:
 
 
 def mine(task: TaskView, person: str) -> bool:
-    """Return True if the person has claimed the task, was handed it, or has handed it over."""
+    """Return True if the person has claimed or delegated the task, or if the task was given to the person."""
     return same(person, task.assignee) or same(person, task.owner)
 
 
 def claimed(task: TaskView) -> Markup | None:
-    """Return who has claimed the task; None if nobody has."""
+    """Return a sentence that says who has claimed the task; None if nobody has."""
     if task.assignee is None:
         return None
     if task.owner:
