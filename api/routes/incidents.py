@@ -35,8 +35,8 @@ class BulkRetry(BaseModel):
     task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
     revisions: dict[Plain, int] = Field(
         {},
-        description="The revision that you saw, by task. Without it a decision is for the task as it is now: "
-        "the incidents of a group have one cause",
+        description="The revision that you saw, by task. Without one, the decision is for the task as it is now: "
+        "the incidents of a group have the same cause",
     )
     comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
     decision_id: Plain | None = Field(
