@@ -18,7 +18,7 @@ class SqlRecords:
         self._database = database
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write the events and the state in the record. Raises NoCase if the case is not in the database."""
+        """Write the events and the state of a case into SQL. Raises NoCase if the case is not in the database."""
         try:
             async with self._database.write() as connection:
                 written = await cases.record(connection, record)
