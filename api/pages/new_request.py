@@ -1,4 +1,4 @@
-"""The page New request: a form for each process, made from its JSON Schema, with a preview of who would decide."""
+"""The page New request: a form for each process, made from its JSON Schema, and a preview of who would decide."""
 
 import uuid
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ from workflows.registry import PROCESSES, Process
 router = pages()
 
 OWN = ("reference", "priority", "start_at")
-"""Fields of the form that do not belong to the process."""
+"""The fields of the form that every request has, whatever its process."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class RequestTypesPage(Context):
 
 @dataclass(frozen=True)
 class DuplicateRequest:
-    """The request that has this reference already."""
+    """The earlier request that already has the reference of the new request."""
 
     reference: str
     case: CaseRow | None
-    """None if the reader may not see the case. They learn only that the reference is taken."""
+    """The case of the earlier request; None if the reader may not see this case, and learns only that the reference
+    is taken."""
     differs: list[str]
 
 
@@ -55,25 +56,25 @@ class NewRequestPage(Context):
 
     process: Process
     again: CaseRow | None
-    """The request that is submitted again."""
+    """The earlier case that this form submits again; None for a new request."""
     fields: list[FormField]
     typed: Mapping[str, str]
-    """The values of OWN as they were entered."""
+    """The values of the fields in `OWN`, as the person entered them."""
     errors: Mapping[str, str]
-    """Mistakes in OWN. Under the empty name: mistakes that belong to no single field."""
+    """The errors in the fields of `OWN`, by field. The key "" has errors that belong to no single field."""
     key: str
-    """Made with the page, so that a form which is sent twice is one request."""
+    """An idempotency key that is made with the page, so that a form which is sent twice starts one request."""
     zone: str
     duplicate: DuplicateRequest | None = None
     foretold: list[str] | None = None
-    """Who would decide, if the person asked for the preview."""
+    """Sentences that say who would decide; None if the person did not ask for the preview."""
     looked: bool = False
     """True if the person asked for the preview."""
 
 
 @router.api_route("/new", methods=["GET", "HEAD"])
 async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Show the request types."""
+    """Show the request types, from which the person chooses one."""
     await requester(person)
     return render(request, "new_request/request_types.html", RequestTypesPage(person, startable(services)))
 
@@ -86,7 +87,7 @@ async def form(
     services: TheServices,
     resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
 ) -> Response:
-    """Show an empty form, or a form with the values of an earlier request."""
+    """Show the form of a request type: empty, or with the values of the case `resubmits`, to submit that case again."""
     await requester(person)
     kind = _known(process, services)
     again = await _again(resubmits, kind, person, services)
@@ -102,7 +103,7 @@ async def ask(
     services: TheServices,
     resubmits: Annotated[Plain | None, Query(max_length=1500)] = None,
 ) -> Response:
-    """Start the case as the JSON route does, or preview who would decide. A form with mistakes is shown again."""
+    """Start the case as the JSON route does, or preview who would decide. A form with errors is shown again."""
     await requester(person)
     kind = _known(process, services)
     again = await _again(resubmits, kind, person, services)
@@ -150,12 +151,12 @@ async def ask(
 
 
 def startable(services: Services) -> list[Process]:
-    """Return the processes whose gates the policy knows."""
+    """Return the processes that people can start: those for which the policy has a section."""
     return [process for process in PROCESSES.values() if services.policy.current.has(process.name)]
 
 
 def foretold(report: ForecastReport) -> list[str]:
-    """Return who would decide about a case, in sentences."""
+    """Return sentences that say who would decide a case, from the forecast of the case."""
     rejected = [gate for gate in report.gates if gate.rejected_by_rule]
     if rejected:
         return [
@@ -226,7 +227,10 @@ def _known(name: str, services: Services) -> Process:
 
 
 async def _again(case_id: str | None, kind: Process, person: Person, services: Services) -> CaseRow | None:
-    """Return the reader's own request that is submitted again. Raises Problem 404 for any other."""
+    """Return the case that the form submits again; None without `case_id`.
+
+    Raises Problem 404 unless this is the reader's own case.
+    """
     if case_id is None:
         return None
     case = await visible_case(case_id, person, services.db)
@@ -240,7 +244,10 @@ def _priority(again: CaseRow | None) -> int:
 
 
 def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]]:
-    """Return priority and start time as entered, with their mistakes. A time is in the reader's time zone."""
+    """Return the entered priority and start time, and the errors of both by field.
+
+    A time without a zone is in the reader's time zone.
+    """
     errors: dict[str, str] = {}
     priority, start_at = DEFAULT_PRIORITY, None
     if typed["priority"]:
@@ -257,13 +264,19 @@ def _own(typed: Mapping[str, str]) -> tuple[int, datetime | None, dict[str, str]
 
 
 def _with_problems(read: Read, wrong: InvalidCase) -> Read:
-    """Return the form with further mistakes beside their fields, such as names of unknown people."""
+    """Return the form that was read, with the errors of `wrong` added to its fields.
+
+    Such an error is, for example, the name of an unknown person.
+    """
     named = {(each.column or "").split(".")[0]: each.message for each in wrong.problems}
     return Read(read.typed, read.values, {**{name: named[name] for name in named if name in read.typed}, **read.errors})
 
 
 def _of_own(wrong: InvalidCase, read: Read) -> dict[str, str]:
-    """Return the mistakes in fields that every request has; the whole error under "" if no field shows it."""
+    """Return the errors in the fields of `OWN`, by field.
+
+    If no field of the form shows the error, the key "" has the error.
+    """
     said = {each.column or "": each.message for each in wrong.problems}
     own = {name: said[name] for name in OWN if name in said}
     return own if own or read.errors else {"": str(wrong)}

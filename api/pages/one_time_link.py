@@ -1,7 +1,7 @@
 """The page of a one-time link: a person sets a password, or gets a token, for themselves.
 
 The code of a link follows a `#` in its address, so that no server, proxy or log sees it. A script of the page puts the
-code into the form. Opening the page changes nothing. Only a sent form uses the link up.
+code into the form. Opening the page changes nothing: a link works once, and only sending the form uses the link.
 """
 
 from collections.abc import Mapping
@@ -32,15 +32,15 @@ class OneTimeLinkPage(Context):
 
     label: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
     done: Literal["", "password", "token"] = ""
     token: str = ""
-    """The token, shown only this once."""
+    """The new token, which is shown only on this page."""
 
 
 @router.api_route("/link", methods=["GET", "HEAD"])
 async def form(request: Request, _person: Visitor) -> Response:
-    """Show the form."""
+    """Show the form, in which a script puts the code of the link."""
     return render(request, "one_time_link.html", OneTimeLinkPage(None))
 
 
@@ -56,7 +56,10 @@ async def use(
     again: Secret = "",
     label: Annotated[Plain, Form(max_length=1000)] = "",
 ) -> Response:
-    """Use the link up. A mistake in another field of the form does not use it up."""
+    """Set a password or create a token with the link, which then no longer works.
+
+    If another field of the form has an error, the link can still be used.
+    """
     now, label = datetime.now(UTC), label.strip()
 
     def again_with(field: str, message: str) -> Response:

@@ -1,4 +1,4 @@
-"""Pages of people: the list, one person with everything that can be changed, and the groups."""
+"""Pages of people: the list of people, one person with the forms to change them, and the groups."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -60,17 +60,17 @@ class PeoplePage(Context):
     first: bool
     may_change: bool
     links: list[OneTimeLink]
-    """Links that wait for a second administrator."""
+    """One-time links that wait for the confirmation of a second administrator."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
     new_group: str = ""
     """The group without members that needs a confirmation."""
 
 
 @dataclass(frozen=True)
 class GroupsPage(Context):
-    """`people/groups.html`: the groups with their members."""
+    """The variables of `people/groups.html`: the groups with their members."""
 
     groups: list[RosterGroup]
 
@@ -85,14 +85,14 @@ class PersonPage(Context):
     links: list[OneTimeLink]
     """One-time links that wait for a second administrator, or can be used."""
     groups: list[str]
-    """The names of all groups, to choose from."""
+    """The names of all groups, from which the reader can choose."""
     may_change: bool
     act: str = ""
-    """The form that was sent last."""
+    """The name of the form that the reader sent last; empty if none was sent."""
     done: str = ""
     wrong: str = ""
     shown_once: str = ""
-    """Half of the code of a one-time link, shown only this once."""
+    """The administrator's half of the code of a one-time link, which is shown only on this page."""
     typed: dict[str, str] = field(default_factory=dict)
     new_group: str = ""
     """The group without members that needs a confirmation."""
@@ -107,7 +107,7 @@ async def everybody(
     group: Annotated[Plain, Query(max_length=200)] = "",
     cursor: Annotated[Plain | None, Query(max_length=200)] = None,
 ) -> Response:
-    """Show the list."""
+    """Show the list of people."""
     await people_reader(person)
     return render(request, "people/list.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
 
@@ -123,7 +123,7 @@ async def add(
     email: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Add a person, as the JSON route does, and redirect to their page."""
+    """Add a person, as the JSON route does, and redirect to the page of the new person."""
     await admin(person)
     typed = {"id": id.strip(), "name": name.strip(), "groups": groups.strip(), "email": email.strip()}
     try:
@@ -167,7 +167,7 @@ async def change(
     reason: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Change a person, as the JSON routes do, and show the outcome on their page."""
+    """Change a person, as the JSON routes do, and show the outcome on the person's page."""
     await admin(person)
     value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
@@ -292,7 +292,7 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
 
 
 def _groups(typed: str) -> list[str]:
-    """Return the groups in a field, separated by commas."""
+    """Return the names of groups in a text, which are separated by commas."""
     return typed.replace(",", " ").split()
 
 
@@ -301,7 +301,7 @@ def _new_group(no: Problem | ValidationError) -> str:
 
 
 def by_field(no: Problem | ValidationError) -> dict[str, str]:
-    """Return the mistakes, by field."""
+    """Return the errors of the form, by field."""
     if isinstance(no, ValidationError):
         return {str(error["loc"][0]): _("The value is missing or too long.") for error in no.errors()}
     found = {error["field"]: error["message"] for error in no.body.get("errors") or ()}

@@ -1,4 +1,4 @@
-"""The policy as pages: in words, as text, with its check, and with a trial for an example case."""
+"""Pages of the policy: its rules in words, its text, the result of its check, and a test with an example case."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,23 +32,23 @@ from workflows.registry import GATES, INPUTS, PROCESSES
 router = pages()
 
 FACT = "fact."
-"""Begins the names of facts in the form."""
+"""The start of the names of the form's fields for facts."""
 
 
 @dataclass(frozen=True)
 class StepRules:
-    """An approval step, or an intervention, of the policy."""
+    """One section of the policy in words: an approval step, or what happens if a step fails (intervention)."""
 
     name: str
     rules: list[tuple[str, str]]
-    """The subject of each rule, and its text."""
+    """The rules as pairs: what the rule is about, and its text."""
     line: int
-    """The line of the step in the policy file."""
+    """The line in the policy file at which the section begins."""
 
 
 @dataclass(frozen=True)
 class ProcessSection:
-    """One process of the policy."""
+    """One process, with its rules in the policy."""
 
     name: str
     summary: str
@@ -66,7 +66,10 @@ class PolicyPage(Context):
     hash: str
     sections: list[ProcessSection]
     problem: str | None
-    """Why the present file is refused, so that the last valid one stays in force."""
+    """Why the present policy file is invalid; None if it is valid.
+
+    While it is invalid, the last valid policy stays in force.
+    """
     warnings: list[str]
     notes: list[str]
 
@@ -82,13 +85,13 @@ class PolicyTextPage(Context):
 
 @dataclass(frozen=True)
 class PolicyTrialPage(Context):
-    """`policy/explain.html`: an example case, and what the policy decides about it."""
+    """The variables of `policy/explain.html`: an example case, and what the policy decides about this case."""
 
     processes: list[str]
     process: str
     form: list[FormField]
     facts: list[str]
-    """The facts that the policy reads."""
+    """The names of the facts that the policy reads for this process."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     explained: list[Explained] | None = None
@@ -185,7 +188,7 @@ def _trial(person: Any, policy: Policy, process: str) -> PolicyTrialPage:
 
 
 def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
-    """Return all names that the rules of a process read."""
+    """Return all names that the rules of a process read, each as a path such as `("facts", "score")`."""
     found: set[tuple[str, ...]] = set()
     for gate in policy.processes[process].gates.values():
         for _key, text in expressions_of(gate):
@@ -194,7 +197,10 @@ def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
 
 
 def _facts(form: FormData, names: list[str]) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """Return the entered facts, each as JSON or as text. None if nothing was entered."""
+    """Return the facts that the person entered, each read as JSON or else as text, and the errors by field.
+
+    The facts are None if the person entered none.
+    """
     found: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name in names:
@@ -233,7 +239,7 @@ def _section(policy: Policy, name: str) -> ProcessSection:
 
 
 def in_words(gate: GateRules) -> list[tuple[str, str]]:
-    """Return the rules of an approval step: the subject of each, and its text for any case."""
+    """Return the rules of an approval step as pairs: what the rule is about, and its text, which holds for any case."""
     texts = reader.get().texts
 
     def holds(condition: str) -> str:

@@ -1,4 +1,4 @@
-"""Routes for people: their groups, their ways to sign in, their tokens. Auditors read, admins change."""
+"""Routes for people: their groups, sign-in and tokens. Auditors can read this data; admins can read and change it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,11 +36,13 @@ class NewPerson(BaseModel):
     id: Plain = Field(max_length=200, description="Short; it never changes", examples=["anna"])
     name: Plain = Field(max_length=200, examples=["Anna Berg"])
     groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
-    email: Plain | None = Field(None, max_length=254, description="The address for mails. No answer contains it")
+    email: Plain | None = Field(
+        None, max_length=254, description="The address for mails. No answer contains the address"
+    )
 
 
 class PersonChanges(BaseModel):
-    """Changes of a person. A field that is left out stays; null removes the value."""
+    """Changes of a person. A field that the request leaves out does not change; null removes the value."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +67,7 @@ class NewToken(BaseModel):
 
 
 class MadeToken(BaseModel):
-    """A new token. This is the only answer that shows it."""
+    """A new token. Only this answer shows the secret of the token."""
 
     person: str
     label: str
@@ -73,13 +75,13 @@ class MadeToken(BaseModel):
 
 
 class TokenList(BaseModel):
-    """Tokens, the newest first."""
+    """The tokens of a person, the newest first."""
 
     items: list[Token]
 
 
 class GroupList(BaseModel):
-    """Groups, by name."""
+    """The groups, ordered by name."""
 
     items: list[RosterGroup]
 
@@ -88,7 +90,7 @@ class GroupList(BaseModel):
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
 ) -> Page[RosterEntry]:
-    """List all people, by id. For auditors and admins."""
+    """List people, ordered by id. For auditors and admins."""
     async with db.read() as conn:
         found = await people_list.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
@@ -96,7 +98,7 @@ async def list_people(
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
-    """Add a person. They can sign in after they have used a one-time link. Admins only."""
+    """Add a person. The person can sign in after using a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
@@ -114,7 +116,7 @@ async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Rost
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> RosterEntry:
     """Change a person's address, manager or time zone. Admins only.
 
-    Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
+    An admin cannot change their own address or manager, or become the manager of a person: another admin must do this.
     """
     await person_or_404(db, person_id)
     if changes.email is not None:
@@ -195,7 +197,7 @@ async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: D
 
 @router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
 async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
-    """Unlock a person who has tried to sign in too often. Admins only."""
+    """Let a person who entered too many wrong passwords try to sign in again at once. Admins only."""
     await person_or_404(db, person_id)
     async with db.write() as conn:
         await passwords.unlock(conn, person_id, by=admin.id)
@@ -223,9 +225,9 @@ async def my_tokens(person: Caller, db: Db) -> TokenList:
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
-    """Create a token for a script. The caller sends their password. The token is shown only once.
+    """Create a token for a script of the caller. The caller must send their password. Only this answer shows the token.
 
-    A person without a password gets a password or a token with a one-time link.
+    A person without a password sets a password, or gets a token, with a one-time link.
     """
     proof = await check_password(db, person, new.password)
     with _mistakes({}, field="label"):
@@ -237,7 +239,7 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
 
 @router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
 async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> TokenList:
-    """Revoke a token of the caller."""
+    """Revoke one token of the caller."""
     return await _revoked(db, person.id, token_id, by=person.id)
 
 
@@ -260,7 +262,10 @@ async def _entry(db: Database, id: str) -> RosterEntry:
 
 @contextmanager
 def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
-    """Turn an error of the store into Problem 422 for this field, or for the field that the error names."""
+    """Run the block, and turn an error of the database code into Problem 422.
+
+    The problem names the field that the error is about (`fields`), else the field `field`.
+    """
     try:
         yield
     except LastAdmin:

@@ -1,4 +1,4 @@
-"""Add people to groups. A group without members that no policy names must be confirmed."""
+"""Add people to groups. If a group has no members and no policy names it, the caller must confirm the group."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -24,10 +24,10 @@ ConfirmGroup = Annotated[
 async def put_into(
     services: Services, groups: Collection[str], *, confirm: bool, field: str
 ) -> AsyncIterator[AsyncConnection]:
-    """Yield a transaction in which people join these groups.
+    """Yield a transaction in which the caller adds people to these groups.
 
-    Roll it back with 422 for a group without members that no policy names, unless the caller has confirmed the group.
-    The name may be a typing mistake.
+    If a group has no members and no policy names it, the transaction is rolled back and Problem 422 is raised, unless
+    `confirm` is True. The name of such a group may be a typing error.
     """
     try:
         async with services.db.write() as conn:

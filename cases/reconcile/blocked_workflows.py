@@ -1,9 +1,10 @@
-"""Find blocked Workflows, which cannot continue but have not ended, and put them before operators.
+"""Find blocked Workflows, which cannot continue but have not ended, and ask operators what to do with each.
 
-There are two kinds of blocked Workflows. Some fail again and again, because of a defect or a history that does not fit
-the code: Temporal retries them for ever. For others, Temporal knows less than SQL, because an older state of Temporal
-was restored: the Workflow is missing, or is at an earlier point, and accepts no decision. Each blocked Workflow becomes
-an incident with a task. No Workflow can receive the decision on that task, so this module carries it out.
+There are two kinds of blocked Workflows. Workflows of the first kind fail again and again, because of a defect or
+because their history does not fit the code: Temporal retries them for ever. For Workflows of the second kind, Temporal
+knows less than SQL, because an older state of Temporal was restored: the Workflow is missing, or is at an earlier
+point, and accepts no decision. For each blocked case, this module opens an incident with a task for operators. The
+Workflow cannot receive the decision on this task, so `cases/settle_blocked.py` carries the decision out.
 """
 
 import logging
@@ -42,25 +43,31 @@ from workflows.registry import PROCESSES
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
-"""Cases that are compared with Temporal in one look. Each needs two short calls, so that the load stays low."""
+"""The number of cases that one round compares with Temporal.
+
+Each case needs two short calls, so a small number keeps the load low.
+"""
 AT_FIRST = 200
-"""The number for the first round of a worker, and after a round that found something."""
+"""The number of cases to compare in the first round of a worker, and in a round after one that found a blocked case."""
 AGAIN = 50
-"""Blocked cases that are checked again in one look."""
+"""The number of blocked cases that one round checks again, to see if they continue."""
 FAILED = (EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
 ROUNDED = timedelta(milliseconds=1)
 TECHNICAL = 2000
-"""Characters of a technical message that are stored."""
+"""The most characters of a technical message that are stored."""
 
 
 class Defects(Interceptor):
-    """Records at once which Workflows raise unexpected errors: Temporal lists them only after some failures."""
+    """Notes the id of each Workflow that raises an unexpected error, for the next round.
+
+    Temporal itself lists a Workflow as failing only after several failures.
+    """
 
     def __init__(self) -> None:
         self.suspects: deque[str] = deque(maxlen=1000)
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Return the interceptor; the SDK calls this once for each worker."""
+        """Return the interceptor class. The SDK calls this method once for each worker."""
         suspects = self.suspects
 
         class Noting(WorkflowInboundInterceptor):
@@ -303,7 +310,10 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
 
 
 def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int) -> TaskView:
-    """Return the task for operators. `error` is the type of error that the code raises, where it is known."""
+    """Return the task that asks operators about a blocked case.
+
+    `error` is the type of the error that the Workflow's code raises, empty if not known.
+    """
     facts = {
         "step": blocked.WHOLE_CASE,
         "failure": f"{one.kind}/{error}" if error else one.kind,

@@ -35,19 +35,19 @@ log = logging.getLogger("holdgate.worker")
 
 @dataclass(frozen=True)
 class Job:
-    """Work that is repeated."""
+    """A background job: a function that is called again and again, with its log lines and its pause."""
 
     look: Callable[[], Awaitable[int]]
-    """Does the work once, and returns how many things it found."""
+    """The function of the job: does the work of one round, and returns the number of things that it changed."""
     found: str
-    """Log line for a round that found something; `%d` is the count."""
+    """The log line for a round whose result is not 0; `%d` stands for the result."""
     failed: str
-    """Log line for a round that failed."""
+    """The log line for a round that raised an exception."""
     every: timedelta = SWEEP_EVERY
-    """The pause between two rounds."""
+    """The pause between the end of a round and the start of the next."""
 
     async def run(self) -> None:
-        """Run until cancelled. A round that fails is logged, and the next one tries again."""
+        """Repeat rounds until cancelled. If a round fails, log the error; the next round tries again."""
 
         async def step() -> bool:
             if count := await self.look():
@@ -58,7 +58,7 @@ class Job:
 
 
 def heartbeat(database: Database, name: str) -> Job:
-    """Return the job that stores the heartbeat of this worker."""
+    """Return the job that stores, again and again, the time at which the worker with this name was alive."""
 
     async def beat() -> int:
         try:
@@ -74,7 +74,11 @@ def heartbeat(database: Database, name: str) -> Job:
 def jobs(
     database: Database, client: Client, starter: Starter, refusals: Refusals, defects: Defects, *, demo: bool
 ) -> list[Job]:
-    """Return all jobs for cases. `refusals` and `defects` were collected by the worker's interceptors."""
+    """Return all jobs for cases.
+
+    `refusals` and `defects` are interceptors of the worker: they collect refused messages and Workflows with errors.
+    `demo` is True if the demo is on; otherwise one more job deactivates the demo people.
+    """
     watcher = Watcher(database, client, Rollbacks(database, client, starter))
     without_demo = Job(
         # Deactivate the people of an earlier demo when the demo is off.

@@ -1,4 +1,7 @@
-"""`make bench`: measure, print tables, write JSON to `var/bench/`. `--quick` takes a minute, a full run about five."""
+"""Run all benchmarks (`make bench`), print tables, and write JSON to `var/bench/`.
+
+A run with `--quick` takes about one minute, a full run about five minutes.
+"""
 
 import argparse
 import asyncio
@@ -24,19 +27,23 @@ from tests.support import postgres
 from tests.support.installed_app import ROOT
 
 GOALS = {"start": 0.8, "decision": 0.8, "decided_to_closed": None, "end_to_end": 0.7}
-"""The least ratio to the bare engine, by measure."""
+"""The goals: by measure, the least ratio of the speed of Holdgate to the speed of the bare engine."""
 GATEWAY_ADDS_MS = 10.0
 
 
 def main(arguments: list[str]) -> int:
-    """Measure and print the chosen benchmarks."""
+    """Run the benchmarks that the arguments choose, and print their results. Return the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer cases and rounds, 10,000 tasks only")
-    parser.add_argument("--tiny", action="store_true", help="only to see that it runs")
-    parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench", help="folder of the JSON file")
-    parser.add_argument("--batches", type=int, metavar="ROWS", help="only a file of so many rows")
-    parser.add_argument("--inbox", type=int, metavar="TASKS", help="only the inbox, over so many open tasks")
-    parser.add_argument("--dashboard", type=int, metavar="TASKS", help="only the dashboard, over so many open tasks")
+    parser.add_argument("--tiny", action="store_true", help="very few cases, only to see that the benchmarks run")
+    parser.add_argument("--out", type=Path, default=ROOT / "var" / "bench", help="the folder to write the JSON file to")
+    parser.add_argument("--batches", type=int, metavar="ROWS", help="measure only a file with this number of rows")
+    parser.add_argument(
+        "--inbox", type=int, metavar="TASKS", help="measure only the inbox, with this number of open tasks"
+    )
+    parser.add_argument(
+        "--dashboard", type=int, metavar="TASKS", help="measure only the dashboard, with this number of open tasks"
+    )
     asked = parser.parse_args(arguments)
     rounds, cases, singles, sizes = (5, 200, 60, (10_000, 100_000))
     if asked.quick:
@@ -60,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(rounds: int, cases: int, singles: int, sizes: tuple[int, ...]) -> dict[str, Any]:
-    """Return all figures."""
+    """Run all benchmarks and return their figures."""
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         folder = Path(name)
         (folder / "product").mkdir()
@@ -86,13 +93,13 @@ def _about() -> dict[str, Any]:
 
 
 def of_files(rows: int) -> dict[str, Any]:
-    """Return the figures of one file with this number of rows."""
+    """Measure a file with this number of rows, and return its figures."""
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         return {**_about(), **asyncio.run(batches(Path(name), rows=rows, singles=20))}
 
 
 def of_dashboard(open_tasks: int) -> dict[str, Any]:
-    """Return the figures of the dashboard with this number of open tasks, and as many ended cases."""
+    """Measure the dashboard with this number of open tasks, and as many ended cases. Return the figures."""
     found: dict[str, Any] = {**_about(), "open_tasks": open_tasks}
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         folder = Path(name)
@@ -109,7 +116,7 @@ def show_dashboard(found: dict[str, Any]) -> None:
 
 
 def of_inbox(open_tasks: int, repeats: int) -> dict[str, Any]:
-    """Return the figures of the inbox with this number of open tasks."""
+    """Measure the inbox with this number of open tasks, and return the figures."""
     found: dict[str, Any] = {**_about(), "open_tasks": open_tasks}
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:
         folder = Path(name)

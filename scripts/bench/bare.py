@@ -1,8 +1,8 @@
-"""The bare engine: a Workflow of ten lines with as many activities as a payment, straight from the SDK.
+"""The bare engine, for comparison: a Workflow of ten lines with as many activities as a payment, without Holdgate.
 
-A payment with one gate runs three steps, ordinary activities, and writes four records, local ones; so does this. Its
-activities do nothing, so the ratio shows the cost of a payment's SQL, ledger, records and policy. `python -m
-scripts.bench.bare ADDRESS` runs its worker.
+A payment with one gate runs three ordinary activities (its steps) and four local activities (which write records). The
+Workflow here runs as many activities, but they do nothing. So the ratio of both times shows the cost of a payment's
+SQL, ledger, records and policy. `python -m scripts.bench.bare ADDRESS` runs the worker of this Workflow.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ SOON = timedelta(seconds=10)
 
 @activity.defn
 async def nothing(number: int) -> int:
-    """Do nothing, as the smallest activity."""
+    """Do nothing: the smallest possible activity."""
     return number
 
 
 @workflow.defn(name="bare")
 class Bare:
-    """Two steps, a decision, and a third step."""
+    """The Workflow: two steps, a decision, and a third step."""
 
     def __init__(self) -> None:
         self.decided = self.waits = False
 
     @workflow.run
     async def run(self) -> None:
-        """Run the steps."""
+        """Run two steps, wait for the decision, run the third step."""
         for number in (1, 2):
             await workflow.execute_activity(nothing, number, start_to_close_timeout=SOON)
         for number in (3, 4):
@@ -46,7 +46,7 @@ class Bare:
 
     @workflow.update
     def decide(self) -> bool:
-        """Accept the decision."""
+        """Accept the decision, so that the Workflow continues."""
         self.decided = True
         return True
 
@@ -57,7 +57,7 @@ class Bare:
 
 
 async def main(address: str) -> None:
-    """Run the worker until it is killed."""
+    """Run the worker of the bare engine, with the Temporal server at this address, until the process is killed."""
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     await Worker(client, task_queue=QUEUE, workflows=[Bare], activities=[nothing]).run()
 

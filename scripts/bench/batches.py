@@ -1,7 +1,7 @@
-"""Files of payments that all wait for a manager, compared with a loop that starts the same Workflows directly.
+"""Measure files of payments that all wait for a manager, and compare them with a loop that starts bare Workflows.
 
-The loop has less to do: its rows are in SQL already. It keeps as many starts running as an import does, and is timed to
-the same state: all cases wait at their gates.
+The loop has less work, because it stores no rows in SQL. The loop starts as many Workflows at the same time as an
+import does. Both times end at the same state: all cases wait at their gates.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ MB = 1024 * 1024
 
 
 class Payments:
-    """The product, and functions that submit payments."""
+    """A running Holdgate, with functions that submit payments and measure them."""
 
     def __init__(self, product: Product, temporal: Client) -> None:
         self.product, self.temporal = product, temporal
@@ -49,7 +49,10 @@ class Payments:
         )
 
     async def upload(self, rows: int, mark: str) -> tuple[str, float]:
-        """Return the id of a batch with this number of payments, and the seconds until the 202."""
+        """Upload a file with this number of payments.
+
+        Return the id of its batch, and the seconds until the answer 202.
+        """
         body = HEAD + "".join(f"{mark}-{n},Payee {mark} {n},1250.00,GBP,operating\n" for n in range(rows))
         began = time.perf_counter()
         answer = await self.requester.post("/batches?process=payment", files={"file": ("bench.csv", body, "text/csv")})
@@ -67,7 +70,7 @@ class Payments:
             await asyncio.sleep(0.2)
 
     async def single(self, mark: str) -> float:
-        """Return the seconds from the start of a single case until its task is open."""
+        """Submit a single case, and return the seconds until its task is open."""
         fields = {"payee": f"Payee {mark}", "amount": "1250.00", "currency": "GBP", "account": "operating"}
         began = time.perf_counter()
         body = {"process": "payment", "reference": mark, "input": fields}
@@ -79,12 +82,12 @@ class Payments:
             await asyncio.sleep(0.05)
 
     def memory(self) -> dict[str, float]:
-        """Return the megabytes of gateway and worker."""
+        """Return the megabytes of memory that the gateway and the worker use."""
         pids = self.product.up["pids"]
         return {name: psutil.Process(pids[name]).memory_info().rss / MB for name in ("gateway", "worker")}
 
     async def bare(self, rows: int, mark: str) -> float:
-        """Return the seconds that a loop of `start_workflow` needs until all its cases wait at their gates."""
+        """Start bare Workflows in a loop, and return the seconds until all of them wait at their gates."""
         policy = PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
         starter = Starter(self.database, self.temporal, policy)
         process = PROCESSES["payment"]
@@ -141,7 +144,7 @@ class Payments:
 
 
 async def batches(folder: Path, *, rows: int, singles: int) -> Figures:
-    """Return all figures for one size of file."""
+    """Measure a file with this number of rows, with `singles` cases submitted beside it. Return the figures."""
     async with _product(folder) as payments:
         await payments.waiting((await payments.upload(50, "warm"))[0], 50)
         before = payments.memory()

@@ -1,6 +1,6 @@
-"""Cases through the gateway and through the bare engine, on one Temporal server.
+"""Measure cases of Holdgate and Workflows of the bare engine, on one Temporal server.
 
-Both sides take turns, so that noise affects both.
+Rounds of both sides alternate, so that other load of the machine affects both.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from scripts.bench.bare import QUEUE, Bare
 from tests.support.installed_app import ROOT, Product
 
 AT_ONCE = 16
-"""Calls that run at the same time, on both sides."""
+"""The number of calls that each side runs at the same time."""
 Figures = dict[str, Any]
 
 
 async def in_turns(calls: Iterable[Callable[[], Awaitable[Any]]]) -> list[Any]:
-    """Make all calls, a few at a time, and return their results."""
+    """Make all calls, `AT_ONCE` at a time, and return their results."""
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -40,7 +40,7 @@ async def in_turns(calls: Iterable[Callable[[], Awaitable[Any]]]) -> list[Any]:
 
 
 class Ours:
-    """Payments with one manager's approval, through HTTP."""
+    """The side of Holdgate: payments that one manager must approve, started and decided over HTTP."""
 
     def __init__(self, product: Product, temporal: Client) -> None:
         def speaks(person: str) -> httpx2.AsyncClient:
@@ -61,7 +61,7 @@ class Ours:
         return case_id
 
     async def at_gate(self, case_id: str) -> str:
-        """Return the id of the task when the case waits."""
+        """Wait until the case has an open task, and return the id of the task."""
         while True:
             case = (await self.manager.get(f"/cases/{case_id}")).json()
             if case.get("status") == "awaiting_approval":
@@ -88,7 +88,7 @@ class Ours:
         await self.temporal.get_workflow_handle(case_id).result()
 
     async def decide_directly(self, case_id: str, task_id: str) -> None:
-        """Send the same Update as the gateway, without the gateway."""
+        """Approve a task with the Update that the gateway would send, but without the gateway."""
         decision = Decision(
             id=f"d{uuid4().hex}",
             task_id=task_id,
@@ -102,7 +102,7 @@ class Ours:
 
 
 class Bareness:
-    """Workflows of the bare engine, straight from the SDK."""
+    """The side of the bare engine: its Workflows, started and decided with the Temporal SDK."""
 
     def __init__(self, temporal: Client) -> None:
         self.temporal = temporal
@@ -125,7 +125,10 @@ class Bareness:
 
 
 async def measured(side: Ours | Bareness, number: int) -> dict[str, float]:
-    """Return cases a second of one round: started, decided, and from the first decision to the last close."""
+    """Run one round with this number of cases.
+
+    Return cases a second: started, decided, and closed since the first decision.
+    """
     names = [f"B-{uuid4().hex[:12]}" for _ in range(number)]
     began = time.perf_counter()
     ids = await in_turns([lambda name=name: side.start(name) for name in names])  # type: ignore[misc]
@@ -146,7 +149,10 @@ async def measured(side: Ours | Bareness, number: int) -> dict[str, float]:
 
 
 async def alone(side: Ours, number: int) -> dict[str, dict[str, float]]:
-    """Return latencies in milliseconds of single cases; every other decision bypasses the gateway."""
+    """Run single cases one by one, and return their latencies in milliseconds.
+
+    Every second decision bypasses the gateway.
+    """
     took: dict[str, list[float]] = {name: [] for name in ("start", "decision", "decision_directly", "closed")}
     for count in range(number):
         began = time.perf_counter()
@@ -162,7 +168,7 @@ async def alone(side: Ours, number: int) -> dict[str, dict[str, float]]:
 
 
 def milliseconds(times: Sequence[float]) -> dict[str, float]:
-    """Return median and 95th percentile."""
+    """Return the median and the 95th percentile in milliseconds of times in seconds."""
     ordered = sorted(time * 1000 for time in times)
     return {
         "median_ms": round(statistics.median(ordered), 1),
@@ -171,7 +177,7 @@ def milliseconds(times: Sequence[float]) -> dict[str, float]:
 
 
 async def engine(folder: Path, *, rounds: int, cases: int, singles: int) -> Figures:
-    """Return all figures that need a running product."""
+    """Run Holdgate and the bare engine, measure both, and return the figures."""
     async with _both(folder) as (ours, bare):
         for side in (ours, bare):  # imports and connections of the first call must not count
             await measured(side, min(cases, AT_ONCE))

@@ -233,7 +233,7 @@ async def test_who_has_no_address_any_more_when_the_mail_is_written_gets_none(ro
         async with room.db.write() as conn:
             await people.set_email(conn, "manager-1", None, by="admin-1")
         (line,) = await until_lines(room, "refused", 1)
-        assert line.problem == "nobody is there to read it"
+        assert line.problem == "the person is no longer active, or has no address"
 
 
 async def test_a_mail_that_is_late_says_what_is_true_when_it_goes(

@@ -32,7 +32,7 @@ def test_a_database_that_is_not_there_is_not_made_by_looking(run: Run, tmp_path:
     for command in (("audit", "verify"), ("people", "list")):
         answer = run(*command)
         assert answer.code == 2
-        assert "holdgate.db is not there, or not yours; 'make up' creates it" in answer.err
+        assert "holdgate.db is missing, or you cannot write to it; 'make up' creates it" in answer.err
     assert not (tmp_path / "holdgate.db").exists()
 
 

@@ -232,7 +232,7 @@ def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Ru
     assert done.code == 1
     assert "\x1b" not in done.out + done.err and "\r" not in done.out + done.err
     assert re.search(r"^completed: 1 of 1 rows started, 0 failed; cases: 1 completed$", done.err, re.MULTILINE)
-    assert "1 bad rows are in " in done.err
+    assert "1 invalid or failed rows are in " in done.err
     for row in ("rows +invalid +1", "rows +started +1", "cases +completed +1"):
         assert re.search(row, done.out), row
     (batch_id,) = re.findall(r"some.csv: batch (b\w+), completed", done.out)

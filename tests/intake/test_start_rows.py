@@ -195,7 +195,7 @@ async def test_a_row_that_temporal_never_takes_fails_and_the_others_start(office
     assert report.rows == BatchCounts(total=3, valid=3, started=2, failed=1)
     assert report.cases == {"running": 2, "failed": 1}
     failed = (await office.rows(taken.batch_id or ""))[-1]
-    assert failed.outcome == "failed" and "Temporal refuses the case" in failed.errors[0].message
+    assert failed.outcome == "failed" and "Temporal refuses to start the case" in failed.errors[0].message
 
 
 async def test_a_row_whose_case_could_not_be_started_is_tried_again_with_the_same_file(office: Office) -> None:

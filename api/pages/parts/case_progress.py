@@ -1,4 +1,4 @@
-"""The progress of a case: the stops of its process in order, each with its state.
+"""Show the progress of a case: the stops of its process (steps and gates) in order, each with its state.
 
 The order comes from the source of the process (`plugins/source.py`), the states from the audit log. The template draws
 the stops as one line, and lists them as text beside it.
@@ -21,11 +21,11 @@ from workflows.registry import PROCESSES
 State = Literal["done", "undone", "skipped", "here", "to_come", "failed", "not_reached"]
 
 WIDTH = 120
-"""Width of one stop in the drawing, in its own units."""
+"""The width of one stop in the drawing (SVG), in the units of the drawing."""
 HEIGHT = 78
 _ENDS_WELL = (Outcome.APPROVED, Outcome.APPROVED_BY_RULE)
 _CHARACTERS = 16
-"""Characters in one line of a stop's short name."""
+"""The most characters in one line of a stop's short name."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class StopState:
 
     stop: Stop
     label: str
-    """What is done or asked at the stop, in a sentence."""
+    """What the stop does or asks, in a sentence."""
     short: tuple[str, ...]
-    """The same in a word or two, by lines."""
+    """The short name of the stop, in one or two lines."""
     state: State
     words: str
-    """The state in words, with its reason."""
+    """The state of the stop in words, with the reason."""
     x: int = 0
 
 
@@ -53,14 +53,15 @@ class Pipeline:
 
     @property
     def words(self) -> str:
-        """Return all stops in one text, for screen readers."""
+        """Return all stops with their states in one text, for screen readers."""
         return "; ".join(f"{each.label}: {each.words}" for each in self.stop_states)
 
 
 def pipeline(case: CaseDetail, stored: Mapping[str, Any], preview: CasePreview | None = None) -> Pipeline | None:
     """Return the progress of a case, or None if this code does not know the order of its process.
 
-    `stored` is the whole input. `preview` is the preview of the stops that the case has not reached.
+    `stored` is the complete stored input of the case. `preview` says what will happen at stops that the case has not
+    reached.
     """
     process = PROCESSES.get(case.process)
     stops = outline_of(process.workflow) if process else ()
@@ -76,7 +77,7 @@ def pipeline(case: CaseDetail, stored: Mapping[str, Any], preview: CasePreview |
 
 
 class _StopStates:
-    """The state of each stop from the audit log. Newer events replace older ones."""
+    """Finds the state of each stop of a case from the events of its audit log. Newer events replace older ones."""
 
     def __init__(self, case: CaseDetail) -> None:
         self._case = case
@@ -128,7 +129,7 @@ class _StopStates:
             self._mark(gate, "skipped", _("no approval needed (%(why)s)", why=why) if why else _("no approval needed"))
 
     def _intervened(self, outcome: str) -> None:
-        """Mark the blocked step with what operators chose."""
+        """Set the state of the blocked step to the choice of the operators: `outcome`."""
         if self._blocked_step is None:
             return
         match outcome:
@@ -155,7 +156,10 @@ class _StopStates:
         return self.marks.get((stop.kind, "" if stop.kind == "case" else stop.name))
 
     def here(self, stops: Sequence[Stop]) -> Stop | None:
-        """Return the stop that runs without an event so far: the first one after the last stop with an event."""
+        """Return the stop that the case has reached, if that stop has no event yet; else None.
+
+        This is the first stop after the last one with an event.
+        """
         if self._case.status not in (Status.RUNNING, Status.STARTING):
             return None
         last = max((place for place, stop in enumerate(stops) if self.of(stop)), default=-1)
@@ -176,7 +180,7 @@ def _stop_state(
 
 
 def _nothing_yet(stop: Stop, status: Status, known: CasePreview) -> tuple[State, str]:
-    """Return the state of a stop without events."""
+    """Return the state of a stop without events, and its words."""
     if status in (Status.COMPLETED, Status.ROLLED_BACK):
         return "not_reached", _("not needed")
     if status.closed or status is Status.ROLLING_BACK:
@@ -196,7 +200,7 @@ def _waits(tasks: Sequence[TaskView]) -> str:
 
 
 def _short(stop: Stop) -> tuple[str, ...]:
-    """Return the short name in at most two lines."""
+    """Return the short name of a stop in at most two lines."""
     lines = [""]
     for word in capital(readable(stop.name)).split():
         if lines[-1] and len(lines[-1]) + len(word) >= _CHARACTERS:
