@@ -40,7 +40,7 @@ def test_a_bad_edit_leaves_the_last_valid_policy_and_says_so(path: Path) -> None
 def test_a_file_that_goes_away_is_a_bad_edit(path: Path) -> None:
     file = PolicyFile(path, INPUTS)
     path.unlink()
-    assert file.problem == f"{path}:1: cannot be read: No such file or directory"
+    assert file.problem == f"{path}:1: cannot be read: No such file or directory. Correct the path or the permissions"
     assert file.current.has("payment")
 
 
@@ -102,7 +102,9 @@ def test_a_change_of_a_section_is_in_force_at_once_and_a_bad_one_is_told_with_it
     assert str(file.problem).startswith(f"{section}:3: expense_claim.gates.approval.quorom: unknown key")
     assert file.current.gate("expense_claim", "approval").quorum == 2
     section.unlink()
-    assert file.problem == f"{section}:1: cannot be read: No such file or directory"
+    assert (
+        file.problem == f"{section}:1: cannot be read: No such file or directory. Correct the path or the permissions"
+    )
     section.write_text(CLAIM)
     assert file.problem is None and file.current.hash == before.hash
 
