@@ -85,7 +85,7 @@ def codec_of(name: str) -> str:
             f"'{name[:40]}' is not a known encoding. Known encodings: {', '.join(NAMES.values())}"
         ) from wrong
     if codec in _NO_TEXT:
-        raise ValueError(f"'{name[:40]}' is no encoding of text files. Known encodings: {', '.join(NAMES.values())}")
+        raise ValueError(f"'{name[:40]}' is not an encoding for files: name one such as UTF-8 or Windows-1252")
     return codec
 
 

@@ -378,7 +378,7 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
     )
     begins += " Run workers where they can, see 'Isolation' in docs/processes/deployment.md, "
     accept = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry."
-    too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet."
+    too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is only for code that somebody has approved."
     assert told[:4] == [begins + accept, begins + accept, begins + too_soon, "False"]
     starts = "this machine cannot isolate code of others (unshare: Operation not permitted): checks of deployments "
     ends = "; see 'Isolation' in docs/processes/deployment.md"
