@@ -97,7 +97,7 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
         raise Refused(f"The username '{asked.username}' is reserved. Choose another.")
     domain = next(iter(lists.get("domain", ())), None)
     if asked.email is None and domain is None:
-        raise Refused("Enter an e-mail address: the policy names no mail domain with which Holdgate could make one.")
+        raise Refused("Enter an e-mail address: the policy names no domain with which Holdgate could make one.")
     entitlements = list(dict.fromkeys(roles[asked.role]))
     owned = [
         OwnedEntitlement(entitlement=name, owners=list(owners.get(fold(name), ())))
