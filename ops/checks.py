@@ -1,4 +1,4 @@
-"""Checks before programs are started. Each error is one line that says what to change."""
+"""Checks before programs are started. Each error is one line that says what the user must change."""
 
 import errno
 import fcntl
@@ -28,7 +28,9 @@ def make_folder(var: Path) -> None:
 
 @contextmanager
 def only_one(var: Path) -> Iterator[None]:
-    """Lock the folder, because two runs on the same state would damage it. Raises Mistake if another run has the lock.
+    """Lock the folder until the block ends, because two runs on the same state would damage it.
+
+    Raises Mistake if another run has the lock.
 
     The kernel releases the lock when the process ends.
     """

@@ -20,11 +20,11 @@ from ops.ui_guard import UiGuard
 from ops.upfile import DemoPerson, UpFile
 
 ANSWERS_WITHIN = 60.0
-"""Seconds within which a program must answer after its start."""
+"""The maximum seconds from the start of a program until it answers."""
 
 
 class Run:
-    """Starts the programs; the supervisor keeps them running and stops them."""
+    """One run. It starts the programs; the supervisor keeps them running and stops them."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Run:
         self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell(), pace=pace)
 
     async def start(self) -> None:
-        """Start all programs and return when they answer. Raises Mistake, WrongSettings, KeepsDying."""
+        """Start all programs, and return when all of them answer. Raises Mistake, WrongSettings, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
         registry.check(settings)
         isolates = asyncio.create_task(
