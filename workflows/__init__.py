@@ -1,1 +1,1 @@
-"""Workflows: deterministic code without I/O, settings, wall clock or expression language."""
+"""Workflows: deterministic code that uses no I/O, settings, wall clock or expression language."""
