@@ -17,15 +17,15 @@ from store.tables.audit import events
 from store.tables.cases import cases, stopped, tasks as tasks_table
 
 Kind = Literal["failing", "unknown", "behind", "ended"]
-"""The problem.
+"""The problem of the Workflow.
 
 `failing`: the Workflow task fails repeatedly. The other kinds mean that Temporal knows less than the database: the
 Workflow is missing, is at an earlier point, or has ended.
 """
 WHOLE_CASE = "case"
-"""Used in place of the failed step's name in incidents: no step failed, the whole case is blocked."""
+"""The text in incidents in place of the name of a failed step, if no step failed but the whole case is blocked."""
 NAMED = 20
-"""Workflows that the health report lists; further ones are only counted."""
+"""How many Workflows the health report lists. Further Workflows are only counted."""
 
 
 class Stopped(BaseModel):
@@ -36,19 +36,19 @@ class Stopped(BaseModel):
     workflow_id: str
     kind: Kind
     case_id: str | None
-    """None for an import, and for a Workflow that was started by hand."""
+    """The id of the case; None for an import, and for a Workflow that was started by hand."""
     task_id: str | None
     status: Status | None
     """The status that the case had before its Workflow was blocked."""
     cause: str
-    """The cause, for people."""
+    """The cause as a sentence for people."""
     technical: str
-    """The cause, for engineers."""
+    """The cause for engineers, such as the message of an exception."""
     since: datetime
 
 
 async def all(conn: AsyncConnection) -> list[Stopped]:
-    """Return every blocked Workflow, longest blocked first."""
+    """Return every blocked Workflow, the one that is blocked the longest first."""
     rows = await conn.execute(select(stopped).order_by(stopped.c.since, stopped.c.workflow_id))
     return [Stopped.model_validate(row) for row in rows]
 
@@ -100,7 +100,7 @@ async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
 
 
 async def made_by(conn: AsyncConnection, case_id: str, workflow_id: str, limit: int = 30) -> dict[str, datetime]:
-    """Return the times of the newest events that this Workflow wrote for a case, by event id."""
+    """Return the ids of the newest events that this Workflow wrote for a case, each with its time."""
     query = select(events.c.event_id, events.c.at).where(events.c.case_id == case_id)
     rows = (await conn.execute(query.order_by(events.c.position.desc()).limit(limit))).all()
     own = f"{workflow_id}/"
