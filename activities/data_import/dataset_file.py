@@ -128,7 +128,7 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         except (ValueError, RecursionError) as wrong:
             raise Refused(f"Line {line} cannot be read: {wrong}.") from None
         if not isinstance(row, dict):
-            raise Refused(f"Line {line} does not hold a row: write each row as a JSON object.")
+            raise Refused(f"Line {line} does not hold a row: write each row in braces.")
         if len(row) > MAX_COLUMNS:
             raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read. Remove fields.")
         yield line, row

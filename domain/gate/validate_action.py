@@ -59,7 +59,7 @@ def check_action(state: GateState, action: Action) -> None:
             if task.kind != "gate":
                 raise Refusal(
                     RefusalCode.NOTHING_TO_DO,
-                    "You can apply another policy only to an approval step, and this task is none.",
+                    "You can apply another policy only to an approval step, and this task is not one.",
                 )
         case Act.RECOUNT:
             check_open(state, None)
