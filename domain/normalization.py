@@ -31,8 +31,8 @@ _NEVER_JOINED = ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
 def check_visible(text: str, *, joiners: bool = False) -> str:
     """Return the text. Raises ValueError, with the position, for an invisible character.
 
-    With `joiners`, the invisible joiners that Persian or Hindi need between two letters are allowed. Use this for
-    names.
+    With `joiners`, the invisible joiners that Persian or Hindi need between two letters are allowed. Set `joiners` for
+    names of people.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -135,7 +135,9 @@ class TaskView(Message):
     round: int = 1
     """The number of the submission: 2 after changes were requested once."""
     changes: list[FieldChange] = []
-    """The fields of the input that a requester or a reviewer has changed since the last submission."""
+    """The fields of the input that have changed since the previous round, through the requester or an approval with
+    edits.
+    """
     set_by_hand: list[Literal["due_at", "expires_at"]] = []
     """The times that an admin set.
 

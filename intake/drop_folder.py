@@ -220,7 +220,7 @@ class DropFolder:
 
 @contextmanager
 def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
-    """Open a folder; a symbolic link is refused. Raises OSError."""
+    """Open a folder until the block ends. Raises OSError for a symbolic link, or a folder that cannot be opened."""
     folder = os.open(path, _FOLDER, dir_fd=parent)
     try:
         yield folder

@@ -55,7 +55,10 @@ class Look:
 
 
 def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> Look:
-    """Return a preview of a file, from which people can make a mapping. Raises UnreadableFile."""
+    """Return a preview of a file, from which people can make a mapping.
+
+    Raises UnreadableFile if the file as a whole cannot be read.
+    """
     given = mapping or ColumnMapping()
     table, (line, cells_), plain = _opened(data, target, mapping)
     rows = [

@@ -5,8 +5,8 @@ of one row is kept with that row, so that invalid rows never stop valid ones.
 
 This module reads files without a mapping. The first line that is not blank holds the headings, compared without case
 and surrounding blanks: `reference`, the fields of the model, and optionally `priority` and `start_at`
-(`scheduled_time`). Other columns are ignored and reported. Blank cells count as absent. Lines with only blank cells are
-counted, but are not rows.
+(`scheduled_time`). Other columns are ignored and reported. A blank cell means that the field has no value. Lines with
+only blank cells are counted, but are not rows.
 """
 
 import csv
@@ -82,12 +82,14 @@ class Sheet:
 
     @property
     def count(self) -> int:
-        """The number of rows, including skipped ones."""
+        """Return the number of rows, including skipped rows."""
         return len(self.rows)
 
 
 def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
-    """Read a file whose headings are the names of the fields. Errors show cells as `shown` returns them.
+    """Read a file whose headings are the names of the fields.
+
+    Error messages show values as the function `shown` returns them, such as masked account numbers.
 
     Raises UnreadableFile.
     """

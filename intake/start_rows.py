@@ -64,7 +64,7 @@ class BatchPace(NamedTuple):
 
     @property
     def chunk(self) -> int:
-        """How many rows are started together: half of `in_flight`, so that the worker always has work."""
+        """Return how many rows are started together: at most half of `in_flight`, so that the worker never waits."""
         return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
 
 

@@ -14,7 +14,7 @@ LOCK = "up.lock"
 
 
 def make_folder(var: Path) -> None:
-    """Create HOLDGATE_VAR and check that it can be written. Raises Mistake."""
+    """Create the folder HOLDGATE_VAR and check that it can be written. Raises Mistake if it cannot."""
     try:
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = var / f".probe-{os.getpid()}"
@@ -50,7 +50,10 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def check_ports(wanted: Sequence[tuple[str, str, int]]) -> None:
-    """Check that each (setting, host, port) is free, and that no port is used twice. Raises Mistake."""
+    """Check that each (setting, host, port) is free, and that no port is named twice.
+
+    Raises Mistake for the first port that is not free.
+    """
     with ExitStack() as held:
         for setting, host, port in wanted:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET

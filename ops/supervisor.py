@@ -91,12 +91,12 @@ class Supervisor:
 
     @property
     def names(self) -> set[str]:
-        """The names of the programs that were started."""
+        """Return the names of the programs that were started."""
         return set(self._children)
 
     @property
     def pids(self) -> dict[str, int]:
-        """The pid of each child that answers."""
+        """Return the pid of each child process that answers, by name."""
         return {name: child.pid for name, child in self._children.items() if child.healthy.is_set() and child.pid}
 
     def start(self, program: Program) -> None:
@@ -115,7 +115,7 @@ class Supervisor:
             self._children[name].restart()
 
     async def until_healthy(self, *names: str, within: float) -> None:
-        """Wait until these children answer.
+        """Wait until these child processes answer.
 
         Raises KeepsDying if one of them keeps dying, or does not answer in time.
         """

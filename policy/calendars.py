@@ -187,7 +187,10 @@ class Calendar(BaseModel):
 
 
 def _span(text: str) -> tuple[timedelta, timedelta]:
-    """Return the start and the end of a span such as `09:00-17:30`, as times since midnight. Raises ValueError."""
+    """Return the start and the end of a span such as `09:00-17:30`, as times since midnight.
+
+    Raises ValueError for any other text.
+    """
     written = _SPAN.fullmatch(text)
     opens, closes = (_since_midnight(written, 1), _since_midnight(written, 3)) if written else (None, None)
     if opens is None or closes is None or opens in (_DAY, closes):

@@ -158,7 +158,10 @@ def unknown_names(compiled: Expression, names: Mapping[str, Any]) -> list[str]:
 
 
 def to_cel(value: Any) -> Any:
-    """Return a Python value for CEL: decimals as doubles, dates as timestamps at 00:00 UTC. Raises ExpressionError."""
+    """Return a Python value for CEL: decimals as doubles, dates as timestamps at 00:00 UTC.
+
+    Raises ExpressionError for a number with too many digits, and for a value that CEL does not have.
+    """
     match value:
         case Enum():
             return to_cel(value.value)

@@ -201,7 +201,7 @@ class Step(Retries):
 
 
 class ProcessPolicy(_Section):
-    """The section of one process: a row of limits for each currency, lists of names, its gates and steps.
+    """The section of one process: its limits by currency, lists of names, gates and steps.
 
     `rounds` is the maximum number of cases with one reference: the first case, and its resubmissions.
     """

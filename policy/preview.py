@@ -135,7 +135,7 @@ class Preview:
         return evaluation.ruling(), evaluation.unknown
 
     def holds(self, condition: str) -> Holds:
-        """Return whether a condition of the gate is true.
+        """Return whether a condition of the gate is true: `yes`, `no`, `unknown` or `failed`.
 
         `failed` means that the condition cannot be evaluated, or must not count because its limits are missing.
         """

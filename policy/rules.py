@@ -91,7 +91,7 @@ class ConditionResult:
 
 @dataclass(frozen=True)
 class ConditionValues:
-    """The values of all names that the conditions of one case may read."""
+    """The values of all names that conditions may read, for one case: its input, facts, limits and `case`."""
 
     values: Mapping[str, Any]
     unlimited: str = ""

@@ -4,7 +4,7 @@ The batch ends when all these cases are started, not when they have ended.
 
 1. Start the cases of the next rows, a chunk at a time, on the task queue for bulk work.
 2. When somebody pauses the batch, finish the rows that are under way and wait.
-3. When somebody cancels the batch, start no more rows and, if they chose so, roll back the started cases.
+3. When somebody cancels the batch, start no more rows and, if the order says so, roll back the started cases.
 """
 
 import asyncio

@@ -125,7 +125,10 @@ class Schema:
 
 
 def _check_parts(part: Any) -> None:
-    """Check every part of a schema, because a reference may point to any part. Raises Refused."""
+    """Check every part of a schema, because a reference may point to any part.
+
+    Raises Refused for a part that Holdgate does not accept.
+    """
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
             raise Refused(f"The schema uses '{key}', which Holdgate does not read: describe each column by its name.")

@@ -178,7 +178,7 @@ class DataImports:
 
     @activity.defn
     async def drop_rows(self, call: StepCall[Staging]) -> bool:
-        """Undo `load_rows`: remove the version. Return True if there was a version to remove."""
+        """Undo `load_rows`: remove the loaded version. Return True if there was a version to remove."""
         async with beating():
             return await self._datasets.unstage(call.key, call.undone, call.case_id)
 

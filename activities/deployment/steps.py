@@ -127,7 +127,7 @@ class Deployments:
     def __init__(
         self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False
     ) -> None:
-        """`checks` is the folder for temporary files of checks.
+        """Set up the steps. `checks` is the folder for temporary files of checks.
 
         `unisolated` is True if approved code may run on a machine that cannot isolate it.
         """

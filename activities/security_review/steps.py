@@ -106,7 +106,7 @@ class SecurityReviews:
     """The steps that scan files and folders in the files folder."""
 
     def __init__(self, risks: Risks, files: Path, scans: Path) -> None:
-        """`scans` is the folder for the copies that are scanned."""
+        """Set up the steps. `scans` is the folder for the copies that are scanned."""
         self._risks, self._folder, self._scans = risks, Folder(files), scans
 
     @activity.defn

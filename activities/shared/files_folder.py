@@ -71,7 +71,7 @@ class Folder:
     def folder(self, name: str) -> Iterator[int]:
         """Return the descriptor of the folder of this name, opened in the same way as by `open`.
 
-        Raises Refused and Trouble.
+        Raises Refused and Trouble in the same cases as `open`.
         """
         descriptor = self._opened(name, "folder")
         try:

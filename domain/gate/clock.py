@@ -12,9 +12,9 @@ from domain.status import Outcome
 
 
 def next_timer(state: GateState) -> Timer | None:
-    """Return the next timer that will fire; None if no timer is left, or if a question has paused the clock.
+    """Return the next timer that will fire; None if no timer will fire.
 
-    During a pause, only timers that an admin has set in this pause fire.
+    While a question pauses the clock, only timers that an admin has set in this pause fire.
     """
     timers = state.timers if state.task.paused_at is None else [timer for timer in state.timers if timer.fixed]
     return timers[0] if state.open and timers else None

@@ -60,7 +60,7 @@ class Gate:
     # ----------------------------------------------------------------------------------------------------- the clock
 
     def next_timer(self) -> Timer | None:
-        """Return the next timer that will fire; None if no timer is left, or if a question has paused the clock."""
+        """Return the next timer that will fire; None if no timer is left, or if only paused timers are left."""
         return next_timer(self._state)
 
     def fire_timers(self, now: datetime) -> list[GateEvent]:

@@ -35,7 +35,7 @@ class Source:
 
     @property
     def column(self) -> int | None:
-        """The place of the column, counted from 0; None if the field is read from several columns."""
+        """Return the place of the column, counted from 0; None if the field is read from several columns."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], int) else None
 
     def of(self, row: Sequence[str]) -> str:
@@ -117,13 +117,13 @@ class BoundMapping:
 
     @property
     def unused(self) -> list[int]:
-        """The places of columns that are not read. Columns after the last heading are not included."""
+        """Return the places of columns that are not read. Columns after the last heading are not included."""
         used = {part for source in self.sources.values() for part in source.parts if isinstance(part, int)}
         return [place for place in range(self._width) if place not in used]
 
     @property
     def ignored(self) -> list[str]:
-        """The headings of columns that are not read."""
+        """Return the headings of columns that are not read. A column without a heading is named by its number."""
         return [self.headings[place].strip() or f"(column {place + 1})" for place in self.unused]
 
     def row(self, line: int, cells_: list[str]) -> ParsedRow:
@@ -145,13 +145,13 @@ class BoundMapping:
 
     @cached_property
     def _needed(self) -> list[int]:
-        """The places of columns that every valid row needs."""
+        """Return the places of columns that every valid row needs."""
         needed = [self.sources[name] for name in self.target.needed if name in self.sources]
         return [part for source in needed for part in source.parts if isinstance(part, int)]
 
     @cached_property
     def _width(self) -> int:
-        """The number of columns up to the last one with a heading."""
+        """Return the number of columns up to the last column with a heading."""
         return max((place for place, heading in enumerate(self.headings) if heading.strip()), default=-1) + 1
 
     @cached_property
@@ -226,7 +226,7 @@ class BoundMapping:
 
     @cached_property
     def _beside(self) -> bool:
-        """True if the mapping says that the currency is in the same cells as the amount."""
+        """Return True if the mapping says that the currency is in the same cells as the amount."""
         amount, currency = self.target.money or ("", "")
         source = self.sources.get(currency)
         return source is not None and source.column is not None and source == self.sources.get(amount)

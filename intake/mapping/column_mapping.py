@@ -114,12 +114,12 @@ class ColumnMapping(BaseModel):
 
     @property
     def opening(self) -> Opening:
-        """The choices of how to open the file: encoding, sheet and hidden parts."""
+        """Return the choices of how to open the file: encoding, sheet and hidden parts."""
         return Opening(self.encoding, self.sheet, self.hidden)
 
     @property
     def only_opens(self) -> bool:
-        """True if the mapping only says how to open the file, and nothing about columns."""
+        """Return True if the mapping only says how to open the file, and nothing about columns."""
         return not self.model_fields_set - {"encoding", "sheet", "hidden"} or self == ColumnMapping(
             encoding=self.encoding, sheet=self.sheet, hidden=self.hidden
         )

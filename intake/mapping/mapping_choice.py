@@ -63,7 +63,7 @@ class MappingChoice:
         """Return the mapping that `given` means, which is a mapping, its JSON, or the name of a saved one; None for
         none.
 
-        Raises WrongMapping.
+        Raises WrongMapping for an invalid mapping or an unknown name.
         """
         if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
             return self.saved.named(given.strip(), process)
@@ -90,7 +90,10 @@ class MappingChoice:
 
 
 def _only_opening(given: GivenMapping | None) -> ColumnMapping:
-    """Return the mapping for a file of several processes: it can only say how to open the file. Raises WrongMapping."""
+    """Return the mapping for a file of several processes: it can only say how to open the file.
+
+    Raises WrongMapping if it says anything else.
+    """
     whole = given if isinstance(given, ColumnMapping) else None
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         whole = whole or parse_mapping(given or {}, [])

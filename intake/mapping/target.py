@@ -26,7 +26,7 @@ class Target:
 
     @cached_property
     def aliases(self) -> Mapping[str, Sequence[str]]:
-        """By field: further headings that a column of this field may have, the likeliest first.
+        """Return, by field, further headings that a column of this field may have, the likeliest first.
 
         They are those of the model (`headings`), or, without them, the usual ones (`domain/column_headings.py`).
         """

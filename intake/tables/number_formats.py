@@ -127,13 +127,13 @@ class _Section:
 
     @property
     def is_plain(self) -> bool:
-        """True if the section shows decimals and nothing else."""
+        """Return True if the section shows decimals and nothing else."""
         dressed = self.before or self.behind or self.currency or self.percent or self.thousands or self.general
         return not dressed and "." in self.places and self.places[: self.places.index(".")].count("0") <= 1
 
     @property
     def of_an_identifier(self) -> bool:
-        """True if the texts of the section belong to the value, as in INV-00042; False if they are marks around an
+        """Return True if the texts of the section belong to the value, as in INV-00042, and are not marks around an
         amount.
         """
         return self.places.count("0") > 1 and not ("." in self.places or self.grouped or self.percent)

@@ -63,7 +63,7 @@ class FileFormat(BaseModel):
     encoding: str | None = None
     """The encoding of a CSV, such as `UTF-8`, `Windows-1252` or `Shift-JIS`."""
     delimiter: str | None = None
-    """The mark between two cells of a CSV."""
+    """The mark between two cells of a CSV, such as `;`; None for a workbook."""
     sheet: str | None = None
     """The sheet of the workbook that was read."""
     ignored_sheets: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class FileFormat(BaseModel):
 
     @property
     def opening(self) -> Opening:
-        """The choices that open the file in the same way again."""
+        """Return the choices with which the file is opened in the same way again."""
         return Opening(self.encoding or "", self.sheet or "", self.hidden, self.delimiter)
 
 

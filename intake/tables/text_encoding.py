@@ -124,7 +124,7 @@ texts."""
 
 
 def _utf16(data: bytes) -> str | None:
-    """Return the kind of UTF-16; None for another encoding.
+    """Return the codec of the kind of UTF-16 (byte order); None for another encoding.
 
     UTF-16 is recognised by its byte order mark, or because every second byte of plain text is NUL.
     """

@@ -56,7 +56,7 @@ async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]
 def secret(file: Path) -> str:
     """Return the secret for signing in as a demo person. Create a new secret if other users could read the file.
 
-    Raises OSError.
+    Raises OSError if the file cannot be read or written.
     """
     with suppress(FileNotFoundError, UnicodeDecodeError):
         known = file.read_text(encoding="utf-8").strip()

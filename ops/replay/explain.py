@@ -53,7 +53,7 @@ class Report:
 
     @property
     def alike(self) -> list[tuple[str, int]]:
-        """The differences that more than one case has, the most frequent first."""
+        """Return the differences that several cases have, each with the number of cases, the most frequent first."""
         ways = Counter(f"{each.process}: {each.alike}" for each in self.differences)
         return [(way, count) for way, count in ways.most_common() if count > 1]
 

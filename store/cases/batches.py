@@ -100,7 +100,7 @@ class BatchRow(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def says(self) -> str:
-        """Return a sentence about the case that a duplicate row repeats or a row submits again."""
+        """Return a sentence about the case whose reference a duplicate row has, or that a row submits again."""
         if self.outcome != "duplicate":
             return f"submits {self.resubmits} again" if self.resubmits else ""
         if self.taken:

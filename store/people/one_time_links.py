@@ -282,7 +282,7 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
     """Return the administrators who may confirm a link for `person` that the administrator `first` asked for.
 
     An administrator who made somebody an administrator, set their address, or caused a link of theirs within some days
-    could act as that person. Two people count as two only when nobody could act as both.
+    could act as that person. So two administrators count as two people only if nobody could act as both of them.
     """
     made_by: defaultdict[str, set[str]] = defaultdict(set)
     since = now - SETTLES_IN

@@ -131,7 +131,7 @@ async def add(
 
 
 def group_named(name: str) -> str:
-    """Return the stored form of a group name: `Managers` is `managers`. Raises ValueError."""
+    """Return the stored form of a group name: `managers` for `Managers`. Raises ValueError for an invalid name."""
     if not _GROUP.fullmatch(group := identity_key(name)):
         raise ValueError(
             f"'{name}' is not valid as a group: use lower case letters, digits and -, at most 60 characters"
@@ -142,7 +142,7 @@ def group_named(name: str) -> str:
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
     """Check that no person has this id or this e-mail address: one person with two ids could request and approve.
 
-    Raises ValueError.
+    Raises ValueError if a person has one of them.
     """
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
@@ -408,7 +408,7 @@ async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
 
 
 def zone_of(name: str | None) -> ZoneInfo:
-    """Return the time zone with this name, UTC for None. Raises ValueError."""
+    """Return the time zone with this name, UTC for None. Raises ValueError for an unknown name."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
