@@ -65,7 +65,10 @@ def check_ports(wanted: Sequence[tuple[str, str, int]]) -> None:
                 listener.listen()
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
-                    reason, remedy = f"port {port} is taken", f"stop what listens there, or set {setting} to a free one"
+                    reason, remedy = (
+                        f"port {port} is taken",
+                        f"stop the program that listens there, or set {setting} to a free port",
+                    )
                 else:
                     reason, remedy = (
                         f"nothing can listen on {host}:{port} ({error.strerror})",

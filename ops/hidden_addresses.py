@@ -39,9 +39,7 @@ def _free_port(host: str, besides: int = 0) -> int:
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if port != besides and _is_free(host, port):
             return port
-    raise Mistake(
-        f"none of the ports {', '.join(map(str, PORTS))} is free, one of which Temporal needs: stop what listens"
-    )
+    raise Mistake(f"Temporal needs one of the ports {', '.join(map(str, PORTS))}, and none is free: stop what uses one")
 
 
 def _is_free(host: str, port: int) -> bool:

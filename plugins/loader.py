@@ -40,7 +40,7 @@ def load(folder: Path | None) -> None:
     if folder is None:
         return
     if not folder.is_dir():
-        raise WrongProcess(f"HOLDGATE_PROCESSES={folder}: there is no such folder")
+        raise WrongProcess(f"HOLDGATE_PROCESSES={folder}: there is no such folder: create it, or correct the setting")
     if (folder / "__init__.py").exists():
         raise WrongProcess(f"HOLDGATE_PROCESSES={folder}: this is a process; name the folder around it")
     for package in sorted(folder.iterdir()):

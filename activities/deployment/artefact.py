@@ -202,7 +202,9 @@ def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: ArchiveLimits) 
     if member.issparse() or not (member.isreg() or member.isdir()):
         raise Refused(f"The archive contains something that is neither a plain file nor a folder: '{name}'.")
     if member.mode & 0o7000:
-        raise Refused(f"The archive contains a file that would run with the rights of others: '{name}'.")
+        raise Refused(
+            f"The archive contains a set-user-id or set-group-id file, or a folder with special rights: '{name}'."
+        )
     if not 0 <= member.size <= limits.single:
         raise Refused(f"The archive contains a file of more than {limits.single:,} bytes: '{name}'.")
     if member.isreg() and name == PurePosixPath():

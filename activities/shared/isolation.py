@@ -60,7 +60,7 @@ def _tried() -> str | None:
 
 def cannot_isolate(why: str) -> str:
     """Return a sentence that says why commands cannot be isolated here, and what to do."""
-    return f"This worker cannot isolate code of others ({why}). Run workers where they can, {WHERE}"
+    return f"This worker cannot isolate untrusted code ({why}). Run workers where they can, {WHERE}"
 
 
 def warning(*, accepted: bool) -> str | None:
@@ -73,7 +73,7 @@ def warning(*, accepted: bool) -> str | None:
     what = (
         "run as this user once a release is approved" if accepted else "do not run, and their cases wait for operators"
     )
-    return f"this machine cannot isolate code of others ({why}): checks of deployments {what}; {WHERE}"
+    return f"this machine cannot isolate untrusted code ({why}): checks of deployments {what}; {WHERE}"
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -328,9 +328,9 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
     """Return the account if it may pay in this currency; otherwise raise Refused or AccountLocked."""
     if account is not None:
         if not account.funded:
-            raise Refused(f"Account '{name}' is not an account for payments.")
+            raise Refused(f"Account '{name}' is not an account for payments. Choose another account.")
         if not account.open:
-            raise Refused(f"Account '{name}' ({currency}) is closed.")
+            raise Refused(f"Account '{name}' ({currency}) is closed. Choose another account.")
         if account.locked:
             raise AccountLocked(
                 f"Account '{name}' is locked, so no payment is possible. Unlock the account, then retry.", about=name
@@ -338,8 +338,8 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():
-        raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}.")
-    raise Refused(f"There is no account '{name}'.")
+        raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}. Choose another account.")
+    raise Refused(f"There is no account '{name}'. Choose another account.")
 
 
 def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
