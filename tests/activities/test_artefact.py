@@ -151,9 +151,9 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut off": (lambda: packed(member("a", os.urandom(5000)))[:-400], "damaged"),
     "cut off tar": (lambda: gzip.compress(tar_of(member("a", bytes(5000)))[:2048]), "damaged"),
     "headers in headers": (nested_headers, "damaged|50 times"),
-    "no gzip": (lambda: tar_of(member("a")), "no tar.gz"),
+    "no gzip": (lambda: tar_of(member("a")), "not a tar.gz"),
     "no tar": (lambda: gzip.compress(b"hello"), "damaged"),
-    "nothing": (lambda: b"", "damaged|no tar.gz"),
+    "nothing": (lambda: b"", "damaged|not a tar.gz"),
     "no files": (lambda: packed(member("a", kind=tarfile.DIRTYPE)), "contains no files"),
 }  # fmt: skip
 
