@@ -5,9 +5,9 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from domain.case import ABOUT
 
 SPOKEN = "spoken"
-"""Key in the details of a failure: its message is a sentence for people."""
+"""A mark in the details of a failure. With this mark, the message of the failure is a sentence for people."""
 ATTEMPT = "attempt"
-"""Key in the details of a failure: the number of the attempt, as the worker counts attempts."""
+"""Key in the details of a failure. Its value is the number of the attempt, as the worker counts attempts."""
 
 
 def _subject(about: str) -> list[dict[str, str]]:
@@ -16,10 +16,13 @@ def _subject(about: str) -> list[dict[str, str]]:
 
 
 class Trouble(ApplicationError):
-    """A technical failure with a message for people. The step is retried, and when its attempts end operators decide.
+    """A technical failure with a message for people.
 
-    If a step raises any other exception, only engineers see its message, and people read a general sentence.
-    `permanent` in the policy lists names of subclasses. Incidents with the same class and the same `about` are grouped.
+    Holdgate retries the step. When the step has no attempts left, operators decide what to do.
+
+    If a step raises an exception that is neither Trouble nor Refused, only engineers see its message; people read a
+    general sentence. `permanent` in the policy lists names of subclasses. Incidents with the same class and the same
+    `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
@@ -27,7 +30,9 @@ class Trouble(ApplicationError):
 
 
 class Refused(ApplicationError):
-    """A refusal for a business reason, such as not enough money. It is never retried: the case is rolled back.
+    """A refusal for a business reason, such as not enough money.
+
+    Holdgate never retries a refused step: it rolls the case back.
 
     If an undo raises Refused, operators get an incident. Incidents with the same `about` are grouped.
     """
@@ -39,4 +44,4 @@ class Refused(ApplicationError):
 
 
 UNDONE_FIRST = "This step was undone before it was done."
-"""The refusal of a receiver for an attempt that arrives after its undo."""
+"""The error that a receiver raises if the attempt of a step arrives after the undo of this step."""

@@ -1,12 +1,12 @@
 """Turn lines of cells into typed rows, each with all its errors.
 
-Pure: no Temporal and no SQL. A file that cannot be read raises `UnreadableFile`. A problem of one row is kept with that
-row, so that invalid rows never stop valid ones.
+The functions are pure: they use neither Temporal nor SQL. A file that cannot be read raises `UnreadableFile`. A problem
+of one row is kept with that row, so that invalid rows never stop valid ones.
 
 This module reads files without a mapping. The first line that is not blank holds the headings, compared without case
 and surrounding blanks: `reference`, the fields of the model, and optionally `priority` and `start_at`
-(`scheduled_time`). Other columns are ignored and reported. Blank cells count as absent. Lines with only blank cells are
-counted, but are not rows.
+(`scheduled_time`). Other columns are ignored and reported. A blank cell means that the field has no value. Lines with
+only blank cells are counted, but are not rows.
 """
 
 import csv
@@ -42,8 +42,8 @@ MAX_COLUMNS = 200
 class Rows(Iterable[ParsedRow]):
     """The rows of a file in file order.
 
-    Each iteration parses the rows again, so that they are never all in memory. No error of the file as a whole can
-    occur then.
+    Each iteration parses the rows again, so that they are never all in memory. The whole file was checked before, so an
+    iteration raises no UnreadableFile.
     """
 
     def __init__(self, table: Table, heading: int, row: Callable[[int, list[str]], ParsedRow], count: int) -> None:
@@ -65,27 +65,31 @@ class Sheet:
     """All rows of one file, and how the file was read."""
 
     columns: list[str]
-    """The headings: as compared, or as they are in the file when there is a mapping."""
+    """The headings: in the form in which they are compared, or, if there is a mapping, as they are in the file."""
     ignored_columns: list[str]
     """Headings of columns that are not read, as they are in the file."""
     rows: Rows
     blank: int
-    """Lines below the headings with only blank cells."""
+    """How many lines below the headings have only blank cells."""
     format: FileFormat
     mapping: "ColumnMapping | None" = None
-    """None when the headings are the names of the fields. Else a complete mapping, which reads the file in the same way
-    again."""
+    """A complete mapping, with which the file is read again in the same way.
+
+    None if the headings are the names of the fields.
+    """
     notes: list[str] = field(default_factory=list)
     """Notes for people on how the file was read."""
 
     @property
     def count(self) -> int:
-        """The number of rows, including skipped ones."""
+        """Return the number of rows, including skipped rows."""
         return len(self.rows)
 
 
 def read(data: bytes, model: type[BaseModel], shown: Shown = dict) -> Sheet:
-    """Read a file whose headings are the names of the fields. Errors show cells as `shown` returns them.
+    """Read a file whose headings are the names of the fields.
+
+    Error messages show values as the function `shown` returns them, such as masked account numbers.
 
     Raises UnreadableFile.
     """
@@ -102,12 +106,15 @@ def _known(model: type[BaseModel]) -> set[str]:
 
 
 def known_in(known: Collection[str]) -> Named:
-    """Return a function that counts the headings of a line that are in `known`."""
+    """Return a function that counts how many headings in a line are in `known`."""
     return lambda line: sum(name in known for name in plain_columns(line[:MAX_COLUMNS]))
 
 
 def read_plain(table: Table, target: Target, mapping: "ColumnMapping | None" = None) -> Sheet:
-    """Read an open table as `read` does. `mapping` is given when a person chose how to open the file."""
+    """Read an open table whose headings are the names of the fields.
+
+    `mapping` is the mapping with which a person chose how to open the file; None without one.
+    """
     model = target.model
     known, needed = _known(model), needed_of(model)
 
@@ -128,7 +135,7 @@ def read_plain(table: Table, target: Target, mapping: "ColumnMapping | None" = N
 def plain_values(
     table: Table, line: int, columns: list[str], cells: list[str], known: Collection[str]
 ) -> tuple[dict[str, Any], dict[str, FieldProblem]]:
-    """Return the cells of known columns, and the problems of cells that cannot be read."""
+    """Return the cells of the columns in `known`, by field, and the problems of cells that cannot be read, by field."""
     values = {name: cell for name, cell in cells_of(columns, cells).items() if name in known}
     wrong: dict[str, FieldProblem] = {}
     if line in table.flaws or any(cell[0] in "#E" for cell in values.values()):
@@ -140,7 +147,10 @@ def plain_values(
 
 
 def plain_numbers(values: dict[str, Any], target: Target) -> dict[str, FieldProblem]:
-    """Remove currencies that a workbook shows with numbers, and return the numbers that contradict their row."""
+    """Remove from `values` the currencies that a workbook shows with numbers.
+
+    Return, by field, a problem for each number that shows another currency than its row.
+    """
     amount, currency = target.money or ("", "")
     wrong = {}
     for name in target.numbers:
@@ -162,7 +172,9 @@ def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
 
 
 def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
-    """Return True if all missing cells of a row can be empty, and all cells beyond the headings are empty."""
+    """Return True if a row with too few cells lacks no needed cell, or if all cells beyond the headings of a longer row
+    are empty.
+    """
     if len(cells) > width:
         return not filled(cells[width:])
     return all(place < len(cells) for place in needed)
@@ -193,7 +205,9 @@ def sheet_of(
 
 
 def notes_of(table: Table, heading: int, used: Collection[int]) -> list[str]:
-    """Return notes for people on how the table was opened, on columns that are `used` and on hidden cells."""
+    """Return notes for people on how the table was opened, on decimals that were left out in the columns `used`, and on
+    hidden cells.
+    """
     notes = list(table.notes)
     below = [line for line in table.hidden if line > heading]
     if below:
@@ -239,7 +253,7 @@ def plain_columns(cells: Sequence[str]) -> list[str]:
 
 
 def check_headings(line: int, cells: Sequence[str], delimiter: str | None) -> None:
-    """Raise UnreadableFile for headings that no mapping could help."""
+    """Raise UnreadableFile for headings that cannot be read, even with a mapping."""
     if len(cells) > MAX_COLUMNS:
         raise UnreadableFile(
             "too_large",
@@ -254,7 +268,10 @@ def check_headings(line: int, cells: Sequence[str], delimiter: str | None) -> No
 
 
 def _columns(line: int, cells: list[str], needed: Sequence[str], delimiter: str | None) -> list[str]:
-    """Return the headings as they are compared. The cells of a column with a blank heading are ignored."""
+    """Return the headings in the form in which they are compared, and check them.
+
+    The cells of a column with a blank heading are ignored.
+    """
     check_headings(line, cells, delimiter)
     columns = plain_columns(cells)
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
@@ -295,7 +312,7 @@ _UNQUOTE = (
 
 
 def _parted(cell: str, delimiter: str | None) -> list[str]:
-    """Return the cells that one cell contains when it is read as a line."""
+    """Read the text of one cell as a line, and return the cells of this line."""
     marks = [delimiter] if delimiter else [",", ";", "\t"]
     try:
         return max((next(csv.reader([cell], delimiter=mark)) for mark in marks), key=len)
@@ -321,7 +338,7 @@ def typed(
     wrong: Mapping[str, FieldProblem] = MappingProxyType({}),
     written: Mapping[str, str] = MappingProxyType({}),
 ) -> ParsedRow:
-    """Return the row of these values, with all their problems and those found earlier (`wrong`).
+    """Return the row of these values, with all problems: those of the values, and those found earlier (`wrong`).
 
     `names` has the headings of fields whose columns have other names, `written` the original texts of cells.
     """
@@ -383,4 +400,4 @@ def _cell(column: str, value: str, message: str, expected: str) -> FieldProblem:
 
 _PRIORITIES = frozenset("12345")
 _MANGLED = re.compile(r"[+-]?\d([.,]\d+)?[eE]\+\d{1,3}")
-"""`4.63E+07`: with a plus, which no person types in a reference."""
+"""Match a number that a spreadsheet has shortened, such as `4.63E+07`. Nobody types the plus sign in a reference."""

@@ -14,27 +14,27 @@ PRIORITY = "priority"
 START_AT, SCHEDULED = "start_at", "scheduled_time"
 
 Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Returns an input as it can be shown: bank accounts by their last four characters only."""
+"""A function that returns an input as people may see it: of bank accounts, only the last four characters."""
 
 
 @dataclass(frozen=True)
 class ParsedRow:
-    """One row of a file: valid with `input`, else `errors` has every problem.
+    """One row of a file. A valid row has `input`; an invalid row has all its problems in `errors`.
 
-    A line that is not a row has neither; `skipped` has the reason.
+    A line that is not a row has neither of them: `skipped` has the reason.
     """
 
     line: int
-    """The physical line, counted from 1, on which the row starts."""
+    """The number of the line of the file, counted from 1, on which the row starts."""
     reference: str
-    """The reference as displayed; the original text when it is not a valid reference."""
+    """The reference as people read it. If it is not a valid reference, the text of the cell."""
     key: str
-    """The reference as compared; empty when it is not a valid reference."""
+    """The key by which references are compared (`reference_key`); empty if the reference is not valid."""
     priority: int | None = None
     input: BaseModel | None = None
     errors: list[FieldProblem] = field(default_factory=list)
     process: str = ""
-    """The process of this row in a file of several processes; else empty."""
+    """The process of this row in a file of several processes; in other files empty."""
     start_at: datetime | None = None
     skipped: str = ""
     """Why the line is not a row: a credit note, a total, repeated headings, or hidden in the workbook."""

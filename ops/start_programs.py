@@ -20,11 +20,11 @@ from ops.ui_guard import UiGuard
 from ops.up_json import DemoPerson, UpFile
 
 ANSWERS_WITHIN = 60.0
-"""Seconds within which a program must answer after its start."""
+"""The maximum seconds from the start of a program until it answers."""
 
 
 class Run:
-    """Starts the programs; the supervisor keeps them running and stops them."""
+    """One run. It starts the programs; the supervisor keeps them running and stops them."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Run:
         self.supervisor = Supervisor(settings.var, on_healthy=lambda _name: self._tell(), pace=pace)
 
     async def start(self) -> None:
-        """Start all programs and return when they answer. Raises Mistake, WrongSettings, KeepsDying."""
+        """Start all programs, and return when all of them answer. Raises Mistake, WrongSettings, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
         registry.check(settings)
         isolates = asyncio.create_task(
@@ -114,7 +114,10 @@ def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
 
 
 def _check_processes(settings: Settings) -> None:
-    """Load the plugins of HOLDGATE_PROCESSES, and check that a worker can run them. Raises Mistake."""
+    """Load the plugins of HOLDGATE_PROCESSES, and check that a worker can run them.
+
+    Raises Mistake if one of them is wrong.
+    """
     from plugins import loader
     from plugins.activities import equip
     from plugins.errors import WrongProcess

@@ -19,11 +19,14 @@ from ops.supervisor import KeepsDying, reap
 from store.db.private_files import keep_private, tighten
 
 RESTART_ON_SAVE = "--restart-on-save"
-"""For developers, see `dev.py`."""
+"""The option with which worker and gateway restart after each save. It is for developers, see `dev.py`."""
 
 
 def main() -> NoReturn:
-    """Run until stopped, then end the process. Only a defect prints a stack trace."""
+    """Run all programs until they are stopped, then end this process.
+
+    Only an error that Holdgate does not expect prints a stack trace.
+    """
     leave(_exit_code())
 
 

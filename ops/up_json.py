@@ -1,10 +1,10 @@
-"""The file `up.json`: what `make up` started, for other programs."""
+"""The file `up.json`, in which other programs read what `make up` has started."""
 
 from pydantic import BaseModel
 
 
 class DemoPerson(BaseModel):
-    """A demo person and their token."""
+    """A demo person with the groups and the token of the person."""
 
     id: str
     groups: list[str]
@@ -12,7 +12,7 @@ class DemoPerson(BaseModel):
 
 
 class UpFile(BaseModel):
-    """The addresses and processes of a run.
+    """The content of `up.json`: the addresses and processes of a run.
 
     The file holds tokens and the demo's secret, so only its owner can read it.
     """

@@ -21,7 +21,7 @@ def options_of(policy: Policy, process: str, steps: StepNames) -> dict[str, Step
 
 
 def gates_of_engine(policy: Policy, process: str) -> list[str]:
-    """Return the engine gates for which the policy has rules."""
+    """Return the gates of ENGINE_GATES for which the policy has rules."""
     return [name for name in ENGINE_GATES if policy.has(process) and name in policy.processes[process].gates]
 
 
@@ -40,9 +40,9 @@ def mistakes_of_retries(retries: Retries) -> Iterator[tuple[Key, str]]:
 def mistakes_of_steps(
     section: ProcessPolicy, known: StepNames | None, retries: Mapping[str, Any]
 ) -> Iterator[tuple[Key, str]]:
-    """Yield a mistake for each step in the policy that does not exist or is named twice.
+    """Yield a mistake for each step in the policy that the process does not have, or that the policy names twice.
 
-    Also yield options that contradict each other.
+    Also yield a mistake for each option that contradicts another option.
     """
     seen: dict[str, str] = {}
     for name, step in section.steps.items():
@@ -52,7 +52,7 @@ def mistakes_of_steps(
             sets = ", ".join(retries) or "none: define a table such as [retries.patient]"
             yield ("steps", name, "retries"), f"unknown option set '{step.retries}'; known are {sets}"
         if step.resubmit_after is not None and step.then != "resubmit":
-            yield ("steps", name, "resubmit_after"), "goes with then = 'resubmit' only"
+            yield ("steps", name, "resubmit_after"), "is only used with then = 'resubmit': set this, or remove the key"
         if known is None:
             continue
         meant = _meant(known, name)
@@ -70,7 +70,10 @@ def mistakes_of_steps(
 
 
 def _meant(known: StepNames, name: str) -> str | None:
-    """Return the activity with this name, or the only activity whose name begins with this word; None without one."""
+    """Return the activity that a name in the policy means: the one with this name, or the only one that begins with it.
+
+    Return None if no activity fits, or several.
+    """
     every = known.steps + known.undos
     if name in every:
         return name
@@ -85,11 +88,14 @@ _DURATIONS = {
     "time_limit": "time_limit",
     "resubmit_after": "resubmit_after",
 }
-"""Keys of the policy that are durations, with the names of the options."""
+"""For each key of the policy that holds a duration: the name of the field of StepOptions."""
 
 
 def _options(step: Step, sets: Mapping[str, Retries]) -> StepOptions:
-    """Return the retry options of a step. Options that the step sets itself override those of its option set."""
+    """Return the retry options of a step.
+
+    Options that the policy sets for the step override those of its option set.
+    """
     said: dict[str, Any] = {}
     for source in (sets.get(step.retries or ""), step):
         if source is not None:

@@ -18,7 +18,7 @@ LONG = StepOptions(time_limit=timedelta(minutes=10))
 
 @workflow.defn(name="data_import")
 class DataImportProcess(CaseWorkflow):
-    """Publish a new version of a dataset.
+    """Publish a new version of a dataset from a file.
 
     1. Check the file against its schema, profile the file, and compare the profile with the published version.
     2. Load the rows of the file as a version that readers cannot see yet; undone by removing the rows.

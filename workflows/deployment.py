@@ -15,9 +15,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=6))
-"""An app can set up to 5 minutes for its checks and up to 5 minutes for its health check, in `HOLDGATE_APPS`."""
+"""The options of steps that run checks.
+
+In the file of apps, an app can set up to 5 minutes for its checks, and up to 5 minutes for its health check.
+"""
 PATIENT = StepOptions(attempts=0, retry_for=timedelta(hours=1), longest_pause=timedelta(seconds=5))
-"""Another deployment of the same app must end first."""
+"""The options of the step that locks an app, which may have to wait until another deployment of the app ends."""
 
 
 @workflow.defn(name="deployment")

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import CaseWorkflow, GateAt
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
-"""A mail server may answer slowly."""
+"""The options of the step that sends mail. They give a slow mail server enough time."""
 
 
 @workflow.defn(name="user_onboarding")

@@ -1,4 +1,4 @@
-"""The gate: one task, from its opening to its outcome. Pure: every moment is an argument.
+"""The rules of one gate: one task, from its opening to its outcome. The functions are pure: the time is an argument.
 
 | To find | Read |
 |---|---|

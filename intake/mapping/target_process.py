@@ -1,4 +1,4 @@
-"""The target of reading a file: the part of a process that its rows need."""
+"""The data of a process that are needed to read the rows of a file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,19 @@ _NUMBERS = {"int", "float", "Decimal"}
 
 @dataclass(frozen=True)
 class Target:
-    """The part of one process that rows are read into."""
+    """The data of one process that are needed to read its rows."""
 
     model: type[BaseModel]
     shown: Shown = dict
     money: tuple[str, str] | None = None
-    """The fields of the amount and its currency."""
+    """The names of the fields that hold an amount and its currency; None without such fields."""
 
     @cached_property
     def aliases(self) -> Mapping[str, Sequence[str]]:
-        """Other headings for the fields, the likeliest first: from `headings` of the model, else the usual ones."""
+        """Return, by field, further headings that a column of this field may have, the likeliest first.
+
+        They are those of the model (`headings`), or, without them, the usual ones (`domain/column_headings.py`).
+        """
         own: Mapping[str, Sequence[str]] = getattr(self.model, "headings", {})
         return {name: own.get(name) or GENERAL.get(name, ()) for name in self.fields}
 

@@ -17,9 +17,9 @@ from store.tables.audit import events
 from store.tables.cases import cases, stopped, tasks as tasks_table
 
 WHOLE_CASE = "case"
-"""Used in place of the failed step's name in incidents: no step failed, the whole case is blocked."""
+"""The text in incidents in place of the name of a failed step, if no step failed but the whole case is blocked."""
 NAMED = 20
-"""Workflows that the health report lists; further ones are only counted."""
+"""How many Workflows the health report lists. Further Workflows are only counted."""
 
 
 class BlockedWorkflow(BaseModel):
@@ -30,14 +30,14 @@ class BlockedWorkflow(BaseModel):
     workflow_id: str
     kind: BlockKind
     case_id: str | None
-    """None for an import, and for a Workflow that was started by hand."""
+    """The id of the case; None for an import, and for a Workflow that was started by hand."""
     task_id: str | None
     status: Status | None
     """The status that the case had before its Workflow was blocked."""
     cause: str
-    """The cause, for people."""
+    """The cause as a sentence for people."""
     technical: str
-    """The cause, for engineers."""
+    """The cause for engineers, such as the message of an exception."""
     since: datetime
 
 
@@ -94,7 +94,7 @@ async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
 
 
 async def made_by(conn: AsyncConnection, case_id: str, workflow_id: str, limit: int = 30) -> dict[str, datetime]:
-    """Return the times of the newest events that this Workflow wrote for a case, by event id."""
+    """Return the ids of the newest events that this Workflow wrote for a case, each with its time."""
     query = select(events.c.event_id, events.c.at).where(events.c.case_id == case_id)
     rows = (await conn.execute(query.order_by(events.c.position.desc()).limit(limit))).all()
     own = f"{workflow_id}/"

@@ -18,7 +18,7 @@ from store.tables.base import Instant
 from store.tables.cases import cases
 
 SHARES = (50, 90)
-"""The percentiles, in per cent."""
+"""The percentiles that are computed, in per cent."""
 _MEASURES: dict[str, ColumnElement[int]] = {
     "cycle": cases.c.took_ms,
     "waiting": cases.c.waited_ms,
@@ -117,7 +117,8 @@ class _Sums:
 
 
 def _in_parts(span: Span, at: ColumnElement[datetime]) -> tuple[CTE, ColumnElement[bool]]:
-    """Return the parts of the period as an SQL table, and the SQL condition that the moment `at` is in a part.
+    """Return the parts of the period as an SQL table, and the SQL condition that the moment `at` is in one of these
+    parts.
 
     The condition lets the database read one index range for each part.
     """

@@ -30,7 +30,7 @@ class Work(BaseModel):
     overturned: int = Field(0, description="Approved steps whose case has been rolled back since")
 
     def add(self, figures: dict[str, Any]) -> None:
-        """Add these figures."""
+        """Add the numbers in `figures` to the numbers of this object."""
         for name, value in figures.items():
             mine = getattr(self, name)
             if name == "oldest_at":
@@ -57,9 +57,9 @@ class Tasks(BaseModel):
 
     total: Work
     steps: list[StepWork]
-    """The step with the longest waiting task comes first."""
+    """The tasks of each step. The step with the task that has waited the longest comes first."""
     groups: list[GroupWork]
-    """The group with the most open tasks comes first."""
+    """The tasks of each group. The group with the most open tasks comes first."""
 
 
 class Reviewer(BaseModel):
@@ -74,7 +74,7 @@ class Reviewer(BaseModel):
 
 
 async def by_step_and_group(conn: AsyncConnection, scope: DashboardScope, span: Span) -> Tasks:
-    """Return the open tasks, and the tasks closed in the period."""
+    """Return the numbers of open tasks, and of tasks closed in the period, by step and by group."""
     total, steps, groups = Work(), dict[tuple[str, str], StepWork](), dict[str, GroupWork]()
     named = [] if scope.everything else await _named(conn, scope.person)
     for query in (_open(span), _closed(span), _rolled_back(span)):
@@ -94,7 +94,10 @@ async def by_step_and_group(conn: AsyncConnection, scope: DashboardScope, span: 
 
 
 async def reviewers(conn: AsyncConnection, span: Span) -> list[Reviewer]:
-    """Return the decisions by person, busiest first; only admins may see the result."""
+    """Return the accepted decisions of each person, the person with the most decisions first.
+
+    Only admins may see the result.
+    """
     counts, number = decisions.c.status == "accepted", func.count().label("number")
     in_time = (decisions.c.at >= span.since, decisions.c.at < span.until)
     answers = select(decisions.c.person, decisions.c.verdict, number).where(counts, *in_time)
@@ -136,7 +139,7 @@ _UNDONE = (
 
 
 def _open(span: Span) -> Select[Any]:
-    """Return the query of open tasks."""
+    """Return the query that counts open tasks."""
     overdue = func.count().filter(tasks.c.due_at < span.until)
     oldest = func.min(tasks.c.opened_at)
     return select(*_BY, func.count().label("open"), overdue.label("overdue"), oldest.label("oldest_at")).where(
@@ -145,7 +148,7 @@ def _open(span: Span) -> Select[Any]:
 
 
 def _closed(span: Span) -> Select[Any]:
-    """Return the query of tasks closed in the period.
+    """Return the query that counts tasks closed in the period.
 
     A task that was cancelled with its case does not count as closed in time, nor as closed late.
     """
@@ -165,7 +168,7 @@ def _closed(span: Span) -> Select[Any]:
 
 
 def _rolled_back(span: Span) -> Select[Any]:
-    """Return the query of approvals in the period whose case was rolled back."""
+    """Return the query that counts approvals in the period whose case was rolled back."""
     closed_at = _looked_at_last(tasks.c.closed_at, span)
     approved = (tasks.c.outcome == Outcome.APPROVED, closed_at >= span.since, closed_at < span.until)
     return select(*_BY, func.count().label("overturned")).where(*_UNDONE, *approved)

@@ -25,11 +25,11 @@ class RosterEntry(BaseModel):
     manager: str | None
     time_zone: str | None
     away_until: datetime | None = None
-    """For a person out of office: when they are back."""
+    """For a person who is out of office: the end of the absence."""
     substitute: str | None = None
-    """The person who decides for them meanwhile."""
+    """The person who decides in the place of this person during the absence."""
     tokens: int = 0
-    """Number of valid tokens."""
+    """The number of valid tokens of the person."""
     password: bool = False
     """True if the person has a password."""
     created_at: datetime
@@ -60,7 +60,9 @@ async def page(
     limit: int = 50,
     only: str | None = None,
 ) -> list[RosterEntry]:
-    """Return the people whose ids come after `after`, in the order of ids. `q` are words to find in ids and names.
+    """Return the people whose ids come after `after`, in the order of ids.
+
+    `q` are search words, which must be in the id or the name.
 
     With `only`, return only the person with this id.
     """

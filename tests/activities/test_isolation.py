@@ -374,13 +374,13 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
     command = [*NO_NAMESPACES, sys.executable, "-c", ASKED]
     told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.splitlines()
     begins = (
-        "True The checks were not run. This worker cannot isolate code of others (unshare: Operation not permitted)."
+        "True The checks were not run. This worker cannot isolate untrusted code (unshare: Operation not permitted)."
     )
     begins += " Run workers where they can, see 'Isolation' in docs/processes/deployment.md, "
     accept = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry."
-    too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet."
+    too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is only for code that somebody has approved."
     assert told[:4] == [begins + accept, begins + accept, begins + too_soon, "False"]
-    starts = "this machine cannot isolate code of others (unshare: Operation not permitted): checks of deployments "
+    starts = "this machine cannot isolate untrusted code (unshare: Operation not permitted): checks of deployments "
     ends = "; see 'Isolation' in docs/processes/deployment.md"
     refused, accepted = "do not run, and their cases wait for operators", "run as this user once a release is approved"
     assert told[4:] == [starts + refused + ends, starts + accepted + ends]
@@ -409,5 +409,5 @@ async def test_isolation_that_fails_later_is_trouble_and_runs_nothing(
     release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolation, "programs", lambda: {"visible": ["/proc/self/status"], "links": []})
-    with pytest.raises(NotIsolated, match=r"cannot isolate code of others \(/proc: File exists\)"):
+    with pytest.raises(NotIsolated, match=r"cannot isolate untrusted code \(/proc: File exists\)"):
         await run_checks(an_app("mark", file="/nowhere/x"), release, release.parent / "checks", isolated=True)

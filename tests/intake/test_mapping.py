@@ -457,7 +457,7 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path) -> None:
         'mappings.b mappings.toml:3: needs its process, such as process = "payment"',
         "mappings.c.columns.payeee mappings.toml:7: is not a field of this process; is 'payee' meant?",
         "usual.payment.currency mappings.toml:9: 'POUNDS' is not an ISO 4217 currency code such as GBP, EUR or USD",
-        "other mappings.toml:10: is neither [mappings.NAME] nor [usual.PROCESS]",
+        "other mappings.toml:10: is not a known table: name it [mappings.NAME] or [usual.PROCESS]",
     ]
     assert "cannot be read" in mistakes(saved(tmp_path, "[mappings"))[0]
 

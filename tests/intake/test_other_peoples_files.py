@@ -216,7 +216,7 @@ def test_a_currency_above_the_headings_counts() -> None:
 
 
 def test_an_amount_of_the_books_is_not_in_the_currency_of_the_document() -> None:
-    with pytest.raises(WrongMapping, match="Name both columns in the mapping"):
+    with pytest.raises(WrongMapping, match="Name both in the mapping"):
         read("Invoice No,Vendor,Amount in local currency,Document currency\n1,A,2,USD\n")
 
 

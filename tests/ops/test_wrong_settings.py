@@ -38,7 +38,7 @@ def taken() -> Iterator[int]:
 def test_a_taken_port(tmp_path: Path, taken: int, setting: str) -> None:
     assert attempt(tmp_path, **{setting: str(taken)}) == (
         2,
-        [f"holdgate: port {taken} is taken: stop what listens there, or set {setting} to a free one"],
+        [f"holdgate: port {taken} is taken: stop the program that listens there, or set {setting} to a free port"],
     )
 
 
@@ -46,7 +46,9 @@ def test_one_port_for_two_things(tmp_path: Path) -> None:
     port = str(free_port())
     code, lines = attempt(tmp_path, HOLDGATE_PORT=port, HOLDGATE_UI_PORT=port)
     assert code == 2
-    assert lines == [f"holdgate: port {port} is taken: stop what listens there, or set HOLDGATE_UI_PORT to a free one"]
+    assert lines == [
+        f"holdgate: port {port} is taken: stop the program that listens there, or set HOLDGATE_UI_PORT to a free port"
+    ]
 
 
 def test_an_address_this_machine_does_not_have(tmp_path: Path) -> None:
@@ -150,7 +152,7 @@ def test_a_folder_of_processes_that_is_not_there(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     assert attempt(tmp_path, HOLDGATE_PROCESSES=str(nowhere)) == (
         2,
-        [f"holdgate: HOLDGATE_PROCESSES={nowhere}: there is no such folder"],
+        [f"holdgate: HOLDGATE_PROCESSES={nowhere}: there is no such folder: create it, or correct the setting"],
     )
 
 

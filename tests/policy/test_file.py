@@ -40,7 +40,7 @@ def test_a_bad_edit_leaves_the_last_valid_policy_and_says_so(path: Path) -> None
 def test_a_file_that_goes_away_is_a_bad_edit(path: Path) -> None:
     file = PolicyFile(path, INPUTS)
     path.unlink()
-    assert file.problem == f"{path}:1: cannot be read: No such file or directory"
+    assert file.problem == f"{path}:1: cannot be read: No such file or directory. Correct the path or the permissions"
     assert file.current.has("payment")
 
 
@@ -100,7 +100,9 @@ def test_a_changed_section_applies_at_once_and_a_bad_one_is_reported_with_its_li
     assert str(file.problem).startswith(f"{section}:3: expense_claim.gates.approval.quorom: unknown key")
     assert file.current.gate("expense_claim", "approval").quorum == 2
     section.unlink()
-    assert file.problem == f"{section}:1: cannot be read: No such file or directory"
+    assert (
+        file.problem == f"{section}:1: cannot be read: No such file or directory. Correct the path or the permissions"
+    )
     section.write_text(CLAIM)
     assert file.problem is None and file.current.hash == before.hash
 

@@ -190,7 +190,8 @@ def test_a_gate_that_nobody_could_pass_is_refused() -> None:
     assert "must give a list of names" in problem('candidates = "1.5 > 1.0"')
     assert "unknown name 'owners'" in problem('candidates = "owners"')
     assert refused("[payment.gates.board]\nusers = ['anna']\nquorum = 2") == [
-        "policy.toml:3: payment.gates.board.quorum: 2 approvals can never be reached by 1 people"
+        "policy.toml:3: payment.gates.board.quorum: 2 approvals can never be reached by 1 people: "
+        "lower the quorum or add people"
     ]
 
 

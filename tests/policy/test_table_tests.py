@@ -90,7 +90,7 @@ def test_unknown_results_are_listed_beside_the_findings() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "t.toml: has no rows; one begins with [[payment]]"),
+        ("", "t.toml: has no rows: begin each row with [[payment]]"),
         ("[[payment]", "t.toml: not valid TOML"),
         ("[[paymint]]", "t.toml: paymint: unknown process; the policy knows payment"),
         ("[payment]\nname = 'x'", "t.toml: payment: must be rows, each beginning with [[payment]]"),

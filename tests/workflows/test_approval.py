@@ -107,7 +107,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"title": "x", "payload": '{"price": 12'}, "is not valid JSON"),
     ({"title": "x", "payload": '{"price": NaN}'}, "NaN is not JSON"),
     ({"title": "x", "payload": {"price": float("inf")}}, "is not JSON"),
-    ({"title": "x", "payload": "y" * (MAX_PAYLOAD_BYTES + 1)}, "bytes as JSON; at most 32,768 are taken"),
+    ({"title": "x", "payload": "y" * (MAX_PAYLOAD_BYTES + 1)}, "bytes as JSON: at most 32,768 are allowed"),
     ({"title": "x", "payload": DEEP}, "is nested more than 20 levels deep"),
     ({"title": "x", "payload": "[" * 100_000}, "payload:"),
     ({"title": "x", "candidates": [f"p{n}" for n in range(51)]}, "candidates"),

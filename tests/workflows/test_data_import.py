@@ -333,8 +333,8 @@ async def test_a_line_of_json_that_does_not_fit_is_refused(tmp_path: Path, line:
     ("schema", "said"),
     [
         ("{", "The schema cannot be read"),
-        ("[]", "must be that of one row"),
-        ('{"type": "array"}', "must be that of one row"),
+        ("[]", "must describe one row"),
+        ('{"type": "array"}', "must describe one row"),
         ('{"type": "object", "properties": {"id": {"type": "figure"}}}', "The schema is not valid"),
         ('{"type": "object", "$ref": "https://spy.example/s.json"}', "refers to another document, "),
         ('{"type": "object", "$ref": "file:///etc/passwd"}', "refers to another document, "),

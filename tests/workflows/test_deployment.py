@@ -230,7 +230,7 @@ async def test_what_is_not_as_it_was_asked_for_is_refused_in_words(app: App) -> 
     asked: list[tuple[dict[str, str], str]] = [
         ({"sha256": "0" * 64}, f"and {'0' * 64} was asked for"),
         ({"artefact": "untold"}, "The SHA-256 of 'untold.tar.gz' is missing"),
-        ({"artefact": "others"}, "holds no SHA-256 of 'others.tar.gz'"),
+        ({"artefact": "others"}, "has no SHA-256 of 'others.tar.gz'"),
         ({"artefact": "nothing"}, "There is no file 'nothing.tar.gz'"),
         ({"artefact": "bad", "sha256": "a" * 64}, "has the SHA-256"),
         ({"app": "no-such-app"}, "There is no app 'no-such-app'. The apps that can be deployed: shop-0, shop-1"),

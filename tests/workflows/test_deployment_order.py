@@ -132,8 +132,8 @@ async def test_where_nothing_isolates_code_runs_once_it_is_approved_if_that_risk
     single = await app.start("marking", policy=SHIPPED.replace(RELEASE, f"{RELEASE}\nwhen = 'false'"))
     task = await house.open_task(case, "security-approval")
     blocked = await house.open_task(single, "intervention")
-    assert "The checks were not run. This worker cannot isolate code of others (unshare: " in blocked.summary
-    assert "is for code that somebody has approved: nobody has yet." in blocked.summary
+    assert "The checks were not run. This worker cannot isolate untrusted code (unshare: " in blocked.summary
+    assert "is only for code that somebody has approved." in blocked.summary
     skip = house.decision(blocked, "olga", Verdict.SKIP, groups=("operators",), comment="read by hand")
     await house.send(single, skip)
     unseen = await house.open_task(single, "security-approval")
