@@ -1,6 +1,8 @@
 """The table of shipped processes. Plugins of `HOLDGATE_PROCESSES` are added to the table at startup.
 
-To add a shipped process, add two imports to this module (its Workflow and its input model) and one entry to `PROCESSES`.
+To add a shipped process, add two imports to this module (its Workflow and its input model) and one entry to
+`PROCESSES`.
+
 `workflows/batch.py` and `workflows/rollback.py` are Workflows of Holdgate itself and no processes: nobody can submit a
 request of these types. So they are not in `PROCESSES`, and only `workflows()` returns them, for the worker.
 """

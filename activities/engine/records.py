@@ -45,7 +45,7 @@ class RecordStore(Protocol):
     """The interface to the part of the database that `Records` needs."""
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write the record in one transaction, and return the new head of the case's chain.
+        """Write a record of the case in one transaction, and return the new head of the case's chain.
 
         A record that was written before is not written again. Raises NoCase.
         """
