@@ -257,7 +257,7 @@ async def test_a_file_whose_gateway_died_while_it_was_received_is_never_seen_and
 async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_once(
     office: Office, tmp_path: Path
 ) -> None:
-    count = CHUNK * 4 + 7
+    count = CHUNK * 2 + 7
     taken = await office.take(HEAD + rows(count))
     batch_id = taken.batch_id or ""
 

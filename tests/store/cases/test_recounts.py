@@ -17,8 +17,6 @@ from store.people.absences import Absence
 from store.tables.cases import tasks as tasks_table
 from tests.store.sample_cases import MORNING, submitted, task
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime.now(UTC)
 PEOPLE = {"mia": ["managers"], "sue": ["visitors"], "new": [], "old": [], "ada": ["admins"], "zoe": ["others"]}
 
@@ -63,6 +61,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_of_a_group_reaches_its_open_tasks_of_every_kind(db: Database, change: str) -> None:
     await furnished(db)
@@ -159,6 +158,7 @@ async def test_of_more_than_a_thousand_tasks_all_are_told_in_parts(db: Database)
         assert await recounts.waiting(conn) == 0
 
 
+@pytest.mark.both_databases
 async def test_who_could_not_be_told_is_told_later_also_by_another_worker(db: Database) -> None:
     await furnished(db)
     case = await submitted(db)
@@ -198,6 +198,7 @@ async def test_a_change_that_comes_while_a_task_is_being_told_is_told_too(db: Da
         assert [each.task_id for each in await recounts.take(conn, now, 10)] == [taken.task_id]
 
 
+@pytest.mark.both_databases
 async def test_a_task_that_is_stored_just_after_a_change_it_may_not_have_seen_is_told(db: Database) -> None:
     await furnished(db)
     case = await submitted(db)

@@ -97,7 +97,6 @@ def a_task(chance: random.Random, case_id: str, persons: list[Person]) -> TaskVi
             return held
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("number_of_tasks", TASKS)
 async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database, number_of_tasks: int) -> None:
     seed = int(os.environ.get("HOLDGATE_TEST_SEED", time.time_ns() % 1_000_000))

@@ -86,14 +86,12 @@ async def kinds(ledger: Ledger, case_id: str) -> list[str]:
 # ------------------------------------------------------------------------------------------------------ the way through
 
 
-@pytest.mark.both_databases
 async def test_a_hold_leaves_the_balance_and_lowers_what_is_available(ledger: Ledger) -> None:
     await Payment(ledger, "payment:inv-1", "250.00").hold()
     assert await money(ledger) == ("1000.00", "250.00", "750.00")
     assert await ledger.check() == []
 
 
-@pytest.mark.both_databases
 async def test_a_capture_ends_the_hold_and_moves_the_money(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1", "250.00")
     await payment.hold()
@@ -112,7 +110,6 @@ async def test_a_released_hold_is_available_again(ledger: Ledger) -> None:
     assert await kinds(ledger, payment.case_id) == ["hold", "release"]
 
 
-@pytest.mark.both_databases
 @pytest.mark.undoes("release_funds", "refund_payment")
 async def test_undoing_a_capture_and_then_its_hold_gives_the_money_back_once(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
@@ -161,7 +158,6 @@ async def test_yen_have_no_decimals_and_dinars_three(ledger: Ledger) -> None:
         await Payment(ledger, "payment:half-yen", "0.5", currency="JPY").hold()
 
 
-@pytest.mark.both_databases
 async def test_funding_twice_with_one_key_funds_once(ledger: Ledger) -> None:
     for _ in range(2):
         await ledger.fund("fund/operating/GBP", "operating", "GBP", Decimal("1000.00"))
@@ -318,7 +314,6 @@ async def test_books_close_exactly_at_the_last_microsecond_of_the_day(
     assert await kinds(ledger, payment.case_id) == ["hold", "capture"] + ["refund"] * (not refused)
 
 
-@pytest.mark.both_databases
 async def test_a_refund_that_has_happened_stays_one_when_the_books_are_closed_after_it(
     ledger: Ledger, db: Database
 ) -> None:
@@ -353,7 +348,6 @@ async def test_payments_after_the_close_of_books_can_be_made_and_refunded(ledger
     assert await money(ledger) == ("1000.00", "0.00", "1000.00")
 
 
-@pytest.mark.both_databases
 async def test_books_are_closed_in_all_currencies_of_the_account_and_in_no_other_account(
     ledger: Ledger, db: Database
 ) -> None:
@@ -503,7 +497,6 @@ async def test_books_closed_and_payments_refunded_at_the_same_moment_leave_right
 # -------------------------------------------------------------------------------------------- twice, late, all at once
 
 
-@pytest.mark.both_databases
 async def test_the_same_key_again_returns_the_first_result(ledger: Ledger) -> None:
     payment = Payment(ledger, "payment:inv-1")
     assert await payment.hold() == await payment.hold()
@@ -610,7 +603,6 @@ DEEDS = ["hold", "release", "capture", "refund", "close"]
 CALLS = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(DEEDS)), max_size=24)
 
 
-@pytest.mark.both_databases
 @given(calls=CALLS)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_comes_in_whatever_order_the_books_are_right(
@@ -666,7 +658,6 @@ def _available(held: list[str], captured: list[str]) -> int:
 # ---------------------------------------------------------------------------------------------------------- the check
 
 
-@pytest.mark.both_databases
 async def test_the_check_names_an_entry_that_somebody_edited(ledger: Ledger, db: Database) -> None:
     booking = await Payment(ledger, "payment:inv-1").hold()
     async with db.write() as conn:
