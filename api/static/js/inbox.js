@@ -2,6 +2,7 @@
 
 import { shortcuts, typing } from "./app.js";
 import { ask, busy, dismiss } from "./inbox/bulk_decision.js";
+import "./inbox/live_changes.js";
 import {
   all, changed, choose, current, inbox, panel, pick, pickUnflagged, prepare, reselect, rows, step, wide,
 } from "./inbox/rows.js";
