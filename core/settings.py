@@ -199,7 +199,7 @@ class Settings(BaseSettings):
     @classmethod
     def _in_utc(cls, at: time) -> time:
         if at.tzinfo is not None:
-            raise ValueError("is a time in UTC without a zone: write the time as 08:00")
+            raise ValueError("must not have a time zone: write a time in UTC, such as 08:00")
         return at
 
     @model_validator(mode="after")

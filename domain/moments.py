@@ -7,8 +7,8 @@ accepted only where the time zone is known, such as the reader's in a form (`loc
 Two rules keep arithmetic within the calendar:
 
 - **Refuse** invalid input of people. A moment is between the years 1900 and 3000. In a request it is also between one
-  year ago and ten years ahead, unless the field says otherwise. Only requests are checked for that, by `asked_now()`,
-  because a stored case must stay readable for years.
+  year ago and ten years ahead, unless the field says otherwise. Only `asked_now()` checks this second bound, when a
+  request comes in, because a stored case must stay readable for years.
 - **Clamp** values of programs (`BoundedMoment`, `Length`, `after`): a signal from the command line, a policy, a field
   of a plugin. A gate can double, shift and compare such moments without an error.
 """

@@ -76,12 +76,17 @@ def _lines(file: BinaryIO) -> Iterator[str]:
     try:
         for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), 1):
             if len(line) > MAX_LINE:
-                raise Refused(f"Line {number} has more than {MAX_LINE:,} characters.")
+                raise Refused(
+                    f"Line {number} has more than {MAX_LINE:,} characters. Shorten the line and submit again."
+                )
             if "\0" in line:
-                raise Refused(f"Line {number} holds a NUL character, so the file is not text.")
+                raise Refused(
+                    f"Line {number} holds a NUL character, so the file is not text. "
+                    "Remove the character and submit again."
+                )
             yield line
     except UnicodeDecodeError:
-        raise Refused("The file is not UTF-8: save it as 'CSV UTF-8'.") from None
+        raise Refused("The file is not UTF-8. Save the file as 'CSV UTF-8' and submit again.") from None
 
 
 def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
@@ -89,7 +94,7 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
     try:
         heads = [head.strip() for head in next(reader, [])]
         if not heads:
-            raise Refused("The file is empty.")
+            raise Refused("The file is empty. Name a file with rows and submit again.")
         if len(heads) > MAX_COLUMNS:
             raise Refused(f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are read. Remove columns.")
         twice = sorted({head for head in heads if heads.count(head) > 1})

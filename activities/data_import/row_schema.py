@@ -131,7 +131,10 @@ def _check_parts(part: Any) -> None:
     """
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
-            raise Refused(f"The schema uses '{key}', which Holdgate does not read: describe each column by its name.")
+            raise Refused(
+                f"The schema uses '{key}', which Holdgate does not support. "
+                "List each column under 'properties' and submit again."
+            )
         if key == "$schema":
             raise Refused(
                 "The schema has '$schema' in one of its parts; '$schema' is allowed only at the top. Remove it there."

@@ -89,7 +89,7 @@ def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacke
         except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
             raise Refused("The archive is damaged: a part of it cannot be read.") from error
     if not unpacked.files:
-        raise Refused("The archive contains no files.")
+        raise _refused("no files")
     for folder, _, _ in os.walk(into):
         sync(Path(folder))
     return unpacked
@@ -140,7 +140,7 @@ class _Header(tarfile.TarInfo):
         at = source.tell()
         # Python before 3.11.10 needs quadratic time for these headers: 64 KB of them block a worker for a minute.
         if _DIGITS.search(source.read(self.size)):
-            raise Refused("The archive contains a header with a number that is too long.")
+            raise _refused("a header with a number that is too long")
         source.seek(at)
         found: tarfile.TarInfo = super()._proc_pax(tar)  # type: ignore[misc]
         return found
@@ -161,14 +161,14 @@ def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacke
     for member in tar:
         name = _name_of(member, limits)
         if name in declared:
-            raise Refused(f"The archive contains '{name}' twice.")
+            raise _refused(f"'{name}' twice")
         declared.add(name)
         _check(member, name, limits)
         if name in files or any(above in files for above in name.parents) or (member.isreg() and name in folders):
-            raise Refused(f"The archive contains '{name}' both as a file and as a folder.")
+            raise _refused(f"'{name}' both as a file and as a folder")
         folders.update(name.parents, [name] if member.isdir() else [])
         if len(files) + len(folders) > limits.members:
-            raise Refused(f"The archive contains more than {limits.members:,} files and folders, which is not allowed.")
+            raise _refused(f"more than {limits.members:,} files and folders, which is not allowed")
         target = into / name
         if member.isdir():
             target.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -187,28 +187,31 @@ def _name_of(member: tarfile.TarInfo, limits: ArchiveLimits) -> PurePosixPath:
     """Return the name of a member, relative and without `.`. Raises Refused for a name that could leave the folder."""
     name = PurePosixPath(member.name)
     if len(member.name.encode()) > limits.name or len(name.parts) > limits.depth + 1:
-        raise Refused(f"The archive contains a name that is too long or too deep: '{member.name[:60]}…'.")
+        raise _refused(f"a name that is too long or too deep: '{member.name[:60]}…'")
     if not member.name or not member.name.isprintable() or "\\" in member.name:
-        raise Refused(f"The archive contains a name with characters that are not allowed: {member.name!a}.")
+        raise _refused(f"a name with characters that are not allowed: {member.name!a}")
     if name.is_absolute() or ".." in name.parts:
-        raise Refused(f"The archive contains a name that leads out of it: '{member.name}'.")
+        raise _refused(f"a name that leads out of it: '{member.name}'")
     return name
+
+
+def _refused(what: str) -> Refused:
+    """Return the refusal of an archive that contains `what`, with what its author has to do."""
+    return Refused(f"The archive contains {what}. Correct the archive and submit again.")
 
 
 def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: ArchiveLimits) -> None:
     """Raise Refused unless a member is a plain file or folder within the limits."""
     if member.issym() or member.islnk():
-        raise Refused(f"The archive contains a link, which is not allowed: '{name}'.")
+        raise _refused(f"a link, which is not allowed: '{name}'")
     if member.issparse() or not (member.isreg() or member.isdir()):
-        raise Refused(f"The archive contains something that is neither a plain file nor a folder: '{name}'.")
+        raise _refused(f"something that is neither a plain file nor a folder: '{name}'")
     if member.mode & 0o7000:
-        raise Refused(
-            f"The archive contains a set-user-id or set-group-id file, or a folder with special rights: '{name}'."
-        )
+        raise _refused(f"a set-user-id or set-group-id file, or a folder with special rights: '{name}'")
     if not 0 <= member.size <= limits.single:
-        raise Refused(f"The archive contains a file of more than {limits.single:,} bytes: '{name}'.")
+        raise _refused(f"a file of more than {limits.single:,} bytes: '{name}'")
     if member.isreg() and name == PurePosixPath():
-        raise Refused("The archive contains a file without a name.")
+        raise _refused("a file without a name")
 
 
 def _write(content: IO[bytes], target: Path, mode: int) -> None:

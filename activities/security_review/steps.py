@@ -51,8 +51,8 @@ class ScanReport(Message):
     findings: list[Finding]
     findings_not_shown: int
     accepted_before: bool
-    """True if people have accepted the risk of the same files with findings as severe, and this acceptance has not
-    expired.
+    """True if people have accepted a risk for the same files with findings that were at least as severe, and this
+    acceptance has not expired.
     """
 
 

@@ -56,7 +56,8 @@ async def run(
     copy is deleted and every process of the command has ended. Without isolation, the copy is in `room`, a folder for
     this command only.
 
-    Raises NotIsolated if `isolated` is True and the command cannot be isolated now, although this was possible before.
+    Raises NotIsolated if `isolated` is True and the sandbox could not isolate the command. The command was then not
+    run.
     """
     if isolated:
         order = await run_to_the_end(_ordered, folder, limits)

@@ -116,7 +116,10 @@ class OnboardingRequest(Message):
     @classmethod
     def _may_be_a_role(cls, role: str) -> str:
         if not _ROLE.fullmatch(role):
-            raise ValueError("a role is one word such as engineer: a-z 0-9 _ -, at most 60 characters")
+            raise ValueError(
+                "a role is one word that begins with a letter, such as engineer; only a-z, 0-9, _ and -, at "
+                "most 60 characters"
+            )
         return role
 
     @field_validator("manager")

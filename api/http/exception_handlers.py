@@ -32,7 +32,7 @@ def problem_of_error(error: Exception) -> Problem:
             return invalid(str(error), [FieldError(field="process", message="has no section in the policy")])
         case InvalidCase():
             errors = [FieldError(field=each.column or "input", message=each.message) for each in error.problems]
-            return invalid("The case is not valid.", errors)
+            return invalid("The case is not valid. Correct the fields in `errors` and send the case again.", errors)
         case NotRollable():
             return Problem(409, str(error), kind="not-rollable")
         case NotResubmittable():

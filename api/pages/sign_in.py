@@ -42,7 +42,7 @@ from store.people.people import Person
 router = pages()
 
 FREE_BY_ADDRESS = 30
-"""The failed attempts to sign in that one IP address may make before it must wait.
+"""The number of failed attempts to sign in from one IP address that cause no delay.
 
 A whole office may share one address.
 """

@@ -111,7 +111,7 @@ async def evidence_pack(
 ) -> StreamingResponse:
     """Download the evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
     if (case_id is None) == (starts is None and ends is None):
-        message = "send `case_id`, or both `from` and `to`"
+        message = "send either a case (`case_id`) or a period (`from` and `to`), not both"
         raise invalid("The evidence pack needs a case or a period.", [FieldError(field="case_id", message=message)])
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
     scope = evidence_packs.EvidenceScope(case_id=case_id, since=since, until=until)

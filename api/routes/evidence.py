@@ -52,14 +52,17 @@ async def add_comment(
     """Add a comment to a case. The comment is recorded, and nobody can change or delete it."""
     text = new.text.strip()
     if not text:
-        raise invalid("Say something.", [FieldError(field="text", message="must not be blank")])
+        raise invalid("The comment is empty. Enter a comment.", [FieldError(field="text", message="must not be blank")])
     key = idempotency_key or secrets.token_hex(12)
     try:
         async with db.write() as conn:
             return await evidence.comment(conn, case.case_id, person.id, text, key, datetime.now(UTC))
     except evidence.TooMany as no:
         raise Problem(
-            409, f"One person can add at most {evidence.MOST_COMMENTS} comments to a case.", kind="too-many-comments"
+            409,
+            f"You have added {evidence.MOST_COMMENTS} comments to this case, the most that one person can add. "
+            "Attach a file instead.",
+            kind="too-many-comments",
         ) from no
 
 
@@ -105,7 +108,7 @@ async def store(services: TheServices, case: CaseRow, person: Person, file: Uplo
         async with services.db.write() as conn:
             return await evidence.attach(conn, new)
     except evidence.TooMany as no:
-        raise Problem(409, f"{no}.", kind="too-many-attachments") from no
+        raise Problem(409, str(no), kind="too-many-attachments") from no
 
 
 @router.post("/{case_id}/attachments", status_code=201, responses=documented(401, 404, 409, 413, 415, 422, 503))

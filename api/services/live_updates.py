@@ -40,7 +40,8 @@ is."""
 KEPT = 5_000
 """The number of positions of the audit log whose changes are kept in memory.
 
-A listener who is further behind must load the lists again.
+A listener who is at most this number of positions behind gets all changes; those that are not in memory are read from
+the database. A listener who is further behind must load the lists again.
 """
 CHUNK = 1_000
 """The most positions of the audit log in one read of the database."""
@@ -90,8 +91,8 @@ class LiveUpdates:
         """Return a stream of the changes of tasks and cases that the person may see.
 
         The stream begins after the position `since` of the audit log; if `since` is None, with changes from now on. The
-        first event has an id and no data. If the changes after `since` are no longer in memory, the first event is
-        `reset`.
+        first event has an id and no data. If `since` is more than `KEPT` positions behind, or newer than the audit log,
+        the first event is `reset` instead.
         """
         return EventStream.of(self.feed.listen(person, since, still))
 

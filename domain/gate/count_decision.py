@@ -38,8 +38,9 @@ def count_decision(
     assert state.open, "check_decision refuses decisions on a closed gate"
     verdict = decision.verdict
     _, behalf = place_of(state.task, decision.by)
-    # A delegate's decision uses up two people: the delegate, and who delegated.
-    state.uncertain |= state.task.owner is not None
+    # A delegate's decision uses up two people: the delegate, and who delegated. On a gate that asks operators for help,
+    # the decision of a person who was counted as away can make the quorum possible again.
+    state.uncertain |= state.task.owner is not None or bool(state.short)
     view = DecisionView(
         decision_id=decision.id,
         verdict=verdict,

@@ -177,7 +177,7 @@ def _plain(text: str, marks: Marks, currency: str | None) -> str:
         found = {each for each in found if "." not in each}
     if len(found) > 1:
         one, other = sorted(found, key=len)
-        raise Ambiguous(f"may be {one} or {other}: set the decimal separator in the mapping", AMOUNT)
+        raise Ambiguous(f"may be {one} or {other}: set the decimal mark in the mapping, such as decimal = ','", AMOUNT)
     if not found:
         why = "" if marks.decimal == "either" else f" with '{marks.decimal}' before the decimals"
         raise Misread(f"is not a number{why}", AMOUNT)
@@ -315,7 +315,7 @@ def date_of(cell: str, formats: tuple[str, ...]) -> str:
         raise Misread(f"is not a date written as {' or '.join(formats)}", f"a date written as {' or '.join(formats)}")
     if len(days) > 1:
         either = " or ".join(f"{day.day} {day:%B %Y}" for day in days)
-        raise Ambiguous(f"may be {either}: set the date format in the mapping, such as dates DD/MM/YYYY", DATE)
+        raise Ambiguous(f"may be {either}: set the date format in the mapping, such as dates = 'DD/MM/YYYY'", DATE)
     return days[0].isoformat()
 
 

@@ -48,16 +48,22 @@ def text_of(data: bytes, given: str = "") -> DecodedText:
     """
     for start, what in _NOT_CSV.items():
         if data.removeprefix(_UTF8).lstrip().startswith(start):
-            raise UnreadableFile("format", f"this is {what}, neither CSV nor .xlsx: save it as one of these")
+            raise UnreadableFile(
+                "format",
+                f"this is {what}, neither CSV nor .xlsx: save the file as one of these and upload the new file",
+            )
     if given.strip():
         return _as_given(data, given.strip())
     if data.startswith(_UTF32):
-        raise UnreadableFile("encoding", "the file is UTF-32: save it as 'CSV UTF-8' and upload that")
+        raise UnreadableFile("encoding", "the file is UTF-32: save it as 'CSV UTF-8' and upload the new file")
     if utf16 := _utf16(data):
         try:
             text = data.decode(utf16)
         except UnicodeDecodeError as wrong:
-            what = f"the file looks like UTF-16 and is broken (byte {wrong.start:,}): save it as 'CSV UTF-8'"
+            what = (
+                f"the file looks like UTF-16 and is broken (byte {wrong.start:,}): save the file as 'CSV UTF-8' "
+                "and upload the new file"
+            )
             raise UnreadableFile("encoding", what) from wrong
         _no_nul(text)
         return DecodedText(text.removeprefix("\ufeff"), "UTF-16")
@@ -203,7 +209,7 @@ def _guessed(data: bytes, place: int) -> DecodedText:
         return DecodedText(text, NAMES[best.codec], _in_words(best, rivals))
     line = _line_at(data[:place].decode("latin-1"))
     what = f"byte 0x{data[place]:02x} belongs to no known encoding, such as UTF-8 or Windows-1252"
-    raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload that", line)
+    raise UnreadableFile("encoding", f"{what}: save the file as 'CSV UTF-8' and upload the new file", line)
 
 
 class _Reading(NamedTuple):

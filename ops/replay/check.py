@@ -52,7 +52,10 @@ async def check(
     try:
         return await replayed(client, workflows(), process=process, cases=cases, limit=limit, progress=progress)
     except RPCError as error:
-        raise TemporalUnreachable(f"Temporal at {address(settings)} refuses the query: {error.message}") from error
+        raise TemporalUnreachable(
+            f"Temporal at {address(settings)} did not return the cases: {error.message}. "
+            "Check the namespace and your access, then run the command again"
+        ) from error
 
 
 async def replayed(

@@ -121,7 +121,10 @@ async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
     count = select(func.count()).where(attachments.c.case_id == new.case_id)
     if await insert_once(conn, attachments, new.model_dump()):
         if (await conn.execute(count)).scalar_one() > MOST_ATTACHMENTS:
-            raise TooMany(f"a case has at most {MOST_ATTACHMENTS} attachments")
+            raise TooMany(
+                f"This case has {MOST_ATTACHMENTS} attachments, the most that are possible. "
+                "Put several files into one archive."
+            )
         event = CaseEvent(
             event_id=f"attachment/{new.attachment_id}",
             case_id=new.case_id,

@@ -29,6 +29,7 @@ QUIET = timedelta(seconds=10)
 LONGEST = timedelta(hours=1)
 """Longest time before a count is written. The count for a person over all tasks is written only then."""
 AT_ONCE = 100
+"""The maximum number of counts that one run writes as events."""
 ALL = ""
 """Key used instead of a task id for the count of a person over all tasks."""
 
@@ -73,7 +74,7 @@ class CountedRefusals:
         self._db, self._quiet, self._longest = db, quiet, longest
 
     async def look(self) -> int:
-        """Write the counts that are due as events, at most `AT_ONCE` in one run.
+        """Write one event for each count that is due, at most `AT_ONCE` in one run.
 
         Return the number of counts that were written.
         """

@@ -349,7 +349,8 @@ def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
     made = (day_in_words if _ends_a_day(account.closed_until) else moment_in_words)(paid.at)
     raise Refused(
         f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
-        f"and this payment was made on {made}: it can no longer be rolled back. Book a correction instead.",
+        f"and this payment was made on {made}: it can no longer be rolled back. "
+        "Book a correction in the books, then mark the step as done by hand.",
         about=f"books-closed/{account.name}",
     )
 

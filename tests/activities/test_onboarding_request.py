@@ -39,7 +39,7 @@ def test_a_username_is_made_of_the_full_name(full_name: str, username: str) -> N
 
 @pytest.mark.parametrize("full_name", ["李雷", "Ж", "X", "7 8 9"])
 def test_where_nothing_is_left_of_a_name_a_username_must_be_given(full_name: str) -> None:
-    with pytest.raises(ValueError, match=r"give one in a to z, such as ada\.lovelace"):
+    with pytest.raises(ValueError, match=r"enter a username with letters a to z, such as ada\.lovelace"):
         username_of(full_name)
     if full_name[0].isalpha():
         assert asked(full_name=full_name, username="lei.li").username == "lei.li"
@@ -91,7 +91,7 @@ def test_the_same_comes_out_of_json_and_of_what_was_stored() -> None:
         ({"full_name": "Ada \u202eecalevoL"}, "full_name", "control characters"),
         ({"full_name": "1234"}, "full_name", "letters"),
         ({"full_name": 12}, "full_name", "string"),
-        ({"full_name": "李雷"}, "username", "give one in a to z"),
+        ({"full_name": "李雷"}, "username", "enter a username with letters a to z"),
         ({"username": "a"}, "username", "2 to 64"),
         ({"username": "a" * 65}, "username", "2 to 64"),
         ({"username": "1ada"}, "username", "begins with a letter"),

@@ -318,3 +318,10 @@ def test_a_decision_names_the_revision_where_the_policy_wants_it(required: bool)
     else:
         gate.check(an_answer("mia"))
     gate.check(an_answer("mia", revision=1))
+
+
+def test_a_decision_on_a_gate_that_asks_for_help_counts_its_people_again() -> None:
+    gate = a_gate(quorum=2)
+    gate.short, gate.uncertain = "2 approvals are needed; 0 given, 1 of the candidates can still decide", False
+    gate.decide(an_answer("mia"), NOON)  # the gate counted mia as away
+    assert gate.uncertain

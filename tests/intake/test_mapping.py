@@ -313,7 +313,7 @@ AMOUNTS = {
     "'-5.00": "-5.00",
     ".5": "0.5",
     "-0.00": "0.00",
-    "1,500": "may be 1500 or 1.500: set the decimal separator in the mapping",
+    "1,500": "may be 1500 or 1.500: set the decimal mark in the mapping, such as decimal = ','",
     "1,23.4": "is not a number",
     "--5": "is not a number",
     "1e5": "is not a number",
