@@ -18,7 +18,7 @@ from domain.rollback import RollbackAsked
 from domain.state_words import state
 from domain.status import Status
 from domain.task import DecisionView
-from domain.undo import PlannedUndo
+from domain.undo import PlannedUndo, joined
 from store.cases import cases
 from store.cases.cases import CaseRow
 from store.db.database import Database, DatabaseUnavailable
@@ -78,10 +78,12 @@ class Rollbacks:
         `plan` has the undos where the caller knows them better than the Workflow and SQL. `decided` is an earlier
         answer of an operator.
         """
-        if plan is None:
-            # The Workflow knows more than SQL, which lacks the steps since the last gate.
-            plan = await self.plan_of(case.conductor) or case.plan
         before = case.rollback
+        if plan is None:
+            plan = await self.plan_of(case.conductor) or case.plan
+            if before is None:
+                # The Workflow knows the ordinary steps since the last write, and SQL a local step that Temporal lost.
+                plan = joined(plan, case.plan)
         taken_back = before is not None and before.ended is not None
         asked = RollbackAsked(
             number=_next(case),

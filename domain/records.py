@@ -138,7 +138,10 @@ class Present(Message):
 
 
 class GateOpening(Message):
-    """The result of opening a gate: the ruling, the task if people must decide, and the event that was written."""
+    """The result of opening a gate: the ruling, the task if people must decide, and the event of the opening.
+
+    The event is written if there is a task.
+    """
 
     ruling: GateRuling
     task: TaskView | None

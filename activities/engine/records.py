@@ -18,6 +18,7 @@ from domain.records import CaseRecord, GateOpening, GateRequest, Present, Writte
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
+from domain.undo import PlannedUndo
 from policy.candidates import PeopleDirectory, RulingWithPeople, present, with_people
 from policy.model import Policy, PolicyError
 from policy.rules import rule
@@ -43,6 +44,9 @@ class RecordStore(Protocol):
 
     async def record(self, record: CaseRecord) -> Written:
         """Write everything in one transaction, once, and return the head of the case's chain. Raises NoCase."""
+
+    async def plan(self, case_id: str) -> list[PlannedUndo]:
+        """Return the stored undos of a case, oldest first; none if there is no such case."""
 
 
 class PinnedPolicies(Protocol):
@@ -73,8 +77,15 @@ class Records:
         return await self._store.record(record)
 
     @activity.defn
+    async def stored_plan(self, case_id: str) -> list[PlannedUndo]:
+        """Return the rollback plan of a case as it was last written, oldest first."""
+        return await self._store.plan(case_id)
+
+    @activity.defn
     async def open_gate(self, request: GateRequest) -> GateOpening:
-        """Get the ruling of the pinned policy on a gate. If people must decide, store the task.
+        """Get the ruling of the pinned policy on a gate. If people must decide, store the task with all events.
+
+        Where nobody must decide, write nothing: the case writes the event together with its next events.
 
         The answer is in the history, so a replay needs neither the text of the policy nor the expression library. If
         too few people can decide even with all levels of escalation, raise a failure that is not retried; operators
@@ -109,11 +120,11 @@ class Records:
                 "policy": request.policy_hash,
             },
         )
+        if opened is None:
+            return GateOpening(ruling=ruling, task=None, event=event)
+        status = Status.NEEDS_INTERVENTION if intervenes else Status.AWAITING_APPROVAL
         record = request.record
-        changes: dict[str, Any] = {"events": [*record.events, event]}
-        if opened:
-            status = Status.NEEDS_INTERVENTION if intervenes else Status.AWAITING_APPROVAL
-            changes |= {"opened": [opened], "status": status}
+        changes = {"events": [*record.events, event], "opened": [opened], "status": status}
         written = await self._store.record(record.model_copy(update=changes))
         return GateOpening(ruling=ruling, task=opened, event=event, ended=written.ended)
 

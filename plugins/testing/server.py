@@ -8,13 +8,13 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
 from cases.rollback import Rollbacks
 from cases.submit import Starter
+from core.payloads import data_converter
 from core.temporal_binary import temporal_binary
 from domain.case import CaseResult, CaseState
 from domain.messages import Actor, Cancellation, Decision, Receipt
@@ -25,6 +25,7 @@ from store.audit import audit_log
 from store.cases import cases
 from store.db.database import Database
 from store.people import people
+from workflows.sandbox import workflow_runner
 
 Handle = WorkflowHandle[Any, CaseResult]
 
@@ -33,7 +34,7 @@ async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
     """Start a server whose clock tests move forward, in less than a second. `more` are options of the SDK."""
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter,
         search_attributes=SEARCH_ATTRIBUTES,
         dev_server_extra_args=[
             "--dynamic-config-value",
@@ -49,7 +50,7 @@ async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
 
 async def unskipped(env: WorkflowEnvironment) -> Client:
     """Connect a client without time skipping, for Workflows that cases start: their timers must not run at once."""
-    return await Client.connect(env.client.service_client.config.target_host, data_converter=pydantic_data_converter)
+    return await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
 
 
 def worker_of(
@@ -72,6 +73,7 @@ def worker_of(
         workflows=list(workflows),
         activities=list(activities),
         interceptors=[CountAttempts(), *interceptors],
+        workflow_runner=workflow_runner(),
         workflow_failure_exception_types=[Exception] if defects_fail else [],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         max_cached_workflows=cached,

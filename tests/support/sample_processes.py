@@ -160,6 +160,25 @@ class ErrandProcess(CaseWorkflow):
         return weighed
 
 
+@workflow.defn(name="local")
+class LocalProcess(CaseWorkflow):
+    """Fetch, pack, ask, send: the errand with local steps."""
+
+    words = ErrandProcess.words
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back, local=True)
+        await self.step(Errands.pack, request, undo=Errands.unpack, local=True)
+        request = await self.gate("approval", request, facts=weighed)
+        await self.gate("second", facts=weighed)
+        await self.step(Errands.send, request, undo=Errands.recall, local=True)
+        return weighed
+
+
 @workflow.defn(name="pair")
 class PairProcess(CaseWorkflow):
     """Fetch, ask two at once, send."""

@@ -59,12 +59,12 @@ class Gates:
             while left:
                 gates, stops = await self._open_all(left, editable)
                 if not gates:
-                    run.approval_unwritten = False
+                    run.passed_unwritten = True
                     return
                 await self._tasks.wait_at(gates, Status.AWAITING_APPROVAL, first_no_ends_all=first_no_ends_all)
                 for gate in gates:
                     raise_end_of(gate)
-                run.approval_unwritten = True
+                run.passed_unwritten = True
                 left = [stop for stop, gate in zip(stops, gates, strict=True) if not passed(gate)]
                 if sent_back := next((gate for gate in gates if gate.outcome is Outcome.CHANGES_REQUESTED), None):
                     await self._make_changes(sent_back)
