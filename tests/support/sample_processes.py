@@ -54,6 +54,8 @@ class Receiver:
         """Case and errand that take effect, and whose answer is lost."""
         self.slow: set[tuple[str, str]] = set()
         """Case and errand that go on until they are cancelled or released."""
+        self.hanging: set[tuple[str, str]] = set()
+        """Case and errand that take effect, and then never end by themselves."""
         self.released = asyncio.Event()
         self._keys: dict[str, str] = {}
 
@@ -74,6 +76,8 @@ class Receiver:
                 self.sent[call.case_id].append(call.input.value)
         if (call.case_id, name) in self.deaf:
             raise TimeoutError
+        if (call.case_id, name) in self.hanging:
+            await asyncio.Event().wait()
 
     async def undo(self, call: StepCall[ErrandRequest], name: str) -> bool:
         """Undo one errand once; a key never used is voided. Answers whether there was anything."""
