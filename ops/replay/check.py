@@ -18,6 +18,7 @@ from core.temporal import TemporalUnreachable, address, connect
 from domain.names import TASK_QUEUE
 from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process
 from workflows.registry import workflows
+from workflows.sandbox import workflow_runner
 
 FETCHED_AHEAD = 4
 """Histories that are fetched while one is replayed. This bounds the memory, however many cases there are."""
@@ -89,6 +90,7 @@ async def replayed(
     replayer = Replayer(
         workflows=list(known.values()),
         data_converter=client.data_converter,
+        workflow_runner=workflow_runner(),
         runtime=client.service_client.config.runtime,
     )
     async with AsyncExitStack() as stack:

@@ -111,9 +111,9 @@ class Steps:
             return workflow.start_local_activity_method(
                 activity,
                 call,
+                activity_id=f"step {activity.__name__}",  # `./holdgate replay` finds a changed step by its id.
                 summary=self._run.doing,
                 start_to_close_timeout=options.time_limit,
-                schedule_to_close_timeout=options.retry_for,
                 local_retry_threshold=LOCAL_THRESHOLD,
                 retry_policy=retry_policy(options),
                 cancellation_type=to_the_end,
