@@ -138,13 +138,15 @@ class Present(Message):
 
 
 class GateOpening(Message):
-    """The result of opening a gate: the ruling, the task if people must decide, and the event of the opening.
+    """The answer of the activity that opens a gate, from which `domain/gate/opening.py` makes the task and the event.
 
-    The event is written if there is a task.
+    The task and the events before it are written if people must decide.
     """
 
     ruling: GateRuling
-    task: TaskView | None
-    event: CaseEvent
+    excluded: list[str] = []
+    """People who must not decide the gate."""
+    said: str = ""
+    """What else the event of the opening says: too few people, so the gate was escalated at once."""
     ended: CaseResult | None = None
     """Set if the database already holds an end of the case. That end is final, and nobody is asked."""

@@ -24,7 +24,7 @@ from domain.moments import moment_text
 UNDECODED = "Failed decoding arguments"
 """The SDK's message for data that does not fit its model; the cause says more."""
 RESULT = re.compile(r"validation errors? for (?!\w+Input\b)")
-"""A model that is not the input of a Workflow. The SDK reads the result of a local step before it compares the steps."""
+"""A model that is not the input of a Workflow. The SDK reads results of local steps before it compares the steps."""
 
 Kind = Literal["order", "does_not_fit", "fails", "unknown_process"]
 

@@ -77,9 +77,11 @@ async def test_five_hundred_exactly_needs_one_manager_and_costs_at_most_24_event
     assert (task.gate, task.candidate_groups, task.quorum.needed) == ("manager-approval", ["managers"], 1)
     assert await balance(house, account) == ("100000.00", "500.00", "99500.00")
     await asyncio.sleep(0.2)
-    await house.send(case, house.decision(task))
+    receipt = await house.send(case, house.decision(task))
+    assert task.facts and receipt.task.facts == {}, "the history holds each receipt, and the gateway knows the facts"
     assert (await house.end(case)).status is Status.COMPLETED
     history = await case.fetch_history()
+    assert max(event.ByteSize() for event in history.events) <= 2200
     assert len(history.events) <= 24, [e.event_type for e in history.events]
 
 

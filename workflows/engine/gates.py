@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from domain.gate import Gate
+from domain.gate.opening import OpenedGate
 from domain.leavers import fields_after_replacing
 from domain.names import MAX_FACTS_BYTES
-from domain.records import GateOpening
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status, Verdict
 from domain.step import StepOptions
@@ -88,7 +88,7 @@ class Gates:
                 )
         return gates, stops
 
-    async def _open(self, stop: GateAt, editable: bool, beside: int) -> GateOpening:
+    async def _open(self, stop: GateAt, editable: bool, beside: int) -> OpenedGate:
         """Get the ruling of the policy on a gate. If the policy gives no ruling, operators decide: retry or roll back.
 
         `beside` is how many tasks of the same gate are open in memory only.

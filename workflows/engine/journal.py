@@ -18,7 +18,8 @@ from activities.engine.records import NoCase, Records
 from domain.case import CaseEvent, CaseResult
 from domain.event_kinds import identity_of
 from domain.gate import Gate, GateEvent
-from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateOpening, GateRequest, Present, Written
+from domain.gate.opening import OpenedGate, opened_gate
+from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateRequest, Present, Written
 from domain.ruling import GateRuling
 from domain.status import Status
 from domain.task import DecisionView, TaskView
@@ -158,7 +159,7 @@ class Journal:
 
     async def open_gate(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
-    ) -> GateOpening:
+    ) -> OpenedGate:
         """Get the policy's ruling on the gate. If people must decide, write all events and the task of the gate.
 
         A gate that the policy skips is only an event, which is written next time with the other events.
@@ -177,7 +178,7 @@ class Journal:
             event_id=self._id("gate", task.task_id),
         )
         try:
-            opening = await workflow.execute_local_activity_method(
+            answer = await workflow.execute_local_activity_method(
                 Records.open_gate,
                 request,
                 activity_id=f"gate {task.gate}",  # The SDK compares ids in a replay, and so finds a gate that changed.
@@ -189,14 +190,15 @@ class Journal:
         except FailureError:  # The SDK raises the failure of a local activity without an ActivityError around it.
             self._put_back(record, *before)
             raise
-        self.timeline.append(opening.event)
-        if opening.task is None:
-            self._put_back(record.model_copy(update={"events": [*record.events, opening.event]}), *before)
-            return opening
+        opened = opened_gate(request, answer)
+        self.timeline.append(opened.event)
+        if opened.task is None:
+            self._put_back(record.model_copy(update={"events": [*record.events, opened.event]}), *before)
+            return opened
         self._known = True
-        if opening.ended is not None:
-            raise AlreadyEnded(opening.ended)
-        return opening
+        if answer.ended is not None:
+            raise AlreadyEnded(answer.ended)
+        return opened
 
     async def rule_again(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
