@@ -22,6 +22,7 @@ from cases.settle_blocked import Settlement
 from cases.sql_records import SqlRecords
 from core.settings import ROOT
 from domain.case import CaseResult
+from domain.names import STATUS_ATTRIBUTE
 from domain.records import CaseRecord, Written
 from domain.status import Outcome, Status, Verdict
 from plugins.testing.server import unskipped
@@ -123,6 +124,30 @@ async def test_a_local_step_cannot_send_heartbeats() -> None:
     steps = Steps(*[None] * 4)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="fetch: a local step sends no heartbeats"):
         await steps.run_step(Errands.fetch, ErrandRequest(), heartbeat=timedelta(seconds=1), local=True)
+
+
+@pytest.mark.parametrize(("process", "shown"), [("errand", "running"), ("local", "awaiting_approval")])
+async def test_a_passed_gate_is_shown_in_temporal_with_the_next_ordinary_step_or_the_end(
+    house: House, process: str, shown: str
+) -> None:
+    case = await house.start(
+        process=process,
+        policy=GATES.replace("local", process),
+        before=lambda case_id: house.receiver.slow.add((case_id, "send")),
+    )
+    await case.signal("submit_decision", house.decision(await house.open_task(case)))
+    async with asyncio.timeout(20):
+        while "send" not in house.receiver.tried[case.id]:
+            await asyncio.sleep(0.02)
+    assert (await case.describe()).typed_search_attributes[STATUS_ATTRIBUTE] == shown
+    house.receiver.slow.clear()
+    house.receiver.released.set()
+    assert (await house.end(case)).status is Status.COMPLETED
+    house.receiver.released.clear()
+    assert (await case.describe()).typed_search_attributes[STATUS_ATTRIBUTE] == "completed"
+    kinds = [event.event_type for event in (await case.fetch_history()).events]
+    changes = kinds.count(EventType.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES)
+    assert changes == (3 if process == "errand" else 2)
 
 
 # ----------------------------------------------------------------------------------- what Temporal does not know (yet)
