@@ -19,7 +19,7 @@ from cases.reconcile.refused_messages import Refusals
 from cases.reconcile.send_notifications import dispatcher
 from cases.submit import Starter
 from channels.registry import check
-from core import logs, traces
+from core import event_loop, logs, traces
 from core.exit import leave
 from core.settings import Settings, WrongSettings, load
 from core.temporal import connect_when_reachable, metrics_of_sdk
@@ -107,7 +107,7 @@ def run() -> int:
         loader.load(settings.processes)
         policy_file = loader.policy_file(settings.policy)
         read_apps(settings.apps)
-        asyncio.run(main(settings, policy_file, metrics_of_sdk(settings.worker_metrics)))
+        event_loop.run(main(settings, policy_file, metrics_of_sdk(settings.worker_metrics)))
     except (WrongSettings, WrongApps, WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2

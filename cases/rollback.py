@@ -19,7 +19,7 @@ from domain.rollback import RollbackAsked
 from domain.state_words import state
 from domain.status import Status
 from domain.task import DecisionView
-from domain.undo import PlannedUndo
+from domain.undo import PlannedUndo, joined
 from store.cases import cases
 from store.cases.cases import CaseRow
 from store.db.database import Database, DatabaseUnavailable
@@ -82,10 +82,12 @@ class Rollbacks:
         Return the changed case; None if another process changed the case meanwhile. `plan` is the list of undos; None
         to take the list from the Workflow or from SQL. `decided` is the decision of an operator who was already asked.
         """
-        if plan is None:
-            # The Workflow knows more than SQL, which lacks the steps since the last gate.
-            plan = await self.plan_of(case.conductor) or case.plan
         before = case.rollback
+        if plan is None:
+            plan = await self.plan_of(case.conductor) or case.plan
+            if before is None:
+                # The Workflow knows the ordinary steps since the last write, and SQL a local step that Temporal lost.
+                plan = joined(plan, case.plan)
         taken_back = before is not None and before.ended is not None
         asked = RollbackAsked(
             number=_next(case),

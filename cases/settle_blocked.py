@@ -1,7 +1,5 @@
 """Carry out an operator's decision on a blocked case, because its Workflow cannot receive the decision."""
 
-from collections.abc import Sequence
-
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -12,9 +10,8 @@ from domain.messages import Decision
 from domain.records import DecisionRecord
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
-from domain.undo import PlannedUndo
+from domain.undo import joined
 from store.cases import blocked, cases, tasks
-from store.cases.cases import CaseRow
 from store.db.database import Database
 
 
@@ -53,7 +50,7 @@ class Settlement:
                 await tasks.remove_unknown(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
             await handle.signal("resynchronise", (await handle.describe()).run_id)
             return case.status
-        plan = _joined(case, await plan_in_history(self._client, one.workflow_id))
+        plan = joined(case.plan, await plan_in_history(self._client, one.workflow_id))
         try:
             await handle.terminate(reason=f"{decision.by.id}: {decision.verdict.replace('_', ' ')}")
         except RPCError as error:  # the Workflow has ended, or is not there
@@ -61,15 +58,6 @@ class Settlement:
                 raise
         given = await self._rollbacks.lost(case, one.cause, by=decision.by.id, plan=plan, decided=view)
         return (given or case).status
-
-
-def _joined(case: CaseRow, found: Sequence[PlannedUndo]) -> list[PlannedUndo]:
-    """Return the undos in SQL, then those that only Temporal's history has.
-
-    An undo that has already run changes nothing.
-    """
-    keys = {undo.call.key for undo in case.plan}
-    return [*case.plan, *(undo for undo in found if undo.call.key not in keys)]
 
 
 def _decided(task: TaskView, decision: Decision) -> CaseEvent:

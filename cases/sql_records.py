@@ -4,6 +4,7 @@ import logging
 
 from activities.engine.records import NoCase
 from domain.records import CaseRecord, Written
+from domain.undo import PlannedUndo
 from store.audit import audit_log
 from store.cases import cases
 from store.db.database import Database
@@ -29,3 +30,9 @@ class SqlRecords:
         kinds = " ".join(event.kind for event in record.events)
         log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
         return written
+
+    async def plan(self, case_id: str) -> list[PlannedUndo]:
+        """Return the stored undos of a case, oldest first; none if there is no such case."""
+        async with self._database.read() as connection:
+            case = await cases.get(connection, case_id)
+        return case.plan if case else []

@@ -9,11 +9,11 @@ import asyncio
 import logging
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from core import traces
+from core.payloads import data_converter
 from core.settings import Settings, WrongSettings
 
 CONNECT_TIMEOUT = 5.0
@@ -62,7 +62,7 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await Client.connect(
                 **config,
-                data_converter=pydantic_data_converter,
+                data_converter=data_converter,
                 interceptors=traces.interceptors(),
                 lazy=lazy,
                 runtime=runtime,

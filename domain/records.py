@@ -144,11 +144,16 @@ class Present(Message):
 
 
 class GateOpening(Message):
-    """Hold the result of opening a gate: the ruling, the written audit event, and the task if people must decide."""
+    """The answer of the activity that opens a gate. `domain/gate/opening.py` makes the task and the event from it.
+
+    If people must decide, the task and the events before it are already written.
+    """
 
     ruling: GateRuling
-    task: TaskView | None
-    event: CaseEvent
+    excluded: list[str] = []
+    """People who must not decide the gate."""
+    said: str = ""
+    """What else the event of the opening says: too few people, so the gate was escalated at once."""
     ended: CaseResult | None = None
     """The end of the case, if the database already holds one; otherwise None.
 

@@ -4,8 +4,13 @@ from datetime import timedelta
 from typing import Any, Generic
 
 from domain.base import InputT, Message
-from domain.moments import Length
+from domain.moments import BoundedMoment, Length
 from domain.status import Then
+
+LOCAL_TIME_LIMIT = timedelta(seconds=10)
+"""The longest time limit of an attempt of a local step. While a local step runs, the case answers no message."""
+LOCAL_ATTEMPTS = 10
+"""The most attempts of a local step. Each attempt after the first adds six events to the history of the case."""
 
 
 class StepOptions(Message):
@@ -25,6 +30,15 @@ class StepOptions(Message):
     """Names of exception classes. After such a failure, the step is not retried."""
     then: Then = "intervene"
     resubmit_after: Length = timedelta(minutes=10)
+
+    @property
+    def fits_local(self) -> bool:
+        """Return True if the attempts are short and few enough for a local step."""
+        return (
+            (self.time_limit or LOCAL_TIME_LIMIT) <= LOCAL_TIME_LIMIT
+            and self.retry_for is None
+            and 0 < self.attempts <= LOCAL_ATTEMPTS
+        )
 
 
 class StepNames(Message):
@@ -47,6 +61,8 @@ class StepCall(Message, Generic[InputT]):
     requester: str
     policy_hash: str
     key: str
+    at: BoundedMoment
+    """When the step began, by the clock of the Workflow: the same for each attempt and for the undo."""
     undoes: str | None = None
     undo: str | None = None
     """For a step: the name of its undo, so that Temporal's history alone shows how to undo a case."""

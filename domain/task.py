@@ -159,6 +159,11 @@ class TaskView(Message):
     decisions: list[DecisionView] = []
 
     @property
+    def without_facts(self) -> "TaskView":
+        """Return the task without its facts, which can be large."""
+        return self.model_copy(update={"facts": {}})
+
+    @property
     def names(self) -> list[str]:
         """Return the names on the open task.
 

@@ -1,5 +1,6 @@
 """The undos of a case, as data: for the rollback plan, and for the rollback Workflow that runs them after the case."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from domain.base import Message
@@ -38,3 +39,9 @@ class PlannedUndo(UndoView):
         """Return the line of the rollback plan."""
         by_hand = f" (by hand: {self.by_hand})" if self.by_hand else ""
         return UndoView(step=self.step, undo=self.undo, summary=self.summary + by_hand)
+
+
+def joined(known: Sequence[PlannedUndo], more: Sequence[PlannedUndo]) -> list[PlannedUndo]:
+    """Return `known`, then the undos of `more` with other keys. An undo that was done before has no effect again."""
+    keys = {undo.call.key for undo in known}
+    return [*known, *(undo for undo in more if undo.call.key not in keys)]

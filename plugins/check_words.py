@@ -11,10 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from domain.durations import in_words
 from domain.input_errors import problems_of
 from domain.moments import asked_now, lenient_fields
+from domain.step import LOCAL_ATTEMPTS, LOCAL_TIME_LIMIT
 from domain.wording import Words
-from plugins.source import Uses, uses_of
+from plugins.source import Uses, file_of, uses_of
 from workflows.engine.case import CaseWorkflow
 from workflows.registry import Process
 
@@ -37,10 +39,25 @@ def mistakes(process: Process) -> Iterator[str]:
         yield f"the class {process.workflow.__name__} needs words = Words(...)"
         return
     yield from _wrong_names(words, process.input)
-    yield from _wrong_sentences(words, process.input, uses_of(process.workflow))
+    uses = uses_of(process.workflow)
+    yield from _wrong_sentences(words, process.input, uses)
+    yield from _wrong_local_steps(process, uses)
     for name in lenient_fields(process.input):
         yield f"the field {name} of the input would read 20270331 as 1970: use Day or Moment of plugins"
     yield from _wrong_example(process)
+
+
+def _wrong_local_steps(process: Process, uses: Uses) -> Iterator[str]:
+    """Yield local steps that are not short, or that send heartbeats."""
+    for step in uses.local:
+        where = f"{file_of(process.workflow)}:{step.line}: {step.name}"
+        if step.beats:
+            yield f"{where}: a local step sends no heartbeats: leave out local=True, because the step is long"
+        elif step.options is not None and not step.options.fits_local:
+            yield (
+                f"{where}: a local step has a time limit of at most {in_words(LOCAL_TIME_LIMIT)}, one to "
+                f"{LOCAL_ATTEMPTS} attempts and no retry_for: leave out local=True, or give it shorter options"
+            )
 
 
 def _wrong_names(words: Words, input: Model) -> Iterator[str]:

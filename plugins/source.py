@@ -9,6 +9,7 @@ import ast
 import inspect
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
@@ -16,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from pydantic import BaseModel
 
-from domain.step import StepCall
+from domain.step import StepCall, StepOptions
 
 Model = type[BaseModel]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -44,6 +45,17 @@ class Stop:
     """
 
 
+class LocalStep(NamedTuple):
+    """A call of `step(..., local=True)`."""
+
+    line: int
+    name: str
+    beats: bool
+    """True if the call also sets `heartbeat`."""
+    options: StepOptions | None
+    """The options of the call; None for no options, or where the source does not show them."""
+
+
 @dataclass(frozen=True)
 class Uses:
     """What the functions of a process use, as far as the source code shows."""
@@ -55,6 +67,8 @@ class Uses:
     gates: set[str] = field(default_factory=set)
     facts: dict[str, list[Model | None]] = field(default_factory=dict)
     """For each gate with facts, the models of the facts."""
+    local: list["LocalStep"] = field(default_factory=list)
+    """The calls of local steps."""
     unchecked: list[tuple[int, str]] = field(default_factory=list)
     """Line and name of each result of a step that the code uses without a check for None.
 
@@ -327,6 +341,10 @@ class _UsesIn:
             self._uses.steps[step[0]] = _given_to(step[1])
         if undo:
             self._uses.undos.setdefault(undo[0], []).append(_given_to(step[1]) if step else None)
+        local = given.get("local")
+        if step and local is not None and not (isinstance(local, ast.Constant) and local.value is False):
+            beats = "heartbeat" in given
+            self._uses.local.append(LocalStep(call.lineno, step[0], beats, self._options(given.get("options"))))
 
     def _gates(self, call: ast.Call) -> None:
         for gate in _gates_named_in(call):
@@ -342,6 +360,16 @@ class _UsesIn:
             return None
         owner = getattr(self._module, node.value.id, None) if isinstance(node.value, ast.Name) else None
         return node.attr, getattr(owner, node.attr, None)
+
+    def _options(self, node: ast.expr | None) -> StepOptions | None:
+        """Return options that are a name of the module, or that are written in the call."""
+        found = None
+        if isinstance(node, ast.Name):
+            found = getattr(self._module, node.id, None)
+        elif isinstance(node, ast.Call):
+            with suppress(Exception):  # It uses a variable of the procedure.
+                found = eval(ast.unparse(node), vars(self._module))
+        return found if isinstance(found, StepOptions) else None
 
     def _model(self, facts: ast.expr) -> Model | None:
         """Return the model of facts if they are the result of a step; None otherwise."""

@@ -20,6 +20,7 @@ from plugins.shipped import steps
 from store.db.database import Database
 from store.people import people
 from workflows.registry import INPUTS, workflows
+from workflows.sandbox import workflow_runner
 
 STICKY_TIMEOUT = timedelta(seconds=1)
 """How long a case waits for the worker that has the case in memory, before another worker takes it.
@@ -65,6 +66,7 @@ def workers(
             workflows=list(workflows().values()),
             activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
             interceptors=[CountAttempts(), *interceptors],
+            workflow_runner=workflow_runner(),
             max_concurrent_activities=AT_ONCE,
             max_concurrent_local_activities=AT_ONCE,
             max_cached_workflows=CACHED_CASES,

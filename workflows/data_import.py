@@ -36,7 +36,7 @@ class DataImportProcess(CaseWorkflow):
         await self.step(DataImports.load_rows, staging, undo=DataImports.drop_rows, heartbeat=BEAT, options=LONG)
         await self.gate("publication", facts=profile)
         publication = Publication.of(request, profile)
-        return await self.step(DataImports.publish_version, publication, undo=DataImports.restore_version)
+        return await self.step(DataImports.publish_version, publication, undo=DataImports.restore_version, local=True)
 
     words = Words(
         summary="Publish a file of data as a new version of a dataset",

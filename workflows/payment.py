@@ -28,13 +28,13 @@ class PaymentProcess(CaseWorkflow):
         return await self.conduct(case, self.pay)
 
     async def pay(self, request: PaymentRequest) -> PaymentReceipt | None:
-        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
-        screening = await self.step(Payments.screen_payment, request)
+        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds, local=True)
+        screening = await self.step(Payments.screen_payment, request, local=True)
         request = await self.gate("fraud-review", request, facts=screening)
         request = await self.gate("manager-approval", request, facts=screening)
         request = await self.gate("director-approval", request, facts=screening)
         return await self.step(
-            Payments.capture_payment, request, undo=Payments.refund_payment, uses=Payments.reserve_funds
+            Payments.capture_payment, request, undo=Payments.refund_payment, uses=Payments.reserve_funds, local=True
         )
 
     words = Words(

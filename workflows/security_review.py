@@ -45,7 +45,7 @@ class SecurityReviewProcess(CaseWorkflow):
                 expires_at=workflow.now() + timedelta(days=request.accept_for_days),
             )
             undo = SecurityReviews.withdraw_accepted_risk
-            await self.step(SecurityReviews.record_accepted_risk, risk, undo=undo)
+            await self.step(SecurityReviews.record_accepted_risk, risk, undo=undo, local=True)
         return report
 
     words = Words(

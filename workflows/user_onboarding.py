@@ -32,11 +32,11 @@ class UserOnboardingProcess(CaseWorkflow):
         return await self.conduct(case, self.take_on)
 
     async def take_on(self, request: OnboardingRequest) -> Granted | None:
-        access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account)
+        access = await self.step(Onboarding.reserve_account, request, undo=Onboarding.disable_account, local=True)
         # Operators may have skipped that step. Then nothing is reserved, and the directory refuses to grant anything.
         owned = access.sensitive if access else []
         await self.gates(GateAt("manager-approval", access), *(GateAt("entitlement-approval", each) for each in owned))
-        granted = await self.step(Onboarding.grant_access, request, undo=Onboarding.revoke_access)
+        granted = await self.step(Onboarding.grant_access, request, undo=Onboarding.revoke_access, local=True)
         await self.step(Onboarding.send_welcome, request, options=MAIL)
         return granted
 

@@ -4,20 +4,20 @@ One write is one transaction: events, tasks, decisions and the row of the case c
 the ids of the events make sure that the second run changes nothing.
 """
 
-import json
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from pydantic import BaseModel, ValidationError
 from temporalio import activity
 
-from domain.case import CaseEvent
 from domain.errors import Trouble
+from domain.gate.opening import opened_gate
 from domain.leavers import leavers_to_replace
 from domain.records import CaseRecord, GateOpening, GateRequest, Present, Written
 from domain.ruling import GateRuling
-from domain.status import Status, Verdict
-from domain.task import Quorum, TaskView
+from domain.status import Status
+from domain.task import TaskView
+from domain.undo import PlannedUndo
 from policy.candidates import PeopleDirectory, RulingWithPeople, present, with_people
 from policy.model import Policy, PolicyError
 from policy.rules import rule
@@ -50,6 +50,9 @@ class RecordStore(Protocol):
         A record that was written before is not written again. Raises NoCase.
         """
 
+    async def plan(self, case_id: str) -> list[PlannedUndo]:
+        """Return the stored undos of a case, oldest first; none if there is no such case."""
+
 
 class PinnedPolicies(Protocol):
     """The stored policies of cases, by hash. A case keeps the hash of the policy with which it started."""
@@ -79,10 +82,16 @@ class Records:
         return await self._store.record(record)
 
     @activity.defn
-    async def open_gate(self, request: GateRequest) -> GateOpening:
-        """Store the ruling of the pinned policy on a gate, and return it.
+    async def stored_plan(self, case_id: str) -> list[PlannedUndo]:
+        """Return the rollback plan of a case as it was last written, oldest first."""
+        return await self._store.plan(case_id)
 
-        If people must decide, also store the task.
+    @activity.defn
+    async def open_gate(self, request: GateRequest) -> GateOpening:
+        """Get the ruling of the pinned policy on a gate, and return it.
+
+        If people must decide, store the task with all its events. If nobody must decide, write nothing: the case writes
+        the event together with its next events.
 
         The answer is in the history, so a replay needs neither the text of the policy nor the expression library. If
         too few people can decide even with all levels of escalation, raise a failure that is not retried; operators
@@ -92,38 +101,15 @@ class Records:
         if found.short:
             name = task.gate.replace("-", " ")
             raise NobodyCanDecide(f"Nobody can decide {name}: {found.short}. Add people, or roll back.", permanent=True)
-        ruling = found.ruling
-        opened = _with_people(task, found) if ruling.needed else None
-        intervenes = task.kind == "intervention"
-        kind = "intervention_opened" if intervenes else "gate_opened"
-        event = CaseEvent(
-            event_id=request.event_id,
-            case_id=task.case_id,
-            at=task.opened_at,
-            kind=kind if opened else "gate_decided_by_rule" if ruling.decided else "gate_skipped",
-            actor="holdgate",
-            summary=_opening_in_words(task, ruling) + found.said,
-            data={
-                "gate": task.gate,
-                "task_id": opened.task_id if opened else None,
-                "groups": ruling.groups,
-                "users": ruling.users,
-                "needed": ruling.quorum,
-                "escalated": bool(found.said),
-                "decided": ruling.decided,
-                "rule": ruling.rule,
-                "names": ruling.names,
-                "problem": ruling.problem,
-                "policy": request.policy_hash,
-            },
-        )
+        opening = GateOpening(ruling=found.ruling, excluded=list(found.excluded), said=found.said)
+        _, opened, event = opened_gate(request, opening)
+        if opened is None:
+            return opening
+        status = Status.NEEDS_INTERVENTION if task.kind == "intervention" else Status.AWAITING_APPROVAL
         record = request.record
-        changes: dict[str, Any] = {"events": [*record.events, event]}
-        if opened:
-            status = Status.NEEDS_INTERVENTION if intervenes else Status.AWAITING_APPROVAL
-            changes |= {"opened": [opened], "status": status}
+        changes = {"events": [*record.events, event], "opened": [opened], "status": status}
         written = await self._store.record(record.model_copy(update=changes))
-        return GateOpening(ruling=ruling, task=opened, event=event, ended=written.ended)
+        return opening.model_copy(update={"ended": written.ended})
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
@@ -174,52 +160,3 @@ class Records:
             raise NoRuling(
                 f"The rules of {name} cannot be worked out with the values of this case ({why}).", permanent=True
             ) from error
-
-
-def _with_people(task: TaskView, found: RulingWithPeople) -> TaskView:
-    ruling = found.ruling
-    return task.model_copy(
-        update={
-            "candidate_groups": ruling.groups,
-            "candidate_users": ruling.users,
-            "excluded_users": list(found.excluded),
-            "members": ruling.members,
-            "quorum": Quorum(needed=ruling.quorum),
-            "veto": ruling.veto,
-            "verdicts": [
-                verdict
-                for verdict in task.verdicts
-                if verdict is not Verdict.REQUEST_CHANGES or task.round < ruling.max_rounds
-            ],
-            "comment_needed": ruling.comment_needed,
-            "revision_required": ruling.revision_required,
-            "substitutes": ruling.substitutes,
-            # Operators may change every field of the input, unless the policy names some.
-            "editable": [name for name in ruling.editable if name in task.editable]
-            if ruling.editable or task.kind != "intervention"
-            else task.editable,
-            "due_at": ruling.due_at,
-            "expires_at": ruling.expires_at,
-            "rule": ruling.problem or ruling.rule,
-        }
-    )
-
-
-def _opening_in_words(task: TaskView, ruling: GateRuling) -> str:
-    name = task.gate.replace("-", " ").capitalize()
-    if ruling.decided:
-        said = "approved" if ruling.decided == "approve" else "rejected"
-        return f"{name}: {said} by rule, {ruling.rule} holds ({_values(ruling.names)})"
-    if not ruling.needed:
-        return f"{name} was not needed: {ruling.rule} does not hold ({_values(ruling.names)})"
-    names = ", ".join(ruling.groups + ruling.users)
-    if ruling.problem:
-        return f"{name} waits for {names}, because a rule could not be evaluated: {ruling.problem}"
-    many = f" ({ruling.quorum} people)" if ruling.quorum > 1 else ""
-    return f"{name} waits for {names}{many}"
-
-
-def _values(names: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} = {value if isinstance(value, str) else json.dumps(value)}" for name, value in names.items()
-    )

@@ -103,9 +103,7 @@ class Payments:
         """
         history = await self._ledger.payee_history(payee_key(call.input.payee), before_case=call.case_id)
         denied = (await self._lists(call.policy_hash)).get("denied_payees", [])
-        # The scheduled time is the same for each attempt, and correct when tests skip time.
-        now = activity.info().scheduled_time
-        return score(call.input, history, denied, now)
+        return score(call.input, history, denied, call.at)
 
     @activity.defn
     async def reserve_funds(self, call: StepCall[PaymentRequest]) -> FundsHold:

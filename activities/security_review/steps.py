@@ -131,7 +131,7 @@ class SecurityReviews:
             **counts,
             findings=findings,
             findings_not_shown=len(found) - len(findings),
-            accepted_before=await self._risks.accepted(digest, activity.info().scheduled_time, as_bad),
+            accepted_before=await self._risks.accepted(digest, call.at, as_bad),
         )
 
     def _copied(self, asked: SecurityReviewRequest, room: Path, tree: Path) -> tuple[str, int, list[str]]:
@@ -164,7 +164,7 @@ class SecurityReviews:
             findings=[each.model_dump() for each in risk.findings],
             accepted_by=risk.accepted_by,
             reason=risk.reason,
-            accepted_at=activity.info().scheduled_time,
+            accepted_at=call.at,
             expires_at=risk.expires_at,
         )
         return Recorded(risk_id=risk_id, expires_at=risk.expires_at)

@@ -302,7 +302,8 @@ class Decisions:
         if receipt.content != decision.content:
             # The server answers a known Update id with its first result, without asking the Workflow.
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
-        return DecisionOutcome(decision_id=receipt.decision_id, task=receipt.task, case_status=receipt.case_status)
+        decided = receipt.task.model_copy(update={"facts": task.facts})
+        return DecisionOutcome(decision_id=receipt.decision_id, task=decided, case_status=receipt.case_status)
 
     async def _as_recorded(self, known: DecisionRow) -> DecisionOutcome:
         """Return the outcome of an accepted decision without a receipt in Temporal, with the present task and case."""

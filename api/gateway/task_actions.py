@@ -84,7 +84,7 @@ class TaskActions:
         if receipt.content != action.content:
             raise await self._refusals.refuse(task, action, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         await self._answered_now(known)
-        return ActionOutcome(action_id=action.id, task=receipt.task)
+        return ActionOutcome(action_id=action.id, task=receipt.task.model_copy(update={"facts": task.facts}))
 
     async def _sent_before(self, action: Action, client_id: str | None) -> ActionRow | None:
         """Return the stored action of which this one is a repeat; None if there is none.

@@ -3,6 +3,7 @@
 | To find | Read |
 |---|---|
 | everything that can happen to a gate | `gate.py` |
+| the task and the event of its opening | `opening.py` |
 | whether a decision is valid | `validate_decision.py` |
 | the effect of a valid decision: quorum, veto, edits | `count_decision.py` |
 | whether another action is allowed (claim, delegate, ask, move the deadline) | `validate_action.py` |

@@ -18,6 +18,7 @@ from core.temporal import TemporalUnreachable, address, connect
 from domain.names import TASK_QUEUE
 from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process
 from workflows.registry import workflows
+from workflows.sandbox import workflow_runner
 
 FETCHED_AHEAD = 4
 """How many histories are fetched while one is replayed. This limits the memory for any number of cases."""
@@ -95,6 +96,7 @@ async def replayed(
     replayer = Replayer(
         workflows=list(known.values()),
         data_converter=client.data_converter,
+        workflow_runner=workflow_runner(),
         runtime=client.service_client.config.runtime,
     )
     async with AsyncExitStack() as stack:

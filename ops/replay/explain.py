@@ -23,6 +23,9 @@ from domain.moments import moment_text
 
 UNDECODED = "Failed decoding arguments"
 """The message of the SDK for an input that does not fit its model. The cause of this error says why."""
+RESULT = re.compile(r"validation errors? for (?!\w+Input\b)")
+"""A message about a model that is not the input of a Workflow. The SDK reads the results of local steps before it
+compares the order of the steps."""
 
 Kind = Literal["order", "does_not_fit", "fails", "unknown_process"]
 
@@ -82,6 +85,9 @@ async def difference_of(history: WorkflowHistory, failure: Exception, converter:
     message = messages[0] if messages else str(failure)
     if not isinstance(failure, NondeterminismError):
         if message == UNDECODED and len(messages) > 1:
+            if RESULT.search(messages[1]):
+                words = f"the result of a local step {_misfit(messages[1])}. This code runs other local steps"
+                return _difference(history, "order", words, words, None, message)
             words = f"its input {_misfit(messages[1])}"
             return _difference(history, "does_not_fit", words, words, history.events[0], message)
         kinds = re.findall(r'r#type: "(\w+)"', str(failure))

@@ -10,13 +10,13 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
 from cases.rollback import Rollbacks
 from cases.submit import Starter
+from core.payloads import data_converter
 from core.temporal_binary import temporal_binary
 from domain.case import CaseResult, CaseState
 from domain.messages import Actor, Cancellation, Decision, Receipt
@@ -27,6 +27,7 @@ from store.audit import audit_log
 from store.cases import cases
 from store.db.database import Database
 from store.people import people
+from workflows.sandbox import workflow_runner
 
 Handle = WorkflowHandle[Any, CaseResult]
 
@@ -38,7 +39,7 @@ async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
     """
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter,
         search_attributes=SEARCH_ATTRIBUTES,
         dev_server_extra_args=[
             "--dynamic-config-value",
@@ -56,7 +57,7 @@ async def unskipped(env: WorkflowEnvironment) -> Client:
     """Connect a client without time skipping, for code that starts cases: without it, the timers of these cases would
     fire at once.
     """
-    return await Client.connect(env.client.service_client.config.target_host, data_converter=pydantic_data_converter)
+    return await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
 
 
 def worker_of(
@@ -79,6 +80,7 @@ def worker_of(
         workflows=list(workflows),
         activities=list(activities),
         interceptors=[CountAttempts(), *interceptors],
+        workflow_runner=workflow_runner(),
         workflow_failure_exception_types=[Exception] if defects_fail else [],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         max_cached_workflows=cached,

@@ -14,6 +14,7 @@ from activities.user_onboarding.steps import Access, Onboarding, access_of
 from channels.mailer import Mailer, MailNotSent
 from channels.smtp.send import Smtp
 from domain.errors import Refused
+from domain.moments import FIRST_MOMENT
 from domain.step import StepCall
 from store.db.database import Database
 from store.receivers.accounts import AccountDirectory
@@ -102,7 +103,14 @@ def steps(directory: AccountDirectory, sink: Sink) -> Onboarding:
 
 def call(key: str = "c/send_welcome", undoes: str | None = None, **fields: Any) -> StepCall[OnboardingRequest]:
     return StepCall[OnboardingRequest](
-        case_id="c", reference="IT-1", requester="rita", policy_hash="p", key=key, undoes=undoes, input=asked(**fields)
+        case_id="c",
+        reference="IT-1",
+        requester="rita",
+        policy_hash="p",
+        key=key,
+        at=FIRST_MOMENT,
+        undoes=undoes,
+        input=asked(**fields),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from activities.payment.request import PaymentRequest
 from domain.case import CaseInput
+from domain.moments import FIRST_MOMENT
 from domain.step import StepCall
 
 GOOD = {"payee": "Acme Paper Ltd", "amount": "2640", "currency": "GBP", "account": "operating"}
@@ -113,6 +114,8 @@ def test_an_iban_is_kept_whole_and_without_blanks() -> None:
 
 def test_a_request_travels_inside_the_contracts() -> None:
     request = PaymentRequest.model_validate(GOOD)
-    call = StepCall[PaymentRequest](case_id="c", reference="r", requester="p", policy_hash="h", key="k", input=request)
+    call = StepCall[PaymentRequest](
+        case_id="c", reference="r", requester="p", policy_hash="h", key="k", at=FIRST_MOMENT, input=request
+    )
     assert StepCall[PaymentRequest].model_validate_json(call.model_dump_json()) == call
     assert "amount" in json.dumps(CaseInput[PaymentRequest].model_json_schema())

@@ -1,7 +1,6 @@
 """The payment steps on the real ledger: as a Workflow calls them, repeated, late, and undone."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,12 +39,17 @@ def payments(ledger: Ledger) -> Payments:
 
 @pytest.fixture
 def temporal() -> ActivityEnvironment:
-    environment = ActivityEnvironment()
-    environment.info = replace(environment.info, scheduled_time=datetime.now(UTC))
-    return environment
+    return ActivityEnvironment()
 
 
-def call(step: str, reference: str = "INV-1", undoes: str | None = None, policy: str = "p", **more: Any) -> Any:
+def call(
+    step: str,
+    reference: str = "INV-1",
+    undoes: str | None = None,
+    policy: str = "p",
+    at: datetime | None = None,
+    **more: Any,
+) -> Any:
     """A call as the Workflow of the case makes it."""
     case_id = f"payment:{reference.lower()}"
     asked = {"payee": "Acme Paper Ltd", "amount": "250.00", "currency": "GBP", "account": "operating", **more}
@@ -55,6 +59,7 @@ def call(step: str, reference: str = "INV-1", undoes: str | None = None, policy:
         requester="requester-1",
         policy_hash=policy,
         key=f"{case_id}/{undoes}/undo" if undoes else f"{case_id}/{step}",
+        at=at or datetime.now(UTC),
         undoes=f"{case_id}/{undoes}" if undoes else None,
         input=PaymentRequest.model_validate(asked),
     )
@@ -144,8 +149,8 @@ async def test_the_clock_of_the_screening_is_that_of_the_case(
     payments: Payments, temporal: ActivityEnvironment
 ) -> None:
     await temporal.run(payments.reserve_funds, call("reserve_funds", "INV-1"))
-    temporal.info = replace(temporal.info, scheduled_time=datetime.now(UTC) + timedelta(days=8))
-    week_after = await temporal.run(payments.screen_payment, call("screen_payment", "INV-2"))
+    late = datetime.now(UTC) + timedelta(days=8)
+    week_after = await temporal.run(payments.screen_payment, call("screen_payment", "INV-2", at=late))
     assert week_after.reasons == []
 
 

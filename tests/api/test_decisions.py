@@ -36,6 +36,7 @@ async def test_a_repeat_gets_the_first_answer_also_after_the_end(gate: Gate) -> 
     )
     assert first.status_code == again.status_code == late.status_code == 200
     assert first.json() == again.json() == late.json()
+    assert first.json()["task"]["facts"] == task["facts"] != {}
     assert [event["kind"] for event in (await gate.case(task["case_id"]))["timeline"]].count("decided") == 1
 
 

@@ -201,7 +201,13 @@ class GateMachine(RuleBasedStateMachine):
         self.gate.uncertain = True
         for step in ("fetch", "pack"):
             call = StepCall[ErrandRequest](
-                case_id="errand:1", reference="1", requester="rita", policy_hash="", key=step, input=ErrandRequest()
+                case_id="errand:1",
+                reference="1",
+                requester="rita",
+                policy_hash="",
+                key=step,
+                at=NOON,
+                input=ErrandRequest(),
             )
             self.saga.register(PlannedUndo(step=step, undo=f"undo {step}", call=call, summary=f"undo {step}"))
         self.settle()

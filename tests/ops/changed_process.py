@@ -8,7 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.batch import BatchInput, BatchResult
     from domain.case import CaseInput, CaseResult
     from domain.rollback import RollbackInput
-    from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Weighed
+    from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, LocalProcess, Weighed
     from workflows.rollback import RollbackWorkflow
 
 
@@ -23,6 +23,21 @@ class Reordered(ErrandProcess):
     async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
         await self.step(Errands.pack, request, undo=Errands.unpack)
         weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back)
+        await self.gate("approval", facts=weighed)
+        return weighed
+
+
+@workflow.defn(name="local")
+class ReorderedLocal(LocalProcess):
+    """It packs before it fetches, both as local steps."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
+        await self.step(Errands.pack, request, undo=Errands.unpack, local=True)
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back, local=True)
         await self.gate("approval", facts=weighed)
         return weighed
 

@@ -21,7 +21,17 @@ from core.errors import Mistake
 from domain.batch import BatchInput
 from domain.status import Verdict
 from ops.replay.check import replayed
-from tests.ops.changed_process import Broken, Demanding, Guarded, OtherGate, OtherImport, Reordered, Unasked, Ungated
+from tests.ops.changed_process import (
+    Broken,
+    Demanding,
+    Guarded,
+    OtherGate,
+    OtherImport,
+    Reordered,
+    ReorderedLocal,
+    Unasked,
+    Ungated,
+)
 from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house
 from tests.support.sample_processes import ErrandProcess, ErrandRequest
 from workflows.registry import workflows
@@ -107,6 +117,17 @@ async def test_two_swapped_steps_are_named_with_the_event_and_the_message_of_the
     assert difference["message"].startswith(
         "[TMPRL1100] Nondeterminism error: Activity type of scheduled event 'fetch'"
     )
+
+
+async def test_two_swapped_local_steps_are_named_too(house: House) -> None:
+    policy = ONE_GATE.replace("errand", "local")
+    case = await house.start(process="local", policy=policy)
+    await house.open_task(case, "approval")
+    found = await replayed(house.env.client, {**PROCESSES, "local": ReorderedLocal}, cases=[case.id])
+    (difference,) = found.differences
+    # Fetching has a result, and packing has none. The SDK finds that before it compares the names of the steps.
+    assert difference.words.startswith("the result of a local step does not fit none")
+    assert difference.words.endswith("This code runs other local steps") and difference.kind == "order"
 
 
 async def test_a_rollback_goes_on_or_the_gate_that_the_code_leaves_out_is_named(

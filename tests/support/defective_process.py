@@ -1,5 +1,7 @@
 """Code of the sample process with a defect, as a deployment may bring it."""
 
+import random
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -21,6 +23,19 @@ class DefectiveErrand(ErrandProcess):
 
 
 @workflow.defn(name="errand")
+class DefectiveLocalErrand(ErrandProcess):
+    """Fetch as a local step, and stumble before Temporal knows of it."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed:
+        await self.step(Errands.fetch, request, undo=Errands.bring_back, local=True)
+        raise KeyError(request.parcel)
+
+
+@workflow.defn(name="errand")
 class ReorderedErrand(ErrandProcess):
     """Pack first: the history of cases that have begun does not fit."""
 
@@ -31,3 +46,15 @@ class ReorderedErrand(ErrandProcess):
     async def send_parcel(self, request: ErrandRequest) -> Weighed:
         await self.step(Errands.pack, request, undo=Errands.unpack)
         raise KeyError(request.parcel)
+
+
+@workflow.defn(name="errand")
+class DicedErrand(ErrandProcess):
+    """Ask one gate or the other: code that is not deterministic."""
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.dice)
+
+    async def dice(self, _request: ErrandRequest) -> None:
+        await self.gate("approval" if random.random() < 0.5 else "second")

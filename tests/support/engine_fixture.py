@@ -51,6 +51,7 @@ from tests.support.sample_processes import (
     ErrandProcess,
     ErrandRequest,
     Errands,
+    LocalProcess,
     PairProcess,
     Receiver,
     SiblingsProcess,
@@ -60,6 +61,7 @@ from workflows.registry import INPUTS, PROCESSES as REGISTERED, Process, workflo
 PROCESSES: dict[str, type] = {
     **{name: process.workflow for name, process in REGISTERED.items()},
     "errand": ErrandProcess,
+    "local": LocalProcess,
     "pair": PairProcess,
     "asking": AskingProcess,
     "siblings": SiblingsProcess,
@@ -68,6 +70,7 @@ PROCESSES: dict[str, type] = {
 
 ERRANDS: dict[str, type[BaseModel]] = {
     "errand": ErrandRequest,
+    "local": ErrandRequest,
     "pair": ErrandRequest,
     "asking": ErrandRequest,
     "siblings": ErrandRequest,
@@ -78,6 +81,7 @@ ERRANDS: dict[str, type[BaseModel]] = {
 KINDS = {
     **REGISTERED,
     "errand": Process(name="errand", workflow=ErrandProcess, input=ErrandRequest, example={}),
+    "local": Process(name="local", workflow=LocalProcess, input=ErrandRequest, example={}),
     "pair": Process(name="pair", workflow=PairProcess, input=ErrandRequest, example={}),
     "asking": Process(name="asking", workflow=AskingProcess, input=ErrandRequest, example={}),
     "siblings": Process(name="siblings", workflow=SiblingsProcess, input=ErrandRequest, example={}),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import psycopg
 
 MISSING = "PostgreSQL is not here: apt-get install postgresql"
@@ -77,6 +78,21 @@ class Postgres:
             self._process.send_signal(2)  # SIGINT: a fast shutdown
             self._process.wait(_START_SECONDS)
             self._process = None
+
+    def pause(self) -> None:
+        """Stop all its processes where they are: whoever is connected stays connected and gets no answer."""
+        for process in self._processes():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Let the paused processes go on."""
+        for process in self._processes():
+            process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        assert self._process is not None
+        first = psutil.Process(self._process.pid)
+        return [first, *first.children(recursive=True)]
 
     def _administer(self, statement: str) -> None:
         with psycopg.connect(self.url(), autocommit=True) as connection:

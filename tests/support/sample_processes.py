@@ -54,6 +54,8 @@ class Receiver:
         """Case and errand that take effect, and whose answer is lost."""
         self.slow: set[tuple[str, str]] = set()
         """Case and errand that go on until they are cancelled or released."""
+        self.hanging: set[tuple[str, str]] = set()
+        """Case and errand that take effect, and then never end by themselves."""
         self.released = asyncio.Event()
         self._keys: dict[str, str] = {}
 
@@ -74,6 +76,8 @@ class Receiver:
                 self.sent[call.case_id].append(call.input.value)
         if (call.case_id, name) in self.deaf:
             raise TimeoutError
+        if (call.case_id, name) in self.hanging:
+            await asyncio.Event().wait()
 
     async def undo(self, call: StepCall[ErrandRequest], name: str) -> bool:
         """Undo one errand once; a key never used is voided. Answers whether there was anything."""
@@ -157,6 +161,25 @@ class ErrandProcess(CaseWorkflow):
         request = await self.gate("approval", request, facts=weighed)
         await self.gate("second", facts=weighed)
         await self.step(Errands.send, request, undo=Errands.recall)
+        return weighed
+
+
+@workflow.defn(name="local")
+class LocalProcess(CaseWorkflow):
+    """Fetch, pack, ask, send: the errand with local steps."""
+
+    words = ErrandProcess.words
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
+        weighed = await self.step(Errands.fetch, request, undo=Errands.bring_back, local=True)
+        await self.step(Errands.pack, request, undo=Errands.unpack, local=True)
+        request = await self.gate("approval", request, facts=weighed)
+        await self.gate("second", facts=weighed)
+        await self.step(Errands.send, request, undo=Errands.recall, local=True)
         return weighed
 
 

@@ -22,7 +22,7 @@ from policy.file import PolicyFile
 from store.cases import blocked, cases, incidents, tasks
 from store.cases.blocked import BlockedWorkflow
 from store.people import people
-from tests.support.defective_process import DefectiveErrand, ReorderedErrand
+from tests.support.defective_process import DefectiveErrand, DefectiveLocalErrand, ReorderedErrand
 from tests.support.engine_fixture import ONE_GATE, Handle, House, open_house
 from tests.support.installed_app import ROOT, free_port
 from tests.support.sample_processes import ErrandProcess
@@ -124,11 +124,16 @@ async def test_a_defect_of_a_process_is_an_incident_until_the_code_is_corrected(
     assert await plant.audit_problems() == []
 
 
-async def test_a_case_with_a_defect_is_undone_with_steps_that_no_record_knows(plant: House) -> None:
-    await deployed(plant, DefectiveErrand)
+@pytest.mark.parametrize(
+    ("code", "in_sql"), [(DefectiveErrand, []), (DefectiveLocalErrand, ["bring_back"])], ids=["ordinary", "local"]
+)
+async def test_a_case_with_a_defect_is_undone_with_steps_that_only_temporal_or_only_sql_knows(
+    plant: House, code: type, in_sql: list[str]
+) -> None:
+    await deployed(plant, code)
     case, finds = await started(plant), finder(plant)
     task = await found(plant, finds, case)
-    assert (await plant.row(case)).plan == [], "no step is recorded yet"
+    assert [undo.undo for undo in (await plant.row(case)).plan] == in_sql
     await settle(plant, task, "roll_back")
     result = await ended(plant, case)
     assert result.status is Status.FAILED and "olga" in result.reason

@@ -9,6 +9,7 @@ from sqlalchemy import update
 
 from domain.case import CaseResult
 from domain.ids import child_reference
+from domain.moments import FIRST_MOMENT
 from domain.status import Status, Verdict
 from domain.step import ChildRequest, StepCall
 from store.cases import cases, tasks
@@ -156,7 +157,13 @@ async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_pa
 async def test_a_key_that_an_undo_occupied_starts_no_case(house: House) -> None:
     wanted = ChildRequest(kind="question", process="approval", reference="never", input={"title": "x"})
     call = StepCall[ChildRequest](
-        case_id="asking:none", reference="none", requester="rita", policy_hash="", key="asking:none/ask", input=wanted
+        case_id="asking:none",
+        reference="none",
+        requester="rita",
+        policy_hash="",
+        key="asking:none/ask",
+        at=FIRST_MOMENT,
+        input=wanted,
     )
     undo = call.model_copy(update={"key": f"{call.key}/undo", "undoes": call.key})
     assert await house.children().withdraw(undo) is False
@@ -170,7 +177,13 @@ async def test_a_key_that_an_undo_occupied_starts_no_case(house: House) -> None:
 async def test_a_key_starts_one_case_however_often_it_comes(house: House) -> None:
     wanted = ChildRequest(kind="question", process="approval", reference="once", input={"title": "x"})
     call = StepCall[ChildRequest](
-        case_id="asking:one", reference="one", requester="rita", policy_hash="", key="asking:one/ask", input=wanted
+        case_id="asking:one",
+        reference="one",
+        requester="rita",
+        policy_hash="",
+        key="asking:one/ask",
+        at=FIRST_MOMENT,
+        input=wanted,
     )
     found = {await house.children().ask(call) for _ in range(3)}
     assert found == {"approval:once"}

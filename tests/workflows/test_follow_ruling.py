@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from activities.engine.records import _opening_in_words
 from domain.base import FieldChange
 from domain.gate import Gate
+from domain.gate.opening import opening_in_words
 from domain.messages import Act, Action, Actor, Decision
 from domain.ruling import Escalation, GateRuling
 from domain.status import Outcome, Verdict
@@ -225,6 +225,6 @@ def test_after_an_edit_the_rule_that_no_longer_holds_is_not_said_to_hold() -> No
 
 @pytest.mark.parametrize(("change", "outcome", "said", "rule"), WORDS[:3])
 def test_opening_and_changing_say_the_same(change: dict[str, Any], outcome: Outcome, said: str, rule: str) -> None:
-    opened = _opening_in_words(gate().task, ruled(**change))
+    opened = opening_in_words(gate().task, ruled(**change))
     assert (" by rule, " in opened) is (" by rule: " in said)
     assert ("does not hold" in opened) is ("does not hold" in said)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from domain.moments import FIRST_MOMENT
 from domain.step import StepCall
 from domain.undo import PlannedUndo
 from workflows.engine.saga import Saga
@@ -18,6 +19,7 @@ def an_undo(step: str) -> PlannedUndo:
         policy_hash="",
         key=f"c/{step}/undo",
         undoes=f"c/{step}",
+        at=FIRST_MOMENT,
         input=None,
     )
     return PlannedUndo(step=step, undo=f"undo_{step}", call=call, summary=f"undo {step}")

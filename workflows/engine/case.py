@@ -68,6 +68,7 @@ class CaseWorkflow(MessageHandlers):
         uses: Callable[..., Any] | None = None,
         heartbeat: timedelta | None = None,
         options: StepOptions | None = None,
+        local: bool = False,
     ) -> ResultT: ...
 
     @overload
@@ -80,6 +81,7 @@ class CaseWorkflow(MessageHandlers):
         uses: Callable[..., Any] | None = None,
         heartbeat: timedelta | None = None,
         options: StepOptions | None = None,
+        local: bool = False,
     ) -> ResultT | None: ...
 
     async def step(
@@ -92,6 +94,7 @@ class CaseWorkflow(MessageHandlers):
         uses: Callable[..., Any] | None = None,
         heartbeat: timedelta | None = None,
         options: StepOptions | None = None,
+        local: bool = False,
     ) -> ResultT | None:
         """Run one step and return the result of its activity. Its undo is registered before it runs.
 
@@ -99,12 +102,16 @@ class CaseWorkflow(MessageHandlers):
         this step has run, nothing of the earlier effect is left to undo. `options` say how often the step is tried,
         unless the policy does.
 
+        `local` runs the step inside the Workflow task, which costs much less. Use it only for a short step whose effect
+        is in Holdgate's own database and happens once for its key. Temporal's Web UI shows the step only after it has
+        ended, as a marker. A decision just before the step is answered after the step.
+
         A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide: they
         retry it, also with changed input, skip it, do it by hand, or roll the case back. If they skip it or do it by
         hand, the result is `skipped`, or None without that.
         """
         return await self._steps.run_step(
-            activity, request, skipped=skipped, undo=undo, uses=uses, heartbeat=heartbeat, options=options
+            activity, request, skipped=skipped, undo=undo, uses=uses, heartbeat=heartbeat, options=options, local=local
         )
 
     @overload
@@ -180,12 +187,10 @@ class CaseWorkflow(MessageHandlers):
                 end = CaseEnds(Status.COMPLETED, "Everything was done.")
             except CaseEnds as error:
                 end = error
-                await self._branches.stop_all()
-                await self._compensation.roll_back(end.reason)
+                await self._roll_back(end.reason)
             except FailureError as error:
                 end = CaseEnds(Status.FAILED, failure_of(error, StepOptions()).said)
-                await self._branches.stop_all()
-                await self._compensation.roll_back(end.reason)
+                await self._roll_back(end.reason)
         except AlreadyEnded as already:
             return await close(run, self.messages, already.ended)
         result = CaseResult(
@@ -200,6 +205,11 @@ class CaseWorkflow(MessageHandlers):
         )
         return await close(run, self.messages, result)
 
+    async def _roll_back(self, reason: str) -> None:
+        await self._branches.stop_all()
+        await self._compensation.recover()
+        await self._compensation.roll_back(reason)
+
     async def _rounds(self, procedure: Callable[[RequestT], Awaitable[BaseModel | None]]) -> BaseModel | None:
         """Run the procedure, again with each changed input, and return its result."""
         run = self.state
@@ -208,6 +218,7 @@ class CaseWorkflow(MessageHandlers):
                 return await procedure(run.case.input)
             except NextRound:
                 await self._branches.stop_all()
+                await self._compensation.recover()
                 await self._compensation.undo_all()
                 run.undone, run.deciders = [], {}
 

@@ -30,6 +30,15 @@ class Compensation:
         self._tasks = tasks
         self._on_failure = on_failure
 
+    async def recover(self) -> None:
+        """Add undos that only the database knows, of steps that this Workflow has forgotten.
+
+        A Workflow forgets a local step if the Workflow task that ran the step was lost, and then somebody decided
+        differently than before. A Workflow that was reset in Temporal forgets all steps after the point of the reset.
+        """
+        run = self._run
+        run.saga.recover(await run.journal.stored_plan())
+
     async def roll_back(self, reason: str) -> None:
         """Undo all effects of the case. If an undo fails, wait for operators. No undo is left out.
 

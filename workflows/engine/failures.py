@@ -79,6 +79,17 @@ class Failure:
         }
 
 
+def failure_of_local_step(error: FailureError, options: StepOptions) -> Failure:
+    """Return why a local step failed, as `failure_of` does. The SDK raises its failure in another form.
+
+    An exception of the activity has no ActivityError around it. After a timeout, nothing tells the number of attempts;
+    but a step that timed out at last has had all its attempts.
+    """
+    if isinstance(error, ApplicationError):
+        return _of_application(error, None, permanent=options.permanent)
+    return replace(failure_of(error, options), attempts=options.attempts)
+
+
 def failure_of(error: FailureError, options: StepOptions) -> Failure:
     """Return why an activity failed, as a Failure. `error` is the exception that the SDK raises in a Workflow."""
     cause: BaseException | None = error.cause if isinstance(error, ActivityError) else error

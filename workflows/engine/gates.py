@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from domain.gate import Gate
+from domain.gate.opening import OpenedGate
 from domain.leavers import fields_after_replacing
 from domain.names import MAX_FACTS_BYTES
-from domain.records import GateOpening
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status, Verdict
 from domain.step import StepOptions
@@ -59,12 +59,12 @@ class Gates:
             while left:
                 gates, stops = await self._open_all(left, editable)
                 if not gates:
-                    run.approval_unwritten = False
+                    run.passed_unwritten = True
                     return
                 await self._tasks.wait_at(gates, Status.AWAITING_APPROVAL, first_no_ends_all=first_no_ends_all)
                 for gate in gates:
                     raise_end_of(gate)
-                run.approval_unwritten = True
+                run.passed_unwritten = True
                 left = [stop for stop, gate in zip(stops, gates, strict=True) if not passed(gate)]
                 if sent_back := next((gate for gate in gates if gate.outcome is Outcome.CHANGES_REQUESTED), None):
                     await self._make_changes(sent_back)
@@ -88,7 +88,7 @@ class Gates:
                 )
         return gates, stops
 
-    async def _open(self, stop: GateAt, editable: bool, beside: int) -> GateOpening:
+    async def _open(self, stop: GateAt, editable: bool, beside: int) -> OpenedGate:
         """Get the ruling of the policy on a gate. If the policy gives no ruling, operators decide: retry or roll back.
 
         `beside` is how many tasks of the same gate are open in memory only.

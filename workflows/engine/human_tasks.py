@@ -95,7 +95,7 @@ class HumanTasks:
         if help_task is not None:
             self.drop([help_task])
         if all(passed(gate) for gate in gates):
-            run.set_status(run.status_after_gate)
+            run.status, run.attributes_late = run.status_after_gate, True
         final = (Outcome.REJECTED, Outcome.REJECTED_BY_RULE, Outcome.EXPIRED, Outcome.ROLL_BACK)
         if not any(gate.outcome in final for gate in gates):
             # Not after a rejection: its sender has a receipt that says so, and a later cancellation does not change it.

@@ -18,7 +18,8 @@ from activities.engine.records import NoCase, Records
 from domain.case import CaseEvent, CaseResult
 from domain.event_kinds import identity_of
 from domain.gate import Gate, GateEvent
-from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateOpening, GateRequest, Present, Written
+from domain.gate.opening import OpenedGate, opened_gate
+from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateRequest, Present, Written
 from domain.ruling import GateRuling
 from domain.status import Status
 from domain.task import DecisionView, TaskView
@@ -158,12 +159,15 @@ class Journal:
 
     async def open_gate(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
-    ) -> GateOpening:
-        """Write all events, get the policy's ruling on the gate, and store its task if people must decide.
+    ) -> OpenedGate:
+        """Get the policy's ruling on the gate. If people must decide, write all events and the task of the gate.
+
+        A gate that the policy skips is only an event, which is written next time with the other events.
 
         Raises FailureError when the policy gives no ruling; the events are then written next time. Raises AlreadyEnded
         when the database holds an end of the case.
         """
+        before = self._gates, self._whole, self._plan
         record = self._take(Status.RUNNING)
         request = GateRequest(
             record=record,
@@ -174,7 +178,7 @@ class Journal:
             event_id=self._id("gate", task.task_id),
         )
         try:
-            opening = await workflow.execute_local_activity_method(
+            answer = await workflow.execute_local_activity_method(
                 Records.open_gate,
                 request,
                 activity_id=f"gate {task.gate}",  # The SDK compares ids in a replay, and so finds a gate that changed.
@@ -184,20 +188,17 @@ class Journal:
                 summary=f"open {task.gate}",
             )
         except FailureError:  # The SDK raises the failure of a local activity without an ActivityError around it.
-            self._events[:0] = record.events
-            self._decisions[:0] = record.decisions
-            self._withdrawn[:0] = record.withdrawn
-            self._actions[:0] = record.actions
-            if record.input is not None and record.title is not None and self._input is None:
-                self._input = record.input, record.title
-            if record.plan is not None:
-                self._plan = []
+            self._put_back(record, *before)
             raise
+        opened = opened_gate(request, answer)
+        self.timeline.append(opened.event)
+        if opened.task is None:
+            self._put_back(record.model_copy(update={"events": [*record.events, opened.event]}), *before)
+            return opened
         self._known = True
-        self.timeline.append(opening.event)
-        if opening.ended is not None:
-            raise AlreadyEnded(opening.ended)
-        return opening
+        if answer.ended is not None:
+            raise AlreadyEnded(answer.ended)
+        return opened
 
     async def rule_again(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
@@ -224,6 +225,18 @@ class Journal:
             local_retry_threshold=RECORD_THRESHOLD,
             retry_policy=RECORD_RETRIES,
             summary=f"who can decide {task.gate}",
+        )
+
+    async def stored_plan(self) -> list[PlannedUndo]:
+        """Return the rollback plan as the database has it, oldest first."""
+        return await workflow.execute_local_activity_method(
+            Records.stored_plan,
+            self._case_id,
+            activity_id="plan",
+            start_to_close_timeout=RECORD_TIMEOUT,
+            local_retry_threshold=RECORD_THRESHOLD,
+            retry_policy=RECORD_RETRIES,
+            summary="rollback plan",
         )
 
     def _id(self, *parts: Any) -> str:
@@ -257,3 +270,15 @@ class Journal:
         self._actions = []
         self._whole, self._plan = set(), plan
         return record
+
+    def _put_back(self, record: CaseRecord, gates: dict[str, Gate], whole: set[str], plan: list[PlannedUndo]) -> None:
+        """Undo `_take`, because the record was not written. `gates`, `whole` and `plan` are the values before it."""
+        self._events[:0] = record.events
+        self._decisions[:0] = record.decisions
+        self._withdrawn[:0] = record.withdrawn
+        self._actions[:0] = record.actions
+        if record.input is not None and record.title is not None and self._input is None:
+            self._input = record.input, record.title
+        self._gates = gates | self._gates
+        self._whole |= whole
+        self._plan = plan

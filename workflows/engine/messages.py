@@ -50,7 +50,7 @@ class Messages:
             return receipt
         gate = self._run.gates[decision.task_id]
         await workflow.wait_condition(lambda: not (gate.open and gate.edited))
-        return receipt.model_copy(update={"task": gate.task, "case_status": self._run.status})
+        return receipt.model_copy(update={"task": gate.task.without_facts, "case_status": self._run.status})
 
     def check_decision(self, decision: Decision) -> None:
         """Raise the refusal of a decision, if there is one. Changes nothing."""
@@ -119,9 +119,7 @@ class Messages:
         run.journal.store_task(gate)
         self._separate_duties()
         run.status = self._status_after(gate.outcome)
-        receipt = Receipt(decision_id=decision.id, content=decision.content, task=gate.task, case_status=run.status)
-        run.receipts[decision.id] = receipt
-        return receipt
+        return _receipt(run, decision, gate)
 
     def _note_decision(
         self,
@@ -220,9 +218,7 @@ class Messages:
             happened = replace(happened, data=action.recorded | happened.data)
             run.journal.note_task(gate, happened, action.by.id)
         self._separate_duties()
-        receipt = Receipt(decision_id=action.id, content=action.content, task=gate.task, case_status=run.status)
-        run.receipts[action.id] = receipt
-        return receipt
+        return _receipt(run, action, gate)
 
     def check_action(self, action: Action) -> None:
         """Raise the refusal of an action, if there is one. Changes nothing."""
@@ -382,3 +378,11 @@ class Messages:
         """Count a message without effect, and return True if it gets an event. Anybody could send millions."""
         self._run.refused_messages += 1
         return self._run.refused_messages <= MAX_IDLE_MESSAGES
+
+
+def _receipt(run: CaseRun, message: Decision | Action, gate: Gate) -> Receipt:
+    """Return the answer to an accepted message, and keep it for a repeat of the message."""
+    receipt = run.receipts[message.id] = Receipt(
+        decision_id=message.id, content=message.content, task=gate.task.without_facts, case_status=run.status
+    )
+    return receipt

@@ -13,6 +13,8 @@ class Saga:
 
     def __init__(self, planned: Iterable[PlannedUndo] = ()) -> None:
         self._undos = list(planned)
+        self._known = {undo.call.key for undo in self._undos}
+        """The keys of all undos that were ever registered."""
 
     @property
     def planned(self) -> list[PlannedUndo]:
@@ -22,6 +24,13 @@ class Saga:
     def register(self, undo: PlannedUndo) -> None:
         """Add the undo of a step that is about to run."""
         self._undos.append(undo)
+        self._known.add(undo.call.key)
+
+    def recover(self, stored: Iterable[PlannedUndo]) -> None:
+        """Register those undos of a stored plan that were never registered here."""
+        for undo in stored:
+            if undo.call.key not in self._known:
+                self.register(undo)
 
     def done(self, key: str, by_hand: str = "") -> None:
         """Mark the step whose undo has this key as done. `by_hand` says who did the step by hand, and why."""

@@ -45,6 +45,9 @@ class CaseRun:
     come before. Read it as `case`."""
     status: Status = Status.RUNNING
     """The status of the case, as the API and the database have it."""
+    attributes_late: bool = False
+    """True if the case has passed a gate and its search attributes do not show that yet. The next gate or the end often
+    follows at once, and each change of search attributes is an event and a write to Temporal's list of Workflows."""
     doing: str = ""
     """A sentence about what the case is doing now."""
     forward: bool = True
@@ -83,8 +86,8 @@ class CaseRun:
     """People other than the requester who resubmitted the case or changed its input. They decide no gate."""
     last_decision: DecisionView | None = None
     """The last decision on a gate that was approved or rejected."""
-    approval_unwritten: bool = False
-    """True if an approved gate is not yet written to the database."""
+    passed_unwritten: bool = False
+    """True if a gate that was passed may not be written to the database yet."""
 
     # Messages
     receipts: dict[str, Receipt] = field(default_factory=dict)
@@ -190,6 +193,7 @@ class CaseRun:
     def set_status(self, status: Status, waits_at: Gate | None = None) -> None:
         """Set the status, and the search attributes: status, current gate, and due time of the gate."""
         self.status = status
+        self.attributes_late = False
         workflow.upsert_search_attributes(attributes(status, waits_at.task if waits_at else None))
 
     def show(self, doing: str) -> None:

@@ -1,12 +1,13 @@
 """Steps of a case: register the undo, run the activity, and decide what follows if it fails."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 from domain.base import FieldChange
 from domain.status import Outcome, Status, Verdict
@@ -15,12 +16,16 @@ from domain.undo import PlannedUndo
 from domain.wording import Words
 from workflows.engine.branches import Branches
 from workflows.engine.endings import CaseEnds, NextRound
-from workflows.engine.failures import failure_of, options_of, retry_policy
+from workflows.engine.failures import Failure, failure_of, failure_of_local_step, options_of, retry_policy
 from workflows.engine.human_tasks import HumanTasks
 from workflows.engine.state import CaseRun
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 ResultT = TypeVar("ResultT")
+
+LOCAL_THRESHOLD = timedelta(milliseconds=400)
+"""Shorter than the default pause after the first attempt, so that a local step that has failed waits on a timer.
+Otherwise an outage of the database would hold the Workflow task, and with it every query and update."""
 
 STEP_VERDICTS = (Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK)
 """The verdicts of operators on a failed step."""
@@ -45,8 +50,11 @@ class Steps:
         uses: Callable[..., Any] | None = None,
         heartbeat: timedelta | None = None,
         options: StepOptions | None = None,
+        local: bool = False,
     ) -> ResultT | None:
         """Run one step as `CaseWorkflow.step` describes."""
+        if local and heartbeat is not None:
+            raise ValueError(f"{activity.__name__}: a local step sends no heartbeats: leave out `local` or `heartbeat`")
         with self._branches.branch():
             run, name = self._run, activity.__name__
             call, options = self._call(name, request), options_of(run.case, name, options)
@@ -54,38 +62,72 @@ class Steps:
             if planned is not None:
                 run.saga.register(planned)
                 call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
-            if run.approval_unwritten:
-                # The next gate writes an approved gate together with itself. But a step may take long, so write it now.
-                run.approval_unwritten = False
+            local = local and options.fits_local
+            # The next gate writes a gate that was passed. But an ordinary step may take long, so write the gate now.
+            # Write the undo of a local step before the step: Temporal learns of the step only after it has ended, and
+            # until then only the database knows that it may have taken effect.
+            must_write = planned is not None if local else run.passed_unwritten
+            if must_write:
+                run.passed_unwritten = False
                 await run.write()
+            if run.attributes_late and not local:
+                run.set_status(run.status)
             must_stop = self._branches.stop_condition()
             while True:
                 self._branches.raise_if_stopped()
                 run.show(self._words.step(name, request))
-                handle = workflow.start_activity_method(
-                    activity,
-                    call,
-                    summary=run.doing,
-                    start_to_close_timeout=options.time_limit,
-                    schedule_to_close_timeout=options.retry_for,
-                    heartbeat_timeout=heartbeat,
-                    retry_policy=retry_policy(options),
-                    # An undo must never run beside the step that it undoes.
-                    cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-                )
+                handle = self._start(activity, call, options, heartbeat, local=local)
                 await workflow.wait_condition(lambda: handle.done() or must_stop())  # noqa: B023
                 if not handle.done():
                     handle.cancel()
                 try:
                     result = await handle
-                except ActivityError as error:
+                except asyncio.CancelledError:  # Of a local step that was cancelled between two attempts.
                     self._branches.raise_if_stopped()
-                    if await self._retries(name, error, options, planned):
+                    raise
+                except FailureError as error:
+                    self._branches.raise_if_stopped()
+                    failure = failure_of_local_step(error, options) if local else failure_of(error, options)
+                    if await self._retries(name, failure, options, planned):
                         continue
                     return skipped  # Operators skipped the step or did it by hand.
                 self._note_done(name, call, result, planned)
                 self._branches.raise_if_stopped()
                 return result
+
+    def _start(
+        self,
+        activity: Callable[[Any, StepCall[RequestT]], Awaitable[ResultT]],
+        call: StepCall[RequestT],
+        options: StepOptions,
+        heartbeat: timedelta | None,
+        *,
+        local: bool,
+    ) -> workflow.ActivityHandle[ResultT]:
+        """Start the attempts of a step and return their handle."""
+        # An undo must never run beside the step that it undoes.
+        to_the_end = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+        if local:
+            return workflow.start_local_activity_method(
+                activity,
+                call,
+                activity_id=f"step {activity.__name__}",  # `./holdgate replay` finds a changed step by its id.
+                summary=self._run.doing,
+                start_to_close_timeout=options.time_limit,
+                local_retry_threshold=LOCAL_THRESHOLD,
+                retry_policy=retry_policy(options),
+                cancellation_type=to_the_end,
+            )
+        return workflow.start_activity_method(
+            activity,
+            call,
+            summary=self._run.doing,
+            start_to_close_timeout=options.time_limit,
+            schedule_to_close_timeout=options.retry_for,
+            heartbeat_timeout=heartbeat,
+            retry_policy=retry_policy(options),
+            cancellation_type=to_the_end,
+        )
 
     def _note_done(self, name: str, call: StepCall[Any], result: Any, planned: PlannedUndo | None) -> None:
         run = self._run
@@ -106,6 +148,7 @@ class Steps:
             requester=case.requester,
             policy_hash=case.policy_hash,
             key=step_key(case.case_id, name, count),
+            at=workflow.now(),
             input=request,
         )
 
@@ -122,15 +165,12 @@ class Steps:
 
     # ------------------------------------------------------------------------------------------------- failures, rounds
 
-    async def _retries(
-        self, name: str, error: ActivityError, options: StepOptions, planned: PlannedUndo | None
-    ) -> bool:
+    async def _retries(self, name: str, failure: Failure, options: StepOptions, planned: PlannedUndo | None) -> bool:
         """Return True if a step that has failed for good is tried again, as operators decide.
 
         Raises CaseEnds if the failure ends the case, NextRound if operators changed the input.
         """
         run = self._run
-        failure = failure_of(error, options)
         if failure.refused:
             facts = {"what": run.doing, **failure.facts(name)}
             run.journal.note("step_refused", f"{run.doing}: refused. {failure.said}", facts)

@@ -23,6 +23,7 @@ class MyProcessProcess(CaseWorkflow):
         return await self.conduct(case, self.grant)
 
     async def grant(self, request: MyProcessRequest) -> None:
+        # Add local=True to a step that is short and whose effect stays in a database on this machine: it costs less.
         await self.step(MyProcessSteps.reserve_my_process, request, undo=MyProcessSteps.free_my_process)
         await self.gate("approval")
         await self.step(MyProcessSteps.confirm_my_process, request, undo=MyProcessSteps.withdraw_my_process)

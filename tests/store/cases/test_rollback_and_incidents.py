@@ -25,6 +25,7 @@ def undo(step: str) -> PlannedUndo:
         policy_hash="f" * 64,
         key=f"payment:inv-1/{step}/undo",
         undoes=f"payment:inv-1/{step}",
+        at=MORNING,
         input={"amount": "10.00"},
     )
     return PlannedUndo(step=step, undo=f"undo_{step}", summary=f"Undo {step}", call=call)

@@ -1,0 +1,30 @@
+"""The data converter of all Temporal clients: Pydantic models as JSON, by one set of converters in the process.
+
+The SDK makes a payload converter for each Workflow, and two for each activity. With the converter of
+`temporalio.contrib.pydantic`, each of them builds its own serializer and begins with an empty cache of type adapters.
+"""
+
+from dataclasses import replace
+
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.converter import CompositePayloadConverter
+
+CACHED_TYPES = 256
+"""How many types of messages have a type adapter in memory; several times those of the shipped processes.
+
+The sandbox defines the classes of a process file again for each case. Without a limit, the classes of all earlier cases
+would stay in memory with their adapters.
+"""
+
+_CONVERTERS = tuple(PydanticPayloadConverter(max_cached_type_adapters=CACHED_TYPES).converters.values())
+
+
+class SharedPayloadConverter(CompositePayloadConverter):
+    """A payload converter that is cheap to make: all of them use the same converters, which keep no other state."""
+
+    def __init__(self) -> None:
+        super().__init__(*_CONVERTERS)
+
+
+data_converter = replace(pydantic_data_converter, payload_converter_class=SharedPayloadConverter)
+"""The `data_converter` of a Temporal client."""

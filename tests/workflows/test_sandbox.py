@@ -1,0 +1,103 @@
+"""The private names of the SDK on which the faster sandbox rests, and what happens when they move."""
+
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.worker import WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from core.payloads import SharedPayloadConverter, data_converter
+from domain.status import Status
+from plugins.testing import server
+from tests.support.defective_process import DicedErrand
+from tests.support.engine_fixture import House
+from tests.support.sample_processes import ErrandRequest
+from workflows import sandbox
+
+
+async def completed(house: House) -> None:
+    case = await house.start()
+    await house.decide(case)
+    assert (await house.end(case)).status is Status.COMPLETED
+
+
+async def restarted(house: House, monkeypatch: pytest.MonkeyPatch, runner: WorkflowRunner) -> None:
+    """Give the house a worker with this runner."""
+    monkeypatch.setattr(server, "workflow_runner", lambda: runner)
+    await house.stop_worker()
+    await house.start_worker()
+
+
+def test_the_names_of_the_sdk_are_where_they_were() -> None:
+    """If this fails, Workflows run, but slower: find the names in the new SDK, or delete `workflows/sandbox.py`."""
+    assert type(sandbox.workflow_runner()) is sandbox.ContextsFromOutside
+
+
+async def test_contexts_are_the_same_as_in_the_sandbox_and_do_not_enter_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    names = ("get_serialization_context", "get_external_store_context")
+    ours = {name: getattr(sandbox._Instance, name) for name in names}
+    theirs = {name: getattr(sandbox._SDK_INSTANCE, name) for name in names}
+
+    def compared(name: str) -> Any:
+        def both(self: Any, command_info: Any) -> Any:
+            entered: list[str] = []
+            with monkeypatch.context() as patched:
+                patched.setattr(sandbox._SDK_INSTANCE, "_run_code", lambda *_, **__: entered.append(name))
+                found = ours[name](self, command_info)
+            assert not entered
+            assert found == theirs[name](self, command_info)
+            asked.append(found)
+            return found
+
+        return both
+
+    for name in names:
+        monkeypatch.setattr(sandbox._Instance, name, compared(name))
+    await completed(house)
+    kinds = {type(each).__name__ for each in asked}
+    assert kinds >= {"WorkflowSerializationContext", "ActivitySerializationContext", "StorageDriverStoreContext"}
+
+
+async def test_without_the_name_of_the_workflow_the_sandbox_is_entered_and_cases_go_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "INSIDE", "__moved")
+    await completed(house)
+
+
+async def test_without_the_methods_the_sandbox_of_the_sdk_is_used_and_cases_go_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "METHODS", (*sandbox.METHODS, "_moved"))
+    runner = sandbox.workflow_runner()
+    assert type(runner) is SandboxedWorkflowRunner
+    await restarted(house, monkeypatch, runner)
+    await completed(house)
+
+
+async def test_code_of_a_process_file_stays_in_the_sandbox(house: House) -> None:
+    code, house.code["errand"] = house.code["errand"], DicedErrand
+    await house.stop_worker()
+    await house.start_worker()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await house.end(await house.start())
+    assert "random" in str(failed.value.cause)
+    house.code["errand"] = code
+    await house.stop_worker()
+    await house.start_worker()
+
+
+def test_all_converters_share_their_types_and_forget_the_oldest() -> None:
+    first, second = SharedPayloadConverter(), SharedPayloadConverter()
+    assert [*first.converters.values()] == [*second.converters.values()]
+    payload = first.to_payload(ErrandRequest(parcel="a book"))
+    for number in range(300):  # As many cases, whose process file defines a model.
+        again = type(f"Request{number}", (ErrandRequest,), {})
+        assert second.from_payload(payload, again).parcel == "a book"
+    (cache,) = [each._type_adapter for each in second.converters.values() if hasattr(each, "_type_adapter")]
+    assert cache.cache_info().currsize <= 256
+    assert type(data_converter.payload_converter_class()) is SharedPayloadConverter
