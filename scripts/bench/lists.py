@@ -158,6 +158,7 @@ def view_of(number: int, opened: datetime) -> TaskView:
         title=f"Pay {payee} {amount} GBP",
         summary=f"May {amount} GBP be paid to {payee}?",
         key_fields={"Payee": payee, "Amount": amount, "Currency": "GBP"},
+        money={"amount": amount, "currency": "GBP"},
         requester="rita",
         candidate_groups=["directors" if number % 10 == 0 else "managers"],
         excluded_users=["dan"],
