@@ -4,17 +4,21 @@ It is measured for a person with most of the tasks, one with few, and one who se
 into the database.
 """
 
+import argparse
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from domain.task import Quorum, TaskView
-from scripts.bench.engine import milliseconds
+from scripts.bench.databases import on_both, show
+from scripts.bench.figures import milliseconds, write_json
 from scripts.bench.lists import add_people, client_of, gateway, seed, times
 from store.db.database import migrate
 
 GOAL_MS = 300.0
-"""The goal for the first page, as 95th percentile."""
+"""The goal for the first page and for groups, as 95th percentile."""
 PEOPLE = {"rita": "requesters", "mia": "managers", "dan": "directors", "fay": "fraud-analysts", "ann": "auditors"}
 ASKED: dict[str, tuple[str, str]] = {
     "first page, nine in ten of all": ("mia", "/"),
@@ -55,14 +59,29 @@ ASKED: dict[str, tuple[str, str]] = {
 }
 
 
-def inbox(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, Any]:
+def run(arguments: Sequence[str]) -> None:
+    """Measure the inbox on both databases, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench inbox", description=__doc__)
+    parser.add_argument("--tasks", type=int, default=100_000, help="open tasks (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=20, help="requests of each kind (default: %(default)s)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only what has this text in its name")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    asked = parser.parse_args(arguments)
+    names = [name for name in ASKED if asked.only in name]
+    found = on_both(partial(inbox, open_tasks=asked.tasks, repeats=asked.repeats, names=names))
+    show(found, f"{asked.tasks:,} open tasks, median / p95 in ms, goal of each {GOAL_MS:g}")
+    write_json(asked.json, found)
+
+
+def inbox(url: str, folder: Path, open_tasks: int, repeats: int, names: Sequence[str]) -> dict[str, Any]:
     """Return latencies by query."""
     migrate(url)
     add_people(url, PEOPLE)
     seed(url, 0, open_tasks, _view, lambda number: f"b-{number // 500}" if number % 2 else None)
     found: dict[str, Any] = {}
     with gateway(url, folder) as address:
-        for name, (person, path) in ASKED.items():
+        for name in names:
+            person, path = ASKED[name]
             with client_of(address, person) as client:
                 found[name] = milliseconds(times(client, path, repeats))
     return found

@@ -271,7 +271,7 @@ def matching(
     if sought.whose == "mine":
         query = query.where(status == _OPEN, _decidable(viewer, every and among is None))
     else:
-        sees = viewer.sees(tasks.c.case_id, tasks.c.requester, first=first and among is None)
+        sees = viewer.sees(tasks.c.case_id, tasks.c.requester, first=(first or every) and among is None)
         query = query.where(or_(asks_a_group_of(viewer), sees) if every and not viewer.sees_all else sees)
     if sought.whose == "claimed":
         query = query.where(tasks.c.assignee == viewer.id)
