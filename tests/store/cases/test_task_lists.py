@@ -95,21 +95,20 @@ async def test_sums_are_exact_for_amounts_of_any_length(db: Database) -> None:
 
 
 async def test_groups_and_pages_find_the_same_tasks(db: Database) -> None:
-    for number, change in enumerate(
-        (
-            {},
-            {"candidate_groups": ["directors"]},
-            {"candidate_groups": ["directors", "managers"]},
-            {"candidate_groups": ["managers2"]},
-            {"candidate_groups": ["managers"], "members": {"managers": ["dora"]}},
-            {"candidate_groups": [], "candidate_users": ["dora"]},
-            {"candidate_groups": [], "candidate_users": ["manager-1"]},
-            {"excluded_users": ["manager-1"]},
-            {"excluded_users": ["dora"]},
-            {"requester": "manager-1"},
-            {"substitutes": "same-group"},
-        )
-    ):
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"candidate_groups": ["directors"]},
+        {"candidate_groups": ["directors", "managers"]},
+        {"candidate_groups": ["managers2"]},
+        {"candidate_groups": ["managers"], "members": {"managers": ["dora"]}},
+        {"candidate_groups": [], "candidate_users": ["dora"]},
+        {"candidate_groups": [], "candidate_users": ["manager-1"]},
+        {"excluded_users": ["manager-1"]},
+        {"excluded_users": ["dora"]},
+        {"requester": "manager-1"},
+        {"substitutes": "same-group"},
+    )
+    for number, change in enumerate(changes):
         await asked(db, f"A{number}", f"P{number}", "1.00", "GBP", **change)
     snoozed = await asked(db, "S", "S", "1.00", "GBP")
     decided = await asked(db, "D", "D", "1.00", "GBP")
@@ -168,6 +167,10 @@ async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Datab
     plain = edit.model_copy(update={"events": [event(view.case_id, 3)], "patched": [patch(view, given=1)]})
     await recorded(db, plain)
     assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+    for number, amount in enumerate(("0.12345", "9", "4000000000.5")):
+        patched = patch(view, state={**shown, "money": {"amount": amount, "currency": "XAU"}, "input": {}})
+        await recorded(db, edit.model_copy(update={"events": [event(view.case_id, 4 + number)], "patched": [patched]}))
+        assert (await grouped(db, "payee"))["Zoë"].sums == {"XAU": amount}
 
 
 async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,3 +304,20 @@ async def test_a_cursor_that_is_not_ours_is_refused(db: Database, forged: str) -
     with pytest.raises(ValueError, match="cursor"):
         async with db.read() as conn:
             await task_lists.page(conn, MANAGER, TaskFilter(), datetime.now(UTC), cursor=forged)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("by", ["payee", "step"])
+async def test_groups_are_read_from_one_index_in_its_order(db: Database, by: By) -> None:
+    said: list[tuple[str, Any]] = []
+    engine = db._engine.sync_engine
+    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, values, *_: said.append((sql, values)))
+    async with db.read() as conn:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(task_lists, "FEW", -1)
+            await task_groups.groups(conn, MANAGER, TaskFilter(whose="mine", status="open"), by, LATER)
+        statement, values = said[-1]
+        rows = (await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).mappings()
+        plan = " ".join(row["detail"] for row in rows)
+    assert "tasks USING COVERING INDEX ix_tasks_open" in plan
+    assert "TEMP B-TREE" not in plan
