@@ -30,6 +30,8 @@ PATIENCE = 180.0
 LOOK_EVERY = 0.002
 """Seconds between two looks for a single case."""
 MB = 2**20
+PROCESSES = ("worker", "gateway", "temporal")
+"""The processes of every system, in the order of tables and samples."""
 T = TypeVar("T")
 
 
@@ -222,7 +224,7 @@ class Bare(System):
 
     def pids(self) -> dict[str, int]:
         """Return the process ids by the name of the process."""
-        return {name: process.pid for name, process in self._processes.items()}
+        return {name: self._processes[name].pid for name in PROCESSES}
 
     def temporal_address(self) -> str:
         """Return the address of its Temporal server."""
@@ -300,7 +302,7 @@ class Holdgate(System):
 
     def pids(self) -> dict[str, int]:
         """Return the process ids by the name of the process."""
-        return {name: self.up["pids"][name] for name in ("worker", "gateway", "temporal")}
+        return {name: self.up["pids"][name] for name in PROCESSES}
 
     def temporal_address(self) -> str:
         """Return the address of its Temporal server."""
