@@ -24,8 +24,8 @@ demo: $(runtime) ## load sample cases into the product that `make up` runs
 test: $(dev) ## run all tests; ARGS="tests/ops -k lock" runs some of them
 	@exec $(python) -m pytest -c pyproject.toml $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
-test-fast: $(dev) ## run the tests that start no server, process or browser
-	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile --no-loadscope-reorder --no-servers $(ARGS)
+test-fast: $(dev) ## run the tests without a server, process, browser or database
+	@exec $(python) -m pytest -c pyproject.toml -q -n 2 --dist loadfile --no-loadscope-reorder --fast $(ARGS)
 
 soak: $(dev) ## run the tests that take minutes
 	@exec $(python) -m pytest -m soak $(ARGS)

@@ -14,7 +14,7 @@ from temporalio.runtime import Runtime
 from activities.deployment.apps import WrongApps, read_apps
 from activities.shared import isolation
 from cases.reconcile.blocked_workflows import Defects
-from cases.reconcile.loop import Job, heartbeat, jobs
+from cases.reconcile.jobs import Job, heartbeat, jobs
 from cases.reconcile.refused_messages import Refusals
 from cases.reconcile.send_notifications import dispatcher
 from cases.submit import Starter

@@ -1,4 +1,4 @@
 """Temporal activities: the code that causes the effects of processes.
 
-Each class gets its dependencies in its constructor.
+Each class with activities gets its dependencies, such as the database, in its constructor.
 """

@@ -1,4 +1,4 @@
-"""`python -m api`: serve the gateway until SIGTERM or Ctrl-C, letting requests under way end first."""
+"""Serve the gateway (`python -m api`) until SIGTERM or Ctrl-C; open requests may end first."""
 
 import socket
 import sys
@@ -18,19 +18,25 @@ from policy.model import PolicyError
 from store.db.private_files import keep_private, tighten
 
 GRACE_S = 10
-"""Seconds that open requests may take after the gateway is asked to stop."""
+"""The most seconds that open requests may still take after the gateway was asked to stop."""
 KEEP_ALIVE_S = 9
-"""Seconds that an idle connection stays open. Longer than the 5 s of httpx and other clients, which would otherwise
-send a request while the connection closes and get no answer. Shorter than the time limit for headers, which closes
-the connection less politely."""
+"""Seconds that a connection without requests stays open.
+
+They are more than the 5 s of httpx and other clients: otherwise a client could send a request while the gateway closes
+the connection, and get no answer. They are less than the time limit for headers, because that limit closes a connection
+without notice.
+"""
 CANNOT_START = 2
-"""Exit code for a mistake in settings or files."""
+"""The exit code if a setting or a file is wrong."""
 CANNOT_LISTEN = 3
-"""Exit code when the address is taken or the services cannot be opened; the same as uvicorn's."""
+"""The exit code if another program uses the address, or the services cannot be opened. uvicorn uses the same code."""
 
 
 class Server(uvicorn.Server):
-    """The HTTP server. It ends live updates, which could last for hours, before it waits for the other requests."""
+    """The HTTP server.
+
+    When it stops, it first ends streams of live updates, which could last for hours, then waits for the other requests.
+    """
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         Connection.most = most_connections()
@@ -44,7 +50,7 @@ class Server(uvicorn.Server):
 
 
 def main() -> int:
-    """Serve until stopped, and return the exit code."""
+    """Serve the gateway until it is stopped, and return the exit code."""
     keep_private()
     try:
         settings = load()

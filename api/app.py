@@ -1,4 +1,4 @@
-"""The application: its services, its routes, and the middleware around them."""
+"""Create the FastAPI application of the gateway: its services, its routes, and its middleware."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -60,9 +60,9 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the gateway. Temporal and the database need not answer: each request checks them.
+    """Return the application of the gateway. Temporal and the database need not answer yet: each request checks them.
 
-    Raises WrongSettings, WrongProcess, PolicyError, and LookupError for a language without a catalogue.
+    Raises WrongSettings, WrongProcess, PolicyError, and LookupError if the language of the settings has no catalogue.
     """
     settings = settings or load()
     registry.check(settings)

@@ -1,4 +1,4 @@
-"""The services of the gateway: everything that routes and pages use, opened and closed in one place."""
+"""Open and close the services of the gateway, which routes and pages use: database, Temporal, policy and others."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -28,12 +28,12 @@ from store.receivers.datasets import Datasets
 from store.receivers.ledger import Ledger
 
 WRITE_PATIENCE_S = 10.0
-"""Seconds that a request waits for its turn to write. A slow answer is better than an error."""
+"""Seconds that a request waits until it can write to the database. A slow answer is better than an error."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """The services of the gateway. Routes get them from `api.deps`, middleware from `app.state.services`."""
+    """The services of the gateway. Routes get these services from `api.deps`, middleware from `app.state.services`."""
 
     settings: Settings
     db: Database
@@ -57,7 +57,7 @@ class Services:
     @classmethod
     @asynccontextmanager
     async def open(cls, settings: Settings, policy: PolicyFile, metrics: Metrics) -> AsyncIterator["Services"]:
-        """Open all services, and close them in order when the block ends. Neither Temporal nor SQL need to answer."""
+        """Open all services, and close them in order when the block ends. Temporal and the database need not answer."""
         # Lazy: a gateway that starts before Temporal answers 503 until Temporal is up.
         client = await connect(settings, lazy=True)
         db = Database(settings.database_url, patience=WRITE_PATIENCE_S)

@@ -1,4 +1,4 @@
-"""Dependencies of routes as annotated aliases: the signature of a route says what the route needs."""
+"""Dependencies of routes as annotated type aliases, so that the signature of a route shows what the route needs."""
 
 from typing import Annotated
 
@@ -39,7 +39,7 @@ TheGateway = Annotated[Gateway, Depends(_gateway)]
 
 
 def _plain(text: str) -> str:
-    """Return the text if a database can store it. Raises ValueError for NUL and for half of a surrogate pair."""
+    """Return the text unchanged. Raises ValueError for characters that no database stores: NUL and lone surrogates."""
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -54,12 +54,12 @@ def _reference(text: str) -> str:
 
 Plain = Annotated[str, AfterValidator(_plain)]
 Reference = Annotated[Plain, AfterValidator(_reference)]
-"""A text that can be the reference of a case."""
+"""The type of a parameter with the reference of a case."""
 
 CaseId = Annotated[Plain, Path(examples=["payment:inv-1042"], description="Percent-encoded", max_length=1500)]
 TaskId = Annotated[Plain, Path(examples=["t4c1f0a9e5b7d2c3a1f6e8b90"], max_length=100)]
 Cursor = Annotated[
-    Plain | None, Query(max_length=2000, description="`next_cursor` of the last page; opaque", examples=[None])
+    Plain | None, Query(max_length=2000, description="The `next_cursor` of the page before", examples=[None])
 ]
 Limit = Annotated[int, Query(ge=1, le=200)]
 Search = Annotated[Plain | None, Query(max_length=200)]
@@ -69,13 +69,13 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=200,
-        description="A repeat with the same key gets the first answer",
+        description="A key of your choice: a repeat with the same key gets the first answer",
     ),
 ]
 
 
 async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
-    """Return the case if it exists and the caller may see it. Raises Problem 404."""
+    """Return the case with this id. Raises Problem 404 if there is none, or if the caller may not see the case."""
     async with db.read() as conn:
         case = await cases.get(conn, case_id)
         if case is None or not await cases.may_see(conn, viewer(person), case_id):
@@ -85,7 +85,10 @@ async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
 
 
 async def visible_task(task_id: TaskId, person: Caller, db: Db) -> TaskView:
-    """Return the task if it exists and the caller may see its case. Raises Problem 404."""
+    """Return the task with this id.
+
+    Raises Problem 404 if there is none, or if the caller may not see the case of the task.
+    """
     async with db.read() as conn:
         task = await tasks.get(conn, task_id)
         if task is None or not await cases.may_see(conn, viewer(person), task.case_id):

@@ -1,1 +1,1 @@
-"""The life of cases: how they are submitted, rolled back, and reconciled with Temporal."""
+"""Submit cases, roll back cases, and reconcile the stored cases with their Workflows in Temporal."""

@@ -1,7 +1,7 @@
 """Check names of people and groups in requests before the requests are stored.
 
-A name must be the exact id of a person, or the exact name of a group, as the audit log and the rules compare ids. Any
-other name refuses the request, with suggestions.
+A name must be the exact id of a person, or the exact name of a group, because the audit log and the policy compare ids.
+A request with any other name is refused; the error suggests similar names.
 """
 
 import asyncio
@@ -22,17 +22,20 @@ from store.people.name_resolver import NameResolver, existing_names, members_of,
 from store.people.people import PeopleDirectory, UnknownPerson, get
 
 SUGGESTED = 200
-"""Names of one file that get suggestions. A file with more unknown names has the wrong column."""
+"""The most unknown names of one file for which errors suggest similar names.
+
+If a file has more unknown names, the wrong column is probably mapped, and further errors suggest nothing.
+"""
 
 
 KnownNames = Mapping[Kind, Collection[str]]
-"""The names that exist, by kind."""
+"""The names that exist in the database, by kind: person, group, or person or group."""
 Everybody = tuple[NameResolver, Collection[str] | None]
-"""All names, and those that the requester is allowed to see; None for all."""
+"""The resolver of all names, and the names that errors may show to the requester; None if all names may be shown."""
 
 
 class NamesCheck:
-    """Checks the requests of one person."""
+    """Checks the names of people and groups in the requests of one requester."""
 
     def __init__(self, db: Database, policy: Policy, by: str) -> None:
         self._db, self._policy, self._by = db, policy, by
@@ -43,9 +46,10 @@ class NamesCheck:
     async def problems(
         self, process: str, requests: Sequence[BaseModel | None], fields: Collection[str] | None = None
     ) -> list[list[FieldProblem]]:
-        """Return the problems of the names in each request of a process, for all `fields` or only these.
+        """Return, for each request, the problems of its names of people and groups.
 
-        Reads nothing from the database when no field holds a name.
+        Check only the input fields in `fields`; all fields if None. Read nothing from the database if no field has a
+        name.
         """
         found = [_wanted(request, fields) for request in requests]
         if not any(found):
@@ -71,19 +75,19 @@ class NamesCheck:
         return self._chosen.problems(choices)
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-        """Return the names of people whom `choose_from` of a gate does not allow as deciders."""
+        """Return those of `names` whom the `choose_from` of a gate does not allow as deciders."""
         return await not_to_choose(choose_from, names, self._by, PeopleDirectory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:
-        """Return the names that exist."""
+        """Return those of `names` that exist in the database as a person or a group, by kind."""
         async with self._db.read() as conn:
             persons, groups = await existing_names(conn, names)
         return {"person": persons, "group": groups, "person or group": persons | groups}
 
     async def everybody(self, process: str) -> Everybody:
-        """Return all names, and those that the requester can see.
+        """Return the resolver of all names, and the names that errors may show to the requester; None for all names.
 
-        The deciders of such requests are on the page of each one.
+        The requester may see the deciders of the process, because the page of each request shows its deciders.
         """
         async with self._db.read() as conn:
             if self._resolver is None:
@@ -107,7 +111,7 @@ def wrong_names(
 ) -> list[list[FieldProblem]]:
     """Return problems for unknown names in requests of a process, with suggestions.
 
-    `suggested` keeps suggestions for the next requests of the same person.
+    `suggested` is a cache: the function adds suggestions, and reuses them for the next requests of the same person.
     """
     known = {} if suggested is None else suggested
     return [[_problem(each, _suggestions(known, process, each, everybody)) for each in some] for some in wrong]

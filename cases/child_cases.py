@@ -1,4 +1,4 @@
-"""Start and withdraw cases that other cases request, once for each key."""
+"""Start a case that another case requests, or withdraw this case, at most once for each idempotency key."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -23,13 +23,17 @@ PATIENCE = timedelta(seconds=5)
 
 
 class SqlChildren:
-    """Cases of cases. The key is stored before the case, so that an undo in between is not missed."""
+    """Starts and withdraws child cases: cases that another case requests."""
 
     def __init__(self, db: Database, client: Client, starter: Starter) -> None:
         self._db, self._client, self._starter = db, client, starter
 
     async def ask(self, call: StepCall[ChildRequest]) -> str:
-        """Return the id of the case for this key; start the case once. Raises Refused if it cannot be started."""
+        """Return the id of the child case for the key of this call.
+
+        Start the child case if this call has not started it before. The key is stored before the child case, so that an
+        undo between the two finds the key. Raises Refused if the child case cannot be started.
+        """
         wanted = call.input
         async with self._db.write() as conn:
             if await idempotency.done(conn, call.key) is None:
@@ -55,7 +59,11 @@ class SqlChildren:
         return row.case_id
 
     async def withdraw(self, call: StepCall[ChildRequest]) -> bool:
-        """Cancel the case that the key in `undoes` started. Return True if the case existed and had not ended."""
+        """Cancel the child case that the call with the key `call.undoes` started.
+
+        Return True if the child case was cancelled or was just told to cancel, False if it ended otherwise or never
+        started.
+        """
         async with self._db.write() as conn:
             undo = await idempotency.undo(conn, call.key, call.undone, "withdraw_case", call.case_id)
             rows = await cases.children_of(conn, call.case_id)
@@ -65,7 +73,7 @@ class SqlChildren:
         return row is not None and await self._cancel(row, call)
 
     async def end(self, case_id: str) -> CaseResult | None:
-        """Return how a case ended, from SQL; None while the case runs."""
+        """Return the result of a closed case from SQL; None if the case is open or unknown."""
         async with self._db.read() as conn:
             row = await cases.get(conn, case_id)
         return row.result if row and row.status.closed else None
@@ -80,7 +88,7 @@ class SqlChildren:
         asked = Cancellation(
             id=f"{call.key}/cancel",
             by=Actor(id=call.requester),
-            reason=f"{call.case_id}, which requested this case, no longer needs it",
+            reason=f"{call.case_id}, which requested this case, no longer needs this case",
             via="holdgate",
             at=datetime.now(UTC),
         )
@@ -90,6 +98,7 @@ class SqlChildren:
             if error.status is RPCStatusCode.NOT_FOUND:  # the case has just ended
                 return False
             raise Trouble(
-                "Temporal does not answer, so the other case could not be cancelled yet.", about="temporal"
+                "Temporal does not answer, so the requested case is not cancelled yet. The step tries again.",
+                about="temporal",
             ) from error
         return True

@@ -1,7 +1,8 @@
 """Check the people that a request chooses as deciders, before the request is stored.
 
-A gate can ask people whom the input names. Where the policy limits them (`choose_from`), any other person is refused. A
-request that names only its requester is refused too, as requesters never decide their own requests.
+The policy can let a gate ask the people whom the input of the case names. If the policy limits these people
+(`choose_from`), a request that names any other person is refused. A request that names only its requester is refused
+too, because requesters never decide their own requests.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +21,7 @@ NOT_OF_THE_INPUT = {"facts", "case", "limits"}
 
 
 class Choice(NamedTuple):
-    """The people that a request chooses for one gate."""
+    """The people whom a request chooses as deciders of one gate."""
 
     process: str
     gate: GateRules
@@ -31,12 +32,15 @@ class Choice(NamedTuple):
 
     @property
     def choose_from(self) -> Sequence[str]:
-        """The people or groups that the policy allows; empty for no limit."""
+        """The people or groups from which the policy lets requesters choose; empty if there is no limit."""
         return self.gate.chosen_from or ()
 
 
 class ChosenDeciders:
-    """Checks the requests of one person by one policy. Pure: the caller looks up who cannot be chosen."""
+    """Checks the deciders that the requests of one person choose, by one policy.
+
+    The class reads no database: the caller looks up which people cannot be chosen, and passes the result to `learn`.
+    """
 
     def __init__(self, policy: Policy, by: str) -> None:
         self._policy, self._by = policy, by
@@ -44,7 +48,7 @@ class ChosenDeciders:
         self._wrong: dict[tuple[str, str, str], bool] = {}
 
     def choices(self, process: str, request: BaseModel) -> list[Choice]:
-        """Return the people that a request chooses, gate by gate."""
+        """Return one choice for each gate whose deciders the request chooses."""
         if process not in self._gates:
             self._gates[process] = _that_choose(self._policy, process)
         return [
@@ -53,17 +57,20 @@ class ChosenDeciders:
         ]
 
     def unknown(self, choice: Choice) -> list[str]:
-        """Return the names for which the caller must look up whether they can be chosen."""
+        """Return the names of a choice that `learn` has not received yet.
+
+        The caller must look up if the policy allows them.
+        """
         if not choice.choose_from:
             return []
         return [each for each in choice.names if (choice.process, choice.gate_name, each) not in self._wrong]
 
     def learn(self, choice: Choice, names: Sequence[str], wrong: Collection[str]) -> None:
-        """Remember the names among these that cannot be chosen as deciders."""
+        """Store which of `names` the policy refuses for this gate: those in `wrong`. All other `names` are allowed."""
         self._wrong |= {(choice.process, choice.gate_name, each): each in wrong for each in names}
 
     def problems(self, choices: Sequence[Choice]) -> list[FieldProblem]:
-        """Return what is wrong with the choices of a request."""
+        """Return one problem for each name in the choices of a request that the policy refuses as a decider."""
         return [problem for choice in choices for problem in self._problems(choice)]
 
     def _chosen(self, process: str, compiled: Expression, request: BaseModel) -> list[str]:
@@ -93,7 +100,10 @@ class ChosenDeciders:
 
 
 def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[GateRules, Expression]]:
-    """Return the gates whose deciders come from the input, as far as the input alone shows."""
+    """Return the gates whose deciders the policy takes from the input of the case.
+
+    Gates whose deciders depend on facts are left out, because facts are not known before the case runs.
+    """
     found = {}
     for name, gate in policy.processes[process].gates.items() if policy.has(process) else ():
         if gate.candidates is None:
@@ -106,7 +116,7 @@ def _that_choose(policy: Policy, process: str) -> Mapping[str, tuple[GateRules, 
 
 
 def _field(choice: Choice, name: str) -> str:
-    """Return the field that a name comes from."""
+    """Return the input field that has this name as its value or in its list."""
     fields = sorted({root for root, *_ in choice.compiled.reads} - NOT_OF_THE_INPUT)
     for field in fields:
         value = getattr(choice.request, field, None)

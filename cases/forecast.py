@@ -1,8 +1,8 @@
-"""Forecast the tasks that a file would cause: decisions by rules, tasks for each group, and sums of money.
+"""Forecast what the rows of a file would cause: decisions by rules, tasks for each group, and sums of money.
 
 The forecast uses the policy and the rows only. Facts are found by steps, so a gate whose condition depends on facts
 gets a range. Each gate is counted as if people approve all gates before it; a row that a rule rejects reaches no
-further gate. Pure, and fed in chunks, so that memory does not grow with the file.
+further gate. The forecast reads no database, and takes the rows one by one, so that memory does not grow with the file.
 """
 
 from collections import Counter
@@ -21,42 +21,55 @@ from policy.wording import compared, on_one_line, person_or_group
 from workflows.registry import Process
 
 _THIS_BATCH = "this batch"
-"""Replaces the id of the batch, as conditions can ask whether there is one."""
+"""The value of `batch_id` in conditions of the policy.
+
+The batch has no id yet, but conditions can ask if a case belongs to a batch.
+"""
 _TOLD = 3
-"""Rules and groups that one sentence names, as limits can exist in ten currencies."""
+"""The most rules or groups that one sentence of the forecast names.
+
+Otherwise a limit in ten currencies would fill a page.
+"""
 Verdict = Literal["approve", "reject"]
 
 
 class GateForecast(BaseModel):
-    """The result of one gate for the valid rows of a file."""
+    """The forecast for one gate: what the valid rows of a file would cause there."""
 
     process: str
     gate: str
     title: str
     cases: int
-    """Rows that reach the gate, if all tasks before it are approved."""
+    """The number of rows that reach the gate, if people approve all tasks of the gates before it."""
     by_rule: int
-    """Of these: rows that need no person, because the gate does not open or a rule decides."""
+    """The number of rows in `cases` that need no person at this gate, because the gate does not open or a rule
+    approves."""
     by_rule_because: list[str]
     rejected_by_rule: int
     rejected_because: list[str]
     tasks: dict[str, int]
-    """The tasks that certainly open, by group. A task for two groups counts for each."""
+    """The number of tasks that certainly open, by group. A task for two groups counts once for each of them."""
     approvals: int
-    """Approvals that these tasks need together. It is a minimum where the number depends on facts or on people."""
+    """The number of approvals that the tasks of this gate need together.
+
+    A minimum, if the number depends on facts or people.
+    """
     maybe_asked: list[str]
-    """People who may be asked beyond these tasks."""
+    """People and groups who may also be asked, if facts that are not known yet require it."""
     tasks_by_approvals: dict[int, int]
-    """The same tasks by the number of approvals that one needs."""
+    """The number of tasks that certainly open, by the number of approvals that each task needs."""
     depends_on: list[str]
-    """Unknown values that decide whether people are asked, such as `facts.score`."""
+    """The names of values that are not known yet and decide whether people are asked, such as `facts.score`."""
     known_after: str | None
     between: tuple[int, int | None]
-    """The least and the most tasks. The most is null where a gate opens once for each item that a step finds."""
+    """The least and the greatest number of tasks.
+
+    The second is null if the gate opens once for each item that a step finds.
+    """
 
 
 class Total(BaseModel):
-    """The sum of some rows in one currency."""
+    """The sum of the amounts of some rows in one currency."""
 
     currency: str
     count: int
@@ -71,13 +84,16 @@ class ForecastReport(BaseModel):
     summary: list[str]
     gates: list[GateForecast]
     totals: list[Total]
-    """Sums of the valid rows."""
+    """Sums of the amounts of the valid rows, by currency."""
     duplicate_totals: list[Total]
-    """Sums of the duplicate rows, which are not paid again."""
+    """Sums of the amounts of the duplicate rows, by currency.
+
+    Duplicate rows start no case, so they are not paid again.
+    """
 
 
 class Forecast:
-    """Collects the forecast, row by row."""
+    """Counts rows one by one, and makes the forecast from the counts."""
 
     def __init__(self, policy: Policy, processes: Mapping[str, Process], by: str) -> None:
         self._policy, self._processes, self._by = policy, processes, by
@@ -86,7 +102,10 @@ class Forecast:
         self._valid, self._duplicates = _Totals(), _Totals()
 
     def valid(self, process: str, reference: str, priority: int | None, input: BaseModel) -> None:
-        """Add a row that would become a case."""
+        """Add a valid row, which would start a case.
+
+        `priority` is 1 to 5; None stands for the default of rows.
+        """
         self._cases[process] += 1
         self._valid.add(self._processes[process], input)
         case = {
@@ -100,11 +119,11 @@ class Forecast:
                 return
 
     def duplicate(self, process: str, input: BaseModel) -> None:
-        """Add a row that would start nothing."""
+        """Add a duplicate row, which would start no case. Only its amount is counted."""
         self._duplicates.add(self._processes[process], input)
 
     def report(self) -> ForecastReport:
-        """Return the forecast for all rows so far."""
+        """Return the forecast for all rows that were added so far."""
         gates = [gate for process in self._gates.values() for gate in process]
         totals = self._valid.report()
         return ForecastReport(
@@ -135,7 +154,7 @@ class Forecast:
 
 
 class _Gate:
-    """One gate and its counts."""
+    """Counts for one gate what the rows of the file would cause there."""
 
     def __init__(self, policy: Policy, process: Process, name: str) -> None:
         self.process, self.name, self.limits = process, name, policy.processes[process.name].limits
@@ -150,7 +169,10 @@ class _Gate:
         self.depends_on: set[str] = {"facts"} if self.repeated else set()
 
     def add(self, input: BaseModel, case: Mapping[str, object]) -> bool:
-        """Count one row. Return True if the row can reach the next gate."""
+        """Count one row at this gate.
+
+        Return True if the row can reach the next gate, False if a rule rejects the row here.
+        """
         self.cases += 1
         if self.repeated:
             return True
@@ -230,7 +252,7 @@ class _Gate:
             yield f"{_counted(count, self.process)} {are} rejected by rule ({_several(self.because('reject'))})"
 
     def of_tasks(self) -> str:
-        """Return text such as `40 tasks for managers, 12 of them need 2 approvals`."""
+        """Return the tasks that certainly open, as text: `40 tasks for managers, 12 of them need 2 approvals`."""
         said = f"{self.certain:,} task{'s' if self.certain > 1 else ''}"
         by_asked = {" or ".join(map(person_or_group, asked)): count for asked, count in self.tasks.most_common()}
         if len(by_asked) == 1:
@@ -246,11 +268,11 @@ class _Gate:
         return said
 
     def because(self, verdict: Verdict) -> list[str]:
-        """Return the rules that led to this outcome, in words, the most frequent first."""
+        """Return the rules of the policy that led to this verdict, in words, the most frequent rule first."""
         return list(dict.fromkeys(self.in_words(why) for why, _ in self.decided[verdict].most_common()))
 
     def in_words(self, why: "_Why") -> str:
-        """Return a rule as text: `amount under 500.00 GBP` where `amount >= limits.manager` does not hold."""
+        """Return a rule and its result as text: `amount under 500.00 GBP` if `amount >= limits.manager` is false."""
         source, made = on_one_line(why.rule), comparison(why.rule)
         if made is None or (made.limit is None and isinstance(made.other, str)):
             return source if why.holds else f"not: {source}"
@@ -259,7 +281,7 @@ class _Gate:
 
 
 class _Why(NamedTuple):
-    """A rule that decided, and whether it held."""
+    """The rule that decided a gate for a row, whether the rule was true, and the currency of the row."""
 
     rule: str
     holds: bool
@@ -267,13 +289,13 @@ class _Why(NamedTuple):
 
 
 class _Totals:
-    """Sums by currency."""
+    """Sums of amounts, by currency."""
 
     def __init__(self) -> None:
         self._of: dict[str, Total] = {}
 
     def add(self, process: Process, input: BaseModel) -> None:
-        """Add one row, if its process has an amount."""
+        """Add the amount of one row, if inputs of the process have an amount."""
         if process.words.money is None:
             return
         amount, currency = (getattr(input, name) for name in process.words.money)
@@ -289,7 +311,10 @@ class _Totals:
         total.smallest, total.largest = min(total.smallest, amount), max(total.largest, amount)
 
     def report(self) -> list[Total]:
-        """Return the sums, those of most rows first, with the decimals of their currencies."""
+        """Return one total for each currency, the currency of most rows first.
+
+        Amounts have the decimals of their currency.
+        """
         totals = sorted(self._of.values(), key=lambda total: (-total.count, total.currency))
         return [
             Total(

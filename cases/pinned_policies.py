@@ -1,4 +1,4 @@
-"""Policies from SQL by their hash, to which cases are pinned.
+"""Read the policies to which cases are pinned from SQL, by the hash of their text.
 
 The text of a hash never changes, so each policy is parsed once.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from domain.step import StepNames, StepOptions
 from policy.model import Policy, PolicyError
 from policy.parse import parse
-from policy.steps import gates_of_engine, options_of
+from policy.retry_options import gates_of_engine, options_of
 from store.cases import policies
 from store.db.database import Database
 from workflows.registry import STEPS
@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class Terms(NamedTuple):
-    """The values of a policy that a Workflow needs when it starts."""
+    """The values of a policy that a Workflow needs at its start: step options and gates of the engine."""
 
     steps: Mapping[str, StepOptions]
     own_gates: list[str]
 
 
 class PinnedPolicies:
-    """Reads policies from SQL and keeps them in memory."""
+    """Reads policies from SQL by their hash, and keeps the parsed policies in memory."""
 
     def __init__(
         self, database: Database, inputs: Mapping[str, type[BaseModel]], steps: Mapping[str, StepNames] = STEPS
@@ -37,19 +37,25 @@ class PinnedPolicies:
         self._parsed: dict[str, Policy] = {}
 
     async def get(self, policy_hash: str) -> Policy:
-        """Return the policy. Raises LookupError for an unknown hash, PolicyError when this code cannot read it."""
+        """Return the policy with this hash.
+
+        Raises LookupError for an unknown hash, PolicyError if this code cannot read the text.
+        """
         if policy_hash not in self._parsed:
             async with self._database.read() as connection:
                 text = await policies.text(connection, policy_hash)
             if text is None:
-                raise LookupError(f"no policy is stored under {policy_hash}")
+                raise LookupError(f"no policy with the hash {policy_hash} is stored")
             self._parsed[policy_hash] = parse(
                 text, source=f"policy {policy_hash[:12]}", inputs=self._inputs, pinned=True
             )
         return self._parsed[policy_hash]
 
     async def terms(self, policy_hash: str, process: str) -> Terms:
-        """Return the terms of a process; the defaults when the policy cannot be read, so that the case still starts."""
+        """Return the step options and engine gates of a process in the policy with this hash.
+
+        If the policy cannot be read, return the defaults, so that the case still starts.
+        """
         try:
             policy = await self.get(policy_hash)
         except (LookupError, PolicyError) as wrong:
@@ -59,7 +65,10 @@ class PinnedPolicies:
         return Terms(steps, gates_of_engine(policy, process))
 
     def lists(self, process: str) -> Callable[[str], Awaitable[Mapping[str, list[str]]]]:
-        """Return a function from the hash of a policy to the lists of names for a process. It raises as `get` does."""
+        """Return a function from the hash of a policy to the lists of names in its section for the process.
+
+        The function raises the same errors as `get`.
+        """
 
         async def of_policy(policy_hash: str) -> Mapping[str, list[str]]:
             return (await self.get(policy_hash)).lists(process)

@@ -1,4 +1,4 @@
-"""Find the undos of a case in Temporal's history alone, without running code of the case."""
+"""Find the undos of a case in the history of its Workflow alone, without running the Workflow's code."""
 
 from contextlib import suppress
 from typing import Any
@@ -13,10 +13,10 @@ from domain.undo import PlannedUndo
 
 
 async def plan_in_history(client: Client, workflow_id: str) -> list[PlannedUndo]:
-    """Return the undos of all steps that began, oldest first, without those that were undone.
+    """Return the undos of all steps that began and were not undone, in the order in which the steps began.
 
-    A step without effect is included: its undo finds nothing and voids the key. Empty when Temporal does not know the
-    Workflow.
+    A step that began but had no effect is included: its undo finds nothing, and stores the step's key so that the step
+    can no longer take effect. The list is empty if Temporal does not know the Workflow.
     """
     planned: dict[str, PlannedUndo] = {}
     doing: dict[int, str] = {}

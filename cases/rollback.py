@@ -1,6 +1,7 @@
-"""Roll back closed cases: hand the case over in SQL first, then start the Workflow that undoes its steps.
+"""Roll back closed cases: assign the case to a rollback Workflow in SQL first, then start this Workflow.
 
-As with a new case, a row that is handed over is never lost: the sweep starts missing Workflows.
+The rollback Workflow undoes the steps of the case. A stored rollback is never lost, as with a new case: if its Workflow
+does not run, `Starter.sweep` starts it.
 """
 
 import asyncio
@@ -28,19 +29,22 @@ PLAN: TypeAdapter[list[PlannedUndo]] = TypeAdapter(list[PlannedUndo])
 
 
 class NotRollable(Exception):
-    """The case cannot be rolled back now; `str()` has the reason."""
+    """Raised if a case cannot be rolled back now. The message is the reason, for people."""
 
 
 class Rollbacks:
-    """Hands cases over to the Workflow that rolls them back."""
+    """Assigns cases to the Workflow that rolls them back, and starts this Workflow."""
 
     def __init__(self, db: Database, client: Client, starter: Starter) -> None:
         self._db, self._client, self._starter = db, client, starter
 
     async def ask(self, case: CaseRow, by: str, reason: str) -> CaseRow:
-        """Roll back a completed case; people may have to approve it first.
+        """Roll back a completed case, and return the changed case.
 
-        Raises NotRollable, NoPolicy, TemporalUnavailable and DatabaseUnavailable; nothing has changed then.
+        The policy may require that people approve the rollback first.
+
+        `by` is the id of the person who asks. Raises NotRollable, NoPolicy, TemporalUnavailable and
+        DatabaseUnavailable; after any of these errors nothing has changed.
         """
         if why := why_not(case):
             raise NotRollable(why)
@@ -73,10 +77,10 @@ class Rollbacks:
         plan: list[PlannedUndo] | None = None,
         decided: DecisionView | None = None,
     ) -> CaseRow | None:
-        """Ask operators about an open case whose Workflow was ended in Temporal. Return None if the case has changed.
+        """Ask operators what to do with an open case whose Workflow was ended in Temporal.
 
-        `plan` has the undos where the caller knows them better than the Workflow and SQL. `decided` is an earlier
-        answer of an operator.
+        Return the changed case; None if another process changed the case meanwhile. `plan` is the list of undos; None
+        to take the list from the Workflow or from SQL. `decided` is the decision of an operator who was already asked.
         """
         if plan is None:
             # The Workflow knows more than SQL, which lacks the steps since the last gate.
@@ -98,9 +102,10 @@ class Rollbacks:
         return await self._hand_over(case.model_copy(update={"plan": plan}), asked, "case_lost", by)
 
     async def plan_of(self, workflow_id: str) -> list[PlannedUndo]:
-        """Return the undos of a Workflow, also of one that has ended.
+        """Return the list of undos that a running or ended Workflow has planned.
 
-        Empty where Temporal or this code does not know the Workflow.
+        The list is empty if the Workflow does not answer in time, or if Temporal or this code does not know the
+        Workflow.
         """
         try:
             async with asyncio.timeout(QUERY_PATIENCE_S):
@@ -135,7 +140,7 @@ class Rollbacks:
 
 
 def why_not(case: CaseRow) -> str:
-    """Return why a case cannot be rolled back, in one sentence; empty if the case can be rolled back."""
+    """Return why a case cannot be rolled back, as a sentence for people; empty if the case can be rolled back."""
     match case.status:
         case Status.COMPLETED:
             return ""

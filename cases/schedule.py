@@ -1,15 +1,18 @@
-"""Limits for the start of a scheduled case: a year such as 2207 is a typing error that nobody would notice."""
+"""Limit the start of a scheduled case to the next five years: a year such as 2207 is probably a typing error."""
 
 from datetime import UTC, datetime
 
 from domain.moments import A_MOMENT, Within
 
 START = Within(ahead=5)
-"""A time in the past is allowed, as the case then starts at once."""
+"""The start is at most five years ahead. A start in the past is allowed: the case then starts at once."""
 
 
 def why_not_at(start_at: datetime) -> str | None:
-    """Return what is wrong with a time, as text after the name of its field; None if the time is valid."""
+    """Return what is wrong with a start time; None if the time is valid.
+
+    The text follows the name of the field, such as `needs its offset from UTC`.
+    """
     if start_at.tzinfo is None:
         return f"needs its offset from UTC: write {A_MOMENT}"
     try:

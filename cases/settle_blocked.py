@@ -1,4 +1,4 @@
-"""Carry out an operator's decision on a blocked case, whose Workflow cannot receive it."""
+"""Carry out an operator's decision on a blocked case, because its Workflow cannot receive the decision."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,10 @@ class Settlement:
         self._db, self._client, self._rollbacks = db, client, rollbacks
 
     async def settle(self, task: TaskView, decision: Decision) -> Status | None:
-        """Carry out the decision and return the new status of the case; None if another process decided first.
+        """Carry out the decision and return the new status of the case; None if the task was already decided.
 
-        After a crash, the case is found again by a reconcile job. Raises RPCError when Temporal does not answer.
+        If this process crashes in between, a reconcile job finds the blocked case again. Raises RPCError if Temporal
+        does not answer.
         """
         view = DecisionView(
             decision_id=decision.id,
@@ -63,7 +64,10 @@ class Settlement:
 
 
 def _joined(case: CaseRow, found: Sequence[PlannedUndo]) -> list[PlannedUndo]:
-    """Join the undos in SQL with those in Temporal's history only. An undo that was done changes nothing again."""
+    """Return the undos in SQL, then those that only Temporal's history has.
+
+    An undo that has already run changes nothing.
+    """
     keys = {undo.call.key for undo in case.plan}
     return [*case.plan, *(undo for undo in found if undo.call.key not in keys)]
 

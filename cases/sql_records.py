@@ -1,4 +1,4 @@
-"""Write events of cases into SQL, for the activities of the engine."""
+"""Write the events and states of cases into SQL; the activities of the workflow engine call this."""
 
 import logging
 
@@ -12,13 +12,13 @@ log = logging.getLogger("holdgate.cases")
 
 
 class SqlRecords:
-    """Writes each record in one transaction."""
+    """Writes each record of a case into SQL, in one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write the events and the state of a case. Raises NoCase for a case that is not in the database."""
+        """Write the events and the state of a case into SQL. Raises NoCase if the case is not in the database."""
         try:
             async with self._database.write() as connection:
                 written = await cases.record(connection, record)

@@ -1,7 +1,8 @@
-"""The only way to submit a case: its row in SQL first, then its Workflow.
+"""Submit cases: store the row of the case in SQL first, then start its Workflow. All submitted cases go through here.
 
-A stored row is never lost: "already started" counts as success for its own row, and `sweep` starts the Workflow of
-every row that is still `starting`. So a 201 or 202 can be answered as soon as the row is stored.
+A stored row is never lost. `sweep` starts the Workflow of every row whose status is still `starting`; if Temporal
+answers that this Workflow has already started, the row counts as started. So the gateway can answer 201 or 202 as soon
+as the row is stored.
 """
 
 import logging
@@ -36,12 +37,18 @@ from store.people import people
 from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
-"""From 1 (first) to 5 (last), for a case that is started alone."""
+"""The priority of a case that is submitted alone, without a priority. 1 comes first, 5 comes last."""
 SWEEP_AFTER = timedelta(seconds=10)
-"""The process that stored a row has died if the row is `starting` for longer."""
+"""After this time in status `starting`, a row counts as left by a process that died.
+
+`sweep` then starts its Workflow.
+"""
 SWEEP_LIMIT = 500
 RECEIVED_WITHIN = timedelta(hours=1)
-"""The gateway that received a file has died if not all rows are stored by then. The person got no answer."""
+"""After this time, a batch whose rows are not all stored counts as left by a gateway that died.
+
+`sweep` then deletes the batch. The person who uploaded the file got no answer.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -59,25 +66,31 @@ class CaseRequest(BaseModel):
     start_at: datetime | None = None
     resubmits: str | None = None
     parent: str | None = None
-    """The case that requests this one."""
+    """The id of the case that requests this case; None if a person requests the case."""
     idempotency_key: str | None = None
-    """The client's key; stored as a hash of person and key."""
+    """The client's idempotency key: a repeat with the same key starts no second case.
+
+    A hash of person and key is stored.
+    """
 
 
 @dataclass(frozen=True)
 class Started:
-    """A stored case. `created` is false when the same idempotency key was used before."""
+    """A stored case. `created` is False if an earlier request with the same idempotency key stored the case."""
 
     row: CaseRow
     created: bool
 
 
 class NoPolicy(Exception):
-    """The policy has no section for the process, so there are no deciders for its gates."""
+    """Raised if the policy has no section for the process of a case, so that nobody could decide at its gates."""
 
 
 class InvalidCase(Exception):
-    """The request does not fit the process; `problems` has everything that is wrong, by field."""
+    """Raised if a request does not fit its process.
+
+    `problems` has one entry for each error, with the name of the field.
+    """
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(map(str, problems)))
@@ -85,10 +98,10 @@ class InvalidCase(Exception):
 
 
 class DuplicateCase(Exception):
-    """The process already has a case with this reference.
+    """Raised if the process already has a case with the reference of a new request.
 
-    `existing` is None where the person must not see that case. Its status, round and differences stay hidden, and
-    `case_id` is the id of the first round, which follows from the reference.
+    `existing` is that case. If the requester may not see that case, `existing` is None, its status, round and
+    differences stay hidden, and `case_id` is the id of the first round, which follows from the reference alone.
     """
 
     def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
@@ -99,11 +112,15 @@ class DuplicateCase(Exception):
 
 
 class NotResubmittable(Exception):
-    """`resubmits` is not the last round of the same reference, or that round did not end undone."""
+    """Raised if the case in `resubmits` cannot be submitted again.
+
+    A case can be submitted again if it is the last round of its reference, was rejected, expired, cancelled or failed,
+    and the policy allows another round.
+    """
 
 
 class PolicySource(Protocol):
-    """The source of the policy for new cases."""
+    """Provides the policy in force, for new cases."""
 
     @property
     def current(self) -> Policy: ...
@@ -113,7 +130,7 @@ class PolicySource(Protocol):
 
 
 class Starter:
-    """Stores cases and starts their Workflows."""
+    """Stores new cases and starts their Workflows."""
 
     def __init__(
         self,
@@ -132,11 +149,12 @@ class Starter:
         self.launcher = Launcher(client, processes, self.pinned)
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
-        """Store the case and start its Workflow; `by` is the requester's id.
+        """Store the requested case and start its Workflow. `by` is the id of the requester.
 
-        When Temporal stops answering in between, the row is `starting` and the sweep starts it. Raises UnknownProcess,
-        NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused with another case), NotResubmittable,
-        TemporalUnavailable and DatabaseUnavailable; after any of these nothing is stored.
+        If Temporal stops answering after the case is stored, the case keeps the status `starting` until `sweep` starts
+        its Workflow. Raises UnknownProcess, NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused
+        with another case), NotResubmittable, TemporalUnavailable and DatabaseUnavailable; after any of these nothing is
+        stored.
         """
         process = self.process(request.process)
         policy = self.policy(request.process)
@@ -183,11 +201,14 @@ class Starter:
                 row = await cases.get(conn, row.case_id) or row
         except DatabaseUnavailable:
             # The case is stored and confirmed; the sweep does the rest.
-            log.warning("case %s is stored; what Temporal said is not", row.case_id)
+            log.warning("case %s is stored, but not that it was started; the sweep stores this later", row.case_id)
         return Started(row, created=True)
 
     async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
-        """Forecast the tasks of one case. Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable."""
+        """Return the tasks that one case would open, without storing the case.
+
+        Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable.
+        """
         process = self.process(request.process)
         policy = self.policy(request.process)
         forecast = Forecast(policy, self._processes, by)
@@ -207,7 +228,7 @@ class Starter:
     ) -> None:
         """Raise InvalidCase when a request names unknown people or groups.
 
-        A request that exists already is not checked: people whom it names can have left since.
+        A request whose reference already has a case is not checked: the people whom it names may have left since.
         """
         (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
         if not problems:
@@ -246,7 +267,10 @@ class Starter:
         return count + len(running)
 
     async def _start_stored(self, rows: Sequence[CaseRow]) -> int:
-        """Start stored cases and return how many run. A case that Temporal refuses does not block the next ones."""
+        """Start the Workflows of stored cases and return how many were started.
+
+        A case that Temporal refuses does not block the next cases.
+        """
         # The batch closes its own rows, so that the row of the file and the case always agree.
         of_batches = {row.case_id for row in rows if row.batch_id}
         left: Sequence[StoredCase] = rows
@@ -269,18 +293,24 @@ class Starter:
     # ------------------------------------------------------------------------------- the pieces, which imports use too
 
     def process(self, name: str) -> Process:
-        """Return a process by name. Raises UnknownProcess."""
+        """Return the process with this name. Raises UnknownProcess if there is none."""
         return process_named(name, self._processes)
 
     def policy(self, process: str | None) -> Policy:
-        """Return the policy for new cases. Raises UnknownProcess, and NoPolicy if it has no section for the process."""
+        """Return the policy for new cases.
+
+        Raises UnknownProcess if there is no such process, and NoPolicy if the policy has no section for the process.
+        """
         policy = self._policy_file.current
         if process is not None and not policy.has(self.process(process).name):
             raise NoPolicy(f"the policy has no section for '{process}', so its cases are refused. Ask an administrator")
         return policy
 
     async def keep(self, policy: Policy) -> None:
-        """Store the text of a policy once, before cases are pinned to it."""
+        """Store the text of a policy in SQL if it is not stored yet.
+
+        Call this before a case is pinned to the policy.
+        """
         if policy.hash in self._kept:
             return
         async with self._db.write() as conn:
@@ -303,7 +333,7 @@ class Starter:
         batch_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> tuple[NewCaseRow, CaseEvent]:
-        """Return the row of a new case and its first audit event."""
+        """Return the row of a new case and its first audit event. Nothing is stored."""
         case_id = case_id_for(process.name, reference, round_)
         title = process.title(parsed)
         now = datetime.now(UTC)
@@ -352,7 +382,7 @@ class Starter:
 
 
 def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
-    """Return the fields in which a stored input differs from a new one. 12.5 and 12.50 are equal."""
+    """Return the names of the fields in which a stored input differs from a new input. 12.5 and 12.50 are equal."""
     new = parsed.model_dump(mode="json")
     return [
         name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
@@ -367,12 +397,18 @@ def _same(new: Any, stored: Any) -> bool:
 
 
 def _begins(start_at: datetime | None) -> datetime:
-    """Return the time at which the case will begin. Dates that must be in the future are compared with this time."""
+    """Return when the case begins: `start_at`, or now if `start_at` is None or past.
+
+    Input dates that must be in the future are compared with this time.
+    """
     return max(filter(None, (datetime.now(UTC), start_at)))
 
 
 def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
-    """Return the reference, its key for comparison, and the typed input. Raises InvalidCase with all problems."""
+    """Return the reference, its key for comparison, and the input as the model of the process.
+
+    Raises InvalidCase with all problems of the request.
+    """
     problems: list[FieldProblem] = []
     reference = key = ""
     try:
@@ -420,7 +456,10 @@ async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel
 
 
 def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:
-    """Return the number of the next round. Raises NotResubmittable."""
+    """Return the number of the new case among the rounds of its reference; 1 if it resubmits no case.
+
+    `most` is the number of rounds that the policy allows. Raises NotResubmittable.
+    """
     if not resubmits:
         return 1
     if latest is None or latest.case_id != resubmits:
@@ -433,6 +472,7 @@ def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int
         )
     if latest.round >= most:
         raise NotResubmittable(
-            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference."
+            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference. "
+            "Choose another reference."
         )
     return latest.round + 1

@@ -1,7 +1,7 @@
-"""The only place that starts Workflows, from rows in SQL.
+"""Start Workflows of cases and batches from their rows in SQL. No other module starts such Workflows.
 
-"Already started" counts as success: an id belongs to one row for ever, so a running Workflow with that id is an earlier
-start whose answer was lost.
+If Temporal answers that a Workflow is already started, the start counts as a success: a Workflow id belongs to one row
+for ever, so the answer to an earlier start was lost.
 """
 
 import asyncio
@@ -38,20 +38,27 @@ from store.cases.cases import CaseRow, NewCaseRow
 from workflows.registry import Process
 
 START_CONCURRENCY = 2
-"""A small number, so that cases of a file start nearly in file order: it decides which of two similar payments is
-the second. A worker brings far fewer cases a second to their gates than this starts."""
+"""The number of Workflows that are started at the same time.
+
+It is small, so that the cases of a file start nearly in the order of the file: this order decides which of two similar
+payments is the second. A worker still brings fewer cases a second to their gates than two starts at a time can start.
+"""
 START_PATIENCE = timedelta(seconds=3)
-"""How long a caller waits for Temporal. Then the sweep starts the stored row."""
+"""How long a caller waits for an answer of Temporal. Later, `Starter.sweep` starts the Workflow of the stored row."""
 BATCH_PRIORITY = 4
-"""From 1 (first) to 5 (last): rows of a file come after single cases."""
+"""The priority of a row of a file that names no priority. 1 comes first, 5 comes last, so rows come after single
+cases."""
 _REACHED_FOR = 1.0
-"""Seconds for which an answer of Temporal counts as a sign that it is reachable."""
+"""Seconds after an answer of Temporal during which `reach` does not check again."""
 _SUMMARY_BYTES = 380
 _DETAILS_BYTES = 10_000
-"""Temporal refuses a start with a static summary over 400 bytes, or details over 20,000 bytes."""
+"""The most bytes of the summary and of the details of a Workflow.
+
+Temporal refuses a start with a static summary over 400 bytes, or details over 20,000 bytes.
+"""
 
 StoredCase = CaseRow | NewCaseRow
-"""A case in SQL: a row that was read, or one that was just written."""
+"""A case in SQL: a row that was read, or a row that was just written."""
 
 log = logging.getLogger(__name__)
 
@@ -62,17 +69,20 @@ class TemporalUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Launch:
-    """The results of starting a number of stored cases."""
+    """The results of starting the Workflows of some stored cases."""
 
     started: list[StoredCase] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
-    """The reason by case id: these starts can never succeed."""
+    """The cases whose start can never succeed: the reason, by case id."""
     waiting: list[StoredCase] = field(default_factory=list)
-    """No answer from Temporal; the row stays `starting`."""
+    """The cases that were not started, because Temporal did not answer. Their rows keep the status `starting`."""
 
 
 class Launcher:
-    """Starts Workflows. It writes nothing: `settle` stores the results in a transaction of the caller."""
+    """Starts Workflows of cases and batches.
+
+    This class writes no SQL: `settle` stores the results in a transaction of the caller.
+    """
 
     def __init__(self, client: Client, processes: Mapping[str, Process], policies: PinnedPolicies) -> None:
         self._client = client
@@ -81,9 +91,9 @@ class Launcher:
         self._reached_at = float("-inf")
 
     async def reach(self, *, always: bool = False) -> None:
-        """Check that Temporal answers, before anything is stored; skip the check if it answered a moment ago.
+        """Check that Temporal answers. Call this before a case is stored.
 
-        `always` checks in any case. Raises TemporalUnavailable.
+        If Temporal answered within the last second, check again only if `always` is True. Raises TemporalUnavailable.
         """
         if not always and time.monotonic() - self._reached_at < _REACHED_FOR:
             return
@@ -95,7 +105,10 @@ class Launcher:
         self._reached_at = time.monotonic()
 
     async def launch(self, rows: Sequence[StoredCase]) -> Launch:
-        """Start the Workflows of stored cases, nearly in order. After the first call without answer, start no more."""
+        """Start the Workflows of stored cases, nearly in the order of `rows`, and return the results.
+
+        After the first start that Temporal does not answer, start no more.
+        """
         slots = asyncio.Semaphore(START_CONCURRENCY)
         launch = Launch()
 
@@ -116,7 +129,7 @@ class Launcher:
                     launch.refused[row.case_id] = f"the stored input does not fit the process any more: {problems}"
                 except RPCError as wrong:
                     if _for_good(wrong):
-                        launch.refused[row.case_id] = f"Temporal refuses the case: {wrong.message}"
+                        launch.refused[row.case_id] = f"Temporal refuses to start the case: {wrong.message}"
                     else:
                         log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
                         launch.waiting.append(row)
@@ -132,7 +145,7 @@ class Launcher:
     async def launch_batch(self, batch: Batch, cancel: BatchOrder | None = None) -> bool:
         """Start the Workflow that imports a stored file, or that cancels a batch whose import has ended.
 
-        Returns False when Temporal does not answer.
+        Return True if the Workflow runs, False if Temporal does not answer.
         """
         attributes = [
             SearchAttributePair(BATCH_ATTRIBUTE, batch.batch_id),
@@ -249,7 +262,7 @@ class Launcher:
 
 
 async def settle(conn: AsyncConnection, launch: Launch) -> None:
-    """Store the results of a launch: started cases run, refused ones end `failed` with the reason."""
+    """Store the results of a launch: started cases run, refused cases end `failed` with the reason."""
     for status in (Status.RUNNING, Status.SCHEDULED, Status.ROLLING_BACK, Status.NEEDS_INTERVENTION):
         ids = [row.case_id for row in launch.started if _first_status(row) == status]
         if ids:
@@ -267,7 +280,8 @@ def _first_status(row: StoredCase) -> Status:
 def _for_good(wrong: RPCError) -> bool:
     """Return True if a start can never succeed, for example because the input is too large.
 
-    A missing search attribute gives a similar error, but an operator adds it to the namespace; the case must not fail.
+    If the namespace lacks a search attribute, Temporal gives a similar error. This start can succeed after an operator
+    has added the attribute, so the result is False.
     """
     if wrong.status == RPCStatusCode.RESOURCE_EXHAUSTED:
         return "larger than max" in wrong.message  # gRPC refuses more than 4 MB; else the server is busy
@@ -289,7 +303,7 @@ def _given_up(case_id: str, reason: str) -> CaseRecord:
 
 
 def _details(row: StoredCase, key_fields: Mapping[str, str]) -> str:
-    """Return Markdown for the page of the case in the Temporal Web UI."""
+    """Return the main fields of a case as a Markdown list, for the page of its Workflow in the Temporal Web UI."""
     facts = {"Reference": row.reference, "Requester": row.requester, **key_fields}
     if row.batch_id:
         facts["Batch"] = row.batch_id
@@ -299,6 +313,6 @@ def _details(row: StoredCase, key_fields: Mapping[str, str]) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """Return at most `limit` bytes of UTF-8, with an ellipsis where text was cut."""
+    """Return the text cut to at most `limit` bytes of UTF-8, with an ellipsis at the end if it was cut."""
     raw = text.encode()
     return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"

@@ -1,1 +1,4 @@
-"""Channels that send messages to people, and the texts of the messages. Imports neither SQL nor Temporal."""
+"""Channels that send messages to people, and the texts of the messages.
+
+Modules of this package import neither SQL nor Temporal.
+"""

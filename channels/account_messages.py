@@ -1,4 +1,4 @@
-"""Messages to people about their own accounts: one-time links, new passwords and tokens, changed addresses."""
+"""Write messages to people about their own accounts: one-time links, new passwords and tokens, changed addresses."""
 
 from channels.message import MessageText, clean
 from domain.moments import weekday_and_time
@@ -51,7 +51,10 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
 
 
 def _link(code: str | None, url: str) -> list[str]:
-    """Return the address of a one-time link. The secret follows a `#`, so that no server, proxy or log sees it."""
+    """Return the lines with the address of a one-time link; no lines if `code` is None.
+
+    The secret follows a `#` in the address, so that browsers send the secret to no server, proxy or log.
+    """
     if code is None:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The interface of a channel: one method and two exceptions."""
+"""The interface of a channel, which sends messages, and the two exceptions that it raises."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,23 +7,29 @@ from channels.message import MessageText
 
 
 class TryLater(Exception):
-    """The message could not be sent now. `str()` says why, without the address."""
+    """Raised if the message cannot be sent now, but perhaps later.
+
+    The text says why, and does not contain the address.
+    """
 
 
 class RefusedForGood(Exception):
-    """The message will be refused at every attempt. `str()` says why, without the address."""
+    """Raised if the receiver would refuse the message at every attempt.
+
+    The text says why, and does not contain the address.
+    """
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One message on its way to one person."""
+    """One message to be sent to one person."""
 
     message_id: str
-    """The same at each attempt, so that a reader can tell a second copy from a second message."""
+    """The id is the same at each attempt, so that two copies of one message can be recognised."""
     person: str
     name: str
     address: str | None
-    """Never None for a channel that needs an address."""
+    """The email address of the person. It is never None for a channel whose `needs_address` is True."""
     text: MessageText
 
 
@@ -32,11 +38,14 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the name of the channel in the settings."""
+        """Return the name of the channel in `HOLDGATE_CHANNELS`."""
 
     @property
     def needs_address(self) -> bool:
         """Return True if the channel reaches only people who have an email address."""
 
     async def send(self, message: Outgoing) -> None:
-        """Send the message, and return after the receiver has taken it. Raises TryLater or RefusedForGood."""
+        """Send the message, and return after the receiving system has accepted it.
+
+        Raises TryLater or RefusedForGood.
+        """

@@ -1,7 +1,7 @@
-"""Read the audit log on into the outbox, and send what is due, with one loop for each channel.
+"""Make notifications from new audit events, and send the messages that are due, with one loop for each channel.
 
-Only the holder of the outbox's lease works. If the holder falls silent, another worker takes over. The text of a
-message is made at the moment of sending. No case waits for a message.
+Only the worker that holds the lease of the outbox sends messages. If this worker stops renewing the lease, another
+worker takes the lease. The text of a message is written when the message is sent. Cases do not wait for their messages.
 """
 
 import asyncio
@@ -21,39 +21,45 @@ POLL_S = 1.0
 RENEW_S = 5.0
 TIDY_S = 3600.0
 AT_A_TIME = 8
-"""Messages that one channel sends at the same time."""
+"""The most messages that one channel sends at the same time."""
 BACKOFF = timedelta(seconds=5)
-"""The pause after the first failure. It doubles with each further failure."""
+"""The pause before the second attempt to send a message. The pause doubles with each further failure."""
 LONGEST_BACKOFF = timedelta(minutes=10)
 
 
 class DueMessage(Protocol):
-    """A message whose next attempt is due."""
+    """A message that must be sent now, for the first time or again."""
 
     @property
     def message_id(self) -> str: ...
     @property
     def attempts(self) -> int:
-        """Return the number of attempts so far."""
+        """Return the number of failed attempts to send the message so far."""
 
 
 class DispatcherOutbox(Protocol):
-    """The part of the store that the dispatcher needs."""
+    """The methods of the store of messages (the outbox) that the dispatcher calls."""
 
     async def hold(self, now: datetime) -> bool:
-        """Take or keep the lease. Return False while another worker has the lease."""
+        """Take the lease of the outbox, or renew it.
+
+        Return True if this worker now holds the lease, False if another does.
+        """
 
     async def let_go(self) -> None:
-        """Give the lease back."""
+        """Give the lease of the outbox back, so that another worker can take it at once."""
 
     async def advance(self, now: datetime) -> bool:
-        """Read on in the audit log and seal the messages that are due. Return True if there is more to do at once."""
+        """Make notifications from new audit events, and close the messages that are due, to fix their content.
+
+        Return True if more events or messages wait, so that the caller calls again at once.
+        """
 
     async def due(self, channel: str, now: datetime, limit: int) -> Sequence[DueMessage]:
-        """Return the messages to send now."""
+        """Return at most `limit` messages that this channel must send now."""
 
     async def letter(self, message_id: str) -> Letter | None:
-        """Return the content of a message, or None if its reader is no longer active."""
+        """Return the content of a message; None if the person who would read the message is no longer active."""
 
     async def sent(self, message_id: str, now: datetime) -> None: ...
 
@@ -62,16 +68,19 @@ class DispatcherOutbox(Protocol):
     async def refused(self, message_id: str, now: datetime, why: str) -> None: ...
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some of the messages that were sent long ago. Return True if there are more."""
+        """Delete some of the messages that were sent long ago. Return True if more of these messages are left."""
 
 
 class Dispatcher:
-    """The loops that send messages."""
+    """Runs the loops that send messages to people."""
 
     def __init__(
         self, outbox: DispatcherOutbox, channels: Sequence[Channel], writer: MessageWriter, unavailable: type[Exception]
     ) -> None:
-        """Store the parts. The outbox raises `unavailable` when the database is down."""
+        """Store the arguments.
+
+        `unavailable` is the exception that the outbox raises if the database does not answer.
+        """
         self._outbox = outbox
         self._channels = channels
         self._writer = writer
@@ -79,7 +88,10 @@ class Dispatcher:
         self._holding = False
 
     async def run(self) -> None:
-        """Send messages until cancelled, then give the lease back. Raises only CancelledError."""
+        """Send messages until the task is cancelled, then give the lease of the outbox back.
+
+        Raises only CancelledError.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_on("the lease", self._hold))
@@ -92,10 +104,15 @@ class Dispatcher:
                 try:
                     await self._outbox.let_go()
                 except self._unavailable as error:
-                    log.warning("notices: the lease was not given back, others wait until it ends: %s", error)
+                    log.warning(
+                        "notices: the lease was not given back; other workers wait until the lease ends: %s", error
+                    )
 
     async def _keep_on(self, what: str, step: Callable[[], Awaitable[bool]], pause: float | None = None) -> None:
-        """Repeat a step for ever, with a pause whenever the step has nothing more to do at once."""
+        """Repeat a step for ever. Pause if the step fails or returns False.
+
+        `what` names the step in the log. `pause` is in seconds, None for the default.
+        """
         while True:
             more = False
             try:
@@ -136,7 +153,7 @@ class Dispatcher:
         letter = await self._outbox.letter(due.message_id)
         try:
             if letter is None or (channel.needs_address and letter.address is None):
-                raise RefusedForGood("nobody is there to read it")
+                raise RefusedForGood("the person is no longer active, or has no address")
             # A large message takes a while to write. In a thread it does not delay the cases of this worker.
             text = await asyncio.to_thread(self._writer.write, letter, datetime.now(UTC))
             await channel.send(Outgoing(letter.message_id, letter.person, letter.name, letter.address, text))
@@ -155,7 +172,10 @@ class Dispatcher:
             await self._write_down(self._outbox.sent, due, datetime.now(UTC))
 
     async def _write_down(self, what: Callable[..., Awaitable[None]], due: DueMessage, *how: object) -> None:
-        """Write until the database takes the result. A message whose result is not stored would be sent again."""
+        """Store the result of sending a message, and repeat until the database answers.
+
+        A message whose result is not stored would be sent again.
+        """
         while True:
             try:
                 return await what(due.message_id, *how)

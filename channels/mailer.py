@@ -1,4 +1,4 @@
-"""Mails that are not notifications: a step of a process writes to an address outside Holdgate."""
+"""Send mails that are not notifications: a step of a process sends a mail to an address outside Holdgate."""
 
 from channels.channel import Channel, Outgoing, RefusedForGood, TryLater
 from channels.message import MessageText
@@ -6,23 +6,27 @@ from domain.errors import Trouble
 
 
 class MailNotSent(Trouble):
-    """The mail was not sent. A later attempt can succeed."""
+    """Raised if the mail was not sent, but a later attempt can succeed."""
 
 
 class MailRefused(Trouble):
-    """The mail was refused for good. Operators correct the address, or skip the step."""
+    """Raised if the mail server would refuse the mail at every attempt.
+
+    Operators correct the address, or skip the step.
+    """
 
 
 class Mailer:
-    """A sender of plain text through a channel."""
+    """Sends mails of plain text to any address, through a channel."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     async def send(self, message_id: str, to: str, subject: str, text: str) -> None:
-        """Send the text, and return after the receiver has taken it.
+        """Send the text to the address `to`, and return after the mail server has accepted the mail.
 
-        Raises MailNotSent and MailRefused, whose texts do not contain the address.
+        `message_id` must be the same at each attempt. Raises MailNotSent and MailRefused, whose texts do not contain
+        the address.
         """
         mail = Outgoing(message_id=message_id, person=to, name=to, address=to, text=MessageText(subject, text, html=""))
         try:

@@ -1,4 +1,4 @@
-"""The text of a message, and the cleaning of words that other people wrote."""
+"""The text of a message to a person, and a function that makes text from other people harmless."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,9 @@ class MessageText:
 
 
 def clean(text: str, limit: int = 500) -> str:
-    """Return text of other people as one line. It cannot start a header, hide text, or turn the writing direction."""
+    """Return text from other people as one line of at most `limit` characters.
+
+    The result cannot start a mail header, hide other text, or change the writing direction of other text.
+    """
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -21,7 +21,7 @@ from domain.state_words import BUTTONS, ENDED, state
 from domain.status import Outcome, Status, Verdict
 
 SHOWN = 20
-"""Lines shown in one section. The pages have the rest."""
+"""The most lines in one section of a message. The pages of Holdgate show all tasks and cases."""
 
 _WAITING = {
     NoticeKind.TASK_OPENED: "",
@@ -30,9 +30,9 @@ _WAITING = {
     NoticeKind.TASK_ESCALATED: "Escalated to you",
     NoticeKind.TASK_ASKED: "Question or answer",
 }
-"""Notifications of a waiting task, with the mark in front of them."""
+"""The kinds of notification about a task that is still open, and the text that marks the line of the task."""
 _NEEDS = {"gate": "your decision", "changes": "your changes", "intervention": "an operator"}
-"""What a task needs from its reader, by kind of task."""
+"""What the reader must do about an open task, by kind of task."""
 _CASE = ("request", "requests")
 
 
@@ -48,7 +48,7 @@ class MessageLine:
 
 @dataclass(frozen=True)
 class MessageSection:
-    """Lines under one heading. Only the first lines are shown."""
+    """A heading of a message with its lines. The message shows only the first lines."""
 
     heading: str
     lines: Sequence[MessageLine]
@@ -63,10 +63,14 @@ class MessageSection:
 
 
 class MessageWriter:
-    """The writer of messages."""
+    """Writes the text of messages from their notifications."""
 
     def __init__(self, public_url: str, nouns: Mapping[str, tuple[str, str]]) -> None:
-        """Store the parts. `nouns` has for each process its singular and its plural noun."""
+        """Store the arguments.
+
+        `public_url` is the address of the gateway in links. `nouns` has the singular and the plural noun for a case, by
+        process.
+        """
         self._url = public_url
         self._nouns = nouns
         self._templates = Environment(
@@ -79,7 +83,7 @@ class MessageWriter:
         self._templates.filters["isolated"] = _isolated
 
     def write(self, letter: Letter, now: datetime) -> MessageText:
-        """Return the message as it is true now."""
+        """Return the text of the message. Statuses and times in the text are those of the moment `now`."""
         if letter.account is not None:
             return account_messages.text(letter, letter.account, self._url)
         waiting, gone, own = _sorted(letter)
@@ -102,7 +106,7 @@ class MessageWriter:
     # ---------------------------------------------------------------------------------------------------------- subject
 
     def _subject(self, waiting: Sequence[Notice], gone: Sequence[Notice], own: Sequence[Sequence[Notice]]) -> str:
-        """Return the subject: the most important news in one line."""
+        """Return the subject of the message: its most important news in one line."""
         if waiting:
             return self._subject_of_waiting(waiting)
         if own:
@@ -132,14 +136,17 @@ class MessageWriter:
         return f"Your {one} {what}: {_short(notice.title)}"
 
     def _count(self, notices: Sequence[Notice]) -> str:
-        """Return the number of cases by process, such as `3 payments and 1 deployment`."""
+        """Return the number of cases in these notifications by process, as text: `3 payments and 1 deployment`."""
         counted = Counter(notice.process for notice in notices)
         return _joined(
             f"{number:,} {self._nouns.get(process, _CASE)[number != 1]}" for process, number in counted.most_common()
         )
 
     def _sum(self, notices: Sequence[Notice]) -> list[str]:
-        """Return the sums by currency. Empty if a notification has no amount, or if there are several processes."""
+        """Return the sum of the amounts in each currency, as text.
+
+        Empty if a notification has no amount, or for several processes.
+        """
         sums: defaultdict[str, Decimal] = defaultdict(Decimal)
         for notice in notices:
             if notice.amount is None or notice.currency is None:
@@ -177,7 +184,11 @@ class MessageWriter:
         )
 
     def _own(self, notices: Sequence[Notice]) -> MessageLine:
-        """Return the line of one case: its events, oldest first, and its end, unless an approval step said it."""
+        """Return the line of the message about one case of the reader.
+
+        The line has the events of the case, oldest first, and how the case ended, unless the outcome of an approval
+        step already says so.
+        """
         said, last = [], notices[-1]
         for notice in notices:
             if notice.task:
@@ -200,13 +211,13 @@ class MessageWriter:
 # ------------------------------------------------------------------------------------------------------------- grouping
 
 _OF_OWN = (NoticeKind.CASE_ENDED, NoticeKind.TASK_DECIDED)
-"""Notifications for the requester of a case, or for the successor of the requester."""
+"""The kinds of notification that go to the requester of a case, or to the successor of the requester."""
 
 
 def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notice]]]:
-    """Return waiting tasks, tasks that no longer wait, and the reader's own cases with their notifications.
+    """Return the notifications of the message in three parts, so that each task and each case appears once.
 
-    Each task and each case appears once.
+    The parts are open tasks, tasks that no longer need a decision, and the reader's own cases (one list for each case).
     """
     waiting: dict[str, Notice] = {}
     gone: dict[str, Notice] = {}
@@ -225,7 +236,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
 
 
 def _to_be_changed(notice: Notice) -> bool:
-    """Return True if the case came back to its requester for changes."""
+    """Return True if the notification says that a case came back to its requester for changes."""
     return notice.task is not None and notice.task.kind == "changes" and notice.task.waiting
 
 
@@ -242,7 +253,7 @@ def _task(notice: Notice) -> NoticeTask:
 
 
 def _news(notice: Notice) -> str:
-    """Return the state of one of the reader's own cases, as it stands within a sentence."""
+    """Return the state of one of the reader's own cases as text within a sentence: `approved`."""
     if notice.kind is NoticeKind.CASE_ENDED or not (notice.task and notice.task.outcome):
         stands = notice.status.value
     else:
@@ -251,19 +262,22 @@ def _news(notice: Notice) -> str:
 
 
 def _happened(notice: Notice) -> str:
-    """Return what happened to a case at an approval step: `was approved`."""
+    """Return what happened to a case at an approval step, as the end of a sentence: `was approved`."""
     if notice.task and notice.task.outcome is Outcome.CHANGES_REQUESTED:
         return "was sent back for changes"
     return f"was {_news(notice)}"
 
 
 def _needs(notice: Notice) -> str:
-    """Return what a waiting task needs from the reader. A question or its answer needs no decision."""
+    """Return what the reader must do about an open task, such as `your decision`.
+
+    For a question to the reader, or an answer to the reader's question, the text is `your attention`.
+    """
     return "your attention" if notice.kind is NoticeKind.TASK_ASKED else _NEEDS[_task(notice).kind]
 
 
 def _outcome(task: NoticeTask) -> str:
-    """Return how a task ended and who decided it, in one sentence."""
+    """Return a sentence that says how a task ended and who decided the task."""
     match task.outcome:
         case Outcome.APPROVED | Outcome.REJECTED:
             verdict = Verdict.APPROVE if task.outcome is Outcome.APPROVED else Verdict.REJECT
@@ -288,7 +302,10 @@ def _outcome(task: NoticeTask) -> str:
 
 
 def _reason(notice: Notice) -> str:
-    """Return why a case ended. The condition of a rule is left out, because it says nothing to people."""
+    """Return why a case ended, as text for people.
+
+    If a rule of the policy rejected the case, its condition is left out: readers of mails do not know the rules.
+    """
     if notice.rule_at:
         return f"Rejected by a rule of the policy at {notice.rule_at.replace('-', ' ')}."
     return clean(notice.reason)
@@ -309,7 +326,7 @@ def _when(moment: datetime, now: datetime) -> str:
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """Return the parts as `a, b and c`."""
+    """Return the parts as one text: `a, b and c`."""
     *first, last = [*parts] or ["nobody"]
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -319,11 +336,14 @@ def _lower(sentence: str) -> str:
 
 
 def _isolated(text: str) -> Markup:
-    """Return HTML in which text from right to left changes places with no number beside it."""
+    """Return the text as HTML that keeps its own writing direction.
+
+    Otherwise text from right to left would change places with a number beside it.
+    """
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
     return Markup("").join(parts)
 
 
 def _short(title: str) -> str:
-    """Return a title that fits into a subject."""
+    """Return the title as one line, cut so that it fits into a subject."""
     return clean(title, 120)

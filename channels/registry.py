@@ -1,4 +1,4 @@
-"""The table of all channels, and the channels that are switched on.
+"""List all channels, and make those that `HOLDGATE_CHANNELS` switches on.
 
 To add a channel:
 
@@ -28,12 +28,12 @@ from domain.notification import MAIL
 
 @dataclass(frozen=True)
 class ChannelEntry:
-    """A channel that is built in."""
+    """One channel of the table `CHANNELS`: how it is made, and which settings it needs."""
 
     make: Callable[[Settings], Channel]
-    """Makes the channel. Called only when all settings in `needs` are set."""
+    """Makes the channel from the settings. It is called only if all settings in `needs` are set."""
     needs: tuple[str, ...] = ()
-    """Fields of `Settings` that must be set."""
+    """The fields of `Settings` that must be set if the channel is switched on."""
     purpose: str = "send messages"
 
 
@@ -49,12 +49,12 @@ CHANNELS: Mapping[str, ChannelEntry] = {
 
 
 def check(settings: Settings) -> None:
-    """Raise WrongSettings for a channel that does not exist, or whose settings are missing."""
+    """Raise WrongSettings if `HOLDGATE_CHANNELS` names a channel that does not exist, or whose settings are missing."""
     wrong = f"{PREFIX}CHANNELS={settings.channels}:"
     for name in settings.channels.split(","):
         entry = CHANNELS.get(name)
         if entry is None:
-            raise WrongSettings(f"{wrong} '{name}' is no channel. Channels are: {', '.join(CHANNELS)}")
+            raise WrongSettings(f"{wrong} '{name}' is not a channel. Name one or more of: {', '.join(CHANNELS)}")
         missing = [PREFIX + needed.upper() for needed in entry.needs if getattr(settings, needed) is None]
         if missing:
             raise WrongSettings(f"{wrong} set {' and '.join(missing)} too, to {entry.purpose}")
@@ -67,8 +67,8 @@ def channels_of(settings: Settings) -> dict[str, Channel]:
 
 
 def mailer(settings: Settings) -> Mailer:
-    """Return the sender of mails to people outside Holdgate. If mail is switched off, it writes mails to the log.
+    """Return the sender of mails to people outside Holdgate.
 
-    Raises WrongSettings.
+    If the mail channel is switched off, the sender prints the mails to the worker's output. Raises WrongSettings.
     """
     return Mailer(channels_of(settings).get(MAIL) or Console())

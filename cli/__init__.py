@@ -1,1 +1,1 @@
-"""The command line `./holdgate`: one file for each group of commands; `app` puts them together."""
+"""The command line `./holdgate`: each group of commands has a module, and `app` joins the groups."""

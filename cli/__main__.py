@@ -1,4 +1,4 @@
-"""The program behind `./holdgate`; in the checkout also `python -m cli`."""
+"""Run the command line: `./holdgate` and, in the checkout, `python -m cli` start this module."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The command line `./holdgate COMMAND`: all groups of commands together, and how an error ends a command.
+"""The command line `./holdgate COMMAND`: join all groups of commands, and turn errors into texts and exit codes.
 
-Commands about cases go through the public HTTP API, so they work from any machine with a token. Commands about people
-and the audit log read and change the database. Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or
+Commands about cases call the public HTTP API, so they work on any machine, with a token. Commands about people and the
+audit log read and change the database directly. Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or
 settings, or a server does not answer; 130 ended by Ctrl-C.
 """
 
@@ -69,7 +69,10 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line and return its exit code. Print an error as text, not as a stack trace."""
+    """Run the command in `arguments` (None: the arguments of this process) and return its exit code.
+
+    An error is printed as text, not as a stack trace.
+    """
     from store.db.private_files import keep_private
 
     keep_private()

@@ -20,7 +20,7 @@ app = typer.Typer(help="The append-only audit log.", no_args_is_help=True)
 def audit_verify(
     case: Annotated[str | None, typer.Option(metavar="CASE", help="Only this case.")] = None, as_json: AsJson = False
 ) -> None:
-    """Check that no event, no other row and no stored file was edited, removed, inserted or moved.
+    """Check the audit log: no event, no row and no stored file was edited, removed, inserted or moved.
 
     Exit code 1: problems were found.
     """
@@ -60,7 +60,7 @@ def audit_pack(
     ends: Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day of the period.")] = None,
     person: AsPerson = None,
 ) -> None:
-    """Write the evidence of a case or a period: events, cases, a report, the check of the audit log, policies."""
+    """Write the evidence of a case or a period to a ZIP file: events, cases, policies, a report and a check."""
     if (case is None) == (starts is None and ends is None):
         raise typer.BadParameter("give --case, or both --from and --to")
     query = {"case_id": case, "from": starts, "to": ends}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imported by the commands that need it
 
 
 class _ShowByDefault(typer.core.TyperGroup):
-    """A group of commands in which `batch ID` means `batch show ID`."""
+    """A group of commands with a default: `batch ID` means `batch show ID`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
@@ -62,9 +62,9 @@ def submit(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a case for each valid row of a file, and watch until all are started. Exit code 1: a row is invalid.
+    """Start a case for each valid row of a file, and watch until all are started.
 
-    Ctrl-C stops the command with exit code 130, and not the upload.
+    Exit code 1: a row is invalid. Ctrl-C stops only the command, with exit code 130: the upload continues.
     """
     from cli.client import Unusable
 
@@ -94,9 +94,9 @@ def batch_show(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show or watch the result of an uploaded file. Exit code 1: a row is invalid.
+    """Show or watch the result of an uploaded file.
 
-    Ctrl-C stops the command with exit code 130, and not the upload.
+    Exit code 1: a row is invalid. Ctrl-C stops only the command, with exit code 130: the upload continues.
     """
     from cli.client import part
 
@@ -115,7 +115,7 @@ def batch_pause(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Pause a file: start no more rows for now. Cases that are started go on."""
+    """Pause an upload: Holdgate starts no more of its rows until you resume it. Cases that are started continue."""
     _steer(batch_id, "pause", {"reason": reason}, person, as_json)
 
 
@@ -126,7 +126,7 @@ def batch_resume(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Resume a file that was paused."""
+    """Resume an upload that was paused: Holdgate starts its other rows."""
     _steer(batch_id, "resume", {"reason": reason}, person, as_json)
 
 
@@ -138,7 +138,10 @@ def batch_cancel(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a file: start no more rows. Cases that are started go on, unless you roll them back."""
+    """Cancel an upload: Holdgate starts no more of its rows.
+
+    Cases that are started continue, unless you use --roll-back.
+    """
     _steer(batch_id, "cancel", {"reason": reason, "rollback_started": roll_back}, person, as_json)
 
 
@@ -176,7 +179,10 @@ def batches(
 
 
 def _follow(remote: "Remote", batch_id: str, wait: bool, quiet: bool) -> dict[str, Any]:
-    """Watch a batch and return its report. Ctrl-C, or a gateway that does not come back, ends the command only."""
+    """Watch a batch until it ends and return its report.
+
+    Ctrl-C, or a gateway that does not answer for five minutes, ends only the command: the batch continues.
+    """
     from cli.client import Away
     from cli.follow_batch import follow
 
@@ -190,14 +196,17 @@ def _follow(remote: "Remote", batch_id: str, wait: bool, quiet: bool) -> dict[st
 
 
 def _answer_batch(remote: "Remote", report: dict[str, Any], bad_rows: Path | None, as_json: bool) -> None:
-    """Print the report of a batch and write its invalid rows to a file. Exit with code 1 if a row is invalid."""
+    """Print the report of a batch, and write its invalid rows to the file `bad_rows` if given.
+
+    Exit with code 1 if a row is invalid or could not be started, or if the batch was cancelled or failed; else with 0.
+    """
     from cli.client import part
 
     print_answer(report, as_json, output.batch)
     bad = report["rows"]["invalid"] + report["rows"]["failed"]
     if bad_rows:
         download(remote, f"batches/{part(report['batch_id'])}/rows", bad_rows)
-        sys.stderr.write(f"{bad:,} bad rows are in {bad_rows}\n")
+        sys.stderr.write(f"{bad:,} invalid or failed rows are in {bad_rows}\n")
     raise typer.Exit(1 if bad or report["status"] in ("cancelled", "failed") else 0)
 
 

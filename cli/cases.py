@@ -23,12 +23,14 @@ def export(
     status: Annotated[
         str | None, typer.Option(help="Only this status, such as awaiting_approval or completed.")
     ] = None,
-    batch_id: Annotated[str | None, typer.Option("--batch", metavar="ID", help="Only cases of this file.")] = None,
+    batch_id: Annotated[
+        str | None, typer.Option("--batch", metavar="ID", help="Only cases of this upload, by its id.")
+    ] = None,
     requester: Annotated[str | None, typer.Option(metavar="PERSON", help="Only cases of this requester.")] = None,
     q: Annotated[str | None, typer.Option("--q", help="A part of the reference, title or id.")] = None,
     person: AsPerson = None,
 ) -> None:
-    """Write cases and their results as CSV. Spreadsheets read no cell of the file as a formula."""
+    """Write cases and their results to a CSV file. Spreadsheets show all cells as text: none is read as a formula."""
     remote = gateway_as(person, ADMIN)
     sought = {"process": process, "status": status, "batch_id": batch_id, "requester": requester, "q": q}
     download(remote, "cases", out, **sought)
@@ -98,7 +100,7 @@ def cancel(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a case and undo its steps."""
+    """Cancel a case: it undoes its completed steps and ends as cancelled."""
     from cli.client import part
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/cancel", {"reason": reason})
@@ -115,7 +117,7 @@ def start_now(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a scheduled case before its time. For its requester, operators and admins."""
+    """Start a scheduled case before its time. Only its requester, operators and admins can do this."""
     from cli.client import part
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/start", {})
@@ -131,7 +133,10 @@ def rollback(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Roll back a completed case. For operators and admins; the policy may ask other people to approve first."""
+    """Roll back a completed case.
+
+    Only operators and admins can do this; the policy may ask people to approve it first.
+    """
     from cli.client import part
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/rollback", {"reason": reason})

@@ -1,4 +1,4 @@
-"""The HTTP client of the command line: the address and the token, the calls, and problems as text for people."""
+"""Call the gateway for the command line: find its address and the user's token, send requests, show errors as text."""
 
 import ipaddress
 import json
@@ -12,18 +12,24 @@ import httpx2
 from core.settings import Settings
 
 URL = "HOLDGATE_URL"
-"""The variable with the address of a gateway. Default: the one that `make up` started."""
+"""The environment variable with the address of the gateway. Default: the gateway that `make up` started."""
 TOKEN = "HOLDGATE_TOKEN"
-"""The variable with the user's token. Default: the token of a demo person."""
+"""The environment variable with the user's token. Default: the token of a demo person."""
 TIMEOUT = 30.0
-"""Seconds for one answer, which includes the check of all rows of an upload of 10 MiB."""
+"""Seconds to wait for the answer to a request.
+
+The answer to an upload of 10 MiB comes after the check of all its rows.
+"""
 
 PATIENCE = 600.0
-"""Seconds until a download begins: for an evidence pack the gateway checks the whole audit log first."""
+"""Seconds to wait until a download begins. Before it sends an evidence pack, the gateway checks the whole audit log."""
 
 
 class Denied(Exception):
-    """The gateway refused a call. `str()` says why, `problem` is the whole problem document."""
+    """Raised if the gateway refused a request.
+
+    The text says why; `problem` is the complete problem document of the answer.
+    """
 
     def __init__(self, said: str, problem: Mapping[str, Any]) -> None:
         super().__init__(said)
@@ -31,32 +37,45 @@ class Denied(Exception):
 
 
 class Unusable(Exception):
-    """The gateway or a setting cannot be used; exit code 2. `str()` says what to change."""
+    """Raised if the gateway or a setting cannot be used; the command ends with exit code 2.
+
+    The text says what to change.
+    """
 
 
 class Away(Unusable):
-    """The gateway does not answer, or has a problem of its own. The same call may work later."""
+    """Raised if the gateway does not answer, or answers with a server error. The same request may succeed later."""
 
 
 class Remote:
-    """The gateway, called by one person."""
+    """Sends requests to the gateway with the token of one person."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return the answer to a GET; parameters that are None are left out. Raises Denied, Unusable and Away."""
+        """Return the JSON answer to a GET request with the query parameters that are not None.
+
+        Raises Denied, Unusable and Away.
+        """
         return self._send("GET", path, params={name: value for name, value in query.items() if value is not None})
 
     def post(self, path: str, body: Mapping[str, Any], key: str | None = None) -> Any:
-        """Return the answer to a POST of JSON; with the same `key` it takes effect once. Raises Denied, Unusable."""
+        """Return the JSON answer to a POST request with a JSON body.
+
+        Requests with the same `key` take effect only once. Raises Denied, Unusable and Away.
+        """
         return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
     def upload(
         self, path: str, filename: str, content: bytes, form: Mapping[str, str | None] | None = None, **query: Any
     ) -> Any:
-        """Return the answer to a POST of a file with form fields that say how to read it. Raises Denied, Unusable."""
+        """Return the JSON answer to a POST request with a file.
+
+        The form fields say how the gateway reads the file; those without a value are left out. Raises Denied, Unusable
+        and Away.
+        """
         return self._send(
             "POST",
             path,
@@ -66,7 +85,10 @@ class Remote:
         )
 
     def download(self, path: str, into: BinaryIO, media_type: str = "text/csv", /, **query: Any) -> None:
-        """Write the answer to a GET into a file as it arrives. Raises Denied, Unusable, and OSError of the file."""
+        """Write the answer to a GET request into the open file `into`, part by part as it arrives.
+
+        Raises Denied, Unusable and Away, and OSError if the file cannot be written.
+        """
         params = {name: value for name, value in query.items() if value is not None}
         with self._asking("GET", path, params=params, headers={"Accept": media_type}, timeout=PATIENCE) as answer:
             if not answer.headers.get("content-type", "").startswith(media_type):
@@ -75,9 +97,10 @@ class Remote:
                 into.write(chunk)
 
     def events(self, path: str) -> Iterator[tuple[str, Any]]:
-        """Yield the name and the data of each server-sent event, until the gateway ends the stream.
+        """Yield the name and the JSON data of each server-sent event, until the gateway ends the stream.
 
-        A comment, which keeps the connection alive, yields an empty name and None. Raises Denied, Unusable and Away.
+        The gateway also sends comments, to keep the connection open: each yields an empty name and None. Raises Denied,
+        Unusable and Away.
         """
         with self._asking("GET", path) as answer:
             name = ""
@@ -90,7 +113,7 @@ class Remote:
                     yield "", None
 
     def post_all(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Post once for each page, and return the first answer with the items of all pages."""
+        """Send a POST request for each page of the result, and return the first answer with the items of all pages."""
         answer: dict[str, Any] = self.post(path, body)
         following = answer
         while cursor := following.get("next_cursor"):
@@ -112,7 +135,10 @@ class Remote:
     def _asking(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, **request: Any
     ) -> Iterator[httpx2.Response]:
-        """Yield a successful answer, whose body is not read yet. Raises Denied, Unusable and Away."""
+        """Send a request and yield its successful answer, whose body is not read yet.
+
+        Raises Denied, Unusable and Away.
+        """
         address = f"{self.url}/api/v1/{path}"
         sent = {**self._headers, **(headers or {})}
         try:
@@ -128,7 +154,9 @@ class Remote:
         except httpx2.HTTPError as wrong:
             raise Away(f"no gateway answers at {self.url} ({_reason(wrong)}); start it with 'make up'") from wrong
         except (httpx2.InvalidURL, ValueError) as wrong:
-            raise Unusable(f"{self.url} or the token cannot be used: {_reason(wrong)}") from wrong
+            raise Unusable(
+                f"{self.url} or the token cannot be used: {_reason(wrong)}; check {URL} and {TOKEN}"
+            ) from wrong
 
     def _refusal(self, answer: httpx2.Response) -> Denied | Unusable:
         try:
@@ -144,11 +172,15 @@ class Remote:
 
     @property
     def _no_gateway(self) -> str:
-        return f"{self.url} does not answer as a Holdgate gateway does; is {URL} right?"
+        return f"{self.url} does not answer as a Holdgate gateway; correct {URL}"
 
 
 def address(settings: Settings, environment: Mapping[str, str]) -> str:
-    """Return the address of the gateway: `HOLDGATE_URL`, else that of `make up`, else that in the settings."""
+    """Return the address of the gateway.
+
+    This is `HOLDGATE_URL` in `environment`, else the address of the gateway that `make up` started, else
+    `HOLDGATE_PUBLIC_URL`.
+    """
     if url := environment.get(URL):
         return url
     try:
@@ -158,9 +190,9 @@ def address(settings: Settings, environment: Mapping[str, str]) -> str:
 
 
 def token(settings: Settings, environment: Mapping[str, str], person: str | None, default: str | None) -> str:
-    """Return the token to use: `person`'s among the demo tokens, else `HOLDGATE_TOKEN`, else `default`'s.
+    """Return the token to send: the demo token of `person`, else HOLDGATE_TOKEN, else the demo token of `default`.
 
-    Raises Unusable, which names the variable to set.
+    Raises Unusable if there is no such token; its text names the variable to set.
     """
     if not person and (own := environment.get(TOKEN)):
         return own
@@ -173,19 +205,22 @@ def token(settings: Settings, environment: Mapping[str, str], person: str | None
     except FileNotFoundError:
         raise Unusable(f"there are no demo people in {settings.var} yet: run 'make up' first, or set {TOKEN}") from None
     except (OSError, ValueError, AttributeError) as wrong:
-        raise Unusable(f"{settings.demo_tokens} cannot be read: {_reason(wrong)}") from wrong
+        raise Unusable(f"{settings.demo_tokens} cannot be read: {_reason(wrong)}; set {TOKEN} instead") from wrong
     if wanted not in known:
-        raise Unusable(f"no token for '{wanted}' in {settings.demo_tokens}; there are {', '.join(sorted(known))}")
+        raise Unusable(f"{settings.demo_tokens} has no token for '{wanted}'; name one of: {', '.join(sorted(known))}")
     return known[wanted]
 
 
 def part(name: str) -> str:
-    """Return a case or task id as one part of a path, percent-encoded."""
+    """Return the id of a case, task or other item percent-encoded, for use as one part of the path of a URL."""
     return quote(name, safe="")
 
 
 def problem(body: Any) -> str:
-    """Return a problem document as text: the detail, and a line for each field. Empty for anything else."""
+    """Return a problem document as text: its detail, and a line for each error.
+
+    Empty if `body` is not such a document.
+    """
     if not isinstance(body, dict):
         return ""
     lines = [str(body.get("detail") or body.get("title") or "")]

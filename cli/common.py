@@ -1,4 +1,4 @@
-"""What the commands share: the gateway and the database they ask, how they print an answer, and how they end early."""
+"""Functions for all commands: call the gateway, open the database, print an answer, end early."""
 
 import asyncio
 import getpass
@@ -20,22 +20,29 @@ if TYPE_CHECKING:  # the commands that need more import it themselves, so that `
 
 REQUESTER = "requester-1"
 ADMIN = "admin-1"
-"""The demo people who submit cases and run the other commands, unless the user names another person."""
+"""The demo people who submit cases (`REQUESTER`) or run other commands (`ADMIN`), unless the user names another
+person."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells define it: the work goes on, but the command did not see its end."""
+"""The exit code after Ctrl-C, as shells define it.
+
+The work in Holdgate continues, but the command did not see its end.
+"""
 
 ResultT = TypeVar("ResultT")
 
 
 class CommandError(Exception):
-    """The command cannot be carried out as it was given; exit code 1. `str()` says what to change."""
+    """Raised if a command cannot be carried out as the user gave it; it ends with exit code 1.
+
+    The text says what to change.
+    """
 
 
 def gateway_as(person: str | None, default: str | None) -> "Remote":
-    """Return a client of the gateway for `person`; without `person`, for HOLDGATE_TOKEN, else for `default`.
+    """Return a client of the gateway with the token of `person`, else HOLDGATE_TOKEN, else the token of `default`.
 
-    Raises Unusable where there is no token for the person.
+    `person` and `default` are ids of demo people. Raises Unusable if there is no token for the person.
     """
     from cli.client import Remote, address, token
 
@@ -46,7 +53,8 @@ def gateway_as(person: str | None, default: str | None) -> "Remote":
 def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
     """Open the database, run `work` with it and return its result.
 
-    With `migrated`, create the database first where there is none. Raises CommandError and DatabaseUnavailable.
+    With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable, and
+    CommandError if `work` raises UnknownPerson or ValueError.
     """
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
@@ -56,7 +64,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
     if migrated:
         migrate(url)
     elif where.get_backend_name() == "sqlite" and not os.access(str(where.database), os.R_OK | os.W_OK):
-        raise DatabaseUnavailable(f"{where.database} is not there, or not yours; 'make up' creates it")
+        raise DatabaseUnavailable(f"{where.database} is missing, or you cannot write to it; 'make up' creates it")
 
     others = set(threading.enumerate())
 
@@ -79,7 +87,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
 
 
 def operator() -> str:
-    """Return the name that the audit log keeps for a change by the command line: the account at this machine."""
+    """Return the actor that the audit log stores for changes by this command line: `cli:` and the account name."""
     try:
         return f"cli:{getpass.getuser()}"
     except (KeyError, OSError):  # an account without a name, as in some containers
@@ -87,7 +95,10 @@ def operator() -> str:
 
 
 def settings_with_plugins() -> Settings:
-    """Return the settings, after loading the processes of HOLDGATE_PROCESSES. Raises Unusable."""
+    """Load the processes in the folder HOLDGATE_PROCESSES, and return the settings.
+
+    Raises Unusable if a process cannot be loaded.
+    """
     from cli.client import Unusable
     from plugins import loader
     from plugins.errors import WrongProcess
@@ -101,7 +112,7 @@ def settings_with_plugins() -> Settings:
 
 
 def print_answer(found: Any, as_json: bool, print_it: Callable[[Any], None]) -> None:
-    """Print an answer: as JSON for programs, or with `print_it` for people."""
+    """Print an answer: as JSON if `as_json` is True, else with `print_it` as text for people."""
     if as_json:
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, default=str) + "\n")
     else:
@@ -109,9 +120,9 @@ def print_answer(found: Any, as_json: bool, print_it: Callable[[Any], None]) -> 
 
 
 def download(remote: "Remote", path: str, file: Path, media_type: str = "text/csv", /, **query: str | None) -> None:
-    """Write an answer of the gateway to a file, which appears whole or not at all.
+    """Download an answer of the gateway to a file, which appears only when it is complete.
 
-    Raises CommandError where the file cannot be written.
+    Raises CommandError if the file cannot be written.
     """
     part_of = file.with_name(f".{file.name}.part")
     try:

@@ -1,7 +1,7 @@
-"""The sample story of `make demo`, loaded through the public HTTP API of a running demo.
+"""Load the sample story of `make demo`, its example cases and decisions, through the HTTP API of a running demo.
 
 Each case has a fixed reference, so a second run finds the cases and changes nothing. The rows of the sample start one
-after the other: of the two similar payments to Northwind the second is INV-1008, every time.
+after the other, so that the second of two similar payments to Northwind is always INV-1008.
 """
 
 import csv
@@ -15,9 +15,9 @@ from core.settings import ROOT
 
 SAMPLES = ROOT / "docs" / "samples"
 PATIENCE = 80.0
-"""Seconds to wait for the gate that expires after a minute, and for the step that is retried for a minute."""
+"""Seconds to wait for the end of the story: one gate expires after a minute, and one step is retried for a minute."""
 STUCK = 20.0
-"""Seconds to wait for a case that should reach a gate or its end."""
+"""Seconds to wait until a case reaches a gate or its end."""
 MOVING = frozenset({"starting", "running", "rolling_back"})
 
 COUNTED = {
@@ -28,7 +28,7 @@ COUNTED = {
     "account": "petty-cash",
     "memo": "Stamps",
 }
-"""The account `petty-cash` is locked, so this payment needs an operator."""
+"""A payment that needs an operator, because its account `petty-cash` is locked."""
 FORGOTTEN = {
     "reference": "INV-1014",
     "payee": "Lantern Events Ltd",
@@ -40,20 +40,23 @@ FORGOTTEN = {
 BY_RULE, WAITING, REJECTED = "INV-1001", "INV-1004", "INV-1005"
 
 TOLD = {
-    "completed": "Everything was done",
-    "awaiting_approval": "Waits for people",
-    "rejected": "Somebody said no, all was undone",
-    "expired": "Nobody decided in time, all was undone",
-    "needs_intervention": "A step failed, waits for an operator",
+    "completed": "All steps are done",
+    "awaiting_approval": "Waiting for approval",
+    "rejected": "A person rejected it, all steps are undone",
+    "expired": "Nobody decided in time, all steps are undone",
+    "needs_intervention": "A step failed: an operator must decide",
 }
-"""What a new user sees, by the status of a case."""
+"""The text that the story prints about a case, by the status of the case."""
 
 Speaks = Callable[[str], Remote]
-"""Return the gateway as a demo person calls it."""
+"""Returns a client of the gateway with the token of the demo person with this id."""
 
 
 def tell(speaks: Speaks) -> bool:
-    """Load the story and print its state within 90 s. Return True if it is complete. Raises Denied, Unusable."""
+    """Load the story and print the state of its cases within 90 s.
+
+    Return True if all cases have reached their planned state. Raises Denied, Unusable and Away.
+    """
     requester = speaks("requester-1")
     deadline = time.monotonic() + PATIENCE
     output.say("A payment from an account that is locked, and one that nobody will decide ...")
@@ -83,7 +86,7 @@ def _rows(name: str) -> list[dict[str, str]]:
 
 
 def _pay_history(requester: Remote) -> None:
-    """Upload past payments, which the policy approves, so that later payments are compared with them."""
+    """Upload past payments, which the policy approves by rule, so that later payments are compared with them."""
     content = (SAMPLES / "history.csv").read_bytes()
     batch = requester.upload("batches", "history.csv", content, {}, process="payment", dry_run=False)
     deadline = time.monotonic() + STUCK
@@ -95,7 +98,7 @@ def _pay_history(requester: Remote) -> None:
 
 
 def _start(requester: Remote, row: dict[str, str]) -> str:
-    """Return the id of the case of this row, and start the case if it does not exist."""
+    """Start the case of this row, unless a case with its reference exists. Return the id of the case."""
     fields = {name: value for name, value in row.items() if value and name != "reference"}
     try:
         started = requester.post("cases", {"process": "payment", "reference": row["reference"], "input": fields})
@@ -111,7 +114,7 @@ def _status(requester: Remote, case_id: str) -> str:
 
 
 def _settled(requester: Remote, case_id: str) -> str:
-    """Wait until a case has an open task or has ended, and return its id."""
+    """Wait until a case has an open task or has ended, and return the id of the case."""
     deadline = time.monotonic() + STUCK
     while _status(requester, case_id) in MOVING:
         _not_after(deadline, case_id, requester)
@@ -139,7 +142,7 @@ def _reject(manager: Remote, case_id: str) -> None:
 
 
 def _show(gateway: str, cases: list[dict[str, Any]]) -> None:
-    """Print the cases of the story, and the next commands to try."""
+    """Print the cases of the story, and the commands that a new user can try next."""
     output.table_of(
         ("What you see", "Case", "Status", "Its page"),
         [

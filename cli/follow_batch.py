@@ -1,4 +1,4 @@
-"""Follow a batch in a terminal or a script: live counters until the end, also while the gateway restarts."""
+"""Show the progress of a batch in a terminal or a log until its end. Wait and connect again if the gateway restarts."""
 
 import sys
 import time
@@ -13,31 +13,31 @@ from cli.client import Away, Remote, part
 from cli.output import clean, state
 
 PATIENCE_S = 300.0
-"""Seconds that a gateway may not answer before we stop. The batch goes on."""
+"""Seconds without an answer of the gateway after which the command stops following. The batch itself continues."""
 PAUSE_S = 1.0
-"""Seconds between two tries to reach a gateway that does not answer."""
+"""Seconds between two attempts to reach a gateway that does not answer."""
 LINE_S = 5.0
-"""Seconds between two lines in a log, where there is no terminal."""
+"""Seconds between two lines of progress, if stderr is not a terminal."""
 ENDED = ("completed", "cancelled", "failed")
-"""Statuses of a batch that starts no more rows."""
+"""The statuses of a batch that will start no more rows."""
 
 Counts = Mapping[str, Any]
 
 
 class ProgressDisplay(Protocol):
-    """A display of the progress of a batch."""
+    """The interface of the displays that show the progress of a batch."""
 
     def counts(self, counts: Counts) -> None: ...
 
     def away(self) -> None:
-        """Show that the gateway does not answer now."""
+        """Show that the gateway does not answer at the moment."""
 
 
 def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) -> dict[str, Any]:
     """Show the progress of a batch on stderr until all rows are started, and return its report.
 
-    With `wait`, go on until all cases are closed. With `quiet`, show bars in a terminal and nothing elsewhere. Raises
-    Denied, Unusable, and Away if the gateway does not answer again in time.
+    With `wait`, continue until all cases of the batch are closed. With `quiet`, show bars in a terminal, but no lines
+    in a log. Raises Denied and Unusable, and Away if the gateway does not answer for `PATIENCE_S` seconds.
     """
     with progress_display(wait, quiet) as shown:
         for counts in live(remote, batch_id, shown.away):
@@ -48,7 +48,10 @@ def follow(remote: Remote, batch_id: str, *, wait: bool, quiet: bool = False) ->
 
 
 def live(remote: Remote, batch_id: str, away: Callable[[], None]) -> Iterator[Counts]:
-    """Yield the counters of a batch when they change and every 15 s, until the last change. Raises as `follow`."""
+    """Yield the counters of a batch when they change and at least every 15 s, until the batch and its cases are closed.
+
+    Call `away` each time the gateway does not answer. Raises the same exceptions as `follow`.
+    """
     patience, latest = Patience(away), None
     while True:
         try:
@@ -65,7 +68,7 @@ def live(remote: Remote, batch_id: str, away: Callable[[], None]) -> Iterator[Co
 
 
 def report(remote: Remote, batch_id: str, away: Callable[[], None]) -> dict[str, Any]:
-    """Return the report of a batch. Raises as `follow`."""
+    """Return the report of a batch; wait if the gateway does not answer. Raises the same exceptions as `follow`."""
     patience = Patience(away)
     while True:
         try:
@@ -76,18 +79,18 @@ def report(remote: Remote, batch_id: str, away: Callable[[], None]) -> dict[str,
 
 
 class Patience:
-    """A wait for a gateway that does not answer, with an end."""
+    """Waits for a gateway that does not answer, for `PATIENCE_S` seconds in all."""
 
     def __init__(self, away: Callable[[], None]) -> None:
         self._away = away
         self._ends: float | None = None
 
     def renew(self) -> None:
-        """Begin the waiting time again, because the gateway has answered."""
+        """Start the `PATIENCE_S` seconds again at the next wait. Call this after the gateway has answered."""
         self._ends = None
 
     def wait(self, gone: Away) -> None:
-        """Call `away` and wait a moment. Raise the exception `gone` after `PATIENCE_S` seconds without an answer."""
+        """Call `away` and sleep for `PAUSE_S`. After `PATIENCE_S` seconds without an answer, raise `gone` instead."""
         self._ends = self._ends or time.monotonic() + PATIENCE_S
         if time.monotonic() > self._ends:
             raise gone
@@ -97,7 +100,7 @@ class Patience:
 
 @contextmanager
 def progress_display(wait: bool, quiet: bool) -> Iterator[ProgressDisplay]:
-    """Yield a display: bars in a terminal, lines in a log, nothing with `quiet`."""
+    """Yield a display of progress: bars in a terminal, else lines of text, or no display with `quiet`."""
     console = Console(stderr=True)
     if sys.stderr.isatty() and not console.is_dumb_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -111,7 +114,7 @@ def progress_display(wait: bool, quiet: bool) -> Iterator[ProgressDisplay]:
 
 
 class BarDisplay:
-    """A bar for the rows that are started; with `wait` one more bar for each status of cases."""
+    """Shows a bar for the started rows and, with `wait`, a bar for each status of their cases."""
 
     def __init__(self, progress: Progress, wait: bool) -> None:
         self._progress = progress
@@ -135,7 +138,7 @@ class BarDisplay:
 
 
 class LineDisplay:
-    """A line every few seconds when something has changed, without control codes."""
+    """Prints a line without control codes, for logs, when the progress has changed, at most every `LINE_S` seconds."""
 
     def __init__(self) -> None:
         self._known = ""
@@ -155,7 +158,7 @@ class LineDisplay:
         self.say()
 
     def say(self) -> None:
-        """Print the latest line, unless it is printed already."""
+        """Print the line of the latest progress, unless this line is already printed."""
         if self._known != self._said:
             sys.stderr.write(clean(self._known) + "\n")
             sys.stderr.flush()
@@ -163,7 +166,7 @@ class LineDisplay:
 
 
 class NoDisplay:
-    """No display, for programs."""
+    """Shows nothing, for commands whose output programs read."""
 
     def counts(self, counts: Counts) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The commands `./holdgate incidents ...`: failed steps, in groups with the same cause."""
+"""The commands `./holdgate incidents ...`: list and answer incidents (failed steps), in groups with the same cause."""
 
 from typing import Annotated, Any
 
@@ -27,18 +27,18 @@ def incidents_list(
 
 @app.command("retry")
 def incidents_retry(group: Group, comment: Comment = "", person: AsPerson = None) -> None:
-    """Retry the failed steps of all incidents of a group."""
+    """Retry the failed step of each incident in a group."""
     _answer_group(group, "retry", comment, person)
 
 
 @app.command("roll-back")
 def incidents_roll_back(group: Group, comment: Comment = "", person: AsPerson = None) -> None:
-    """Roll back the cases of all incidents of a group."""
+    """Roll back the case of each incident in a group."""
     _answer_group(group, "roll_back", comment, person)
 
 
 def _answer_group(group: str, verdict: str, comment: str, person: str | None) -> None:
-    """Answer all incidents that a group has now. Exit with code 1 if some answers were refused."""
+    """Send one decision for all present incidents of a group. Exit with code 1 if some decisions were refused."""
     remote = gateway_as(person, ADMIN)
     seen: set[str] = set()
     refused: list[dict[str, Any]] = []

@@ -21,16 +21,16 @@ Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 
 @app.command("lock")
 def ledger_lock(account: Account) -> None:
-    """Lock an account: its payments wait, for example while it is reconciled."""
+    """Lock an account: payments from it wait until you unlock it. Use this for example during a reconciliation."""
     _of_ledger(lambda ledger: ledger.set_locked(account, True, by=operator()))
-    output.say(f"{account} is locked: steps that want money from it are tried for a minute, then operators are asked")
+    output.say(f"{account} is locked: payments from the account are tried for a minute, then operators are asked")
 
 
 @app.command("unlock")
 def ledger_unlock(account: Account) -> None:
-    """Unlock an account: its payments can be made again."""
+    """Unlock an account: payments from it are made again."""
     _of_ledger(lambda ledger: ledger.set_locked(account, False, by=operator()))
-    output.say(f"{account} is unlocked: operators may now retry what has failed")
+    output.say(f"{account} is unlocked: operators can now retry the failed steps")
 
 
 @app.command("close-books")
@@ -43,7 +43,7 @@ def ledger_close_books(
         ),
     ],
 ) -> None:
-    """Close the books of an account: payments up to a day can no longer be undone. This cannot be reversed."""
+    """Close the books of an account: payments up to a day can no longer be undone. You cannot open the books again."""
     from store.receivers.ledger import closed_in_words, closing_moment
 
     async def close(ledger: "Ledger") -> str:
@@ -57,7 +57,9 @@ def ledger_close_books(
 
 Currency = Annotated[str, typer.Argument(metavar="CURRENCY", help="The code of ISO 4217, such as GBP.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the audit log.")]
-ChangeId = Annotated[str, typer.Argument(metavar="CHANGE", help="The id, as './holdgate ledger changes' shows it.")]
+ChangeId = Annotated[
+    str, typer.Argument(metavar="CHANGE", help="The id of the change, as './holdgate ledger changes' shows it.")
+]
 Key = Annotated[
     str | None,
     typer.Option("--key", help="A key of your choice. The same command with the same key takes effect once."),
@@ -74,7 +76,7 @@ def ledger_open(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Request a new account for payments. Another administrator confirms it."""
+    """Request a new account for payments. Another administrator must confirm the request."""
     body = {"account": account, "currency": currency, "reason": reason, "amount": amount}
     made = gateway_as(person, ADMIN).post("ledger/accounts", body, key)
     print_answer(made, as_json, _asked)
@@ -90,7 +92,7 @@ def ledger_fund(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Request a deposit into an account. Another administrator confirms it."""
+    """Request a deposit into an account. Another administrator must confirm the request."""
     body = {"currency": currency, "reason": reason, "amount": amount}
     made = gateway_as(person, ADMIN).post(f"ledger/accounts/{quote(account, safe='')}/funds", body, key)
     print_answer(made, as_json, _asked)
@@ -98,7 +100,7 @@ def ledger_fund(
 
 @app.command("accounts")
 def ledger_accounts(person: AsPerson = None, as_json: AsJson = False) -> None:
-    """List the accounts for payments."""
+    """List the accounts for payments with their balances."""
     columns = ("Account", "Currency", "Balance", "Held", "Available")
     found = gateway_as(person, ADMIN).get("ledger/accounts")
     names = ("account", "currency", "balance", "held", "available")
@@ -116,7 +118,7 @@ def ledger_changes(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """List requested changes and their status, newest first."""
+    """List requested new accounts and deposits with their status, newest first."""
     found = gateway_as(person, ADMIN).get("ledger/changes", status=status, limit=limit)
     columns = ("Change", "Status", "What", "Account", "Amount", "Asked by", "Asked at", "Closed by", "Reason")
 
@@ -130,14 +132,14 @@ def ledger_changes(
 
 @app.command("confirm")
 def ledger_confirm(change: ChangeId, person: AsPerson = None, as_json: AsJson = False) -> None:
-    """Confirm a change that another administrator requested."""
+    """Confirm a new account or a deposit that another administrator requested."""
     done = gateway_as(person, ADMIN).post(f"ledger/changes/{quote(change, safe='')}/confirm", {})
     print_answer(done, as_json, lambda _: output.say(f"{change} is confirmed and applied"))
 
 
 @app.command("withdraw")
 def ledger_withdraw(change: ChangeId, person: AsPerson = None, as_json: AsJson = False) -> None:
-    """Withdraw a change that waits for confirmation."""
+    """Withdraw a new account or a deposit that nobody has confirmed yet."""
     done = gateway_as(person, ADMIN).post(f"ledger/changes/{quote(change, safe='')}/withdraw", {})
     print_answer(done, as_json, lambda _: output.say(f"{change} is withdrawn; nothing was changed"))
 
@@ -150,7 +152,7 @@ def _asked(made: dict[str, Any]) -> None:
 
 
 def _of_ledger(work: "Callable[[Ledger], Coroutine[Any, Any, ResultT]]") -> ResultT:
-    """Run `work` with the ledger and return its result. Raises CommandError."""
+    """Run `work` with the ledger of the database and return its result. Raises CommandError if the ledger refuses."""
     from store.receivers.ledger import Ledger
     from store.receivers.ledger_reading import UnknownLedgerAccount
 

@@ -11,7 +11,7 @@ from cli.options import AsJson, AsPerson
 
 app = typer.Typer(help="One-time links, with which people set a password or get a token.", no_args_is_help=True)
 
-LinkId = Annotated[str, typer.Argument(metavar="LINK", help="The id, as './holdgate link list' shows it.")]
+LinkId = Annotated[str, typer.Argument(metavar="LINK", help="The id of the link, as './holdgate link list' shows it.")]
 
 
 @app.command("send")
@@ -27,7 +27,7 @@ def link_send(
 
 @app.command("list")
 def link_list(person: AsPerson = None, as_json: AsJson = False) -> None:
-    """List links that wait for confirmation or can be used."""
+    """List one-time links that wait for confirmation or can be used."""
     found = gateway_as(person, ADMIN).get("one-time-links")
     columns = ("Link", "Status", "For", "Address", "Asked by", "Asked at", "Until")
 
@@ -40,14 +40,14 @@ def link_list(person: AsPerson = None, as_json: AsJson = False) -> None:
 
 @app.command("confirm")
 def link_confirm(link: LinkId, person: AsPerson = None, as_json: AsJson = False) -> None:
-    """Confirm a link that another administrator requested."""
+    """Confirm a one-time link that another administrator requested."""
     done = gateway_as(person, ADMIN).post(f"one-time-links/{quote(link, safe='')}/confirm", {})
     print_answer(done, as_json, _made)
 
 
 @app.command("withdraw")
 def link_withdraw(link: LinkId, person: AsPerson = None, as_json: AsJson = False) -> None:
-    """Withdraw a link."""
+    """Withdraw a one-time link, so that nobody can use it."""
     done = gateway_as(person, ADMIN).post(f"one-time-links/{quote(link, safe='')}/withdraw", {})
     print_answer(done, as_json, lambda _: output.say(f"{link} is withdrawn and no longer works"))
 

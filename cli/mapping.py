@@ -1,4 +1,4 @@
-"""The commands `./holdgate mapping ...`: how the columns of a file are read."""
+"""The commands `./holdgate mapping ...`: suggest, list and check mappings of the columns of files to fields."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def mapping_suggest(
     encoding: Encoding = None,
     sheet: SheetName = None,
 ) -> None:
-    """Print a mapping that fits a file, ready for mappings.toml. Exit code 1: the file cannot be read."""
+    """Print a mapping that fits a file, in the form of mappings.toml. Exit code 1: the file cannot be read."""
     from cli.client import Unusable
     from intake.mapping.column_mapping import WrongMapping, parse_mapping
     from intake.mapping.saved_mappings import as_toml
@@ -35,7 +35,7 @@ def mapping_suggest(
 
     saved, targets = _saved_mappings()
     if process not in targets:
-        raise CommandError(f"there is no process '{process}'; there are: {', '.join(targets)}")
+        raise CommandError(f"there is no process '{process}'; name one of: {', '.join(targets)}")
     try:
         opening = {key: value for key, value in (("encoding", encoding), ("sheet", sheet)) if value}
         given = parse_mapping(opening, []) if opening else None
@@ -47,7 +47,7 @@ def mapping_suggest(
     for line in (f"{file.name}: {found.format}", *found.notes):
         output.say(f"# {line}")
     if found.mapping is None:
-        output.say("# Its headings are the fields: it needs no mapping.")
+        output.say("# The headings of this file are the fields: the file needs no mapping.")
     else:
         name = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "mine"
         output.say(as_toml(name, process, found.mapping))
@@ -69,7 +69,7 @@ def mapping_list(as_json: AsJson = False) -> None:
             columns = ", ".join(f"{key} = {' | '.join(said)}" for key, said in each.mapping.columns.items())
             output.say(f"{name} ({each.process}): {columns}")
         if not found:
-            output.say(f"{saved.path} holds no mappings")
+            output.say(f"{saved.path} has no mappings")
 
     answer = {name: {"process": each.process, **each.mapping.model_dump(mode="json")} for name, each in found.items()}
     print_answer(answer, as_json, print_it)
@@ -87,15 +87,18 @@ def mapping_check(
 
     saved, _ = _saved_mappings(file)
     if saved.path is None or not saved.path.is_file():
-        raise Unusable(f"{saved.path} is not there")
+        raise Unusable(f"{saved.path} does not exist: create the file, or name another file")
     try:
-        output.say(f"{saved.path} is valid; it holds {len(saved.all)} mappings")
+        output.say(f"{saved.path} is valid; mappings: {len(saved.all)}")
     except WrongMapping as wrong:
         raise CommandError(_mistakes(wrong)) from wrong
 
 
 def _saved_mappings(path: Path | None = None) -> "tuple[SavedMappings, dict[str, Target]]":
-    """Return the saved mappings, and by name the processes that a mapping can be for."""
+    """Return the saved mappings, and the fields of each process by its name.
+
+    `path` is the file of mappings; None for HOLDGATE_MAPPINGS.
+    """
     from intake.mapping.mapping_choice import target_of
     from intake.mapping.saved_mappings import SavedMappings
     from workflows.registry import PROCESSES
@@ -110,7 +113,11 @@ def _mistakes(wrong: "WrongMapping") -> str:
 
 
 def mapping_to_send(said: str | None) -> str | None:
-    """Return the name of a saved mapping as it is, or the mapping of a file as JSON. Raises CommandError."""
+    """Return what the gateway takes as the mapping: the mapping in the file `said` as JSON, or `said` itself.
+
+    If `said` is not the path of a file, it is the name of a saved mapping, or None. Raises CommandError if the file has
+    no mapping, or more than one.
+    """
     from domain import strict_json
 
     if said is None or not Path(said).is_file():
@@ -119,12 +126,10 @@ def mapping_to_send(said: str | None) -> str | None:
         text = Path(said).read_text(encoding="utf-8")
         found = strict_json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except (OSError, ValueError) as wrong:
-        raise CommandError(f"{said} holds no mapping: {wrong}") from wrong
+        raise CommandError(f"{said} is not a valid mapping file: {wrong}") from wrong
     tables = found.get("mappings")
     if isinstance(tables, dict):
         if len(tables) != 1:
-            raise CommandError(
-                f"{said} holds {len(tables)} mappings: give a file with one, or save it and give its name"
-            )
+            raise CommandError(f"{said} has {len(tables)} mappings: use a file with one, or name a saved mapping")
         found = next(iter(tables.values()))
     return json.dumps({key: value for key, value in found.items() if key != "process"})

@@ -1,4 +1,4 @@
-"""The command `./holdgate notices`: notifications that are not sent yet."""
+"""The command `./holdgate notices`: list the notifications that are not sent yet."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -12,19 +12,19 @@ AsPerson = Annotated[
     typer.Option(
         "--as",
         metavar="PERSON",
-        help=f"A demo person. Default: the holder of HOLDGATE_TOKEN, else {ADMIN} ({REQUESTER} to submit).",
+        help=f"The demo person to act as. Default: the person of HOLDGATE_TOKEN, else {ADMIN} ({REQUESTER} to submit).",
     ),
 ]
 AsDecider = Annotated[
     str | None,
-    typer.Option("--as", metavar="PERSON", help="A demo person. Default: the holder of HOLDGATE_TOKEN."),
+    typer.Option("--as", metavar="PERSON", help="The demo person to act as. Default: the person of HOLDGATE_TOKEN."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Limit = Annotated[int, typer.Option(min=1, max=200, help="The most lines to show.")]
 Comment = Annotated[str, typer.Option(help="The reason, for the audit log.")]
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="The group, as './holdgate incidents list' names it.")]
 
-BatchId = Annotated[str, typer.Argument(metavar="ID", help="The id, as './holdgate batches' shows it.")]
+BatchId = Annotated[str, typer.Argument(metavar="ID", help="The id of the upload, as './holdgate batches' shows it.")]
 BadRows = Annotated[
     Path | None,
     typer.Option("--bad-rows", metavar="FILE", help="Write the invalid rows to this file, to correct and submit."),

@@ -1,4 +1,4 @@
-"""Answers of the gateway as text in a terminal."""
+"""Print answers of the gateway as text in a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +23,15 @@ def say(text: str) -> None:
 
 
 def state(value: str) -> str:
-    """Return a state as it stands within a line of the terminal: `waiting for approval`."""
+    """Return the words for a status of a case or batch, in small letters: `waiting for approval`."""
     return state_words.state(value).lower()
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], more: str | None = None) -> None:
-    """Print a table; `more` is the cursor of the next page. Outside a terminal a row is one line."""
+    """Print a table. If stdout is not a terminal, each row is one line.
+
+    `more` is the cursor of the next page of the list; unless it is None, a line says that there are more rows.
+    """
     if not rows:
         say("no entries")
         return
@@ -39,16 +42,16 @@ def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], more: str | 
         table.add_row(*(Text(clean(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 180).print(table)
     if more:
-        say("there are more; narrow the search or raise --limit")
+        say("there are more rows; narrow the search or raise --limit")
 
 
 def clean(text: str) -> str:
-    """Return text of other people without control characters, except line breaks."""
+    """Return text from other people with U+FFFD in place of each control character except line breaks."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def when(instant: str | None, *, seconds: bool = False) -> str:
-    """Return an RFC 3339 time in the time zone of this machine; empty for None."""
+    """Return an RFC 3339 time as text in the time zone of this machine; empty for None."""
     if not instant:
         return ""
     return moment_text(moment_of(instant), None, seconds=seconds)
@@ -92,7 +95,7 @@ def batch(report: dict[str, Any]) -> None:
 
 
 def _sums(report: dict[str, Any]) -> None:
-    """Print rows by outcome, cases by status, and how to get the invalid rows."""
+    """Print the number of rows by outcome and of cases by status, and the command that downloads the invalid rows."""
     counted = [
         *(("rows", outcome, f"{number:,}") for outcome, number in report["rows"].items() if number),
         *(("cases", state(status), f"{number:,}") for status, number in sorted(report["cases"].items())),
@@ -127,7 +130,7 @@ def case(found: dict[str, Any], page: str) -> None:
 
 
 def _event(case: dict[str, Any], event: dict[str, Any]) -> tuple[str, str, str]:
-    """A line of the timeline of a case."""
+    """Return one event of a case as a line of its timeline: three cells of the table."""
     from api.pages.event_words import sentence  # heavy: only this command needs it
 
     told = sentence(
@@ -162,7 +165,7 @@ def tasks(items: Sequence[dict[str, Any]], more: str | None = None) -> None:
 
 
 def task(found: dict[str, Any]) -> None:
-    """Print one task: the question, whether the reader can decide, and what an approval and a rejection do."""
+    """Print one task: its question, whether the caller can decide it, and what an approval and a rejection would do."""
     tasks([found])
     say(found["summary"])
     can = found["can_decide"]
@@ -183,7 +186,7 @@ def if_approved(task: dict[str, Any]) -> None:
 
 
 def replayed(found: "Report", what: str) -> None:
-    """Print the cases that cannot go on with this code and why; differences that are alike come last, counted."""
+    """Print the cases that cannot continue with this code, and why; then how many cases differ in the same way."""
     for each in found.differences:
         say(f"{each.case_id}: {each.words}")
     for way, count in found.alike:
@@ -200,13 +203,13 @@ def replayed(found: "Report", what: str) -> None:
 
 @contextmanager
 def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a line on stderr with the number done and the total, until the block ends."""
+    """Yield a function that shows the number done and the total in a line on stderr. The line ends with the block."""
     with Console(stderr=True).status(doing) as status:
         yield lambda done, total: status.update(f"{doing}: {done:,} of {max(done, total):,}")
 
 
 def incidents(groups: Sequence[dict[str, Any]]) -> None:
-    """Print incidents in groups."""
+    """Print the groups of incidents, with the number of incidents in each."""
     table_of(
         ("Group", "Number", "Process", "Step", "Cause", "Since"),
         [
@@ -224,7 +227,7 @@ def incidents(groups: Sequence[dict[str, Any]]) -> None:
 
 
 def shifts(answer: dict[str, Any]) -> None:
-    """Print what another policy changes on open gates."""
+    """Print what applying the policy in force changes on each open gate."""
     say(f"{len(answer['items'])} of {answer['looked_at']} open gates would change")
     if answer["items"]:
         rows = [(item["case_id"], item["gate"], item["difference"]) for item in answer["items"]]
@@ -232,7 +235,7 @@ def shifts(answer: dict[str, Any]) -> None:
 
 
 def decision(answer: dict[str, Any]) -> None:
-    """Print the result of a decision."""
+    """Print whether a decision was accepted, and the state of its task and case."""
     if answer["status"] == "pending":
         say(f"stored as {answer['decision_id']}: no answer yet; Holdgate applies or refuses the decision later")
         return

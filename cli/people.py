@@ -1,4 +1,4 @@
-"""The commands `./holdgate people ...`: people, groups, absences, tokens and passwords, changed in the database."""
+"""The commands `./holdgate people ...`: list and change people, groups, absences, tokens and passwords."""
 
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -96,7 +96,7 @@ def people_join(
 
 @app.command("leave")
 def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
-    """Remove a person from a group. Gates that too few people can decide then ask operators at once."""
+    """Remove a person from a group. Open gates that too few people can decide afterwards ask operators at once."""
     from store.people import people
 
     id = _id(person)
@@ -109,7 +109,7 @@ def people_manager(
     person: Id,
     manager: Annotated[str, typer.Argument(metavar="MANAGER", help="Id, name or e-mail address; '' for no manager.")],
 ) -> None:
-    """Set the manager of a person, which a policy names as manager_of(requester)."""
+    """Set the manager of a person. The policy can let a requester's manager decide: manager_of(requester)."""
     from store.people import people
 
     id, above = _id(person), _id(manager) if manager.strip() else None
@@ -138,7 +138,7 @@ def people_away(
         str | None, typer.Option(metavar="WHO", help="The substitute: id, name or e-mail address.")
     ] = None,
 ) -> None:
-    """Set a person out of office, from the first day to the last, both included."""
+    """Record that a person is out of office, from the first day to the last day; both days are included."""
     from store.people import absences, people
 
     id, instead_of = _id(person), _id(substitute) if substitute else None
@@ -154,7 +154,7 @@ def people_away(
 
 @app.command("back")
 def people_back(person: Id) -> None:
-    """End the absence of a person. Future absences are removed too."""
+    """End the absence of a person now, and delete the person's future absences."""
     from store.people import absences
 
     id = _id(person)
@@ -172,7 +172,10 @@ def people_replace(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the audit log.")],
     person: AsPerson = None,
 ) -> None:
-    """Give groups, reports, substitutions and open tasks of OLD to NEW. OLD can no longer sign in."""
+    """Give the groups, reports (people whom OLD manages), substitutions and open tasks of OLD to NEW.
+
+    OLD can no longer sign in.
+    """
     from cli.client import part
 
     done = gateway_as(person, ADMIN).post(f"people/{part(old)}/replace", {"by": new, "reason": reason})
@@ -201,7 +204,7 @@ def people_reactivate(
     group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="A group. May be repeated.")] = None,
     new_group: NewGroupMeant = False,
 ) -> None:
-    """Reactivate a person who has left, under the same id. The person needs a new password or token."""
+    """Reactivate a person who has left, under the same id. The person then needs a new password or token to sign in."""
     from store.people import leavers
 
     id, wanted = _id(person), group or []
@@ -214,7 +217,7 @@ def people_email(
     person: Id,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The e-mail address; '' for no mail.")],
 ) -> None:
-    """Set the e-mail address of a person. The audit log shows that it changed, and not the address."""
+    """Set the e-mail address of a person. The audit log shows that the address changed, but not the address itself."""
     from store.people import people
 
     id = _id(person)
@@ -228,7 +231,10 @@ def people_token(
     label: Annotated[str, typer.Option(help="The place where the token is used, for the audit log.")] = "command line",
     as_json: AsJson = False,
 ) -> None:
-    """Create a token, in an emergency or for the first admin. It is shown once, and the person is notified."""
+    """Create a token for a person, in an emergency or for the first admin.
+
+    The token is shown only once, and the person is notified.
+    """
     from store.people import people
 
     id = _id(person)
@@ -248,7 +254,10 @@ def people_revoke(person: Id) -> None:
 
 @app.command("password")
 def people_password(person: Id, as_json: AsJson = False) -> None:
-    """Create a password, in an emergency or for the first admin. It is shown once, and the person must change it."""
+    """Create a password for a person, in an emergency or for the first admin.
+
+    It is shown only once; the person must change it.
+    """
     from store.people import passwords, sessions
 
     id = _id(person)
@@ -266,7 +275,7 @@ def people_password(person: Id, as_json: AsJson = False) -> None:
 
 @app.command("unlock")
 def people_unlock(person: Id) -> None:
-    """Let a person sign in again at once after too many wrong passwords."""
+    """Let a person who entered too many wrong passwords try to sign in again at once."""
     from store.people import passwords
 
     id = _id(person)
@@ -275,7 +284,10 @@ def people_unlock(person: Id) -> None:
 
 
 def _id(text: str) -> str:
-    """Return the id of the person that a text names. A person who has left is found by id only. Raises CommandError."""
+    """Return the id of the person whom a text names: an id, a name or an e-mail address.
+
+    A person who has left is found only by the id. Raises CommandError if no person or several people match.
+    """
     from store.people import people
     from store.people.name_resolver import id_meant
 
@@ -290,7 +302,10 @@ def _id(text: str) -> str:
 
 
 def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
-    """Run `work` in one transaction and return its result."""
+    """Run `work` in one transaction of the database and return its result.
+
+    Raises CommandError if the change is refused.
+    """
 
     async def change(database: "Database") -> ResultT:
         async with database.write() as connection:
@@ -306,10 +321,10 @@ def _put_into(
     *,
     migrated: bool = False,
 ) -> ResultT:
-    """Run `work`, which puts a person into groups, in one transaction.
+    """Run `work`, which adds a person to `groups`, in one transaction, and return its result.
 
-    Unless `meant`, a group without members that no policy names needs a confirmation at the terminal. Raises
-    CommandError if there is no terminal, or if the user does not confirm.
+    If a group has no members and no policy names it, the user must confirm it at the terminal, unless `meant` is True.
+    Raises CommandError if there is no terminal, or if the user does not confirm.
     """
     from plugins import loader
     from policy.groups import known_groups
@@ -334,7 +349,7 @@ def _put_into(
             return in_database(change, migrated=migrated)
         except NewGroup as new:
             if not sys.stdin.isatty():
-                raise CommandError(f"{new}\nto make it a new group, add --new-group") from new
+                raise CommandError(f"{new}\nto create this new group, add --new-group") from new
             if not typer.confirm(f"{new} Make a new group?"):
                 raise CommandError("nothing was changed") from new
             named.add(new.group)

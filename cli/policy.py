@@ -67,7 +67,7 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; for scripts.")] = False,
     person: AsPerson = None,
 ) -> None:
-    """Apply the policy in force to open gates. Shows the changes and asks for confirmation."""
+    """Apply the policy in force to open gates. The command shows the changes and asks for confirmation first."""
     if not open:
         raise typer.BadParameter("add --open: only open gates can change to another policy")
     gateway = gateway_as(person, ADMIN)
@@ -101,7 +101,7 @@ def policy_explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain in sentences what the policy in force does with a case: who decides, until when, and what follows."""
+    """Explain in sentences what the policy in force does with a case: who decides, until when, what happens then."""
     from cli import policy_files
     from policy.explain import explain
     from policy.preview import FutureCase
@@ -131,7 +131,10 @@ def policy_test(
         typer.Argument(metavar="FILE", help="A table of tests. Default: policy.tests.toml beside the policy in force."),
     ] = None,
 ) -> None:
-    """Test the policy in force with the cases of a table. Exit code 1: a row expects another result."""
+    """Test the policy in force with the cases of a table.
+
+    Exit code 1: the policy gives another result than a row expects.
+    """
     from cli import policy_files
     from policy.table_tests import failure
 
@@ -145,7 +148,7 @@ def policy_test(
 
 
 def _people_known() -> "People | None":
-    """Return all people and their groups; None where there is no database."""
+    """Return all people and their groups; None if there is no database."""
     from policy.explain import People
     from store.db.database import DatabaseUnavailable
     from store.people import people

@@ -1,6 +1,6 @@
 """Read the files that the policy commands need: the policy in force, a case, a table of tests.
 
-All functions raise Unusable, with a line for each mistake, for a file that cannot be read.
+If a file cannot be read, the functions raise Unusable, whose text has a line for each mistake.
 """
 
 import json
@@ -23,7 +23,7 @@ from workflows.registry import INPUTS, PROCESSES
 
 
 def in_force(settings: Settings) -> Policy:
-    """Return the policy for new cases."""
+    """Return the policy for new cases, from the file HOLDGATE_POLICY. Raises Unusable if the policy is invalid."""
     try:
         return loader.policy_file(settings.policy).current
     except PolicyError as wrong:
@@ -31,16 +31,16 @@ def in_force(settings: Settings) -> Policy:
 
 
 def known_to(policy: Policy, process: str) -> str:
-    """Return the name of a process, after checking that it exists and has a section."""
+    """Return `process` unchanged. Raises Unusable if there is no such process, or the policy has no section for it."""
     if process not in PROCESSES:
-        raise Unusable(f"there is no process '{process}'; there is {', '.join(sorted(PROCESSES))}")
+        raise Unusable(f"there is no process '{process}'; name one of: {', '.join(sorted(PROCESSES))}")
     if not policy.has(process):
-        raise Unusable(f"{policy.source} has no section [{process}], so its cases are refused")
+        raise Unusable(f"{policy.source} has no section [{process}], so its cases are refused: add the section")
     return process
 
 
 def case_input(path: Path, process: str) -> BaseModel:
-    """Return the input of a case, read as the gateway reads it from its requester."""
+    """Return the input of a case from a JSON file, checked as the gateway checks a request. Raises Unusable."""
     given = json_object(path)
     try:
         return INPUTS[process].model_validate(given, context=asked_now())
@@ -50,18 +50,21 @@ def case_input(path: Path, process: str) -> BaseModel:
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """Return a JSON object, with exact numbers."""
+    """Return the JSON object in a file, with decimals as exact numbers.
+
+    Raises Unusable if the file has another content.
+    """
     try:
         found = json.loads(_text(path), parse_float=Decimal, object_pairs_hook=strict_json.refuse_duplicate_keys)
     except (ValueError, RecursionError) as wrong:
         raise Unusable(f"{path} is not JSON: {wrong}") from wrong
     if not isinstance(found, dict):
-        raise Unusable(f'{path} must hold a JSON object such as {{"amount": "1250.00"}}')
+        raise Unusable(f'{path} must contain a JSON object such as {{"amount": "1250.00"}}')
     return found
 
 
 def moment(text: str | None) -> datetime:
-    """Return a time in RFC 3339; now for None."""
+    """Return the time of the option --at, an RFC 3339 text; now for None. Raises Unusable for another text."""
     if text is None:
         return datetime.now(UTC)
     try:
@@ -71,7 +74,10 @@ def moment(text: str | None) -> datetime:
 
 
 def tests(path: Path | None, policy: Policy) -> list[TableTest]:
-    """Return the rows of a table of tests; without a path, of the one beside the policy."""
+    """Return the rows of a table of policy tests.
+
+    Without a path, read the table beside the policy: `policy.tests.toml` for `policy.toml`. Raises Unusable.
+    """
     path = path or Path(policy.source).with_suffix(".tests.toml")
     try:
         return table(_text(path), source=str(path), policy=policy, inputs=INPUTS)
@@ -85,4 +91,4 @@ def _text(path: Path) -> str:
     except OSError as wrong:
         raise Unusable(f"{path} cannot be read: {wrong.strerror}") from wrong
     except UnicodeDecodeError as wrong:
-        raise Unusable(f"{path} is not UTF-8 text") from wrong
+        raise Unusable(f"{path} is not UTF-8 text: save the file as UTF-8") from wrong

@@ -24,7 +24,10 @@ def process_new(
         Path | None, typer.Option(metavar="FOLDER", help="The folder of your processes. Default: HOLDGATE_PROCESSES.")
     ] = None,
 ) -> None:
-    """Create a process that works, with a policy, a sample and tests. Then change it into the one you need."""
+    """Create a folder with a small process that works, its policy, a sample and tests.
+
+    Then change the files as you need.
+    """
     from plugins.scaffold import make
 
     configured = load_settings().processes
@@ -49,7 +52,7 @@ def process_check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check what a process lacks: wording, a policy for each gate, a valid sample, a test of each undo."""
+    """List what a process still lacks: wording, a policy for each gate, a valid sample, a test of each undo."""
     from plugins.check import check
 
     settings = load_settings()
@@ -78,14 +81,14 @@ def process_test(
         raise CommandError(f"there is no process '{name}' in {folder or 'HOLDGATE_PROCESSES, which is not set'}")
     if importlib.util.find_spec("pytest") is None:
         raise CommandError(
-            f"the tests need more than what is installed: 'make test ARGS={folder / name}' installs it, too"
+            f"pytest is not installed: 'make test ARGS={folder / name}' installs pytest and runs the tests"
         )
     arguments = [sys.executable, "-m", "pytest", "-q", "-c", "pyproject.toml", str(folder / name)]
     raise typer.Exit(min(1, subprocess.run(arguments, cwd=ROOT).returncode))
 
 
 def _of_processes(work: Callable[[], ResultT]) -> ResultT:
-    """Run `work`; raise CommandError where it raises WrongProcess."""
+    """Run `work` and return its result. Raises CommandError if `work` raises WrongProcess."""
     from plugins.errors import WrongProcess
 
     try:

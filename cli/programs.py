@@ -34,7 +34,10 @@ def api() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Create the database, or update its schema to this version. Safe to repeat, also by two programs at once."""
+    """Create the database, or update its schema to this version.
+
+    You can repeat this, even from two machines at once.
+    """
     from store.db.database import migrate as update, normalised
 
     url = load_settings().database_url
@@ -44,7 +47,7 @@ def migrate() -> None:
 
 @app.command()
 def demo() -> None:
-    """Load the sample story into a running demo. Safe to repeat: cases that exist are only shown."""
+    """Load the sample story into a running demo. You can repeat this: cases that exist are only shown."""
     from cli import demo_story
     from cli.client import Remote, address, token
 
@@ -54,4 +57,4 @@ def demo() -> None:
         return Remote(address(settings, os.environ), token(settings, {}, person, None))
 
     if not demo_story.tell(speaks):
-        raise CommandError("the story has not come to its end in time; look again with the same command")
+        raise CommandError("the sample story is not complete yet; run the same command again")

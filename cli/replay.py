@@ -1,4 +1,4 @@
-"""The command `./holdgate replay`: check that open cases go on with the code of this checkout."""
+"""The command `./holdgate replay`: check that open cases can continue with the code of this checkout."""
 
 import asyncio
 from typing import Annotated
@@ -24,7 +24,10 @@ def replay(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check before a deployment that open cases can go on with the code of this checkout. Exit code 1: one cannot."""
+    """Check before a deployment that open cases can continue with the code of this checkout.
+
+    Exit code 1: a case cannot.
+    """
     from ops.replay.check import check
 
     if case and (process or limit):

@@ -1,6 +1,7 @@
-"""The revisions of tasks that the command line has shown, so that a decision is for what its person saw.
+"""Remember the revision of each task that the command line has shown, so that people decide what they saw.
 
-The file is beside the tokens of the demo people. Where it cannot be written, a task is shown before each decision.
+The revisions are in the file `shown.json`, in the folder of the demo people's tokens. If this file cannot be written,
+`./holdgate decide` shows the task and asks before each decision.
 """
 
 import json
@@ -11,7 +12,7 @@ from typing import Any
 
 FILE = "shown.json"
 MOST = 2000
-"""The number of tasks to remember, the newest."""
+"""The number of tasks whose revisions are kept: those that were shown last."""
 
 
 def remember(folder: Path, tasks: Iterable[Mapping[str, Any]]) -> None:
@@ -27,7 +28,7 @@ def remember(folder: Path, tasks: Iterable[Mapping[str, Any]]) -> None:
 
 
 def revision_of(folder: Path, task: str) -> int | None:
-    """Return the revision in which this task was shown last; None when it was not shown."""
+    """Return the revision of this task that was shown last; None if the task was never shown."""
     return _all(folder).get(task)
 
 

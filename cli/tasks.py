@@ -29,7 +29,7 @@ def tasks(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """List open tasks, the most urgent first. Without --as and HOLDGATE_TOKEN: all tasks, as admin-1 sees them."""
+    """List open tasks, the most urgent first. Without --as and HOLDGATE_TOKEN, list all tasks that admin-1 can see."""
     from cli.client import TOKEN
 
     if mine is None:
@@ -49,7 +49,7 @@ def task(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one task: the question, and what an approval and a rejection do."""
+    """Show one task: its question, and what an approval and a rejection would do."""
     from cli.client import part
 
     gateway = gateway_as(person, ADMIN)
@@ -83,7 +83,7 @@ def decide(
     person: AsDecider = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide a task in the revision that you saw."""
+    """Decide a task. If the task has changed since you saw it, the decision is refused."""
     from cli.client import part
 
     remote = gateway_as(person, None)
@@ -99,22 +99,25 @@ def decide(
 
 
 def _edit(said: str) -> tuple[str, str]:
-    """Split FIELD=VALUE into the field and its new value. Raises CommandError."""
+    """Split the text FIELD=VALUE into the field and its new value. Raises CommandError for another text."""
     field, equals, value = said.partition("=")
     if not (field and equals):
-        raise CommandError(f"--edit {said}: say FIELD=VALUE, for example --edit amount=120.00")
+        raise CommandError(f"--edit {said}: write FIELD=VALUE, for example --edit amount=120.00")
     return field, value
 
 
 def _seen(task: dict[str, Any], verdict: str) -> int:
-    """Show a task, ask for confirmation and return its revision. Raises CommandError where there is no terminal."""
+    """Show a task that the user has not seen, ask for confirmation, and return the revision of the task.
+
+    A task that is no longer open needs no confirmation. Raises CommandError if there is no terminal.
+    """
     revision = int(task["revision"])
     if task["status"] != "open":
         return revision  # the gateway says whether it accepts it
     output.tasks([task])
     shown_tasks.remember(load_settings().var, [task])
     if not sys.stdin.isatty():
-        raise CommandError("nothing is decided yet: you had not seen the task. Send the same again, and it is decided")
+        raise CommandError("nothing is decided: read the task, which you had not seen, then run this command again")
     typer.confirm(f"{verdict.replace('_', ' ')}?", abort=True, err=True)
     return revision
 
@@ -126,4 +129,4 @@ def _only_open_task(found: dict[str, Any]) -> str:
     if not open_tasks:
         raise CommandError(f"{found['case_id']} has no open task; the case is {output.state(found['status'])}")
     listed = "\n".join(f"  {task['task_id']}  {task['gate']}" for task in open_tasks)
-    raise CommandError(f"{found['case_id']} has {len(open_tasks)} open tasks, name one:\n{listed}")
+    raise CommandError(f"{found['case_id']} has {len(open_tasks)} open tasks; name one of them:\n{listed}")

@@ -1,1 +1,4 @@
-"""What operators see of the running processes: logs and traces. The numbers are in `api/services/metrics.py`."""
+"""Settings, logs, traces and the connection to Temporal, shared by all processes.
+
+Metrics are in `api/services/metrics.py`.
+"""

@@ -1,4 +1,4 @@
-"""People of the demo, and their groups."""
+"""List the people of the demo, and the groups of each."""
 
 from collections.abc import Mapping
 
@@ -20,4 +20,4 @@ PEOPLE: Mapping[str, str] = {
     "auditor-1": "auditors",
     "admin-1": "admins",
 }
-"""Each demo person with their group."""
+"""The ids of the demo people, each with the group of the person."""

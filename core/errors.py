@@ -1,5 +1,8 @@
-"""The base of errors that end a program with a sentence."""
+"""The base class of errors that end a program with one sentence for its user."""
 
 
 class Mistake(Exception):
-    """An error in the configuration or on the machine that a person must fix. `str()` names it; the exit code is 2."""
+    """An error in the settings or on the machine that a person must correct.
+
+    The text names the error; the exit code is 2.
+    """

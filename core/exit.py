@@ -1,4 +1,4 @@
-"""End a process that has used a Temporal client."""
+"""End a process that has used a Temporal client, with the right exit code."""
 
 import logging
 import os
@@ -9,8 +9,8 @@ from typing import NoReturn
 def leave(code: int) -> NoReturn:
     """Print all output, then end the process at once with this exit code.
 
-    The SDK's threads can outlive the interpreter and abort it during shutdown, one time in three right after a call
-    (github.com/temporalio/sdk-python/issues/300). The exit code would then be 134.
+    Otherwise the threads of the Temporal SDK can abort the interpreter while it shuts down, and the exit code is 134.
+    This happened one time in three right after a call (github.com/temporalio/sdk-python/issues/300).
     """
     logging.shutdown()
     sys.stdout.flush()

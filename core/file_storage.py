@@ -1,4 +1,4 @@
-"""Store files from people: complete or not at all, with safe names, and with a type found from their bytes."""
+"""Store files from people, complete or not at all. Make their names safe, and find their type from their bytes."""
 
 import os
 import tempfile
@@ -6,17 +6,20 @@ from pathlib import Path, PurePath
 
 
 class Unacceptable(ValueError):
-    """A file of a type that is not accepted. The message names the accepted types."""
+    """Raised for a file whose type Holdgate does not accept. The message names the accepted types."""
 
 
 def base_name(filename: str, otherwise: str) -> str:
-    """Return the name without folders, which some browsers send, and without characters that cannot be printed."""
+    """Return the name without folders, which some browsers send, and without control characters.
+
+    The result has at most 255 characters; if nothing is left of the name, it is `otherwise`.
+    """
     name = PurePath(filename.replace("\\", "/")).name
     return "".join(char for char in name if char.isprintable())[:255] or otherwise
 
 
 def keep(folder: Path, name: str, data: bytes) -> None:
-    """Write the file completely or not at all; the same file again replaces it."""
+    """Write `data` to the file `name` in the folder, completely or not at all. Replace an earlier file of this name."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".upload-")
     try:
@@ -54,7 +57,9 @@ TAKEN = "PDF, PNG, JPEG, GIF, WebP, text, CSV, DOCX, XLSX, ODT and ODS"
 
 
 def content_type(filename: str, data: bytes) -> str:
-    """Return the type of a file from its bytes. The name only decides between kinds of ZIP or of text.
+    """Return the media type of a file, such as `application/pdf`, from its bytes.
+
+    The name decides only which kind of ZIP or text file it is.
 
     Raises Unacceptable for types that a browser might run, and for any other type that is not accepted.
     """

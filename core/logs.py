@@ -1,7 +1,7 @@
-"""Logs: one line for each event, as text or JSON, with the id of the case where there is one.
+"""Write logs: one line for each event, as text or JSON, with the id of the case that the event belongs to.
 
-All modules log through the standard library. This module adds the format, and the case: in the worker from Temporal's
-context, in the gateway from `about()`.
+All modules log with the `logging` module of Python. This module adds the format and the id of the case: in the worker,
+Temporal's context has the id; in the gateway, `about()` sets the id.
 """
 
 import logging
@@ -16,13 +16,16 @@ from temporalio import activity, workflow
 
 Format = Literal["console", "json"]
 FIELDS = ("person", "method", "path", "status", "ms", "case_id", "batch_id", "task_id")
-"""The fields that a log call can add with `extra`. Others are dropped, so that no body or token is logged."""
+"""The fields that a log call can add with `extra`.
+
+Any other field is dropped, so that no request body or token is logged.
+"""
 _CONTROL = {code: repr(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028, 0x2029]}
-"""Characters with which text from people could start a new line, or control a terminal."""
+"""Each character with which text from people could start a new line or control a terminal, with its escaped form."""
 
 
 def configure(form: Format) -> None:
-    """Write all logs of this process to stderr in this format."""
+    """Write all logs of this process to stderr, as text (`console`) or as JSON (`json`)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -34,7 +37,7 @@ def about(**fields: str) -> None:
 
 
 def begin() -> None:
-    """Remove the ids of the previous request from further log lines."""
+    """Remove the ids that `about` added for the previous request from further log lines."""
     clear_contextvars()
 
 
@@ -61,7 +64,7 @@ def _formatter(form: Format) -> logging.Formatter:
 
 
 def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the case or the batch of the Workflow or activity that logs."""
+    """Add the id of the case or batch to a log line of a Workflow or an activity."""
     if activity.in_activity():
         about_id = activity.info().workflow_id
     elif workflow.in_workflow():
@@ -75,7 +78,10 @@ def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> 
 
 
 def _one_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape line breaks and control characters in text from people. JSON escapes them in any case."""
+    """Escape line breaks and control characters in the values of a log line in text form.
+
+    The JSON form needs no such step: JSON escapes these characters.
+    """
     for name, value in line.items():
         if name == "exception":
             line[name] = "\n".join(f"    {part.translate(_CONTROL)}" for part in value.split("\n"))

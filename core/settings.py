@@ -1,6 +1,6 @@
-"""All settings: environment variables `HOLDGATE_*`, or lines of a `.env` file in the checkout.
+"""Define and read all settings: environment variables `HOLDGATE_*`, or lines of a `.env` file in the checkout.
 
-Only these read settings: worker.py, api/, cli/, ops/, plugins/, core/temporal.py, channels/registry.py and
+Only these modules read settings: worker.py, api/, cli/, ops/, plugins/, core/temporal.py, channels/registry.py and
 cases/reconcile/send_notifications.py. All other modules get the values as arguments.
 
 The address of Temporal is not a setting of Holdgate: the SDK reads it from its own variables and
@@ -25,29 +25,35 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The checkout."""
+"""The folder of the checkout: the root of this repository."""
 PREFIX = "HOLDGATE_"
 COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
-"""Variables of `./holdgate` only: the token and the address of the gateway. The processes do not read them."""
+"""Variables of `./holdgate` only: the token and the address of the gateway.
+
+The gateway and the worker do not read these variables.
+"""
 
 LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
-"""By setting: a value that only this machine can reach."""
+"""By name of a setting: a value that only programs on this machine can reach."""
 
 _RENAMED = ("HOLDGATE_INBOX_", "HOLDGATE_IMPORT_")
-"""The old start of two names, and the new one."""
+"""The old start of the names of two settings, and the new start."""
 _CREDENTIALS = re.compile(r"(?<=://).*@|^[^\s:/]+:(?!//).*@", re.DOTALL)
 _SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 
 
 class WrongSettings(ValueError):
-    """One or more settings cannot be used. `str()` is one line each, naming the variable."""
+    """Raised if one or more settings cannot be used.
+
+    The text has one line for each of them, which names the variable.
+    """
 
 
 class Settings(BaseSettings):
-    """Every setting with its default. Paths are absolute: a relative one is taken from the working directory.
+    """Every setting with its default. A relative path counts from the working directory.
 
     A setting that can hold a password or a token has the type `SecretStr`, or `Field(repr=False)`. Holdgate never
-    prints its value, not even in the message about a wrong value.
+    prints the value of such a setting, not even in the message about a wrong value.
     """
 
     model_config = SettingsConfigDict(
@@ -55,70 +61,89 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address the gateway listens on."""
+    """The host name or IP address on which the gateway listens."""
     port: int = Field(8000, ge=1, le=65535)
-    """Port of the gateway."""
+    """The port on which the gateway listens."""
     public_url: str = Field(default_factory=lambda data: f"http://127.0.0.1:{data.get('port')}")
-    """The gateway's address as people's browsers reach it, for links."""
+    """The URL of the gateway for people's browsers. Pages and mails use the URL in links."""
     temporal_port: int = Field(7233, ge=1, le=65535)
-    """Port of the Temporal server that `make up` starts."""
+    """The port of the Temporal server that `make up` starts."""
     ui_port: int = Field(8233, ge=1, le=65535)
-    """Port of the Web UI of that server."""
+    """The port of the Web UI of the Temporal server that `make up` starts."""
     temporal_ui_url: str = Field(default_factory=lambda data: f"http://127.0.0.1:{data.get('ui_port')}")
-    """Address of Temporal's Web UI, for links to a case."""
+    """The URL of Temporal's Web UI, for links to the Workflow of a case."""
     var: Path = ROOT / "var"
-    """Folder of everything that changes: databases, uploads, logs, `up.json`, demo tokens."""
+    """The state folder, with all files that Holdgate writes: databases, uploads, logs, `up.json`, demo tokens."""
     policy: Path = ROOT / "config" / "policy.toml"
-    """The policy file: who can decide, and when."""
+    """The policy file, which says who can decide and until when."""
     mappings: Path = ROOT / "config" / "mappings.toml"
-    """Saved column mappings, and usual values."""
+    """The file of saved column mappings, and of values for fields that files do not contain."""
     processes: Path | None = None
-    """Folder of plugins: processes that are loaded beside the shipped ones."""
+    """The folder of your own processes (plugins), which Holdgate loads in addition to its own. None: no plugins."""
     database_url: str = Field(
         default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db", repr=False
     )
-    """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
+    """The database: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "docs" / "samples" / "files"
-    """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""
+    """The folder of files that the input of a case can name: data to import, artefacts to deploy or to scan."""
     apps: Path = ROOT / "docs" / "samples" / "apps.toml"
-    """The apps that may be deployed."""
+    """The file that lists the apps which cases may deploy."""
     unisolated_code: Literal["refuse", "accept"] = "refuse"
-    """`accept`: where code cannot be isolated, code of an approved artefact can run as the worker's user."""
+    """What to do on a machine that cannot isolate code: `refuse` to run code of an approved artefact, or `accept`
+    that the code runs as the user of the worker."""
     demo: bool = True
-    """True if `make up` creates the demo people and funds the demo ledger."""
+    """True if the demo is on: `make up` creates the demo people and puts money into the demo ledger."""
     max_upload_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an uploaded file in bytes beyond which the gateway answers 413."""
     import_dir: Path | None = None
-    """The drop folder: its files, and those in its folders named after a process, are imported."""
+    """The drop folder.
+
+    Files in this folder, and in its subfolders named after a process, are imported. None: no import.
+    """
     import_requester: str | None = Field(default_factory=lambda data: "requester-1" if data.get("demo") else None)
-    """The id of the requester of all cases of these files."""
+    """The id of the person who is the requester of all cases of files in the drop folder."""
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
     session_minutes: int = Field(12 * 60, ge=5, le=24 * 60)
-    """Minutes that a person stays signed in to the pages, at most a day. The pages warn five minutes before the end."""
+    """Minutes after which a person is signed out of the pages, at most a day.
+
+    The pages warn the person five minutes before.
+    """
     locale: str = Field("en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")
-    """The language of the pages: a folder of `api/locales`, or `en`."""
+    """The language of the pages: the name of a folder in `api/locales`, or `en`."""
 
     batch_in_flight: int = Field(50, ge=1, le=10_000)
-    """Cases of one batch that can be on their way to a gate or an end while more of them are started."""
+    """The most started cases of one batch that have not reached a gate or an end yet.
+
+    At this number, no more are started.
+    """
     batch_rate: float | None = Field(None, gt=0, le=10_000)
-    """Most cases of one batch that are started in a second. Default: as fast as cases reach their gates."""
+    """The most cases of one batch that are started in a second. None: as many as reach their gates."""
 
     log: Literal["console", "json"] = "console"
-    """Format of logs: `console`, for people, or `json`, one object a line."""
+    """The format of logs: `console` (text for people) or `json` (one JSON object a line)."""
     worker_metrics: str | None = None
-    """Address where a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`. None: no metrics."""
+    """The address and port on which a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`.
+
+    None: no metrics.
+    """
     smtp_url: SecretStr | None = None
     """The mail server: `smtp://user:password@host:587` (changes to TLS) or `smtps://...` (TLS from the start)."""
     mail_from: str | None = None
     """The sender of mails, such as `Holdgate <holdgate@example.org>`."""
     channels: str = "console"
-    """How people are notified, comma separated: `console`, `smtp`. `channels/registry.py` checks them."""
+    """The channels through which people are notified, separated by commas: `console`, `smtp`.
+
+    `channels/registry.py` checks the names.
+    """
     digest_at: time = time(8)
     """Time of day, in UTC, when the daily digest is sent."""
     notice_window_s: int = Field(300, ge=1, le=86400)
-    """The least number of seconds between two messages to one person through one channel."""
+    """The least number of seconds between two messages to one person through one channel.
+
+    Notifications in between are collected.
+    """
 
     @field_validator("public_url", "temporal_ui_url")
     @classmethod
@@ -179,7 +204,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _demo_stays_on_this_machine(self) -> Self:
-        """Refuse a demo that other machines can reach, as its people need no password."""
+        """Refuse settings by which other machines can reach a demo, because demo people need no password."""
         if self.demo:
             for name, value, host in (
                 ("host", self.host, self.host),
@@ -196,42 +221,48 @@ class Settings(BaseSettings):
 
     @property
     def https(self) -> bool:
-        """True if browsers reach the gateway by https."""
+        """True if `public_url` begins with https, so that browsers reach the gateway by https."""
         return self.public_url.startswith("https://")
 
     @property
     def shared(self) -> tuple[Path | None, ...]:
-        """Folders that belong to other people, whose modes Holdgate does not change."""
+        """The folders that people outside Holdgate also use.
+
+        Holdgate does not change the permissions of these folders.
+        """
         return self.import_dir, self.files, self.processes
 
     @property
     def attachments(self) -> Path:
-        """Folder of attachments, named by the hash of their content."""
+        """The folder of attachments. The name of each file is the hash of its content."""
         return self.var / "attachments"
 
     @property
     def uploads(self) -> Path:
-        """Folder of the uploaded files."""
+        """The folder of the uploaded files."""
         return self.var / "uploads"
 
     @property
     def demo_tokens(self) -> Path:
-        """File with the demo people's tokens, a JSON object `{person: token}`, readable by its owner only."""
+        """The file with the demo people's tokens: a JSON object `{person: token}` that only its owner can read."""
         return self.var / "demo-tokens.json"
 
     @property
     def demo_secret(self) -> Path:
-        """File with the secret that a browser needs to sign in as a demo person, readable by its owner only."""
+        """The file with the secret that a browser needs to sign in as a demo person.
+
+        Only the owner of the file can read it.
+        """
         return self.var / "demo-secret"
 
     @property
     def up_file(self) -> Path:
-        """File that `make up` writes when all programs are ready."""
+        """The file that `make up` writes when all programs are ready, with their addresses."""
         return self.var / "up.json"
 
 
 def load(**values: Any) -> Settings:
-    """Return the settings of this process. `values` win over the environment. Raises WrongSettings."""
+    """Return the settings of this process. `values` replace those of the environment. Raises WrongSettings."""
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -241,7 +272,7 @@ def load(**values: Any) -> Settings:
 
 
 def unknown(names: Iterable[str]) -> list[str]:
-    """Return one line for each `HOLDGATE_*` name that is not a setting, with the setting that is probably meant."""
+    """Return a line for each `HOLDGATE_*` name that is not a setting, with the setting whose name is similar."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     lines = []
     for name in sorted(names):
@@ -255,7 +286,8 @@ def unknown(names: Iterable[str]) -> list[str]:
 def is_loopback(host: str) -> bool:
     """Return True if a host, as a setting or a browser writes it, always means this machine.
 
-    `localhost` is the only such name: the owner of any other name can point it at another machine later.
+    Such a host is an IP address of this machine's loopback, or `localhost`. Any other name does not count: its owner
+    can later let the name mean another machine.
     """
     host = host.strip("[]").lower()
     if host.removesuffix(".") == "localhost":
@@ -270,7 +302,7 @@ def is_loopback(host: str) -> bool:
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of a URL as browsers compare them; None when it is not an address."""
+    """Return scheme, host and port of a URL, in the form in which browsers compare them; None for an invalid URL."""
     try:
         parts = urlsplit(url)
         host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
@@ -298,5 +330,5 @@ def _is_secret(field: FieldInfo) -> bool:
 
 
 def _without_credentials(value: str) -> str:
-    """Return the value with `***` in place of the user and the password of a URL, also of a URL without a scheme."""
+    """Return the value with `***` in place of the user and password of a URL, even if the URL has no scheme."""
     return _CREDENTIALS.sub("***@", value)

@@ -1,7 +1,8 @@
-"""Connect to Temporal, in one place, so that all processes use the same server, namespace and encoding.
+"""Connect to Temporal. All processes connect through this module, so that server, namespace and encoding are the same.
 
-The address comes from the SDK's own variables and profiles (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
-`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). Without an address it is the server of `make up`.
+The address comes from the variables and profiles of the Temporal SDK (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
+`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). If these name no address, it is the server that `make up`
+starts.
 """
 
 import asyncio
@@ -16,17 +17,17 @@ from core import traces
 from core.settings import Settings, WrongSettings
 
 CONNECT_TIMEOUT = 5.0
-"""Seconds after which a server without an answer counts as unreachable."""
+"""Seconds to wait for the answer of the Temporal server before it counts as unreachable."""
 
 log = logging.getLogger("holdgate.temporal")
 
 
 class TemporalUnreachable(Exception):
-    """No Temporal server answers at the address. `str()` is one line with the address and where it is configured."""
+    """Raised if no Temporal server answers. The text is one line with the address and how to correct it."""
 
 
 def profile() -> ClientConfigProfile:
-    """Return the SDK's configuration. Raises TemporalUnreachable when it cannot be read."""
+    """Return the configuration of the Temporal SDK. Raises TemporalUnreachable if the configuration cannot be read."""
     try:
         return ClientConfigProfile.load()
     except (RuntimeError, ValueError, OSError) as error:
@@ -34,12 +35,12 @@ def profile() -> ClientConfigProfile:
 
 
 def external() -> bool:
-    """Return True if the SDK's configuration names a server, so that `make up` starts none."""
+    """Return True if the configuration of the Temporal SDK names a server, so that `make up` starts no server."""
     return bool(profile().address)
 
 
 def address(settings: Settings) -> str:
-    """Return `host:port` of the Temporal server."""
+    """Return the address of the Temporal server as `host:port`."""
     return profile().address or f"127.0.0.1:{settings.temporal_port}"
 
 
@@ -49,10 +50,10 @@ def namespace() -> str:
 
 
 async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
-    """Return a client of the configured server, with the Pydantic converter.
+    """Return a client of the configured Temporal server, which converts data with Pydantic.
 
-    `lazy` connects at the first call; such a client cannot serve a Worker. `runtime` serves the SDK's own metrics.
-    Raises TemporalUnreachable.
+    With `lazy`, the client connects at its first call; a Worker cannot use such a client. `runtime` is the result of
+    `metrics_of_sdk`. Raises TemporalUnreachable.
     """
     target = address(settings)
     try:
@@ -71,7 +72,10 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
 
 
 async def connect_when_reachable(settings: Settings, runtime: Runtime | None) -> Client:
-    """Wait until the server answers and return a client. A worker that gave up would need a restart."""
+    """Wait until the Temporal server answers, and return a client.
+
+    The function waits without a limit, because somebody would have to restart a worker that stopped waiting.
+    """
     while True:
         try:
             return await connect(settings, runtime=runtime)
@@ -81,20 +85,29 @@ async def connect_when_reachable(settings: Settings, runtime: Runtime | None) ->
 
 
 def metrics_of_sdk(address: str | None) -> Runtime | None:
-    """Return the runtime that serves the SDK's own metrics; None without an address. Raises WrongSettings."""
+    """Return the runtime that serves the metrics of the Temporal SDK at this address; None if `address` is None.
+
+    Raises WrongSettings if the metrics cannot be served at the address.
+    """
     if address is None:
         return None
     try:
         return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
     except (RuntimeError, ValueError) as error:
-        raise WrongSettings(f"HOLDGATE_WORKER_METRICS={address}: nothing can be served there ({error})") from error
+        raise WrongSettings(
+            f"HOLDGATE_WORKER_METRICS={address}: metrics cannot be served at this address ({error})"
+        ) from error
 
 
 def _unreachable(target: str, reason: str) -> str:
-    where = "set TEMPORAL_ADDRESS, or unset it to let `make up` start one" if external() else "is `make up` running?"
+    where = (
+        "correct TEMPORAL_ADDRESS, or unset it so that `make up` starts a server"
+        if external()
+        else "start one with `make up`"
+    )
     return f"no Temporal server answers at {target} ({where}): {reason or 'no answer in time'}"
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the message of an error, without the Rust structures that the SDK adds."""
+    """Return the message of an error as one line of at most 200 characters, without the Rust details of the SDK."""
     return " ".join(str(error).split()).split("tonic::")[0].rstrip(": ")[:200]

@@ -1,10 +1,11 @@
-"""Optional traces with OpenTelemetry: from the HTTP request to its Workflow and the activities.
+"""Send optional traces with OpenTelemetry: spans of the HTTP request, of its Workflow and of the activities.
 
 FastAPI creates the span of a request and the Temporal SDK's interceptor continues it; this module configures the
 exporter.
 
 Traces are on when the standard variable `OTEL_EXPORTER_OTLP_ENDPOINT` (or `..._TRACES_ENDPOINT`) is set. Other standard
-variables set headers, name and sampling; spans are sent over HTTP. Without it, the OpenTelemetry SDK is not imported.
+variables set headers, name and sampling; spans are sent over HTTP. If traces are off, the OpenTelemetry SDK is not
+imported.
 """
 
 import os
@@ -19,16 +20,19 @@ INSTALL = ".venv/bin/python -m pip install --require-hashes -r config/requiremen
 
 
 class NotInstalled(Exception):
-    """Traces are configured, but a package is missing. `str()` says what to install."""
+    """Raised if traces are on, but a Python package is missing. The text says what to install."""
 
 
 def wanted() -> bool:
-    """Return True if the environment has an address for traces."""
+    """Return True if traces are on: an environment variable has the address to which spans are sent."""
     return any(os.environ.get(name) for name in VARIABLES)
 
 
 def configure(service: str) -> None:
-    """Send the spans of this process, named `service` unless OTEL_SERVICE_NAME is set. Raises NotInstalled."""
+    """If traces are on, send the spans of this process. Raises NotInstalled if a package is missing.
+
+    The name of the process in spans is OTEL_SERVICE_NAME; if that is not set, it is `service`.
+    """
     if not wanted():
         return
     os.environ.setdefault("OTEL_SERVICE_NAME", service)
@@ -44,7 +48,7 @@ def configure(service: str) -> None:
         ) from None
 
     class WithoutQuery(SpanProcessor):
-        """Removes the query of URLs from spans, as it holds search terms of people."""
+        """Removes the query of URLs from spans, because the query contains people's search terms."""
 
         def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  # by name
             if span.attributes and "url.query" in span.attributes:
@@ -57,13 +61,13 @@ def configure(service: str) -> None:
 
 
 def of_no_interest(scope: "Scope") -> bool:
-    """Return True if a request is one that programs make every few seconds."""
+    """Return True if a request needs no trace, because programs send it every few seconds, such as a health check."""
     path: str = scope["path"]
     return path.startswith(("/health", "/metrics", "/static"))
 
 
 def interceptors() -> "list[TracingInterceptor]":
-    """Return the interceptors that pass traces through Temporal; for the client, and so for its workers."""
+    """Return the interceptors by which a Temporal client and its Workers pass on traces; empty if traces are off."""
     if not wanted():
         return []
     from temporalio.contrib.opentelemetry import TracingInterceptor

@@ -8,13 +8,16 @@ InputT = TypeVar("InputT")
 
 
 class Message(BaseModel):
-    """Base of all data that is sent or stored. Unknown fields are ignored, so an older release can read newer data."""
+    """Base class of all data that is sent or stored.
+
+    Reading ignores unknown fields, so an older release can read data that a newer release has written.
+    """
 
     model_config = ConfigDict(frozen=True)
 
 
 class FieldChange(Message):
-    """One field whose value changed."""
+    """One changed field of an input: its name, the old value and the new value."""
 
     field: str
     before: Any

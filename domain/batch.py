@@ -1,4 +1,4 @@
-"""Batches: the start input of their Workflow, orders to pause, resume or cancel, and counts of rows."""
+"""Models of a batch (an uploaded file and its rows): start input, orders to pause, resume or cancel, counts of rows."""
 
 from enum import StrEnum
 from typing import Literal
@@ -9,7 +9,7 @@ from domain.moments import ZonedMoment
 
 
 class BatchAct(StrEnum):
-    """What a person can order for a batch."""
+    """The actions that a person can order for a batch."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -28,9 +28,9 @@ class BatchOrder(Message):
     reason: str
     at: ZonedMoment
     rollback_started: bool = False
-    """For a cancellation: whether the cases that were started are rolled back."""
+    """For an order to cancel: True if the cases that the batch has started are rolled back."""
     completed_too: bool = False
-    """For a cancellation: whether completed cases are rolled back as well. Only an operator may order this."""
+    """For an order to cancel: True if completed cases are rolled back, too. Only an operator may order this."""
 
 
 class BatchNote(Message):
@@ -42,12 +42,15 @@ class BatchNote(Message):
 
 
 class BatchInput(Message):
-    """One uploaded file to import. The rows are in SQL, because 100,000 rows do not fit in a payload."""
+    """The start input of the Workflow that imports one uploaded file.
+
+    The rows are in SQL, because 100,000 rows do not fit in a Temporal payload.
+    """
 
     batch_id: str
     process: str
     path: str
-    """The file, relative to `HOLDGATE_VAR/uploads`."""
+    """The path of the uploaded file, relative to `HOLDGATE_VAR/uploads`."""
     sha256: str
     filename: str
     requester: str
@@ -60,7 +63,8 @@ class BatchInput(Message):
 class BatchCounts(Message):
     """Numbers of rows of a batch. `total` = `valid` + `invalid` + `duplicate`.
 
-    Valid rows become `started` or `failed` later; `valid` counts them all.
+    For each valid row, the import later starts a case (`started`) or fails to do so (`failed`). `valid` counts all
+    valid rows, before and after.
     """
 
     total: int = 0
@@ -75,4 +79,4 @@ class BatchResult(Message):
     batch_id: str
     rows: BatchCounts
     left: bool = False
-    """True if rows may remain to be started."""
+    """True if the batch may still have valid rows for which no case was started."""

@@ -9,7 +9,10 @@ from collections.abc import Iterator
 
 _RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _RUN = re.compile(rf"[{_RTL}](?:(?:[{_RTL}]|\W|\d)*[{_RTL}])?")
-"""From the first to the last right-to-left letter of a run, with spaces and digits but no other letters between."""
+"""Match a run: it begins and ends with a right-to-left letter.
+
+Between them are other right-to-left letters, spaces and digits.
+"""
 
 
 def runs(text: str) -> Iterator[tuple[str, bool]]:

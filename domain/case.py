@@ -10,11 +10,10 @@ from domain.task import DecisionView, TaskView
 from domain.undo import UndoView
 
 ABOUT = "about"
-"""Key in the details of a failure: its subject, such as the locked account. Incidents are grouped by it."""
+"""Key in the details of a failure. Its value is the subject of the failure, such as the locked account.
 
-
-def _about(about: str) -> list[dict[str, str]]:
-    return [{ABOUT: about}] if about else []
+Incidents with the same subject are shown as one group.
+"""
 
 
 class CaseInput(Message, Generic[InputT]):
@@ -37,9 +36,9 @@ class CaseInput(Message, Generic[InputT]):
     submitted_at: BoundedMoment
     start_at: BoundedMoment | None = None
     steps: dict[str, StepOptions] = {}
-    """Options by the name of a step or undo. Only those that the policy sets."""
+    """The retry options that the policy sets, by the name of the step or undo."""
     own_gates: list[str] = []
-    """The gates of ENGINE_GATES that have rules in the policy."""
+    """The gates of ENGINE_GATES for which the policy has rules."""
     input: InputT
 
 
@@ -51,7 +50,9 @@ class ChainHead(Message):
 
 
 class CaseResult(Message):
-    """How a case ended. The Workflow of a rejected case completes with this result.
+    """The result with which the Workflow of a case completes: how the case ended.
+
+    The Workflow of a rejected case completes, too.
 
     A Workflow fails only if the software has a defect.
     """
@@ -61,11 +62,11 @@ class CaseResult(Message):
     reason: str
     output: dict[str, Any] | None = None
     undone: list[str] = []
-    """Sentences about the undos that ran, newest first."""
+    """One sentence for each undo that ran, the last one first."""
     decision: DecisionView | None = None
-    """The last decision on a gate that was approved or rejected, if that decision ended the case."""
+    """The decision that ended the case, if a decision on an approved or rejected gate ended it; otherwise None."""
     rule_at: str = ""
-    """The gate at which a rule of the policy rejected the case; empty for every other end."""
+    """The name of the gate at which a rule of the policy rejected the case; empty if the case ended in another way."""
     resubmit_after: Length | None = None
     """For a failed case whose next round starts automatically: the time between its end and that start."""
     audit: ChainHead = ChainHead()

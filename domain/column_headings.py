@@ -96,7 +96,10 @@ LAST_NAME = _listed(
     efternavn, sukunimi, příjmení, vezetéknév, nume, soyad, фамилия, 姓, 姓氏, name
     """
 )
-"""A first name and one of these make a full name. `name` is last because alone it is a full name."""
+"""Headings of columns that hold a last name. A first name and a last name together make a full name.
+
+`name` is the last entry, because a column `name` without a column for first names holds the full name.
+"""
 
 PAYMENT: Headings = {
     "reference": _listed(
@@ -375,4 +378,4 @@ GENERAL: Headings = {
         """
     ),
 }
-"""Headings for the fields of any other process."""
+"""Headings for the fields of all processes that have no headings of their own in this module."""

@@ -1,4 +1,4 @@
-"""Word durations for pages, messages, the command line and the audit log."""
+"""Write durations as text for pages, messages, the command line and the audit log."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def in_words(length: timedelta, *, largest: int = 4, texts: Texts = ENGLISH) -> 
 def roughly(length: timedelta, texts: Texts = ENGLISH) -> str:
     """Return a duration in one unit, rounded down and without a minus sign: `3 h`, `47 h`, `2 days`.
 
-    `static/js/app.js` words durations in the same way while a page is open.
+    `static/js/app.js` writes durations in the same way, when it updates an open page.
     """
     seconds = abs(int(length.total_seconds()))
     if seconds < _MINUTE:
@@ -39,7 +39,7 @@ def roughly(length: timedelta, texts: Texts = ENGLISH) -> str:
 
 
 def days(count: int, texts: Texts = ENGLISH) -> str:
-    """Return `1 day`, `3 days`."""
+    """Return a number of days as text: `1 day`, `3 days`."""
     return texts.ngettext("%(num)s day", "%(num)s days", count) % {"num": count}
 
 

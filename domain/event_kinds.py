@@ -9,7 +9,10 @@ from typing import Any
 
 
 class EventKind(StrEnum):
-    """The kind of an audit event. The order: cases, uploads, people, sign-in, the policy, the ledger."""
+    """The kind of an audit event.
+
+    The kinds are listed in this order: cases, uploads, people, sign-in, the policy, the ledger.
+    """
 
     # A case from its submission to its end
     CASE_SUBMITTED = "case_submitted"

@@ -9,10 +9,16 @@ from domain.normalization import check_visible, fold
 MAX_REFERENCE = 120
 """Maximum number of characters of a normalised reference."""
 MAX_REFERENCE_KEY = 240
-"""Maximum number of characters of a reference key. It can be longer, because some characters fold to several."""
+"""Maximum number of characters of a reference key (see `reference_key`).
+
+A key can be longer than its reference, because `reference_key` replaces some characters with several.
+"""
 MAX_REFERENCE_ENCODED = 800
-"""Maximum number of characters of a reference in a case id, where each byte outside `[a-z0-9._-]` takes three. A case
-id has at most 900 characters in SQL and 1,000 in Temporal."""
+"""Maximum number of characters of a reference in a case id.
+
+In the id, each byte outside `[a-z0-9._-]` takes three characters. A case id has at most 900 characters in SQL and 1,000
+in Temporal.
+"""
 
 
 def normalise_reference(reference: str) -> str:
@@ -34,7 +40,7 @@ def normalise_reference(reference: str) -> str:
 def reference_key(reference: str) -> str:
     """Return the key by which references are compared: see `domain.normalization`.
 
-    If the argument is such a key already, the same key is returned.
+    The key of a key is the same key.
     """
     return fold(normalise_reference(reference))
 
@@ -49,9 +55,10 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
 
 
 def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
-    """Return the reference of a child case: the `number`-th case that this round of a case requests.
+    """Return the reference of the `number`-th child case that a case requests in this round.
 
-    The reference is unique over all rounds. If `reference` is too long, it is cut and a digest of the whole is added.
+    The reference is unique over all rounds. If `reference` is too long, it is cut, and a digest of the uncut text is
+    added.
     """
     which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
     made = f"{process} {reference}" + (f" ({which})" if which else "")
@@ -62,7 +69,7 @@ def child_reference(process: str, reference: str, number: int, round_: int = 1) 
 
 
 def task_id_for(case_id: str, gate: str, number: int) -> str:
-    """Return an opaque id for the `number`-th task of a case. The id is the same at each replay and each attempt."""
+    """Return an opaque id for the `number`-th task of a case. The same arguments always give the same id."""
     return "t" + hashlib.sha256(f"{case_id}\n{gate}\n{number}".encode()).hexdigest()[:24]
 
 
@@ -72,9 +79,9 @@ def rollback_id_for(case_id: str, number: int = 1) -> str:
 
 
 def decision_id_for(person: str, task_id: str, client_id: str) -> str:
-    """Return a decision id that is scoped to the person and the task.
+    """Return the id under which a decision is stored: a digest of `client_id`, the person and the task.
 
-    If two people sent the same Update id without such a scope, Temporal would give the second person the answer for the
-    first person.
+    `client_id` is the id that the client sent. If it alone were the Update id, and two people sent the same one,
+    Temporal would give the second person the answer for the first person.
     """
     return "d" + hashlib.sha256(f"{person}\n{task_id}\n{client_id}".encode()).hexdigest()[:32]

@@ -113,4 +113,4 @@ _EXPECTED: dict[str, tuple[str, str]] = {
     "literal_error": _ONE_OF,
     "enum": _ONE_OF,
 }
-"""By kind of error: the end of the sentence about the value, and what is expected."""
+"""By type of pydantic's errors: the end of a sentence that begins with the wrong value, and the expected value."""

@@ -1,4 +1,4 @@
-"""Replace people who have left on a task: the successor takes over every role of the person who left."""
+"""Compute how a task changes when people on it have left: the successor takes over the roles of the person who left."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from domain.task import Question, TaskView
 
 
 def takes_over_request(task: TaskView, leaver: str, successor: str | None) -> bool:
-    """Return True if the person who left requested the case of this gate and has a successor.
+    """Return True if `leaver`, who has left, requested the case of this task and has a successor.
 
     The successor then takes over the request, and so must not decide the task.
     """
@@ -17,7 +17,7 @@ def takes_over_request(task: TaskView, leaver: str, successor: str | None) -> bo
 
 
 def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return those people in `left` who still have a role on this task, each with the successor or None."""
+    """Return those people in `left` who still have a role on this task, with their successors."""
     return {
         leaver: successor
         for leaver, successor in left.items()
@@ -34,7 +34,10 @@ def eligible_successor(task: TaskView, successor: str | None) -> str | None:
 
 
 def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -> dict[str, Any]:
-    """Return the changed fields of the task after a leaver is replaced by the successor, or removed without one."""
+    """Return the fields of the task after the successor has replaced a person who left, with their new values.
+
+    Without a successor who may decide the task, the person is removed.
+    """
     heir = eligible_successor(task, successor)
     held = same(task.assignee, leaver) or same(task.owner, leaver)
     assignee = heir if same(task.assignee, leaver) else task.assignee
@@ -57,7 +60,7 @@ def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -
 
 
 def with_successor(names: list[str], leaver: str, successor: str | None) -> list[str]:
-    """Return the names with the leaver replaced by the successor."""
+    """Return the names with the successor in place of the person who left. Without a successor, the name is removed."""
     put = [successor if same(name, leaver) else name for name in names]
     return list(dict.fromkeys(name for name in put if name))
 

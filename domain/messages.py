@@ -20,12 +20,15 @@ class Absent(Message):
 
 
 class Actor(Message):
-    """The person who sent a message, with their groups at that time. The gateway fills this in."""
+    """The person who sent a message, with the groups of the person when the message was sent.
+
+    The gateway fills in these data.
+    """
 
     id: str
     groups: list[str] = []
     stands_in_for: list[Absent] = []
-    """People who are away now and named this person as their substitute."""
+    """People who are away when the message is sent and have named this person as their substitute."""
 
 
 class Decision(Message):
@@ -46,11 +49,17 @@ class Decision(Message):
     via: str = "api"
     at: ZonedMoment
     proof: str | None = None
-    """Reserved for a signature of the gateway. Without it, write access to the namespace is enough to decide."""
+    """Reserved for a signature of the gateway.
+
+    Today a decision has no signature: everybody with write access to the Temporal namespace can send one.
+    """
 
     @property
     def content(self) -> str:
-        """Return a digest of the decision. It differs between two decisions that were sent with the same id."""
+        """Return a digest of the content of the decision.
+
+        If two decisions with the same id have different digests, the second is not a repetition of the first.
+        """
         text = f"{self.task_id}\n{self.verdict}\n{self.comment}\n{self.revision}"
         if self.edits:
             text += "\n" + json.dumps(self.edits, sort_keys=True)
@@ -79,8 +88,8 @@ class StartNow(Message):
 class Receipt(Message):
     """The answer to an accepted message.
 
-    `content` is a digest of the message: with it the gateway can tell a repeated message from another message with the
-    same id.
+    `content` is a digest of the accepted message. With this digest the gateway finds out whether a second message with
+    the same id repeats the first or is another message.
     """
 
     decision_id: str
@@ -90,15 +99,15 @@ class Receipt(Message):
 
 
 class Act(StrEnum):
-    """An action on a task other than a decision."""
+    """The kinds of actions on a task. A decision is not an action."""
 
     CLAIM = "claim"
     RELEASE = "release"
-    """End a claim. A delegate returns the task to the person who delegated it."""
+    """End the claim of a person on the task. If the task was delegated, it goes back to the person who delegated it."""
     REASSIGN = "reassign"
-    """Hand the task over permanently."""
+    """Give the task to another person permanently."""
     DELEGATE = "delegate"
-    """Hand the task over until the delegate releases it."""
+    """Give the task to another person, the delegate, until the delegate releases it."""
     WITHDRAW = "withdraw"
     """Take back your own decision while the gate is open."""
     ASK = "ask"
@@ -111,11 +120,14 @@ class Act(StrEnum):
     NEW_RULES = "new_rules"
     """Make the gate follow the rules in `ruling`."""
     RECOUNT = "recount"
-    """Check whether enough people can decide after people or groups changed."""
+    """Check whether enough people can still decide the task, because people or groups have changed."""
 
 
 class Action(Message):
-    """An action of a person on a task. The gateway fills in person and groups; the Workflow checks the rules."""
+    """An action of a person on a task, other than a decision.
+
+    The gateway fills in the person and their groups. The Workflow checks whether the rules allow the action.
+    """
 
     id: str
     task_id: str
@@ -124,24 +136,27 @@ class Action(Message):
     to: Actor | None = None
     """The person who gets the task or the question."""
     text: str = ""
-    """The question, the answer, or the reason."""
+    """A text that the person wrote: the question, the answer, or the reason for the action."""
     question: str | None = None
-    """The id of the question that is answered or withdrawn."""
+    """The id of the question that this action answers or withdraws."""
     replaces: str | None = None
     due_at: ZonedMoment | None = None
     expires_at: ZonedMoment | None = None
     ruling: GateRuling | None = None
     policy_hash: str | None = None
-    """The hash of the policy of `ruling`."""
+    """The hash of the policy from which `ruling` comes."""
     times: bool = False
-    """True if the times of the ruling replace times that an admin set."""
+    """True if the times of `ruling` also replace times of the task that an admin set by hand."""
     revision: int | None = None
     via: str = "api"
     at: ZonedMoment
 
     @property
     def content(self) -> str:
-        """Return a digest of the action. It differs between two actions that were sent with the same id."""
+        """Return a digest of the content of the action.
+
+        If two actions with the same id have different digests, the second is not a repetition of the first.
+        """
         return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via"}).encode()).hexdigest()
 
     @property

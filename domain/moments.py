@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, GetCoreSchemaHa
 from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = 1900, 3000
-"""The years between which a moment is accepted."""
+"""The first and the last year of which moments are accepted."""
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
 """The latest moment. Later moments are clamped to it."""
@@ -77,9 +77,12 @@ def day_of(value: Any) -> date:
 
 
 def local_moment(value: str, zone: tzinfo) -> datetime:
-    """Read a local time of a time zone, or a moment with its own offset, and return it in UTC. Raises ValueError.
+    """Read a local time of `zone`, or a moment with its own offset, and return the moment in UTC.
 
-    A time that occurs twice when clocks go back is the first of the two. A time that clocks skip is refused.
+    Raises ValueError for any other text.
+
+    A local time that occurs twice, because clocks go back, means its first occurrence. A local time that does not
+    exist, because clocks go forward, raises ValueError.
     """
     text = value.strip()
     if not _LOCAL.fullmatch(text):
@@ -98,7 +101,7 @@ def local_moment(value: str, zone: tzinfo) -> datetime:
 
 
 def day_or_moment(text: str, zone: tzinfo, *, end: bool) -> datetime:
-    """Read a moment, a local time or a day in the zone, and return a moment. Raises ValueError.
+    """Read a moment, a local time or a day in the zone, and return a moment. Raises ValueError for any other text.
 
     For a day return its end if `end` is True, otherwise its beginning.
 
@@ -138,14 +141,14 @@ def _check_year(year: int) -> None:
 
 
 def bounded(at: datetime) -> datetime:
-    """Return the moment in UTC, clamped to the bounds. A moment without a zone is taken as UTC."""
+    """Return the moment in UTC, clamped to the years 1900 to 3000. A moment without a zone is taken as UTC."""
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return FIRST_MOMENT if at < FIRST_MOMENT else LAST_MOMENT if at > LAST_MOMENT else at.astimezone(UTC)
 
 
 def after(at: datetime, by: timedelta) -> datetime:
-    """Return `at + by`, clamped to the bounds."""
+    """Return `at + by` in UTC, clamped to the years 1900 to 3000."""
     try:
         return bounded(at + by)
     except OverflowError:
@@ -162,7 +165,10 @@ def _short(length: timedelta) -> timedelta:
 
 
 def _spelt(value: Any) -> Any:
-    """Return the value. Raises ValueError for a number or digits alone, which pydantic reads as Unix seconds."""
+    """Return the value unchanged. Raises ValueError for a number, or a text of digits only.
+
+    Pydantic would read such a value as Unix seconds.
+    """
     if isinstance(value, datetime) or (isinstance(value, str) and _BY_DAY.match(value)):
         return value
     raise ValueError("write a moment such as 2027-03-31T09:00:00Z")
@@ -176,17 +182,20 @@ def _zoned(at: datetime) -> datetime:
 
 SPELT = BeforeValidator(_spelt)
 BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
-"""A moment in stored data."""
+"""A moment in stored data, clamped to the years 1900 to 3000."""
 ZonedMoment = Annotated[datetime, SPELT, AfterValidator(_zoned), AfterValidator(bounded)]
 """A moment in a message of a person. A moment without a zone is refused."""
 Length = Annotated[timedelta, AfterValidator(_short)]
-"""A duration, clamped to zero and ten years."""
+"""A duration between zero and ten years. A shorter or longer duration is clamped."""
 
 # ------------------------------------------------------------------------------------------------------------- refusing
 
 
 def years_from(when: _WhenT, years: int) -> _WhenT:
-    """Return the same day some years later or earlier; 28 February for 29 February in a year without one."""
+    """Return the same day `years` years later, or earlier if `years` is negative.
+
+    If that year has no 29 February, return 28 February.
+    """
     try:
         return when.replace(year=when.year + years)
     except ValueError:
@@ -259,7 +268,7 @@ class _Asked(NamedTuple):
 
 
 def asked_now() -> dict[str, Any]:
-    """Return the validation context of a new request: `Model.model_validate(data, context=asked_now())`."""
+    """Return the context for validating a new request: `Model.model_validate(data, context=asked_now())`."""
     return asked(datetime.now(UTC))
 
 
@@ -284,7 +293,10 @@ AskedMoment = Annotated[datetime, Within(always=True)]
 
 
 def lenient_fields(model: type[BaseModel]) -> list[str]:
-    """Return the fields, also of nested models, that pydantic parses leniently: plain `date`, `datetime` or `time`."""
+    """Return the names of the fields, also of nested models, that have the plain type `date`, `datetime` or `time`.
+
+    Pydantic parses such fields leniently: it reads a number as Unix seconds.
+    """
     return [
         f"{name}{rest}"
         for name, info in model.model_fields.items()
@@ -298,7 +310,7 @@ def _strict(metadata: Iterable[Any]) -> bool:
 
 
 def _lenient(of: Any) -> list[str]:
-    """Yield the lenient places in an annotation, as suffixes of the field name."""
+    """Return the places in the type of a field that pydantic parses leniently, as suffixes of the field name."""
     if get_origin(of) is Annotated and _strict(get_args(of)[1:]):
         return []
     if isinstance(of, type) and issubclass(of, date | time):
@@ -314,7 +326,7 @@ def _lenient(of: Any) -> list[str]:
 def moment_text(at: datetime, zone: tzinfo | None = UTC, *, seconds: bool = False) -> str:
     """Return a moment as text with its time zone: `2027-07-01 04:00 UTC`.
 
-    Without `zone` the time zone of this machine is used.
+    If `zone` is None, use the time zone of this machine.
     """
     local = _aware(at).astimezone(zone)
     return f"{local:%Y-%m-%d %H:%M:%S %Z}" if seconds else f"{local:%Y-%m-%d %H:%M %Z}"

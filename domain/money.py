@@ -77,7 +77,7 @@ def check_iban(text: str) -> str:
 
 
 def last_four(account: str) -> str:
-    """Return a bank account number of which only the last four characters are readable."""
+    """Return a bank account number in which only the last four characters are readable."""
     return f"…{account[-4:]}"
 
 

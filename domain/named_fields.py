@@ -17,23 +17,23 @@ Kind = Literal["person", "group", "person or group"]
 
 @dataclass(frozen=True)
 class Names:
-    """A mark on the type of a field: the texts in the field are ids of people, names of groups, or both."""
+    """A mark on the type of a field. It says what the texts in the field name: people, groups or both."""
 
     kind: Kind
 
 
 PersonId = Annotated[str, Names("person")]
-"""The id of an active person."""
+"""The type of a field that holds the id of a person. The person must be active."""
 GroupName = Annotated[str, Names("group")]
-"""The name of a group that has members."""
+"""The type of a field that holds the name of a group. The group must have members."""
 PersonOrGroup = Annotated[str, Names("person or group")]
 
 
 class Named(NamedTuple):
-    """One name in a request."""
+    """One name of a person or group in a request."""
 
     field: str
-    """The place of the name: `manager`, `candidates.0`."""
+    """The path of the field that holds the name: `manager`, `candidates.0`."""
     name: str
     kind: Kind
 
@@ -67,9 +67,9 @@ def _of_model(model: BaseModel, place: str) -> Iterator[Named]:
 
 
 def _of_value(value: Any, declared: Any, kind: Kind | None, place: str) -> Iterator[Named]:
-    """Yield the names in a value that was declared as this type.
+    """Yield the names of people and groups in a value of the type `declared`.
 
-    `kind` is the kind of name that an enclosing mark says, such as the id of a person.
+    `kind` says what the texts in the value name, such as a person. It is None if no mark on the field says this.
     """
     origin, parts = get_origin(declared), get_args(declared)
     if origin is Annotated:

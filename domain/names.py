@@ -31,9 +31,15 @@ DATA_STEWARDS = "data-stewards"
 SECURITY = "security"
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
-"""Maximum number of claims, questions and similar actions that one case accepts. The rules limit decisions."""
+"""Maximum number of actions, such as claims and questions, that one case accepts.
+
+Decisions are not counted: the rules of the gates limit their number.
+"""
 MAX_IDLE_MESSAGES = 100
-"""Maximum number of refused or ineffective Signals with their own audit event. One event at the end counts the rest."""
+"""Maximum number of audit events of a case about Signals that were refused or changed nothing.
+
+One event at the end of the case gives the number of further such Signals.
+"""
 
 INTERVENTION = "intervention"
 """The gate at which operators decide about a failure. The policy may have rules for it."""

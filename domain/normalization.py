@@ -19,10 +19,10 @@ _IGNORABLE = (
     *("\u202a-\u202e", "\u2060-\u206f", "\u2800", "\u3164", "\ufe00-\ufe0f", "\ufeff", "\uffa0", "\ufff0-\uffff"),
     *("\U0001bca0-\U0001bca3", "\U0001d173-\U0001d17a", "\U000e0000-\U000e0fff"),
 )
-"""Default_Ignorable_Code_Point of Unicode, and other characters that show nothing or look like a space."""
+"""Invisible characters: Default_Ignorable_Code_Point of Unicode, and others that show nothing or look like a space."""
 _UNSEEN = re.compile(f"[{''.join(_IGNORABLE)}]")
 _LAID_OUT = "\t\n\v\f\r"
-"""Control characters that count as spaces, as in copied cells."""
+"""Control characters that count as spaces, such as tabs and line breaks in cells that were copied from a table."""
 _NO_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
 _NEVER_JOINED = ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
@@ -31,8 +31,8 @@ _NEVER_JOINED = ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
 def check_visible(text: str, *, joiners: bool = False) -> str:
     """Return the text. Raises ValueError, with the position, for an invisible character.
 
-    With `joiners`, the invisible joiners that Persian or Hindi need between two letters are allowed. Use this for
-    names.
+    With `joiners`, the invisible joiners that Persian or Hindi need between two letters are allowed. Set `joiners` for
+    names of people.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -75,7 +75,7 @@ _LOOK_ALIKES = str.maketrans(_OTHERS, "abeeijkmhopcqstyxwhvdl" + "abezhikmnoptyx
 
 
 def identity_key(text: str) -> str:
-    """Return the key by which names are compared. Raises ValueError as `check_visible` does."""
+    """Return the key by which names are compared. Raises ValueError if the text has an invisible character."""
     return fold(check_visible(text))
 
 
@@ -101,7 +101,7 @@ def _digit(char: str) -> str:
 
 
 def _in_latin(word: re.Match[str]) -> str:
-    """Return a word with Latin letters and look-alikes in Latin letters only; a word of one script unchanged."""
+    """Return a word that mixes Latin letters and look-alikes in Latin letters only. Return any other word unchanged."""
     text = word[0]
     if text.isascii() or not any(map(_is_latin, text)):
         return text
@@ -129,11 +129,11 @@ _THOUSANDS = re.compile(r"(\d{1,3}(?:([,' ])\d{3})(?:\2\d{3})*)(\.\d+)?")
 _WITH_COMMA = re.compile(r"(\d{1,3}(?:([.' ])\d{3})*|\d+),(\d{1,2})")
 _GROUPING = re.compile(r"[.,' ]")
 MOST_TERMS = 8
-"""Maximum number of words of a query. A longer query is a pasted text, and its first words are enough."""
+"""Maximum number of words of a search query. Further words are ignored."""
 
 
 def without_accents(text: str) -> str:
-    """Return the text as typed on a keyboard without accents: `muller` for `Müller`, composed or decomposed."""
+    """Return the text without accents: `muller` for `Müller`, in both Unicode forms (composed and decomposed)."""
     if text.isascii():
         return text.lower()
     apart = _MARKS.sub("", unicodedata.normalize("NFKD", text))
@@ -150,12 +150,12 @@ def search_key(text: str) -> str:
 
 
 def search_words(case_id: str, title: str) -> str:
-    """Return the words by which lists of cases and tasks are searched."""
+    """Return the text of a case in which searches of the lists of cases and tasks look: its id and title."""
     return search_key(f"{unquote(case_id)} {title}")
 
 
 def search_terms(query: str) -> list[tuple[str, ...]]:
-    """Return the terms of a search query, each as a tuple of readings.
+    """Return the terms of a search query. Each term is a tuple of its readings: `1.250` can be 1.25 or 1250.
 
     A text matches if its `search_key` contains at least one reading of every term.
     """

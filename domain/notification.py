@@ -1,4 +1,4 @@
-"""Notifications to people, before a channel such as mail makes texts of them."""
+"""Models of notifications to people. A channel, such as mail, makes texts from these models."""
 
 from enum import StrEnum
 
@@ -33,7 +33,7 @@ class NoticeKind(StrEnum):
 
 
 class NoticeChoice(StrEnum):
-    """When a person wants to get notifications of a kind."""
+    """The choice of a person when to get notifications of one kind."""
 
     AT_ONCE = "at_once"
     DIGEST = "digest"
@@ -50,12 +50,12 @@ class NoticeTask(Message):
     question: str
     """The question for reviewers; for an intervention, the failure."""
     waiting: bool
-    """True if the reader may decide the task now."""
+    """True if the reader of the notification may decide the task now."""
     outcome: Outcome | None
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
     decisions: list[DecisionView] = []
-    """The accepted decisions, with the names of people in `by`."""
+    """The accepted decisions on the task. `by` holds the name of the person, not the id."""
 
 
 class Notice(Message):
@@ -71,9 +71,9 @@ class Notice(Message):
     reason: str = ""
     """For an ended case: the reason of its end."""
     rule_at: str = ""
-    """For a case that a rule rejected: the gate of the rule."""
+    """For a case that a rule of the policy rejected: the name of the gate that has this rule."""
     undone: list[str] = []
-    """For an ended case: the undos that ran, newest first."""
+    """For an ended case: one sentence for each undo that ran, the last one first."""
     amount: str | None = None
     currency: str | None = None
     task: NoticeTask | None = None
@@ -106,11 +106,11 @@ class AccountNotice(Message):
     by: str
     about: str
     code: str | None = None
-    """The secret of a one-time link, created for one attempt to send it."""
+    """The secret of a one-time link. Each attempt to send the message creates a new secret."""
 
 
 class Letter(Message):
-    """One message to one person, with the same notifications at each attempt to send it."""
+    """One message to one person. Each attempt to send it contains the same notifications."""
 
     message_id: str
     person: str
@@ -118,4 +118,4 @@ class Letter(Message):
     address: str | None
     notices: list[Notice]
     account: AccountNotice | None = None
-    """Set for a message about an account, which has no other notifications."""
+    """The change of an account, if the message is about this change. The message then has no other notifications."""

@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 
 def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
-    """Return every place from which a person may decide the task, the preferred one first.
+    """Return every right (place) of a person to decide the task, the preferred one first.
 
     Validation, lists, notifications and "can this still be decided?" all ask this function. `done` are the people who
     have decided, or for whom somebody has decided. This function does not check whether the task is open.
@@ -78,7 +78,7 @@ def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
 def place_of(task: TaskView, by: Actor) -> Place:
     """Return the place in which a person decides the task: their own or that of another person.
 
-    Raises the refusal NOT_ALLOWED if there is none.
+    Raises the refusal NOT_ALLOWED if the person has no such place.
 
     Whether the task is open, and whether the person has decided it already, is not checked here.
     """
@@ -88,7 +88,7 @@ def place_of(task: TaskView, by: Actor) -> Place:
 
 
 def _no_place(task: TaskView, by: Actor) -> Refusal:
-    """Return the refusal that says why a person may not decide a task."""
+    """Return the refusal that says why a person cannot decide a task."""
     if task.kind != "changes" and same(by.id, task.requester):
         return not_allowed(
             "You made this request, so somebody else must decide it.",
@@ -111,7 +111,7 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
     if same(by.id, task.assignee) and task.owner:
         return not_allowed(
             f"{task.owner} delegated this task to you, but can no longer decide it.",
-            "delegation: as far as its giver may",
+            "delegation: a delegate can decide only what the person who delegated can decide",
         )
     if task.assignee is not None and candidacy(task, by.id, by.groups):
         return not_allowed(
@@ -128,7 +128,7 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
 
 
 def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:
-    """Return the rule by which a person with these groups is a candidate of the task.
+    """Return the rule by which a person with these groups is a candidate of the task, such as `member of managers`.
 
     None if the person is no candidate.
     """
@@ -144,7 +144,10 @@ def candidacy(task: TaskView, person: str, groups: list[str]) -> str | None:
 
 
 def may_substitute(task: TaskView, by: Actor, absent: Absent) -> bool:
-    """Return True if the policy lets a person substitute for a candidate who is absent and named them."""
+    """Return True if the policy allows this person to decide as the substitute of `absent`.
+
+    `absent` is a candidate who is away and has named this person as substitute.
+    """
     if task.substitutes == "anyone" or candidacy(task, by.id, by.groups) is not None:
         return True
     return among(absent.id, task.candidate_users) and shares_group(by.groups, absent.groups)

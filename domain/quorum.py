@@ -1,8 +1,9 @@
 """Decide whether a task can still reach its quorum, by matching people to places. Pure functions.
 
-Each decision uses up one or two names: the person who decides, and, if they decide in the place of another person, that
-person too. So one person cannot decide twice, and nobody can decide in a place that is taken. The function
-`permissions.places` says who may decide in which place, here as in the validation of decisions.
+Each decision uses the name of the person who decides. If the person decides in the place of another person, it uses the
+name of that person, too. Each name can be used once. So one person cannot decide twice, and nobody can decide in a
+place that is taken. The function `permissions.places` says who may decide in which place, here as in the validation of
+decisions.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,12 +44,12 @@ def answering(task: TaskView, present: Present) -> Iterable[tuple[Actor, Place]]
 
 
 def _matched(task: TaskView, there: Sequence[Actor], done: Sequence[str]) -> int:
-    """Return how many people can decide an unclaimed task, at most: the size of a maximum bipartite matching."""
+    """Return how many people at most can decide an unclaimed task: the size of a maximum bipartite matching."""
     wanted = {fold(by.id): [fold(place.behalf or by.id) for place in places(task, by, done)] for by in there}
     taken: dict[str, str] = {}
 
     def takes(person: str, tried: set[str]) -> bool:
-        """Find a place for the person. Move other people to other places where needed."""
+        """Return True if the person gets a place. Other people are moved to other places if this is needed."""
         for place in wanted[person]:
             if place not in tried:
                 tried.add(place)

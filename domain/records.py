@@ -1,4 +1,4 @@
-"""Data that a Workflow writes to SQL, and the answers it gets."""
+"""Models of the data that a Workflow writes to SQL through activities, and of the answers of these activities."""
 
 from typing import Any, Literal
 
@@ -22,16 +22,16 @@ class TaskPatch(Message):
     candidate_groups: list[str]
     candidate_users: list[str]
     members: dict[str, list[str]] = {}
-    """Groups whose members at the opening count, with these members."""
+    """The members that groups had when the task opened, by group, if the policy says that these members decide."""
     due_at: BoundedMoment | None
     expires_at: BoundedMoment | None
     revision: int
     closed_at: BoundedMoment | None
     priority: int
     state: dict[str, Any] = {}
-    """Other changed fields of TaskView, as JSON."""
+    """The changed fields of TaskView that have no field of their own in this class, as JSON."""
     counting: list[str] | None = None
-    """Ids of the decisions that count; None if they did not change."""
+    """The ids of the decisions on the task that count; None if this list did not change."""
 
 
 class DecisionRecord(Message):
@@ -43,7 +43,7 @@ class DecisionRecord(Message):
     """The fields of the input that the decision changed."""
     refusal: str = ""
     code: str = ""
-    """The kind of refusal: `NotAllowed`, `AlreadyClosed`, `Stale`, ..."""
+    """The code of the refusal: `NotAllowed`, `AlreadyClosed`, `Stale`, ..."""
 
 
 class ActionRecord(Message):
@@ -86,13 +86,13 @@ class CaseRecord(Message):
     patched: list[TaskPatch] = []
     decisions: list[DecisionRecord] = []
     withdrawn: list[str] = []
-    """Ids of accepted decisions that no longer count."""
+    """The ids of decisions that were accepted earlier and no longer count."""
     actions: list[ActionRecord] = []
     input: dict[str, Any] | None = None
-    """The current input, set when people changed it, together with `title`."""
+    """The current input, if people have changed it; otherwise None. `title` is then set, too."""
     title: str | None = None
     plan: list[PlannedUndo] | None = None
-    """The undos of a rollback, oldest first; None if they did not change."""
+    """The undos in the rollback plan of the case, the oldest first; None if the plan did not change."""
     workflow_id: str | None = None
     """The Workflow that writes this record, if it is not the case's own Workflow."""
     result: CaseResult | None = None
@@ -110,8 +110,8 @@ class Written(ChainHead):
 class GateRequest(Message):
     """The input of the local activity that opens a gate.
 
-    `record` holds events that are not yet written. `task` is the task to open if people must decide, without its people
-    and clock. `event_id` is the id of the event that the activity writes for the gate.
+    `record` holds events that are not yet written to SQL. `task` is the task to open if people must decide: the
+    activity adds the people and the clock. `event_id` is the id of the event that the activity writes for the gate.
     """
 
     record: CaseRecord
@@ -125,23 +125,32 @@ class GateRequest(Message):
 
 
 class Present(Message):
-    """The people on a task who can act now. The gate computes from them whether the task can still be decided."""
+    """The people on a task who can act now.
+
+    From these people the gate computes whether its quorum can still be reached.
+    """
 
     there: list[Actor] = []
-    """People who are active and not away, each with the people they substitute. Limited to those who matter."""
+    """Active people who are not away, each with the people whom they substitute.
+
+    People of large groups who are not needed to compute the quorum are left out.
+    """
     giver: Absent | None = None
-    """The person who delegated the task, while they are active."""
+    """The person who delegated the task, if this person is active; otherwise None."""
     silent: list[str] = []
-    """People who were asked a question and cannot answer now, and have no substitute who can."""
+    """People who were asked a question, cannot answer now, and have no substitute who can answer now."""
     left: dict[str, str | None] = {}
     """People on the task who have left, each with their successor. If set, the other fields are not filled."""
 
 
 class GateOpening(Message):
-    """The result of opening a gate: the ruling, the task if people must decide, and the event that was written."""
+    """Hold the result of opening a gate: the ruling, the written audit event, and the task if people must decide."""
 
     ruling: GateRuling
     task: TaskView | None
     event: CaseEvent
     ended: CaseResult | None = None
-    """Set if the database already holds an end of the case. That end is final, and nobody is asked."""
+    """The end of the case, if the database already holds one; otherwise None.
+
+    That end is final: the gate does not open.
+    """

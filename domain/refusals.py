@@ -8,7 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 DECISION_ID_REUSED = "You already used this id for another decision. Send a new id with each decision."
-"""Said by the case where it has the decision, and by the gateway where only SQL has it."""
+"""The message if a second, different decision has the id of an earlier one.
+
+The case sends it if it holds the earlier decision; the gateway sends it if only SQL holds the earlier decision.
+"""
 
 
 class RefusalCode(StrEnum):
@@ -16,7 +19,7 @@ class RefusalCode(StrEnum):
 
     _value_: str
     meaning: str
-    """One sentence for the API reference."""
+    """The meaning of the code as one sentence, for the API reference."""
 
     def __new__(cls, value: str, meaning: str) -> "RefusalCode":
         code = str.__new__(cls, value)
@@ -41,10 +44,13 @@ class RefusalCode(StrEnum):
     MISSING = "Missing", "A field of the message is missing, or its value does not fit."
     TOO_MANY = "TooMany", "The case takes no more messages of this kind."
     REUSED = "Reused", "The id of the message was used for another message."
-    NOT_SCHEDULED = "NotScheduled", "The case does not wait for its start time."
+    NOT_SCHEDULED = "NotScheduled", "The case cannot be started early, because it does not wait for a start time."
     UNKNOWN_MESSAGE = "Unknown", "The case knows no message of this name."
     UNREADABLE = "Unreadable", "The message cannot be read."
-    UNFORESEEN = "Unforeseen", "The message cannot be carried out, for a reason that no rule foresees."
+    UNFORESEEN = (
+        "Unforeseen",
+        "The message cannot be carried out for a reason without a code of its own: read the sentence of the error.",
+    )
     OTHER = "Refused", "Another release of Holdgate gave a code that this release does not know."
 
     @classmethod
@@ -57,7 +63,7 @@ class RefusalCode(StrEnum):
 
 
 class Refusal(Exception):
-    """The refusal of a message. A refused message changes nothing.
+    """The exception that refuses a message to a case. A refused message changes nothing.
 
     `message` is a sentence for people. `details` are additional fields of the error response of the API.
     """

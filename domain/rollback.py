@@ -19,26 +19,35 @@ class RollbackAsked(Message):
     policy_hash: str
     at: BoundedMoment
     lost: bool = False
-    """True if the case's own Workflow was ended in Temporal, so that operators decide what happens to the case."""
+    """True if somebody ended the case's own Workflow in Temporal itself.
+
+    Operators then decide what happens to the case.
+    """
     ended: CaseResult | None = None
-    """The end of a completed case. That end stays if nothing is undone."""
+    """The end of the case before this rollback, if the case was completed.
+
+    This end stays if the rollback undoes nothing.
+    """
     planned: int = 0
     """The number of undos in the plan."""
     begun: bool = False
-    """True if an earlier rollback was ended in Temporal after its first undo. It was approved, so it must continue."""
+    """True if somebody ended an earlier rollback in Temporal itself after its first undo.
+
+    The earlier rollback was approved, so this rollback continues without a new approval.
+    """
     decided: DecisionView | None = None
     """For a case ended in Temporal: the decision that an operator has already made about it."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):
-    """The start input of a rollback Workflow: the case, and what the case did according to the database."""
+    """The start input of a rollback Workflow: the data of the case, and its undos as the database has them."""
 
     workflow_id: str
     title: str
     key_fields: dict[str, str] = {}
     money: dict[str, str] = {}
     shown: dict[str, Any] = {}
-    """The input as it may be shown."""
+    """The input of the case with masked fields, as people may see it."""
     plan: list[PlannedUndo]
     """The undos, oldest first."""
     asked: RollbackAsked

@@ -16,7 +16,7 @@ class Escalation(Message):
     users: list[str] = []
     replace: bool = False
     priority: int | None = None
-    """The priority of the task from then on, if it is higher."""
+    """The priority of the task from this escalation on, if it is higher than before; None if the priority stays."""
 
 
 class GateRuling(Message):
@@ -29,27 +29,34 @@ class GateRuling(Message):
     rule: str
     """The condition, as written in the policy, that opened or skipped the gate."""
     names: dict[str, Any] = {}
-    """The values that the condition read, for the audit log."""
+    """The values of the names that the condition read, by name, for the audit log."""
     problem: str | None = None
-    """Set when a condition could not be evaluated. The gate then opens and shows the problem; an error never skips a
-    gate."""
+    """Why a condition could not be evaluated; empty without such an error.
+
+    The gate then opens and shows this text, because an error must never skip a gate.
+    """
     groups: list[str] = []
     users: list[str] = []
     named: list[str] = []
     """Names of groups or people that an expression gave, before they are looked up."""
     decided: Literal["approve", "reject"] | None = None
-    """Set when a rule decides instead of people; `needed` is then false."""
+    """The decision of a rule of the policy that decides instead of people; None if no rule decides.
+
+    If set, `needed` is False.
+    """
     quorum: int = 1
     everyone: bool = False
-    """True if everybody who can decide must approve. `quorum` is then set to their number."""
+    """True if everybody who can decide must approve. The number of these people is then filled in as `quorum`."""
     veto: bool = True
     separation_of_duties: bool = True
     excluded: list[str] = []
-    """People who never decide this gate, whatever groups they are in."""
+    """People who must never decide this gate, even if they are in its groups."""
     snapshot: bool = False
-    """True if the members at the opening of the gate count, and not the members at the decision."""
+    """True if the members of the groups at the opening of the gate can decide; False if the members at the decision
+    can.
+    """
     members: dict[str, list[str]] = {}
-    """With `snapshot`: the members by group."""
+    """If `snapshot` is True: the members of each group when the gate opened."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
     revision_required: bool = True
     editable: list[str] = []
@@ -59,7 +66,7 @@ class GateRuling(Message):
     """Of the names in `named`, only these groups and their members can decide; None for no restriction."""
     max_rounds: int = 5
     changes_for: Length = timedelta(days=7)
-    """How long the requester has to make changes."""
+    """How long the requester has to make changes after a reviewer has requested changes."""
     due_at: BoundedMoment | None = None
     reminders: list[BoundedMoment] = []
     escalations: list[Escalation] = []

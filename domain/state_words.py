@@ -68,7 +68,7 @@ DECIDED: Mapping[str, str] = {
     Verdict.DONE_BY_HAND: N_("marked the step as done by hand"),
     Verdict.ROLL_BACK: N_("rolled back everything"),
 }
-"""The end of a sentence that begins with the name of the person who decided."""
+"""For each verdict: the end of a sentence that begins with the name of the person who decided."""
 
 ENDED: Mapping[Status, str] = {
     Status.COMPLETED: N_("is completed"),
@@ -78,11 +78,11 @@ ENDED: Mapping[Status, str] = {
     Status.FAILED: N_("failed"),
     Status.ROLLED_BACK: N_("was rolled back"),
 }
-"""How a case ended, after the noun of its process: `Your payment was rejected`."""
+"""By end of a case: the end of a sentence that begins with the noun of its process: `Your payment was rejected`."""
 
 
 def state(value: str) -> str:
-    """Return the text of a state. For an unknown state, such as a plugin's, return its own name."""
+    """Return the text of a state. If the state is unknown, such as a state of a plugin, return its name."""
     return STATES.get(value) or value.replace("_", " ").capitalize()
 
 

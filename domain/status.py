@@ -24,7 +24,7 @@ class Status(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Return True if the case has ended, with nothing left to undo."""
+        """Return True if the case has ended and no undo is left to run."""
         return self in _CLOSED
 
 
@@ -32,24 +32,31 @@ _CLOSED = frozenset(
     {Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED, Status.ROLLED_BACK}
 )
 ENDED_UNDONE = frozenset({Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED})
-"""Ends after which the same reference may be submitted again as the next round."""
+"""Ends of a case after which a request with the same reference can be submitted again, as the next round."""
 
 
 class Verdict(StrEnum):
-    """A person's answer to a task. RESUBMIT answers a changes task, the verdicts after it an intervention task."""
+    """A person's answer to a task.
+
+    RESUBMIT is the answer to a task of the kind `changes`. The verdicts after RESUBMIT are answers to a task of the
+    kind `intervention`.
+    """
 
     APPROVE = "approve"
     REJECT = "reject"
     REQUEST_CHANGES = "request_changes"
     """Return the request to the requester, who resubmits it."""
     ABSTAIN = "abstain"
-    """Neither approve nor reject; the person is no longer needed."""
+    """Neither approve nor reject. The person cannot decide the task any more."""
     RESUBMIT = "resubmit"
     RETRY = "retry"
     """Retry the step with the same input. With `edits`, the input changes and the case starts its procedure again."""
     SKIP = "skip"
     DONE_BY_HAND = "done_by_hand"
-    """The step was done outside Holdgate. People must then also undo it by hand."""
+    """Mark a failed step as done, because a person did it outside Holdgate.
+
+    If the case is rolled back, people must undo this step by hand, too.
+    """
     ROLL_BACK = "roll_back"
 
 
@@ -75,9 +82,10 @@ Substitutes = Literal["same-group", "anyone"]
 candidate named."""
 OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
-"""The kind of a task. With `changes` the requester is asked to change the input and resubmit."""
+"""The kind of a task. A task of the kind `changes` asks the requester to change the input and to submit it again."""
 Then = Literal["intervene", "roll_back", "resubmit"]
 """What happens when all attempts of a step have failed. `intervene`: operators decide.
 
-`roll_back`: the case is undone and ends `failed`. `resubmit`: the same, and its next round starts automatically.
+`roll_back`: the case is undone and ends `failed`. `resubmit`: as `roll_back`, and then the next round of the case
+starts automatically.
 """

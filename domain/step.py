@@ -1,4 +1,4 @@
-"""The input of a step, and the options for its attempts."""
+"""Models of a step: its names, its input, and the options for its attempts."""
 
 from datetime import timedelta
 from typing import Any, Generic
@@ -18,24 +18,26 @@ class StepOptions(Message):
     """The factor by which each pause between attempts grows."""
     longest_pause: Length = timedelta(seconds=10)
     retry_for: Length | None = None
-    """The time after the first attempt from which on no further attempt begins."""
+    """The time after the beginning of the first attempt, after which no further attempt begins; None for no limit."""
     time_limit: Length | None = None
     """The timeout of one attempt; None for the default of the process."""
     permanent: list[str] = []
-    """Names of failures that are not retried."""
+    """Names of exception classes. After such a failure, the step is not retried."""
     then: Then = "intervene"
     resubmit_after: Length = timedelta(minutes=10)
 
 
 class StepNames(Message):
-    """The activities of one process."""
+    """The names of the activities of one process: its steps and its undos."""
 
     steps: list[str]
     undos: list[str]
 
 
 class StepCall(Message, Generic[InputT]):
-    """The input of a step or undo. `key` is the idempotency key. The receiver of the effect must run a key only once.
+    """The input of a step or undo.
+
+    `key` is the idempotency key. The receiver of the effect must carry out each key only once.
 
     For an undo, `undoes` is the key of the step and `key` is its own key (`<key>/undo`).
     """
@@ -49,14 +51,17 @@ class StepCall(Message, Generic[InputT]):
     undo: str | None = None
     """For a step: the name of its undo, so that Temporal's history alone shows how to undo a case."""
     uses: str | None = None
-    """The key of the undo that is no longer needed when this step is done."""
+    """The key of an earlier undo that is no longer needed when this step is done; None without one.
+
+    The reason: this step uses up the effect that this undo would undo.
+    """
     input: InputT
 
     @property
     def undone(self) -> str:
         """Return the key of the step that this undo undoes. Raises ValueError for the call of a step."""
         if self.undoes is None:
-            raise ValueError(f"an undo needs the key of what it undoes; '{self.key}' came without")
+            raise ValueError(f"an undo needs the key of its step in 'undoes'; the call '{self.key}' came without one")
         return self.undoes
 
 

@@ -19,7 +19,7 @@ def loads(text: str) -> Any:
 
 
 def read(text: str, **hooks: Any) -> Any:
-    """Return the value of a JSON text. The caller passes hooks of `json.loads`, which raise the errors."""
+    """Return the value of a JSON text. The caller passes hooks to `json.loads`; these hooks raise the errors."""
     value = json.loads(text, parse_float=_finite, parse_int=_whole, **hooks)
     check_texts(value)
     return value
@@ -49,7 +49,7 @@ def check_texts(value: Any) -> None:
 
 def _check_text(text: str) -> None:
     if "\0" in text:
-        raise ValueError("must not contain a NUL character")
+        raise ValueError("must not contain a NUL character: remove it")
     if not text.isascii():
         try:
             text.encode()

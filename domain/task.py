@@ -1,4 +1,4 @@
-"""One task at a gate, as people see it."""
+"""Models of a task as pages and API show it: decisions, quorum, questions, deadlines."""
 
 import hashlib
 from datetime import timedelta
@@ -18,7 +18,10 @@ class DecisionView(Message):
     at: BoundedMoment
     comment: str = ""
     on_behalf_of: str | None = None
-    """The person whose place was taken: the person who delegated the task, or who is away. Both count as one person."""
+    """The person in whose place the decision was made, because this person delegated the task or is away.
+
+    The decision uses the only vote of both people.
+    """
     edits: list[FieldChange] = []
 
 
@@ -40,8 +43,10 @@ class Question(Message):
     withdrawn_at: BoundedMoment | None = None
     """When the question was withdrawn, by the person who asked or by an operator."""
     lapsed: bool = False
-    """True if the person who was asked cannot answer: they left, or are away without a substitute. The clock runs on
-    then."""
+    """True if the person who was asked cannot answer, because the person has left, or is away without a substitute.
+
+    The clock of the task then does not wait for the answer.
+    """
 
     @property
     def open(self) -> bool:
@@ -50,20 +55,23 @@ class Question(Message):
 
     @property
     def pending(self) -> bool:
-        """Return True if the clock is paused until the answer."""
+        """Return True if this question still pauses the clock of its task."""
         return self.open and not self.lapsed
 
 
 class ClockStep(Message):
-    """A reminder, an escalation or the expiry of a task, and the time at which it happens if nobody decides before."""
+    """A planned event of a task: a reminder, an escalation or the expiry.
+
+    The event happens at `at`, unless the task is decided earlier.
+    """
 
     at: BoundedMoment
     does: Literal["remind", "escalate", "reject", "approve"]
     to: list[str] = []
-    """For an escalation: the groups and people who are added, or who replace the candidates before."""
+    """For an escalation: the groups and people who are added, or who replace the present candidates."""
     replace: bool = False
     fixed: bool = False
-    """True if an admin set the time during a pause of the clock. The pause then does not delay it."""
+    """True if an admin set the time during a pause of the clock. This pause then does not delay the event."""
 
 
 class TaskView(Message):
@@ -72,7 +80,7 @@ class TaskView(Message):
     task_id: str
     case_id: str
     workflow_id: str | None = None
-    """The Workflow of the task, if it is not the case's own Workflow."""
+    """The id of the Workflow that opened the task, such as a rollback; None if the case's own Workflow opened it."""
     process: str
     gate: str
     kind: TaskKind = "gate"
@@ -87,10 +95,15 @@ class TaskView(Message):
     excluded_users: list[str] = []
     """Candidates whom the rules exclude, such as the requester or people who decided an earlier gate."""
     members: dict[str, list[str]] = {}
-    """The members of groups when the task opened, if the policy says that these count. For other groups the members at
-    the decision count."""
+    """The members of groups when the task opened, if the policy says that only these members can decide.
+
+    For all other groups, the members at the time of the decision can decide.
+    """
     assignee: str | None = None
-    """The person who claimed or was given the task. Nobody else decides it then."""
+    """The person who has claimed the task or to whom the task was given; None without one.
+
+    Only the assignee can then decide the task.
+    """
     owner: str | None = None
     """The person who delegated the task to the assignee."""
     quorum: Quorum
@@ -105,7 +118,7 @@ class TaskView(Message):
     priority: int = 3
     revision: int = 1
     verdicts: list[Verdict] = [Verdict.APPROVE, Verdict.REJECT]
-    """The verdicts this task takes."""
+    """The verdicts that a person can choose for this task."""
     comment_needed: list[Verdict] = []
     """The verdicts that need a comment."""
     revision_required: bool = True
@@ -113,13 +126,18 @@ class TaskView(Message):
     editable: list[str] = []
     """The fields of the input that an approval may change. In a changes task the requester may change all fields."""
     clock: list[ClockStep] = []
-    """What happens if nobody decides, in order. While `paused_at` is set, only the steps with `fixed` happen."""
+    """The planned events of the task if nobody decides, in order of time.
+
+    While `paused_at` is set, only events with `fixed` happen.
+    """
     rule: str = ""
     """Why the gate opened: the condition of the policy that was true, or the failure."""
     round: int = 1
     """The number of the submission: 2 after changes were requested once."""
     changes: list[FieldChange] = []
-    """The fields of the input that differ from the previous round."""
+    """The fields of the input that have changed since the previous round, through the requester or an approval with
+    edits.
+    """
     set_by_hand: list[Literal["due_at", "expires_at"]] = []
     """The times that an admin set.
 
@@ -128,14 +146,14 @@ class TaskView(Message):
     given_by_hand: list[str] = []
     """People to whom an admin gave the task. If another policy is applied, these people stay candidates."""
     arranged_by: list[str] = []
-    """People who changed who decides the task. They are among `excluded_users`."""
+    """People who changed who decides the task. These people are also in `excluded_users`."""
     substitutes: Substitutes = "anyone"
     """Who may decide as a substitute of a candidate who is away."""
     shifted: timedelta = timedelta(0)
-    """The delay of the clock from the policy's times: the task was stored late, or waited for answers."""
+    """By how much the times of the task were delayed, because the task was stored late or waited for answers."""
     questions: list[Question] = []
     paused_at: BoundedMoment | None = None
-    """When the clock was paused, until an answer."""
+    """When a question paused the clock; None while the clock runs."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
     decisions: list[DecisionView] = []

@@ -1,8 +1,8 @@
 """The interface of translations.
 
-Functions that make texts for pages, logs and messages get such an object as an argument.
+Functions that make texts for pages, logs and messages get an object with this interface as an argument.
 
-Pages pass the translations of their reader. Stored texts are in English, which is the default.
+Pages pass the translations into the language of their reader. Stored texts are in English, which is the default.
 """
 
 from typing import Protocol
@@ -15,11 +15,11 @@ class Texts(Protocol):
         """Return the text in the language of these translations."""
 
     def ngettext(self, msgid1: str, msgid2: str, n: int, /) -> str:
-        """Return the text in the language, in the singular or plural for this number."""
+        """Return the text in the language of these translations, in the singular or plural form for the number `n`."""
 
 
 class _English:
-    """The English texts of the code, unchanged."""
+    """Return the English texts of the code unchanged."""
 
     def gettext(self, message: str, /) -> str:
         return message

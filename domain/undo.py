@@ -1,4 +1,4 @@
-"""The undos of a case, as data: for the rollback plan, and for another Workflow that runs them."""
+"""The undos of a case, as data: for the rollback plan, and for the rollback Workflow that runs them after the case."""
 
 from typing import Any
 
@@ -15,17 +15,23 @@ class UndoView(Message):
 
 
 class PlannedUndo(UndoView):
-    """The undo of one step, with all data that another Workflow needs to run it.
+    """The undo of one step, with all data that the rollback Workflow needs to run it.
 
     `call` holds the input of the step, because the step may have no result.
     """
 
     call: StepCall[Any]
     uses: str | None = None
-    """Key of the undo that has no effect once this step is done, because the step used up the effect."""
+    """The key of an earlier undo that is no longer needed when this step is done; None without one.
+
+    The reason: this step uses up the effect that this undo would undo.
+    """
     done: bool = False
     by_hand: str = ""
-    """Who did the step by hand, and why. People must then undo the step by hand, too."""
+    """Who did the step by hand, and why; empty if Holdgate did it.
+
+    People must undo a step by hand that was done by hand.
+    """
 
     @property
     def view(self) -> UndoView:

@@ -1,4 +1,4 @@
-"""The wording of a process for people: in the Inbox, mails, Temporal summaries and rollback plans."""
+"""The texts of a process that people read: in the Inbox, mails, Temporal summaries and rollback plans."""
 
 import logging
 from collections import defaultdict
@@ -16,7 +16,7 @@ ENGINE_STEPS = {"ask_for_case": "Submit a {kind} request", "withdraw_case": "Wit
 
 _log = logging.getLogger("holdgate.words")
 _told: set[str] = set()
-"""Sentences that the log already reported as broken."""
+"""Templates that could not be filled and that the log has reported already, so that each is reported once."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,22 @@ class Words:
     masked: frozenset[str] = field(default_factory=frozenset)
     """Fields of which only the last four characters are shown."""
     markdown: frozenset[str] = field(default_factory=frozenset)
-    """Fields that hold Markdown. Other fields are shown as plain text."""
+    """Fields whose text is shown as Markdown. The text of all other fields is shown as plain text."""
     nouns: tuple[str, str] = ("request", "requests")
     """The noun for one case and for several: `212 payments need your decision`."""
     money: tuple[str, str] | None = None
     """The fields that hold an amount and its currency, for sums; None without such fields."""
 
     done: str = ""
-    """The template of the result of a completed case: `Paid {amount} {currency} to {payee}`. Empty: `Done`."""
+    """The template of the result of a completed case: `Paid {amount} {currency} to {payee}`.
+
+    If empty, people read `Done`.
+    """
     facts_after: Mapping[str, str] = field(default_factory=dict)
-    """By gate: the source of its facts, as in `known after the screening`. For forecasts."""
+    """For each gate: when its facts become known, such as `the screening`.
+
+    A forecast says: `known after the screening`.
+    """
     repeated: frozenset[str] = field(default_factory=frozenset)
     """Gates that may open several times or not at all, once for each finding."""
 
@@ -86,7 +92,7 @@ class Words:
         return {self.labels.get(name, name): values[name] for name in self.key_fields if values.get(name)}
 
     def money_of(self, stored: Mapping[str, Any]) -> dict[str, str]:
-        """Return `amount` and `currency` of a stored input, for sums; empty without them."""
+        """Return `amount` and `currency` of a stored input, for sums; empty if the process has no amounts."""
         found = [stored.get(name) for name in self.money or ()]
         if not found or not all(isinstance(each, str) for each in found):
             return {}
@@ -115,5 +121,10 @@ def _filled(template: str, values: Mapping[str, str], plain: str) -> str:
         if template not in _told:
             _told.add(template)
             why = f"{type(wrong).__name__}: {wrong}"
-            _log.warning("the sentence %r cannot be filled (%s); shown is %r instead", template, why, plain)
+            _log.warning(
+                "the template %r cannot be filled (%s): correct the template; people read %r instead",
+                template,
+                why,
+                plain,
+            )
         return plain

@@ -17,19 +17,19 @@ from domain.ids import case_id_for
 from domain.input_errors import quoted
 from domain.money import exact
 from domain.status import ENDED_UNDONE
-from intake.rows import ParsedRow
+from intake.parse_rows import ParsedRow
 from store.cases.batches import Change, Existing, PlannedRow
 from workflows.registry import Process
 
 Known = Mapping[str, Mapping[str, Existing]]
-"""The newest case of each reference, by process and reference key."""
+"""For each process: the newest case of each reference, by the key of the reference."""
 
 
 class RowClassifier:
     """Classifies the rows of one file, in file order.
 
-    With `resubmit`, a row that would be a duplicate of the requester's own case becomes its next round, where that case
-    ended undone. `rounds` has the number of rounds that each process allows.
+    With `resubmit`, a row with the reference of a case of the same requester is not a duplicate if that case ended
+    undone: the row starts its next round. `rounds` has the number of rounds that each process allows.
     """
 
     def __init__(
@@ -44,10 +44,16 @@ class RowClassifier:
         self._process, self._processes, self._by = process, processes, by
         self._rounds, self._resubmit = rounds, resubmit
         self._above: dict[tuple[str, str], tuple[str, int]] = {}
-        """Valid rows so far: the input as JSON, which needs little memory, and the line. Up to 100,000 are kept."""
+        """For each process and reference key: the first valid row so far, as its input in JSON and its line.
+
+        JSON needs little memory: up to 100,000 rows are kept.
+        """
 
     def keys(self, rows: Sequence[ParsedRow]) -> dict[str, list[str]]:
-        """Return the reference keys by process whose cases the caller must look up."""
+        """Return, by process, the reference keys in the rows.
+
+        The caller must look up their cases and pass them as `known`.
+        """
         keys: dict[str, list[str]] = {}
         for row in rows:
             if row.input is not None:
@@ -55,7 +61,7 @@ class RowClassifier:
         return keys
 
     def may_start(self, row: ParsedRow, known: Known) -> bool:
-        """Return True if the row would start a case. `known` has the existing cases, which make a row a duplicate."""
+        """Return True if the row would start a case. `known` has the existing cases with the references of the rows."""
         process = row.process or self._process
         existing = known.get(process, {}).get(row.key)
         if row.input is None or existing is None:
@@ -63,7 +69,10 @@ class RowClassifier:
         return (self._resubmit or existing.unstarted) and self._not_again(process, existing) is None
 
     def classify(self, rows: Sequence[ParsedRow], known: Known) -> list[PlannedRow]:
-        """Classify the next rows."""
+        """Return the next rows of the file, classified.
+
+        `known` has the existing cases with the references of these rows.
+        """
         return [self._classified(row, known) for row in rows]
 
     def _classified(self, row: ParsedRow, known: Known) -> PlannedRow:
@@ -121,7 +130,9 @@ class RowClassifier:
 
 
 def changes(process: Process, before: Mapping[str, Any], parsed: BaseModel) -> list[Change]:
-    """Return the fields in which a new input differs from a stored input of the same person, as they can be shown."""
+    """Return the fields in which a new input differs from a stored input of the same person, with masked fields as
+    people may see them.
+    """
     old, new = process.shown_input(before), process.shown_input(parsed.model_dump(mode="json"))
     found = []
     for name in differing(before, parsed):

@@ -10,16 +10,19 @@ from typing import Any
 
 MEDIA_TYPE = "text/csv"
 BOM = "\ufeff"
-"""Spreadsheets read a CSV as UTF-8 only when it starts with this mark. An import ignores it."""
+"""The byte order mark at the start of a CSV.
+
+Spreadsheets need this mark to read the CSV as UTF-8; an import ignores it.
+"""
 
 _SIGNS = frozenset("=+-@")
 _UNSEEN = frozenset("CZ")
-"""Categories of characters that a spreadsheet may skip before a formula: controls, formats, blanks of all kinds."""
+"""Unicode categories of characters that a spreadsheet may ignore before a formula: controls, formats and blanks."""
 _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9.,]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def defused(cell: str) -> str:
-    """Return a cell that no spreadsheet reads as a formula. Plain numbers stay as they are."""
+    """Return the text of a cell in a form that no spreadsheet runs as a formula. Return plain numbers unchanged."""
     if not cell or _NUMBER.fullmatch(cell.strip(" ")):
         return cell
     seen = next((char for char in cell if unicodedata.category(char)[0] not in _UNSEEN), "")

@@ -1,9 +1,9 @@
 """The drop folder: find complete files, claim them, and move them away with a report.
 
 A file is claimed by a rename into `.taking/TOKEN/FOLDER/`, so no other program can claim or overwrite it. It is moved
-into `done/` or `refused/` after its report. After a crash the file is still in `.taking`, where the next look finds it.
-Folders are opened relative to each other and no link is followed, so no link can make Holdgate read or write elsewhere.
-This module does not know the content of files.
+into `done/` or `refused/` after its report. After a crash the file is still in `.taking`, where the next call of
+`DropFolder.look` finds it. Folders are opened relative to each other and no link is followed, so no link can make
+Holdgate read or write elsewhere. This module does not know the content of files.
 """
 
 import errno
@@ -27,14 +27,20 @@ Where = Literal["done", "refused"]
 PUT_AWAY: tuple[Where, ...] = get_args(Where)
 TAKING = ".taking"
 REPORT = ".report.json"
-"""The suffix of a report. The report of a file also reserves the other names that start with the name of the file."""
+"""The suffix of the name of a report.
+
+A report also reserves the names of further files about the same import, which begin with the name of the imported file.
+"""
 STABLE_FOR = 2.0
 """Seconds for which a file must not change before it counts as complete."""
 
 _UNFINISHED = (".tmp", ".part", ".crdownload")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_BYTES = 160
-"""The longest name of a file that was moved: file systems allow 255 bytes, and a token and suffixes are added."""
+"""The maximum number of bytes of a file name in `done/` and `refused/`, before a token and suffixes are added.
+
+File systems allow 255 bytes.
+"""
 _LOCK = ".lock"
 
 _Stamp = tuple[int, int, int, int]
@@ -43,16 +49,19 @@ log = logging.getLogger(__name__)
 
 
 class Unfit(Exception):
-    """A file in the drop folder that cannot be read. `str()` is a sentence for the person who put the file there."""
+    """Raised for a file in the drop folder that cannot be read.
+
+    `str()` is a sentence for the person who put the file there.
+    """
 
 
 class StillWritten(Exception):
-    """Another program still writes to the file, so the file is read again later."""
+    """Raised if another program still writes to the file. The file is read again later."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A file that was claimed for this import."""
+    """A file of the drop folder that this import has claimed, by moving it to `.taking/`."""
 
     token: str
     folder: str
@@ -61,7 +70,7 @@ class Claim:
 
 
 class DropFolder:
-    """One drop folder. Of several processes only the one with the lock uses it."""
+    """One drop folder. If several processes of Holdgate watch it, only the process with the lock uses it."""
 
     def __init__(self, path: Path, stable_for: float = STABLE_FOR) -> None:
         """Watch `path`. A file is complete after `stable_for` seconds without a change."""
@@ -74,7 +83,7 @@ class DropFolder:
     def look(self) -> list[Claim]:
         """Claim every complete file, and return all claimed files, oldest first.
 
-        Returns nothing while another process has the lock. Raises OSError when the folder is missing or cannot be
+        Return an empty list while another process has the lock. Raises OSError when the folder is missing or cannot be
         written.
         """
         with opened(self._path) as root, made(TAKING, root) as taking:
@@ -97,7 +106,10 @@ class DropFolder:
             return _taken(taking)
 
     def read(self, claim: Claim, limit: int) -> bytes:
-        """Return the bytes of a claimed file. Raises Unfit (also beyond `limit` bytes), StillWritten and OSError."""
+        """Return the bytes of a claimed file.
+
+        Raises Unfit for a file that cannot be read or has more than `limit` bytes, StillWritten, and OSError.
+        """
         with self._claimed(claim) as mine:
             try:
                 # Without O_NONBLOCK, opening a FIFO would wait for ever. The flag changes nothing for a file.
@@ -159,7 +171,11 @@ class DropFolder:
             return False
         except OSError as error:
             # Two processes can then do the same work. The database still makes sure that a file is imported once.
-            log.warning("%s lies on a drive without locks (%s)", self._path, error.strerror)
+            log.warning(
+                "the drop folder %s is on a drive without locks (%s): let only one worker use it",
+                self._path,
+                error.strerror,
+            )
         self._lock = file
         return True
 
@@ -183,7 +199,7 @@ class DropFolder:
             self._warn(folder, entry.name, "is a link or a device and is not imported")
 
     def _warn(self, folder: str, name: str, wrong: str) -> None:
-        """Log once what is wrong with an entry of the drop folder."""
+        """Log what is wrong with an entry of the drop folder, once for each entry and problem."""
         if (folder, name) not in self._warned:
             self._warned.add((folder, name))
             log.warning("%s %s", self._path / folder / name, wrong)
@@ -204,7 +220,7 @@ class DropFolder:
 
 @contextmanager
 def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
-    """Open a folder; a symbolic link is refused. Raises OSError."""
+    """Open a folder until the block ends. Raises OSError for a symbolic link, or a folder that cannot be opened."""
     folder = os.open(path, _FOLDER, dir_fd=parent)
     try:
         yield folder
@@ -214,7 +230,7 @@ def opened(path: str | Path, parent: int | None = None) -> Iterator[int]:
 
 @contextmanager
 def made(name: str, parent: int) -> Iterator[int]:
-    """Open a folder, and create it where it is missing."""
+    """Open a folder; create it if it does not exist."""
     with suppress(FileExistsError):
         _make(name, parent)
     with opened(name, parent) as folder:
@@ -222,21 +238,23 @@ def made(name: str, parent: int) -> Iterator[int]:
 
 
 def _make(name: str, parent: int) -> None:
-    """Create a folder with the mode for a drop folder that is shared with people."""
+    """Create a folder that the same people can use as the drop folder."""
     os.mkdir(name, dir_fd=parent)
     with opened(name, parent) as folder:
         os.fchmod(folder, usual(0o777))
 
 
 def _entries(folder: int) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder by name, without hidden files and files that are not finished by their names."""
+    """Return the entries of a folder by name, without hidden files, and without files whose names end as those of
+    unfinished files do, such as `.part`.
+    """
     with os.scandir(folder) as found:
         entries = [each for each in found if not each.name.startswith((".", "~$"))]
     return sorted((each for each in entries if not each.name.lower().endswith(_UNFINISHED)), key=lambda each: each.name)
 
 
 def _stamp(entry: os.DirEntry[str]) -> _Stamp | None:
-    """Return the values that change when a program writes to a file; None when the file is gone."""
+    """Return the values that change when a program writes to a file; None if the file does not exist any more."""
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -260,7 +278,7 @@ def _take(root: int, taking: int, folder: str, name: str) -> None:
 
 
 def _taken(taking: int) -> list[Claim]:
-    """Return all claimed files, and remove folders that a crash left without a file."""
+    """Return all claimed files. Remove folders in `.taking/` without a file, which a crash has left."""
     claims = []
     for token in _entries(taking):
         found = []
@@ -285,7 +303,7 @@ def _entries_of_claim(folder: int) -> list[os.DirEntry[str]]:
 
 
 def _tidy(taking: int, token: str, folder: str) -> None:
-    """Remove the folders of a claim whose file has moved."""
+    """Remove the folders of a claim in `.taking/` after its file was moved."""
     with suppress(OSError):
         if folder not in ("", "."):
             os.rmdir(f"{token}/{folder}", dir_fd=taking)
@@ -293,7 +311,10 @@ def _tidy(taking: int, token: str, folder: str) -> None:
 
 
 def _reserve(target: int, claim: Claim, report: Mapping[str, object]) -> str:
-    """Write the report under a name that is free, and return the name that the file gets."""
+    """Write the report of a claimed file under a name that is free.
+
+    Return the name under which the file must be moved.
+    """
     text = json.dumps({**report, "claim": claim.token}, indent=2).encode()
     suffix = PurePath(claim.name).suffix
     suffix = suffix if len(suffix) <= 10 else ""
@@ -309,7 +330,10 @@ def _reserve(target: int, claim: Claim, report: Mapping[str, object]) -> str:
 
 
 def _owner(target: int, name: str) -> str | None:
-    """Return the claim that wrote the report of this name; None if there is no such report."""
+    """Return the token of the claim that wrote the report of the file `name`; None if there is no such report.
+
+    Return an empty text if the report cannot be read.
+    """
     try:
         file = os.open(name + REPORT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
     except FileNotFoundError:

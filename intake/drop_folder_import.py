@@ -30,7 +30,7 @@ from workflows.registry import UnknownProcess
 
 _REQUESTER = "HOLDGATE_IMPORT_REQUESTER"
 _FILE_ERRORS = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
-"""Errors of the file itself, which refuse it. After any other error the import is tried again."""
+"""Errors about the content of a file. After such an error the file is refused; after any other error, tried again."""
 
 log = logging.getLogger(__name__)
 
@@ -47,19 +47,25 @@ _REPORTED = {
     "errors",
     "duplicates",
 }
-"""Fields of the batch's report that the file's report repeats."""
+"""The fields of the report of the batch that are copied into the report of the file."""
 
 
 class DropFolderImport:
-    """Starts requests from the rows of the files in a drop folder. A file's folder is named after its process.
+    """Starts requests from the rows of the files in a drop folder.
 
-    A folder `payment@council-spending` also names a saved mapping. For a file in no folder the headings decide.
+    The name of the folder that holds a file is the name of its process.
+
+    A folder `payment@council-spending` also names a saved mapping. If a file is in no folder, its headings decide which
+    process it is for.
     """
 
     def __init__(
         self, db: Database, uploads: Uploads, folder: DropFolder, requester: str | None, *, most_bytes: int, url: str
     ) -> None:
-        """Import for `requester`, who requests all cases. `url` is the gateway's address, for reports."""
+        """Import files.
+
+        `requester` is the id of the person who requests all cases; `url` is the gateway's address, for reports.
+        """
         self._db = db
         self._uploads = uploads
         self._folder = folder
@@ -67,12 +73,15 @@ class DropFolderImport:
         self._most_bytes = most_bytes
         self._url = url
         self._problems: dict[str, str] = {}
-        """The last problem that was logged, by what it is about: a claim, or empty for the whole import."""
+        """The last problem that was logged, by the token of the claim that has it; by an empty text for the whole
+        import.
+        """
 
     async def look(self) -> int:
         """Import the complete files, and return how many were moved away.
 
-        A missing folder, or no answer from Temporal or SQL, is logged once. The files stay and are tried again.
+        If the folder is missing, or Temporal or the database does not answer, log this once. The files stay where they
+        are and are tried again.
         """
         try:
             async with self._db.read() as conn:
@@ -90,7 +99,7 @@ class DropFolderImport:
         return sum([await self._import_and_move(claim) for claim in claims])
 
     async def _import_and_move(self, claim: Claim) -> bool:
-        """Import a file and move it away; return False when it must be tried again."""
+        """Import a file and move it away; return False if it must be tried again."""
         try:
             await self._import(claim)
         except StillWritten:
@@ -158,7 +167,10 @@ class DropFolderImport:
         await asyncio.to_thread(self._folder.put_away, claim, where, written, report_txt=text, **beside)
 
     def _log_change(self, what: str, wrong: str | None, defect: Exception | None = None) -> None:
-        """Log a problem when it begins and when it ends, but not at each look."""
+        """Log a problem when it begins and when it ends, but not at each call of `look`.
+
+        `what` is a claim token or empty.
+        """
         if wrong == self._problems.get(what):
             return
         if wrong is None:
@@ -170,7 +182,7 @@ class DropFolderImport:
 
 
 async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
-    """Return why this person cannot be the requester of dropped files; None if they can. Raises DatabaseUnavailable."""
+    """Return why this person cannot be the requester of dropped files; None if the person can be."""
     if not id:
         return (
             f"{_REQUESTER} is not set, so no file in HOLDGATE_IMPORT_DIR is imported: set it to the id of the requester"
@@ -185,7 +197,10 @@ async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None
 
 
 def _in_words(report: Mapping[str, Any], bad: bool) -> str:
-    """Return the report as text for people."""
+    """Return the report about the import of a file as text for people.
+
+    `bad` is True if a CSV of invalid rows was written.
+    """
     lines = [f"{report['file']}: {report['outcome']} ({report['at']})"]
     if report["outcome"] == "refused":
         return "\n".join([*lines, "", f"No case was started: {report['reason']}", ""])

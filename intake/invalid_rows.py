@@ -11,7 +11,11 @@ from intake.tables.open_table import table_of
 from intake.tables.table import FileFormat, filled
 
 ERROR = "error"
-"""The heading of the first column, so that rows with too few or too many cells keep their places. Imports ignore it."""
+"""The heading of the column with the errors.
+
+It is the first column, so that cells of rows with too few or too many cells stay under their headings. An import
+ignores this column.
+"""
 
 
 def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] = MappingProxyType({})) -> str:

@@ -14,10 +14,8 @@ from pydantic import BaseModel
 from domain.base import FieldProblem
 from domain.input_errors import quoted
 from intake.mapping.column_mapping import ColumnMapping
-from intake.mapping.target import Target
-from intake.read_file import opened
-from intake.row import PRIORITY, REFERENCE, SCHEDULED
-from intake.rows import (
+from intake.mapping.target_process import Target
+from intake.parse_rows import (
     ParsedRow,
     Sheet,
     fits,
@@ -29,6 +27,8 @@ from intake.rows import (
     typed,
     uneven,
 )
+from intake.parsed_row import PRIORITY, REFERENCE, SCHEDULED
+from intake.read_file import opened
 
 TASK_ID, TASK_TYPE = "task_id", "task_type"
 _URGENCY = {"critical": "1", "urgent": "1", "high": "2", "medium": "3", "normal": "3", "low": "4"}
@@ -36,14 +36,14 @@ _COLUMNS = {TASK_ID, TASK_TYPE, SCHEDULED, PRIORITY}
 
 
 class _Money(Protocol):
-    """The part of a process's wording that its rows need."""
+    """The part of a process's texts that reading its rows needs."""
 
     @property
     def money(self) -> tuple[str, str] | None: ...
 
 
 class Kind(Protocol):
-    """The part of a process that its rows need."""
+    """The data of a process that are needed to read its rows."""
 
     @property
     def input(self) -> type[BaseModel]: ...
@@ -66,7 +66,7 @@ _AS_IT_IS = ColumnMapping()
 def read_seed(
     data: bytes, kinds: Mapping[str, Kind], startable: Collection[str], mapping: ColumnMapping = _AS_IT_IS
 ) -> Sheet:
-    """Read a whole file. A row of a process that is not `startable` is invalid.
+    """Read a whole file. A row whose process is not in `startable` is invalid.
 
     `mapping` only says how to open the file. Raises UnreadableFile, and WrongMapping for a sheet or an encoding that
     does not fit the file.

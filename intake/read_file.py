@@ -16,8 +16,7 @@ from intake.cells.parse_cells import Marks
 from intake.mapping.bound_mapping import BoundMapping, Source, missing_headings, parts_of, source_of, sources_of
 from intake.mapping.column_mapping import EVERY_DATE, ColumnMapping, Target, WrongMapping, check_constants, heading_key
 from intake.mapping.suggest_mapping import DISTINCT, LOOKED_AT, Suggestion, heading_line, namer, repeated, suggest
-from intake.row import REFERENCE
-from intake.rows import (
+from intake.parse_rows import (
     MAX_COLUMNS,
     Rows,
     Sheet,
@@ -28,6 +27,7 @@ from intake.rows import (
     plain_columns,
     read_plain,
 )
+from intake.parsed_row import REFERENCE
 from intake.tables.open_table import Named, table_of
 from intake.tables.table import SEARCHED, Table, UnreadableFile, WrongChoice, filled
 
@@ -36,18 +36,18 @@ LOOKED_AT_ROWS = 5
 
 @dataclass(frozen=True)
 class Look:
-    """A preview of a file: its headings, and its first rows as text."""
+    """A preview of a file: its headings, its first rows as text, and how the file was opened."""
 
     headings: list[str]
     rows: list[list[str]]
     columns: dict[str, str]
-    """By field: the heading, or the pattern of several headings, that would be read."""
+    """By field: the heading, or the pattern of several headings, from which the field would be read."""
     sheets: tuple[str, ...] = ()
     """All sheets of a workbook."""
     sheet: str = ""
     """The sheet of this preview."""
     encoding: str = ""
-    """The encoding of a CSV."""
+    """The encoding of a CSV; None for a workbook."""
     hides: bool = False
     """True if the workbook hides rows or columns of this sheet."""
     notes: tuple[str, ...] = ()
@@ -55,7 +55,10 @@ class Look:
 
 
 def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> Look:
-    """Return a preview of a file, from which people can make a mapping. Raises UnreadableFile."""
+    """Return a preview of a file, from which people can make a mapping.
+
+    Raises UnreadableFile if the file as a whole cannot be read.
+    """
     given = mapping or ColumnMapping()
     table, (line, cells_), plain = _opened(data, target, mapping)
     rows = [
@@ -86,7 +89,9 @@ def look(data: bytes, target: Target, mapping: ColumnMapping | None = None) -> L
 def read_file(
     data: bytes, target: Target, mapping: ColumnMapping | None = None, usual: Callable[[], Mapping[str, str]] = dict
 ) -> Sheet:
-    """Read a file. `usual` returns the organisation's usual values, for fields that the file does not fill.
+    """Return all rows of a file.
+
+    `usual` returns the organisation's usual values, for fields that the file does not fill.
 
     A file whose headings are the names of the fields needs no mapping. Raises UnreadableFile, and WrongMapping for a
     mapping that does not fit the file.
@@ -146,7 +151,9 @@ def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple
 
 
 def opened(data: bytes, named: Named, mapping: ColumnMapping) -> Table:
-    """Open a file as its mapping says. Raises UnreadableFile, and WrongMapping for a choice that does not fit."""
+    """Open a file with the encoding, sheet and hidden rows that its mapping chooses.
+
+    Raises UnreadableFile, and WrongMapping for a choice that does not fit."""
     try:
         return table_of(data, named, mapping.opening)
     except WrongChoice as wrong:
@@ -185,7 +192,7 @@ def _bind(
     given: ColumnMapping,
     usual: Mapping[str, str],
 ) -> BoundMapping:
-    """Return the complete mapping for this file."""
+    """Return the given mapping, completed for this file with suggestions and usual values."""
     line, headings = heading
     check_constants(target, given.constants)
     check_headings(line, headings, table.format.delimiter)
@@ -250,7 +257,7 @@ def _currency(
 ) -> amount_currency.Said:
     """Find the currency if no column holds it, and return the currencies that the amount's heading names.
 
-    Removes the usual currency from `added` where the file names another.
+    If the file names another currency than the usual one, the usual one is removed from `added`.
     """
     amount, currency = target.money or ("", "")
     source = sources.get(amount)
@@ -299,7 +306,7 @@ def _above_the_amounts(table: Table, line: int, given: ColumnMapping) -> amount_
 
 
 def _mapped(mapping: ColumnMapping) -> Named:
-    """Return a function that counts the headings of a line that the mapping names."""
+    """Return a function that counts how many headings in a line the mapping names."""
     named = {
         heading_key(heading)
         for said in mapping.columns.values()
@@ -337,7 +344,10 @@ def _no_twice(line: int, headings: Sequence[str]) -> None:
 def _from_cells(
     table: Table, line: int, mapping: ColumnMapping, sources: Mapping[str, Source], target: Target
 ) -> tuple[ColumnMapping, list[str]]:
-    """Add the formats of dates and numbers that the mapping leaves open, found from all cells of their columns."""
+    """Return the mapping with formats for all dates and numbers, and notes.
+
+    Formats that the mapping does not give are found from all cells of their columns.
+    """
     formats = {
         name: found for name in target.dates if (found := mapping.dates.get(name) or mapping.dates.get(EVERY_DATE))
     }

@@ -13,19 +13,19 @@ from pathlib import Path
 from core.file_storage import keep
 
 KEPT_S = 24 * 3600.0
-"""Seconds after which a file that was not started is removed."""
+"""The number of seconds after which a file is removed if its cases were not started."""
 MOST = 5
-"""Files that are kept for one person; the newest stay."""
+"""How many files are kept for one person. If there are more, the oldest are removed."""
 _TAKEN, _STARTED = ".taken", ".started"
-"""Suffixes of files that are being started, and of notes with the id of the batch that was started."""
+"""Suffixes of file names: of a file whose cases are being started, and of a note with the id of the started batch."""
 
 
 class NotStaged(Exception):
-    """The person has not sent a file with this hash, or the file was removed."""
+    """Raised if the person has not sent a file with this hash, or if the file was removed."""
 
 
 class StartedBefore(Exception):
-    """The file was started before. `batch_id` is empty while the start is running."""
+    """Raised if the cases of the file were started before. `batch_id` is empty while the start is still running."""
 
     def __init__(self, batch_id: str) -> None:
         super().__init__(batch_id)
@@ -33,7 +33,7 @@ class StartedBefore(Exception):
 
 
 class StagedFiles:
-    """The staged files in one folder. Every method can raise OSError."""
+    """The uploaded files of all people in one folder, between preview and start. Every method can raise OSError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,7 +51,7 @@ class StagedFiles:
         return sha256
 
     def read(self, person: str, sha256: str) -> bytes:
-        """Return the bytes. Raises NotStaged, and StartedBefore for a file that was started."""
+        """Return the bytes of a file. Raises NotStaged, and StartedBefore for a file whose cases were started."""
         path = self._path(person, sha256)
         try:
             return path.read_bytes()
@@ -59,7 +59,9 @@ class StagedFiles:
             raise self._gone(path) from None
 
     def take(self, person: str, sha256: str) -> bytes:
-        """Take the file for one start and return its bytes: a form that is sent twice starts one batch.
+        """Take the file for one start and return its bytes.
+
+        If a form is sent twice, the second call fails, so that one batch starts.
 
         Call `started` afterwards, or `give_back` when the start failed. Raises NotStaged and StartedBefore.
         """
@@ -72,13 +74,16 @@ class StagedFiles:
         return taken.read_bytes()
 
     def started(self, person: str, sha256: str, batch_id: str) -> None:
-        """Note the batch of a taken file and remove the file: the batch has its own copy."""
+        """Store the id of the batch that a taken file has started, and remove the file.
+
+        The batch has its own copy of the file.
+        """
         path = self._path(person, sha256)
         path.with_suffix(_STARTED).write_text(batch_id)
         path.with_suffix(_TAKEN).unlink(missing_ok=True)
 
     def give_back(self, person: str, sha256: str) -> None:
-        """Make a taken file available again, as nothing was started."""
+        """Make a taken file available again, because no batch was started."""
         path = self._path(person, sha256)
         with suppress(FileNotFoundError):
             path.with_suffix(_TAKEN).rename(path)

@@ -1,7 +1,7 @@
 """Start the cases of an uploaded file: its valid rows in file order, also after any interruption.
 
-The progress is in SQL, not in memory: a row is open while its outcome is `valid`, and changes it once. When the case of
-a row exists and names this batch, an earlier attempt has created it and then stopped.
+The progress is in SQL, not in memory: a row is open while its outcome is `valid`, and its outcome changes once. When
+the case of a row exists and names this batch, an earlier attempt has created it and then stopped.
 """
 
 import asyncio
@@ -34,11 +34,17 @@ from store.db.database import Database
 from workflows.registry import UnknownProcess
 
 CHUNK = 50
-"""Rows in one transaction. It takes a few hundredths of a second, so that an import does not delay decisions."""
+"""The maximum number of rows that are started in one transaction.
+
+Such a transaction takes a few hundredths of a second, so that an import does not delay decisions.
+"""
 ROWS_PER_CALL = 1_000
-"""Rows after which an import returns to its Workflow."""
+"""The number of rows after which one call of `Importer.run` returns to its Workflow."""
 PATIENCE = 5.0
-"""Seconds after which the next rows start in any case, so that blocked cases do not stop a batch."""
+"""How many seconds an import waits for cases of the batch to reach a gate or an end.
+
+Then the next rows start in any case, so that blocked cases do not stop a batch.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +53,18 @@ class BatchPace(NamedTuple):
     """How fast the cases of one batch are started."""
 
     in_flight: int = 50
-    """Cases of a batch that can be on their way to a gate or an end while more are started. With thousands at once, a
-    worker evicts each from its cache before the next step and must replay it. Single cases would also wait behind them.
+    """How many cases of a batch can be on their way to a gate or an end, before the import waits.
+
+    With thousands at once, a worker evicts each case from its cache before the next step and must replay it. Single
+    cases would also wait longer.
     """
     per_second: float | None = None
-    """Most cases a second; None: as fast as cases reach their gates."""
+    """The maximum number of cases that are started per second. None: as fast as cases reach their gates."""
     patience: float = PATIENCE
 
     @property
     def chunk(self) -> int:
-        """Rows that are started together: half of `in_flight`, so that the worker always has work."""
+        """Return how many rows are started together: at most half of `in_flight`, so that the worker never waits."""
         return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
 
 
@@ -70,7 +78,7 @@ class Importer:
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:
         """Start a case for each of the next open rows; call `progress` with the number done.
 
-        Raises TemporalUnavailable or DatabaseUnavailable when it should be called again.
+        Raises TemporalUnavailable or DatabaseUnavailable. The caller must then call it again.
         """
         done, begun = 0, asyncio.get_running_loop().time()
         while done < ROWS_PER_CALL:
@@ -90,7 +98,7 @@ class Importer:
     async def note(self, note: BatchNote) -> BatchResult:
         """Store the effect of an order to pause, resume or cancel.
 
-        A cancelled batch is closed, and its open rows get the reason.
+        If the batch is cancelled, close it, and store the reason for its open rows.
         """
         order = note.order
         event = CaseEvent(
@@ -211,7 +219,10 @@ class Importer:
             raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
 
     def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCaseRow, CaseEvent]:
-        """Return the new case of a row. Raises _Changed."""
+        """Return the new case of a row and its first audit event.
+
+        Raises _Changed if the row can no longer be started.
+        """
         if row.input is None:
             raise _Changed("an earlier version of Holdgate imported this row: upload the file again")
         try:
@@ -261,7 +272,7 @@ _SAID = {"running": "resumed", "paused": "paused", "cancelling": "is being cance
 
 
 class _Changed(Exception):
-    """A row that can no longer be started as it was stored."""
+    """Raised if a row can no longer be started as it was stored."""
 
     def __init__(self, *problems: FieldProblem | str) -> None:
         super().__init__(*problems)
@@ -271,7 +282,7 @@ class _Changed(Exception):
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Finish the work although this call is cancelled, so that chunks of rows are started completely."""
+    """Finish the work even if this call is cancelled, so that a chunk of rows is always started completely."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.shield(task)

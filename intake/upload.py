@@ -35,17 +35,19 @@ from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
-"""Writes more data in the transaction that stores a batch, or raises to stop it. Gets the connection and the batch's
-id."""
+"""A function that writes more data in the transaction that stores a batch, or raises an exception to stop it.
+
+It gets the connection and the id of the batch.
+"""
 
 _FOUND: Mapping[str, str] = MappingProxyType({})
-"""No choice of how to open a file."""
+"""The empty set of choices of how to open a file: everything is detected."""
 _INTERNAL = {"path", "policy_hash", "total"}
-"""Fields of a stored batch that are not in its report."""
+"""Names of the fields of a stored batch that its report does not show."""
 
 
 class BatchReport(BaseModel):
-    """One uploaded file with the results of its rows. In a dry run, `batch_id` and `status` are null."""
+    """The report on one uploaded file, with the results of its rows. In a dry run, `batch_id` and `status` are null."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,33 +56,36 @@ class BatchReport(BaseModel):
     filename: str
     sha256: str
     same_file_as: str | None
-    """The newest earlier batch of the same bytes, process and requester."""
+    """The id of the newest earlier batch with the same bytes, process and requester; null without one."""
     requester: str
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
-    """Lines that the mapping skips, such as totals; they are in the list of rows with `outcome=skipped`."""
+    """How many lines the mapping skips, such as totals. The list of rows has these lines with `outcome=skipped`."""
     blank: int = 0
-    """Lines with only blank cells; they are not rows."""
+    """How many lines have only blank cells. Such lines are not rows."""
     lines_read: int = 0
-    """Lines below the headings: rows, skipped lines and blank lines."""
+    """How many lines are below the headings: rows, skipped lines and blank lines."""
     cases: dict[str, int] = {}
-    """The batch's cases by status."""
+    """How many cases of the batch have each status, by status."""
     format: dict[str, Any] = {}
-    """How the bytes were read."""
+    """How the bytes of the file were read: encoding, delimiter, sheet, line of the headings."""
     mapping: dict[str, Any] | None = None
-    """The columns of the fields; null when the headings are the names of the fields."""
+    """The mapping with which the file was read; null if the headings are the names of the fields."""
     notes: list[str] = []
-    """Notes on how the file was read. In the first report only."""
+    """Notes for people on how the file was read. Only the answer to the upload has them."""
     ignored_columns: list[str]
     errors: list[BatchRow]
     """The first 20 invalid rows, each with all its errors."""
     duplicates: list[BatchRow]
     """The first 20 duplicate rows, each with its case. Rows that differ from their case come first."""
     resubmittable: int = 0
-    """Duplicate rows that could be the next round of a case of the same person that ended undone."""
+    """How many duplicate rows could start the next round of a case.
+
+    The same person requested this case, and it ended undone.
+    """
     forecast: ForecastReport | None = None
-    """Of a dry run: the tasks and decisions that the valid rows would cause."""
+    """In a dry run: the tasks and decisions that the valid rows would cause. Otherwise null."""
     created_at: datetime | None = None
     closed_at: datetime | None = None
 
@@ -114,7 +119,7 @@ class Uploads:
         *,
         resubmit: bool = False,
     ) -> BatchReport:
-        """Return what `start` would do, without doing it.
+        """Return the report that `start` would return. Store nothing, and start nothing.
 
         Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and DatabaseUnavailable.
         """
@@ -218,7 +223,7 @@ class Uploads:
         return BatchReport(**{**found, **batch.model_dump(exclude=_INTERNAL)})
 
     async def _taken(self, batch: Batch, found: Mapping[str, Any], taking: Taking | None) -> Batch:
-        """Mark the batch in one transaction: all rows of its file are stored."""
+        """Note in one transaction that all rows of the file are stored, and return the batch."""
         async with self._db.write() as conn:
             about = {name: found[name] for name in ("blank", "ignored_columns", "format", "mapping", "skipped")}
             about |= {"total": found["rows"]["total"], "status": "starting", "created_at": datetime.now(UTC)}
@@ -237,7 +242,7 @@ class Uploads:
         mapping: GivenMapping | None = None,
         opening: Mapping[str, str] = _FOUND,
     ) -> Look:
-        """Return a preview of a file of one process. Raises as `dry_run` does."""
+        """Return a preview of a file of one process. Raises the same errors as `dry_run`."""
         found = await self._pool.run("look", data, by, self._reading(process, mapping, opening))
         return Look(**{**found, "sheets": tuple(found["sheets"]), "notes": tuple(found["notes"])})
 
@@ -248,7 +253,7 @@ class Uploads:
     async def bad_rows(
         self, batch_id: str, data: bytes, read_as: Mapping[str, Any], outcomes: Sequence[RowOutcome], by: str
     ) -> bytes:
-        """Return the rows of a batch with these outcomes as CSV, as they are in its file, each with its error."""
+        """Return the rows of a batch with these outcomes as CSV, as they are in the file, each with its error."""
         after = dict.fromkeys(outcomes, 0)
 
         async def errors(_question: str, _value: Any) -> list[tuple[int, str]]:
@@ -266,7 +271,7 @@ class Uploads:
         return bytes(await self._pool.run("bad_rows", data, by, {"read_as": read_as}, errors, from_the_start))
 
     async def reach(self) -> None:
-        """Raise TemporalUnavailable if files cannot be uploaded now."""
+        """Raise TemporalUnavailable if Temporal does not answer, so that files cannot be uploaded now."""
         await self._starter.launcher.reach()
 
     async def report(self, batch_id: str) -> BatchReport | None:
@@ -293,7 +298,7 @@ class Uploads:
         return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}
 
     def _known(self, policy: Policy, by: str) -> Answers:
-        """Return a function that answers a parser's questions about stored data."""
+        """Return a function that answers the questions of a parser process about stored data."""
         names = NamesCheck(self._db, policy, by)
 
         async def answers(question: str, value: Any) -> Any:

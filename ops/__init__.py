@@ -1,1 +1,1 @@
-"""Operations: start everything (`up`), keep it running (`supervisor`), prepare Temporal (`bootstrap`) and the demo."""
+"""Operations: start all programs (`up`), keep them running (`supervisor`), prepare Temporal (`bootstrap`), the demo."""

@@ -1,6 +1,6 @@
 """Prepare a Temporal namespace: the search attributes, and how long closed cases are kept.
 
-On the server of `make up` everything is set up. A server of other people is never changed: an error lists what is
+On the server of `make up`, Holdgate sets up everything itself. It never changes another server: an error lists what is
 missing, with the commands that add it.
 """
 
@@ -19,10 +19,10 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.names import SEARCH_ATTRIBUTES
 
 RETENTION = timedelta(days=30)
-"""How long Temporal keeps the history of a closed case at least. The audit log keeps events for ever."""
+"""How long Temporal must keep the history of a closed case at least. The audit log keeps events for ever."""
 
 READ_BACK = 10.0
-"""Seconds within which a server must show an attribute that was added."""
+"""The maximum seconds until a server shows a search attribute that was added."""
 
 EXPECTED = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
 _TYPE_NAMES = {
@@ -37,7 +37,10 @@ _TYPE_NAMES = {
 
 
 class NotPrepared(Exception):
-    """The namespace is not ready for Holdgate. Each of `commands`, for `temporal operator`, fixes one problem."""
+    """Raised if the namespace is not ready for Holdgate.
+
+    `commands` are commands of `temporal operator`, each of which corrects one problem.
+    """
 
     def __init__(self, problems: list[str], commands: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -45,9 +48,11 @@ class NotPrepared(Exception):
 
 
 async def prepare(client: Client) -> None:
-    """Add the missing attributes, then read them back: Temporal says OK to another type but changes nothing.
+    """Add the missing search attributes, then read all of them again.
 
-    Raises NotPrepared when the server does not show it within `READ_BACK` seconds.
+    For an attribute that has another type, Temporal reports success and changes nothing.
+
+    Raises NotPrepared if the server does not show all attributes within `READ_BACK` seconds.
     """
     have = await _attributes(client)
     missing = {name: kind for name, kind in EXPECTED.items() if name not in have}
@@ -74,7 +79,7 @@ async def prepare(client: Client) -> None:
 
 
 async def verify(client: Client) -> None:
-    """Check everything without changes. Raises NotPrepared with the commands that fix it."""
+    """Check the namespace, and change nothing. Raises NotPrepared with the commands that correct it."""
     command = f"temporal operator {{}} --address {quote(client.service_client.config.target_host)}"
     command += f" --namespace {quote(client.namespace)}"
     try:

@@ -1,4 +1,4 @@
-"""Checks before programs are started. Each error is one line that says what to change."""
+"""Checks before programs are started. Each error is one line that says what the user must change."""
 
 import errno
 import fcntl
@@ -14,7 +14,7 @@ LOCK = "up.lock"
 
 
 def make_folder(var: Path) -> None:
-    """Create HOLDGATE_VAR and check that it can be written. Raises Mistake."""
+    """Create the folder HOLDGATE_VAR and check that it can be written. Raises Mistake if it cannot."""
     try:
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = var / f".probe-{os.getpid()}"
@@ -28,7 +28,9 @@ def make_folder(var: Path) -> None:
 
 @contextmanager
 def only_one(var: Path) -> Iterator[None]:
-    """Lock the folder, because two runs on the same state would damage it. Raises Mistake if another run has the lock.
+    """Lock the folder until the block ends, because two runs on the same state would damage it.
+
+    Raises Mistake if another run has the lock.
 
     The kernel releases the lock when the process ends.
     """
@@ -48,7 +50,10 @@ def only_one(var: Path) -> Iterator[None]:
 
 
 def check_ports(wanted: Sequence[tuple[str, str, int]]) -> None:
-    """Check that each (setting, host, port) is free, and that no port is used twice. Raises Mistake."""
+    """Check that each (setting, host, port) is free, and that no port is named twice.
+
+    Raises Mistake for the first port that is not free.
+    """
     with ExitStack() as held:
         for setting, host, port in wanted:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -60,7 +65,10 @@ def check_ports(wanted: Sequence[tuple[str, str, int]]) -> None:
                 listener.listen()
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
-                    reason, remedy = f"port {port} is taken", f"stop what listens there, or set {setting} to a free one"
+                    reason, remedy = (
+                        f"port {port} is taken",
+                        f"stop the program that listens there, or set {setting} to a free port",
+                    )
                 else:
                     reason, remedy = (
                         f"nothing can listen on {host}:{port} ({error.strerror})",

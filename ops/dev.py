@@ -1,4 +1,4 @@
-"""`make dev`: worker and gateway start again when their code is saved. Temporal and all state stay."""
+"""`make dev`: restart worker and gateway when their code is saved. Temporal keeps running, and all data stay."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,15 +9,15 @@ from core.settings import ROOT
 from ops.supervisor import Pace, Supervisor
 
 NEVER_GIVE_UP = Pace(longest_delay=3600.0, fruitless=1_000_000, deaths=1_000_000)
-"""Never give up: code that does not start is tried again with longer pauses, and at once after the next save."""
+"""The pace of restarts: code that does not start is tried again for ever, and at once after a save."""
 NOT_WATCHED = frozenset({"tests", "scripts"})
 """Folders that neither worker nor gateway imports."""
 
 
 class _Code(PythonFilter):
-    """Files of these folders and of the root.
+    """The filter for changed files: code in these folders, and in the root folder of the checkout.
 
-    Folders are watched, as editors replace files, which ends a watch on a file.
+    Folders are watched and not files, because editors replace files, which would end a watch on a file.
     """
 
     def __init__(self, folders: Iterable[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Addresses for HTTP servers without a check of `Host`: programs of this machine reach them, browsers do not.
+"""Addresses for HTTP servers that do not check `Host`. Programs of this machine can reach them, browsers cannot.
 
 Any site can point its own name at 127.0.0.1 and try each port (DNS rebinding). The ports here are on the list of the
 Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), to which no browser connects.
@@ -10,7 +10,7 @@ import socket
 from core.errors import Mistake
 
 PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
-"""The ports of the list that need no privileges."""
+"""The ports of this list that a program can use without privileges."""
 LOOPBACK = "127.0.0.1"
 
 
@@ -24,7 +24,10 @@ class HiddenAddresses:
         self.ui_host, self.ui_port, self.metrics_port = LOOPBACK, 0, 0
 
     def choose(self) -> None:
-        """Find two free ports, because another run can use the earlier ports. Raises Mistake if none is free."""
+        """Find two free ports.
+
+        They can differ from the earlier ones, because another run may use these now. Raises Mistake if none is free.
+        """
         # On Linux all of 127.0.0.0/8 is this machine, so many runs fit and addresses cannot be guessed.
         own = ".".join(["127", *(str(random.SystemRandom().randrange(1, 255)) for _ in range(3))])
         self.ui_host = own if _is_free(own, 0) else LOOPBACK
@@ -36,9 +39,7 @@ def _free_port(host: str, besides: int = 0) -> int:
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         if port != besides and _is_free(host, port):
             return port
-    raise Mistake(
-        f"none of the ports {', '.join(map(str, PORTS))} is free, one of which Temporal needs: stop what listens"
-    )
+    raise Mistake(f"Temporal needs one of the ports {', '.join(map(str, PORTS))}, and none is free: stop what uses one")
 
 
 def _is_free(host: str, port: int) -> bool:

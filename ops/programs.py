@@ -1,4 +1,4 @@
-"""The three programs of a running Holdgate: how to start each, and how to see that it answers."""
+"""The three programs of a running Holdgate: how to start each, and how to check that it is ready."""
 
 import asyncio
 import http.client
@@ -24,7 +24,9 @@ PROBE_TIMEOUT = 2.0
 
 
 def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
-    """Return the embedded Temporal server: the official CLI with an SQLite file. Raises Mistake without its binary.
+    """Return the embedded Temporal server: the official CLI with an SQLite file.
+
+    Raises Mistake if the binary is missing.
 
     Its Web UI and metrics do not check `Host`, so they listen where no browser can connect, see `ops.ui_guard`.
     """
@@ -88,7 +90,7 @@ def worker(client: Client) -> Program:
 
 
 def gateway(settings: Settings) -> Program:
-    """Return the gateway. It answers when its health page does."""
+    """Return the gateway. The gateway is ready when its health page answers."""
 
     async def answers(_pid: int) -> bool:
         return (await get(settings, "/health/live"))[0] == 200
@@ -103,7 +105,7 @@ def gateway_url(settings: Settings) -> str:
 
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:
-    """Return status and body of a page of the gateway; status 0 when it does not answer."""
+    """Return status and body of a page of the gateway; status 0 if the gateway does not answer."""
     return await asyncio.to_thread(_get, gateway_url(settings).removeprefix("http://"), path)
 
 

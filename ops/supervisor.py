@@ -1,7 +1,7 @@
 """Keep a few child processes running: start, watch, restart with backoff, give up, stop in order, end orphans.
 
-It is written here because no maintained supervisor fits: honcho ends the run when one child dies, supervisord and
-circus go on beside a child that keeps dying, and none reports the new pid of a restarted child when it answers.
+Holdgate has its own supervisor because no maintained one fits. honcho ends the run when one child dies. supervisord and
+circus continue without a child that keeps dying. None of them reports the new pid of a restarted child when it answers.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from ops.files import write_private
+from ops.atomic_write import write_private
 from store.db.private_files import PRIVATE
 
 log = logging.getLogger(__name__)
@@ -29,24 +29,26 @@ T = TypeVar("T")
 LAST_LINES = 20
 PROBE_EVERY = 0.1
 KILLED_WITHIN = 5.0
-"""Seconds that a killed process has to end."""
+"""The maximum seconds to wait for the end of a killed process."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """One child process to keep running."""
+    """The description of one child process that the supervisor keeps running."""
 
     name: str
     command: tuple[str, ...] | Callable[[], tuple[str, ...]]
-    """The command, started without a shell or a wrapper, so that the pid is the real process. A function is called
-    before each start, so that free ports are chosen again."""
+    """The command, started without a shell or a wrapper, so that the pid is that of the real process.
+
+    A function is called before each start, so that free ports are chosen again.
+    """
     healthy: Callable[[int], Awaitable[bool]]
-    """Returns True if the process with this pid answers. Called until it does."""
+    """A function that returns True if the process with this pid answers. It is called again until it returns True."""
     environment: Mapping[str, str] | None = None
     umask: int = PRIVATE
-    """The mode of files that the program creates: readable by the owner only, by default."""
+    """The umask of the process. By default, only the owner can read the files that the program creates."""
     grace: float = 5.0
-    """Seconds between SIGTERM and SIGKILL."""
+    """The number of seconds between SIGTERM and SIGKILL when the program is stopped."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +58,16 @@ class Pace:
     first_delay: float = 0.2
     longest_delay: float = 5.0
     settled: float = 30.0
-    """A child that ran for so long restarts with the first delay."""
+    """A child that ran at least for this time restarts with the first delay."""
     fruitless: int = 5
-    """Deaths in a row without an answer in between, after which the run ends."""
+    """The run ends if a child dies this number of times in a row and never answers in between."""
     deaths: int = 15
     window: float = 180.0
-    """`deaths` within this time end the run, also with answers in between."""
+    """The run ends if a child dies `deaths` times within this time, even if it answers in between."""
 
 
 class KeepsDying(Exception):
-    """A child process ends again and again. `lines` has the last lines of its log."""
+    """Raised if a child process ends again and again. `lines` has the last lines of its log."""
 
     def __init__(self, name: str, why: str, lines: list[str]) -> None:
         super().__init__(f"{name} {why}")
@@ -89,12 +91,12 @@ class Supervisor:
 
     @property
     def names(self) -> set[str]:
-        """The names of the started programs."""
+        """Return the names of the programs that were started."""
         return set(self._children)
 
     @property
     def pids(self) -> dict[str, int]:
-        """The pid of each child that answers."""
+        """Return the pid of each child process that answers, by name."""
         return {name: child.pid for name, child in self._children.items() if child.healthy.is_set() and child.pid}
 
     def start(self, program: Program) -> None:
@@ -105,12 +107,18 @@ class Supervisor:
         self._children[program.name] = _Child(program, path, self._pace, self._write, self._on_healthy)
 
     def restart(self, *names: str) -> None:
-        """Restart these programs now, also one that waits after a death. A restart does not count as a death."""
+        """Restart these programs now, without waiting for the delay after a death.
+
+        A restart does not count as a death.
+        """
         for name in names:
             self._children[name].restart()
 
     async def until_healthy(self, *names: str, within: float) -> None:
-        """Wait until these children answer. Raises KeepsDying, also when one does not answer in time."""
+        """Wait until these child processes answer.
+
+        Raises KeepsDying if one of them keeps dying, or does not answer in time.
+        """
 
         async def answer() -> None:
             for name in names:
@@ -122,11 +130,16 @@ class Supervisor:
         except TimeoutError:
             silent = next(name for name in names if not self._children[name].healthy.is_set())
             raise KeepsDying(
-                silent, f"did not answer within {within:g} s", self._children[silent].last_lines()
+                silent,
+                f"did not answer within {within:g} s",
+                self._children[silent].last_lines(),
             ) from None
 
     async def unless_dying(self, wanted: Awaitable[T]) -> T:
-        """Await a result that needs running child processes. Raises KeepsDying if a child process keeps dying."""
+        """Wait for `wanted`, which needs running child processes, and return its result.
+
+        Raises KeepsDying if a child process keeps dying.
+        """
         future = asyncio.ensure_future(wanted)
         try:
             lives = [child.life for child in self._children.values()]
@@ -143,7 +156,7 @@ class Supervisor:
         await self.unless_dying(asyncio.Event().wait())
 
     async def stop(self) -> None:
-        """Stop all children, the last started first, and remove their records."""
+        """Stop all child processes, the last started first, and delete the file that records their pids."""
         for child in reversed(self._children.values()):
             await child.stop()
         self._children.clear()
@@ -198,9 +211,17 @@ class _Child:
             deaths.append(now)
             fruitless = 0 if answered else fruitless + 1
             if fruitless >= pace.fruitless:
-                raise KeepsDying(name, f"died {fruitless} times before it answered", self.last_lines())
+                raise KeepsDying(
+                    name,
+                    f"stopped {fruitless} times before it answered",
+                    self.last_lines(),
+                )
             if len(deaths) == pace.deaths and now - deaths[0] < pace.window:
-                raise KeepsDying(name, f"died {len(deaths)} times in {now - deaths[0]:.0f} s", self.last_lines())
+                raise KeepsDying(
+                    name,
+                    f"stopped {len(deaths)} times in {now - deaths[0]:.0f} s",
+                    self.last_lines(),
+                )
             if now - started > pace.settled:
                 delay = pace.first_delay
             log.warning("%s (pid %d) %s; it is started again in %.1f s", name, process.pid, _ending(code), delay)
@@ -264,9 +285,12 @@ class _Child:
 
 
 def reap(folder: Path) -> list[str]:
-    """End the children that a killed supervisor left in `folder`, and return them as `name (pid n)`.
+    """End the child processes of a killed supervisor, which `run.json` in `folder` lists.
 
-    Only processes with the recorded start time and command are ended, as a pid can be reused.
+    Return them as `name (pid n)`.
+
+    Only processes with the recorded start time and command are ended, because the system may have given the pid to
+    another process.
     """
     orphans = list(_orphans(folder / "run.json"))
     for _, process in reversed(orphans):

@@ -1,7 +1,10 @@
-"""A proxy for Temporal's Web UI, which does not check `Host`: a page of another site could read and end cases.
+"""A proxy for Temporal's Web UI.
 
-It listens on `HOLDGATE_UI_PORT`. It accepts requests for a name of this machine only, and changes from pages of the UI
-only. It passes them on to the hidden address of the UI, see `ops.hidden_addresses`. Bodies are streamed.
+The Web UI does not check `Host`, so without the proxy a page of another site could read and end cases.
+
+The proxy listens on `HOLDGATE_UI_PORT`. It accepts only requests for a name of this machine, and changes only from
+pages of the UI. It passes accepted requests on to the hidden address of the UI, see `ops.hidden_addresses`. Bodies are
+streamed.
 """
 
 import asyncio
@@ -21,10 +24,13 @@ from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_BYTES = 4 * 1024 * 1024
-"""The largest request; the UI sends a few kilobytes."""
+"""The maximum size of a request in bytes. The UI sends a few kilobytes."""
 MOST_AT_ONCE = 200
 SILENT_FOR = 90.0
-"""Seconds without a byte of an answer after which it is ended; the UI waits up to 20 s for changes of a case."""
+"""An answer of the UI ends after this number of seconds without a byte.
+
+The UI waits up to 20 s for changes of a case.
+"""
 _OF_CONNECTION = frozenset(
     [
         "connection",
@@ -39,11 +45,11 @@ _OF_CONNECTION = frozenset(
 )
 _BODIED = frozenset({"content-length", "transfer-encoding"})
 _FOR_OTHERS = re.compile("access-control-")
-"""Headers that would let pages of other sites read answers of the UI. They are removed."""
+"""Headers of answers with which pages of other sites could read these answers. The proxy removes the headers."""
 
 
 class UiGuard:
-    """The proxy for the Web UI of `hidden`, from `start` to `stop`."""
+    """The proxy for the Web UI at the address in `hidden`. It listens from `start` to `stop`."""
 
     def __init__(self, port: int, hidden: HiddenAddresses) -> None:
         self._port = port
@@ -52,7 +58,7 @@ class UiGuard:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Start to listen. Raises OSError if the port is in use."""
         listener = socket.create_server((LOOPBACK, self._port), backlog=128)
         config = uvicorn.Config(
             self._answer,
@@ -75,7 +81,7 @@ class UiGuard:
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="web ui")
 
     async def stop(self) -> None:
-        """End all running answers."""
+        """Stop to listen, and end all running answers."""
         if self._server and self._serving:
             self._server.should_exit = True
             await asyncio.gather(self._serving, return_exceptions=True)
@@ -136,7 +142,7 @@ class UiGuard:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to `make up`."""
+    """A server that does not handle signals, because `make up` handles them."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -19,11 +19,14 @@ from ops.supervisor import KeepsDying, reap
 from store.db.private_files import keep_private, tighten
 
 RESTART_ON_SAVE = "--restart-on-save"
-"""For developers, see `dev.py`."""
+"""The option with which worker and gateway restart after each save. It is for developers, see `dev.py`."""
 
 
 def main() -> NoReturn:
-    """Run until stopped, then end the process. Only a defect prints a stack trace."""
+    """Run all programs until they are stopped, then end this process.
+
+    Only an error that Holdgate does not expect prints a stack trace.
+    """
     leave(_exit_code())
 
 
@@ -42,7 +45,8 @@ def _exit_code() -> int:
         print(f"holdgate: {mistake}", file=sys.stderr)
         return 2
     except KeepsDying as failure:
-        print(f"holdgate: {failure}. The end of {settings.var / 'log' / failure.name}.log:", file=sys.stderr)
+        where = settings.var / "log" / f"{failure.name}.log"
+        print(f"holdgate: {failure}. Correct the cause, which the end of {where} shows:", file=sys.stderr)
         print(*failure.lines, sep="\n", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # no program was started yet
@@ -76,7 +80,7 @@ async def _run(settings: Settings) -> None:
     settings.up_file.unlink(missing_ok=True)
     for orphan in await asyncio.to_thread(reap, settings.var):
         print(f"ended {orphan}, left by a run that was killed", flush=True)
-    from ops.run import Run  # slow, as it imports most of Holdgate: the checks above report first
+    from ops.start_programs import Run  # slow, as it imports most of Holdgate: the checks above report first
 
     pace = None
     if watched := RESTART_ON_SAVE in sys.argv[1:]:

@@ -1,4 +1,4 @@
-"""The activities of processes: found on the objects that `equip` makes, and compared with the wording."""
+"""Find the activities of processes on the objects that `equip` makes, and compare them with the texts (`Words`)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ def activity_names(kind: type) -> set[str]:
 
 
 def activities_of(*objects: object) -> list[Callable[..., Any]]:
-    """Return the methods of these objects that are activities."""
+    """Return the methods of the objects in `steps` that are activities."""
     return [getattr(each, name) for each in objects for name in sorted(activity_names(type(each)))]
 
 
@@ -34,7 +34,8 @@ def equip(var: Path) -> list[object]:
 def equipment(process: Process, var: Path) -> list[object]:
     """Make the objects that run the steps of one process.
 
-    Raises WrongProcess if `equip` fails, or if its activities differ from those in the wording of the process.
+    Raises WrongProcess if `equip` fails, or if its activities are not those that have a sentence in the texts of the
+    process (`Words`).
     """
     init = f"{process.folder}/__init__.py"
     folder = folder_of(process, var)

@@ -1,10 +1,10 @@
-"""Check what a process lacks: wording for everything, a sample that imports, a policy, a test of each undo."""
+"""Find what a process lacks: texts for people, a sample file that can be imported, a policy, a test of each undo."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from core.settings import ROOT, Settings
-from intake.rows import UnreadableFile, read
+from intake.parse_rows import UnreadableFile, read
 from plugins import loader
 from plugins.activities import equipment
 from plugins.check_words import mistakes
@@ -15,13 +15,15 @@ from workflows.registry import PROCESSES, Process
 
 SAMPLE = "sample.csv"
 SHIPPED_SAMPLES = {"payment": "payments.csv"}
-"""Samples that do not have the name of their process."""
+"""The sample files of shipped processes whose names differ from the name of the process."""
 
 
 def check(settings: Settings, name: str | None = None) -> dict[str, list[str]]:
-    """Return what each process of HOLDGATE_PROCESSES lacks, or only one process, which may be a shipped one.
+    """Return what each process of HOLDGATE_PROCESSES lacks, by process.
 
-    Raises WrongProcess where there is no process of this name.
+    With `name`, check only this process, which may be a shipped one.
+
+    Raises WrongProcess if there is no process of this name.
     """
     found: dict[str, list[str]] = {}
     for package in packages(settings.processes):
@@ -54,7 +56,7 @@ def _lacks(process: Process, settings: Settings) -> Iterator[str]:
 
 
 def sample_of(process: Process) -> Path:
-    """Return the sample file of a process."""
+    """Return the path of the sample file of a process, a CSV with a few cases."""
     if process.folder:
         return process.folder / SAMPLE
     return ROOT / "docs" / "samples" / SHIPPED_SAMPLES.get(process.name, f"{process.name}.csv")

@@ -1,7 +1,8 @@
-"""Check the wording of a process: every sentence exists, and uses only fields that are there.
+"""Check the texts of a process (`Words`): every sentence exists, and uses only fields that exist.
 
-The sentence of a step and of its undo is filled from the argument of the step, which can be a model of its own. The
-sentence of a gate is filled from the input and the gate's facts, the title from the input.
+The sentences of a step and of its undo are filled with the fields of the argument of the step, which can be a model of
+its own. The sentence of a gate is filled with the fields of the input and of the gate's facts, the title with the
+fields of the input.
 """
 
 from collections.abc import Collection, Iterator
@@ -26,7 +27,7 @@ def definition_of(workflow: type[CaseWorkflow]) -> Any:
 
 
 def mistakes(process: Process) -> Iterator[str]:
-    """Yield what is missing or wrong in the wording, the input and the example of a process."""
+    """Yield a sentence for each text that is missing or wrong in the texts, the input and the example of a process."""
     definition = definition_of(process.workflow)
     if definition is None or definition.name != process.name:
         yield f'write @workflow.defn(name="{process.name}") above the class {process.workflow.__name__}'
@@ -43,7 +44,9 @@ def mistakes(process: Process) -> Iterator[str]:
 
 
 def _wrong_names(words: Words, input: Model) -> Iterator[str]:
-    """Yield fields without a label, and names in Words that are no field or gate of the process."""
+    """Yield a sentence for each field without a label, and for each name in Words that is no field or gate of the
+    process.
+    """
     known = set(input.model_fields)
     if not words.summary.strip():
         yield "Words.summary is empty: say in one sentence what the process does"
@@ -61,7 +64,7 @@ def _wrong_names(words: Words, input: Model) -> Iterator[str]:
 
 
 def _wrong_sentences(words: Words, input: Model, uses: Uses) -> Iterator[str]:
-    """Yield each sentence that is missing, cannot be read, or uses an unknown field."""
+    """Yield what is wrong with each sentence that is missing, cannot be read, or uses an unknown field."""
     for key, used, there in (
         ("steps", uses.steps, words.steps),
         ("undos", uses.undos, words.undos),
@@ -86,7 +89,10 @@ def _wrong_sentences(words: Words, input: Model, uses: Uses) -> Iterator[str]:
 
 
 def _wrong_sentence(key: str, sentence: str, model: Model, more: Collection[str] | None = ()) -> Iterator[str]:
-    """Yield what is wrong with one sentence. `more` has names besides the model's fields; None allows any name."""
+    """Yield what is wrong with one sentence.
+
+    `more` has further names that the sentence may use in addition to the fields of `model`; None allows any name.
+    """
     try:
         parts = [(name, spec) for _, name, spec, _ in Formatter().parse(sentence) if name is not None]
     except ValueError as error:
@@ -100,7 +106,7 @@ def _wrong_sentence(key: str, sentence: str, model: Model, more: Collection[str]
         if not name.isidentifier():
             yield f"{key} names '{name}': name fields only, without dots, brackets and numbers"
         elif "{" in (spec or ""):
-            yield f"{key} formats '{name}' by another field: write the format itself, or remove it"
+            yield f"{key} takes the format of '{name}' from another field: write the format itself, or remove it"
         elif more is not None and name not in known:
             yield f"{key} names '{name}', which is no field of {where}; use one of {', '.join(known)}"
     if all(name.isidentifier() for name, _ in parts):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 
 class WrongProcess(ValueError):
-    """A process that cannot be used. `str()` has one line for each mistake: the file, and what to do."""
+    """Raised for a process that cannot be used. `str()` has one line for each mistake: the file, and what to do."""
 
 
 def place_of(error: BaseException, package: Path) -> str:
-    """Return the file and line of a process at which an error was raised; its `__init__.py` where no line is known."""
+    """Return the file and line of a process at which an error was raised; its `__init__.py` if no line is known."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

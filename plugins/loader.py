@@ -1,7 +1,7 @@
 """Load processes from the folder `HOLDGATE_PROCESSES`, beside the shipped ones.
 
 Each program calls `load` once, when it starts and before anything uses the table of processes. A mistake in a process
-is found here and ends the program, so that no case meets it.
+ends the program at its start, before a case could be affected.
 """
 
 import asyncio
@@ -31,16 +31,16 @@ from workflows.registry import GATES, INPUTS, PROCESSES, STEPS, Process, registe
 
 POLICY = "policy.toml"
 RESERVED = frozenset({"batch", "rollback", CALENDARS, RETRIES})
-"""Names of Workflows of the engine, and of tables in the policy."""
+"""Names that a process cannot have: names of Workflows of the engine, and of tables in the policy."""
 MAX_NAME = 40
 
 
 def load(folder: Path | None) -> None:
-    """Load every process of a folder, if there is one. Raises WrongProcess."""
+    """Load every process in `folder`; do nothing if `folder` is None. Raises WrongProcess."""
     if folder is None:
         return
     if not folder.is_dir():
-        raise WrongProcess(f"HOLDGATE_PROCESSES={folder}: there is no such folder")
+        raise WrongProcess(f"HOLDGATE_PROCESSES={folder}: there is no such folder: create it, or correct the setting")
     if (folder / "__init__.py").exists():
         raise WrongProcess(f"HOLDGATE_PROCESSES={folder}: this is a process; name the folder around it")
     for package in sorted(folder.iterdir()):
@@ -49,7 +49,7 @@ def load(folder: Path | None) -> None:
 
 
 def add(package: Path) -> Process:
-    """Load one process from its folder, unless it is loaded, and return it. Raises WrongProcess."""
+    """Load one process from its folder, unless it is loaded already, and return the process. Raises WrongProcess."""
     if (known := PROCESSES.get(package.name)) and known.folder == package:
         return known
     if wrong := wrong_name(package.name, home=package):
@@ -63,7 +63,10 @@ def add(package: Path) -> Process:
 
 
 def wrong_name(name: str, home: Path | None = None) -> str | None:
-    """Return why a process cannot have this name, or None. `home` is its folder, if it has one already."""
+    """Return why a process cannot have this name, or None if it can.
+
+    `home` is the folder of the process, if the folder exists already.
+    """
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > MAX_NAME:
         return f"'{name}' cannot name a process: use small letters, digits and single underscores, at most {MAX_NAME}"
     if keyword.iskeyword(name) or name in RESERVED:
@@ -118,7 +121,10 @@ def _imported(package: Path) -> Process:
 
 
 def _taken(process: Process) -> Iterator[str]:
-    """Yield names of activities that exist already: a worker knows an activity by its name only."""
+    """Yield a sentence for each activity of the process whose name another process uses already.
+
+    A worker knows an activity by its name only.
+    """
     mine = {*process.steps.steps, *process.steps.undos}
     for name in sorted(mine & (activity_names(Records) | activity_names(ChildCases))):
         yield f"the engine has an activity '{name}': give yours another name"
@@ -128,7 +134,7 @@ def _taken(process: Process) -> Iterator[str]:
 
 
 def _refused_by_sandbox(process: Process) -> Iterator[str]:
-    """Yield the reason if the SDK's sandbox refuses the Workflow of the process, before a worker starts."""
+    """Yield a sentence with the reason if the sandbox of the Temporal SDK refuses the Workflow of the process."""
 
     async def prepare() -> None:
         SandboxedWorkflowRunner().prepare_workflow(definition_of(process.workflow))

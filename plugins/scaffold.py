@@ -1,4 +1,4 @@
-"""Create a process from the template, with the new name in all its spellings."""
+"""Create a process from the template, with the new name in each spelling: `my_process`, `MyProcess`, `my-process`."""
 
 import shutil
 import tempfile
@@ -11,7 +11,10 @@ TEMPLATE = Path(__file__).parent / "template" / "my_process"
 
 
 def make(name: str, into: Path) -> Path:
-    """Write a process that works into `into`, and return its folder. Raises WrongProcess, with nothing written."""
+    """Write a working process with this name into the folder `into`, and return the folder of the process.
+
+    Raises WrongProcess, and then writes nothing.
+    """
     if unfit := wrong_name(name):
         raise WrongProcess(unfit)
     folder = into / name
@@ -32,7 +35,7 @@ def make(name: str, into: Path) -> Path:
 
 
 def named(text: str, name: str) -> str:
-    """Return a text of the template with another name in all its spellings."""
+    """Return a text of the template in which the name of the template is replaced with `name` in each spelling."""
     words = name.replace("_", " ")
     spellings = {
         "my_process": name,

@@ -1,7 +1,8 @@
 """Read the source of a process: its steps and gates in order, and the model that each gets.
 
 The procedure of a process is the method that `run` passes to `conduct`. The drawing of a process and the check of its
-wording read that code here, so that no second table can differ from it. No other module parses a process.
+wording read that code here, so that no separate list of steps and gates can differ from the code. No other module
+parses a process.
 """
 
 import ast
@@ -25,34 +26,40 @@ _LEAVES = (ast.Return, ast.Raise, ast.Break, ast.Continue)
 
 @dataclass(frozen=True)
 class Stop:
-    """One step, gate or child case of a process."""
+    """One step, gate or child case in the procedure of a process."""
 
     name: str
-    """The name of the activity, of the gate, or the process of the child case."""
+    """The name of the activity of the step, of the gate, or of the process of the child case."""
     kind: Literal["step", "gate", "case"]
     maybe: bool = False
-    """True if it is under a condition, or runs once for each of several items."""
+    """True if the stop depends on a condition, or runs once for each of several items."""
     beside: bool = False
-    """True if the gate is asked together with the gate before."""
+    """True if the gate opens together with the gate before it."""
     facts: str | None = field(default="", compare=False)
-    """The variable that a gate gets as facts; empty for no facts, None for anything but a variable."""
+    """The name of the variable with the facts of a gate; empty for no facts, None if the facts are not a variable."""
     hangs_on: tuple[str, bool] | None = field(default=None, compare=False)
-    """The input field, and its truth, that alone decides whether this runs; None for no field or several."""
+    """The input field that alone decides whether the stop runs, and the truth value with which it runs.
+
+    None if no field or several fields decide.
+    """
 
 
 @dataclass(frozen=True)
 class Uses:
-    """What the functions of a process use, as far as the source shows."""
+    """What the functions of a process use, as far as the source code shows."""
 
     steps: dict[str, Model | None] = field(default_factory=dict)
-    """The model that each step is given; None where the source does not show it."""
+    """The model that each step is given; None if the source does not show the model."""
     undos: dict[str, list[Model | None]] = field(default_factory=dict)
     """For each undo, the models that its steps are given."""
     gates: set[str] = field(default_factory=set)
     facts: dict[str, list[Model | None]] = field(default_factory=dict)
     """For each gate with facts, the models of the facts."""
     unchecked: list[tuple[int, str]] = field(default_factory=list)
-    """Line and name of each result of a step that is used without a check for None, which a skipped step yields."""
+    """Line and name of each result of a step that the code uses without a check for None.
+
+    The result of a skipped step is None.
+    """
 
 
 def file_of(workflow: type[Any]) -> str | None:
@@ -61,11 +68,11 @@ def file_of(workflow: type[Any]) -> str | None:
 
 
 _outlines: dict[type[Any], tuple[Stop, ...]] = {}
-"""Outlines that were read: the source does not change while a program runs."""
+"""Outlines that were read already, by Workflow class. The source does not change while a program runs."""
 
 
 def outline_of(workflow: type[Any]) -> tuple[Stop, ...]:
-    """Return the stops of a process in order, each once; nothing where the source cannot be read."""
+    """Return the stops of a process in order, each once; an empty tuple if the source cannot be read."""
     if workflow not in _outlines:
         _outlines[workflow] = _read_outline(workflow)
     return _outlines[workflow]
@@ -89,7 +96,7 @@ def _read_outline(workflow: type[Any]) -> tuple[Stop, ...]:
 
 
 def uses_of(workflow: type[Any]) -> Uses:
-    """Return the steps, undos and gates in the file of a Workflow, with the models that each is given."""
+    """Return the steps, undos and gates in the file of a Workflow, with the models of their arguments."""
     module, uses = sys.modules[workflow.__module__], Uses()
     for function in ast.walk(_module_tree(workflow)):
         if isinstance(function, _Function):
@@ -101,7 +108,8 @@ def undos_tested_in(tests: Iterable[Path]) -> set[str]:
     """Return the undos that have a test marked `@pytest.mark.undoes("name")`, without importing the files."""
     found: set[str] = set()
     for path in tests:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        source = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)) if "undoes" in source else ():
             if isinstance(node, _Function) and node.name.startswith("test_"):
                 for mark in node.decorator_list:
                     if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.undoes":
@@ -134,12 +142,12 @@ def _called_on_self(call: ast.Call) -> str:
 
 
 class _Gate(NamedTuple):
-    """One gate in a call of `gate`, `gates` or `GateAt`."""
+    """One gate that a call of `gate`, `gates` or `GateAt` opens."""
 
     name: str
     facts: ast.expr | None
     several: bool = False
-    """It runs once for each of several items."""
+    """True if the gate opens once for each of several items."""
 
 
 def _gates_named_in(call: ast.Call) -> Iterator[_Gate]:
@@ -151,7 +159,9 @@ def _gates_named_in(call: ast.Call) -> Iterator[_Gate]:
 
 
 def _gates_asked_by(call: ast.Call) -> Iterator[_Gate]:
-    """Yield the gates of `gate(...)` or `gates("a", GateAt("b", ...), *(GateAt("c", each) for each in many))`."""
+    """Yield the gates that a call asks, such as `gate(...)` or `gates("a", GateAt("b", ...), *(GateAt("c", each) for
+    each in many))`.
+    """
     yield from _gates_named_in(call)
     for argument in call.args:
         for node in ast.walk(argument):
@@ -172,14 +182,14 @@ def _conducted_by(run: ast.AST | None) -> str:
 
 
 class _Condition(NamedTuple):
-    """The conditions that a statement is under."""
+    """The conditions on which it depends whether a statement runs."""
 
     maybe: bool = False
     on: tuple[str, bool] | None = None
-    """The only condition, if that is a field of the input."""
+    """The only condition as (field of the input, truth value); None for no condition, or any other."""
 
     def and_on(self, on: tuple[str, bool] | None = None) -> "_Condition":
-        """Return the conditions with one more."""
+        """Return these conditions and one more condition."""
         return _Condition(True, None if self.maybe else on)
 
 
@@ -187,7 +197,7 @@ _SURE = _Condition()
 
 
 class _Outline:
-    """A walk through statements in the order in which they run."""
+    """A walk through the statements of a procedure in the order in which they run."""
 
     def __init__(self, methods: dict[str, _Function], conducted: _Function) -> None:
         self._methods = methods
@@ -199,10 +209,14 @@ class _Outline:
         ]
         names = [each.id for each in stores]
         self._changed = {name for name in names if names.count(name) > 1}
-        """Variables that are set more than once, so that their value is unknown."""
+        """Names of variables that are set more than once, so that their value is not known from the source."""
 
     def block(self, body: Sequence[ast.stmt], under: _Condition, inside: tuple[str, ...]) -> Iterator[Stop]:
-        """Yield the stops of statements. `inside` names the methods around them, so that recursion ends."""
+        """Yield the stops in statements.
+
+        `under` are the conditions of the statements. `inside` names the methods that are being read, so that recursion
+        ends.
+        """
         for statement in body:
             yield from self._node(statement, under, inside)
             # Everything after `if ...: return` is under that condition.
@@ -271,7 +285,9 @@ class _Outline:
                 yield from self._node(child, under, inside)
 
     def _variable(self, gate: _Gate, known: bool) -> str | None:
-        """Return the variable with the facts of a gate; empty for no facts, None where the source does not show it."""
+        """Return the variable with the facts of a gate; empty for no facts, None if the source does not show the
+        variable.
+        """
         match gate.facts:
             case None | ast.Constant(value=None) if not gate.several:
                 return ""
@@ -284,7 +300,7 @@ class _Outline:
 
 
 class _UsesIn:
-    """One function of a process, read into `uses`."""
+    """Reads one function of a process, and adds what the function uses to `uses`."""
 
     def __init__(self, function: _Function, module: ModuleType, uses: Uses) -> None:
         self._function, self._module, self._uses = function, module, uses
@@ -319,7 +335,7 @@ class _UsesIn:
                 self._uses.facts.setdefault(gate.name, []).append(self._model(gate.facts))
 
     def _activity(self, node: ast.expr | None) -> tuple[str, Any] | None:
-        """Return the name in `Steps.hold`, and the method where the module has it."""
+        """Return for `Steps.hold` the name `hold`, and the method, or None if the module does not have the method."""
         if isinstance(node, ast.Name):
             node = self._assigned.get(node.id)
         if not isinstance(node, ast.Attribute):
@@ -328,13 +344,15 @@ class _UsesIn:
         return node.attr, getattr(owner, node.attr, None)
 
     def _model(self, facts: ast.expr) -> Model | None:
-        """Return the model of facts that are the result of a step."""
+        """Return the model of facts if they are the result of a step; None otherwise."""
         step = _awaited_step(self._assigned.get(facts.id) if isinstance(facts, ast.Name) else facts)
         activity = self._activity(step.args[0]) if step else None
         return _model_in(_hints(activity[1]).get("return")) if activity else None
 
     def _unchecked(self) -> Iterator[tuple[int, str]]:
-        """Yield results whose attributes are used in a function that never tests the result."""
+        """Yield line and name of each result of a step whose attributes the function uses, although it never tests the
+        result for None.
+        """
         results = {name for name, value in self._assigned.items() if _may_be_none(_awaited_step(value))}
         tested = {
             each.id
@@ -374,7 +392,7 @@ def _tests_in(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def _given_to(step: Any) -> Model | None:
-    """Return the model that a step is given, by the annotation of its activity."""
+    """Return the model of the argument of a step, from the annotation of its activity; None if this is no model."""
     for name, hint in _hints(step).items():
         if name != "return" and isinstance(hint, type) and issubclass(hint, StepCall):
             return _model_in(hint.model_fields["input"].annotation)
@@ -382,7 +400,9 @@ def _given_to(step: Any) -> Model | None:
 
 
 def _model_in(hint: Any) -> Model | None:
-    """Return the model of an annotation, also of one that allows None; None where there are several models."""
+    """Return the model of an annotation, also of one that allows None; None if the annotation names no model or several
+    models.
+    """
     if get_origin(hint) in (Union, UnionType):
         (hint, *more) = [each for each in get_args(hint) if each is not NoneType] or [None]
         if more:

@@ -1,4 +1,4 @@
-"""The Temporal workers: which task queue runs which code, and how much at once."""
+"""The Temporal workers: which task queue runs which code, and how much runs at the same time."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,12 +22,21 @@ from store.people import people
 from workflows.registry import INPUTS, workflows
 
 STICKY_TIMEOUT = timedelta(seconds=1)
-"""How long a case waits for the worker that has it in memory. With the default, a decision after a crash takes 10 s."""
+"""How long a case waits for the worker that has the case in memory, before another worker takes it.
+
+With the default of the SDK, a decision after a crash takes 10 s.
+"""
 AT_ONCE = 16
-"""Steps, and records, that run at the same time. All use the database: with more, an import of thousands makes each
-wait so long that it times out and is tried again."""
+"""How many steps, and how many writes of records, run at the same time.
+
+All of them use the database: with more, an import of thousands of cases makes each wait so long that it times out and
+is tried again.
+"""
 CACHED_CASES = 400
-"""Waiting cases in memory, about 60 MB. Other cases are replayed from history in a few hundredths of a second."""
+"""How many waiting cases a worker keeps in memory, which takes about 60 MB.
+
+All other cases are replayed from history in a few hundredths of a second.
+"""
 
 HEARTBEATS_AT_LEAST_EVERY = timedelta(seconds=2)
 """The longest time between heartbeats of an import. The SDK's default, 80 % of the timeout, would notice a dead

@@ -1,8 +1,10 @@
-"""Compute when a duration in office hours has passed. Pure; every moment is an argument.
+"""Compute when a duration in office hours has passed.
+
+The functions are pure: the time is an argument.
 
 The rules:
 
-- Working time is what the wall clock of the time zone shows: the spans of `hours` on each day of `days` that is not a
+- Working time is local time of the time zone: the spans of `hours` on each day of `days` that is not a
   holiday. A span that ends at or before its start (`22:00-06:00`) ends on the next day. It belongs to the day on which
   it starts, also where the next day is a holiday.
 - A duration that begins outside working time begins at the next start of work.
@@ -22,9 +24,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 LONGEST = timedelta(days=3660)
-"""Ten years. A longer duration is a typing error."""
+"""The longest duration that is accepted: ten years. A longer one is taken as a typing error."""
 IDLE_AT_MOST = timedelta(days=730)
-"""A calendar without working time for longer than this is an error."""
+"""The longest period that a calendar may have without working time. A calendar with a longer period is refused."""
 
 _DAY = timedelta(days=1)
 _SPAN = re.compile(r"\s*(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)\s*")
@@ -34,11 +36,14 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class CalendarError(ValueError):
-    """A duration in working time does not end within ten years."""
+    """Raised if a duration in working time does not end within ten years.
+
+    The message follows the text of the duration.
+    """
 
 
 class _Period(NamedTuple):
-    """Working time without a break, and the working day to which it belongs."""
+    """One period of working time without a break, and the working day to which the period belongs."""
 
     day: date
     start: datetime
@@ -91,7 +96,7 @@ class Calendar(BaseModel):
         # Only holidays can make such a long gap, and the gap then begins with a holiday.
         for holiday in sorted(self._closed):
             if next(self._working_days(holiday), holiday + IDLE_AT_MOST) - holiday >= IDLE_AT_MOST:
-                raise ValueError(f"has no working time in the two years from {holiday}")
+                raise ValueError(f"has no working time in the two years from {holiday}: remove some of the holidays")
         return self
 
     @cached_property
@@ -99,7 +104,10 @@ class Calendar(BaseModel):
         return ZoneInfo(self.time_zone)
 
     def after_time(self, at: datetime, length: timedelta) -> datetime:
-        """Return the moment, in UTC, when this much working time has passed since `at`. Raises CalendarError."""
+        """Return the moment, in UTC, at which `length` of working time has passed since `at`.
+
+        Raises CalendarError if this moment is more than ten years after `at`.
+        """
         for _, start, end in self._periods(at):
             if length <= end - start:
                 return start + length
@@ -107,7 +115,10 @@ class Calendar(BaseModel):
         raise CalendarError("takes more than ten years in this calendar")
 
     def after_days(self, at: datetime, count: int) -> datetime:
-        """Return the same time of day, in UTC, this many working days after `at`. Raises CalendarError."""
+        """Return the moment, in UTC, that has the same local time of day as `at` and is `count` working days later.
+
+        Raises CalendarError if this moment is more than ten years after `at`.
+        """
         day, start, _ = self._next(at)
         into = start.astimezone(self.zone).replace(tzinfo=None) - datetime.combine(day, time())
         days = self._working_days(day + _DAY, until=day + LONGEST)
@@ -126,7 +137,10 @@ class Calendar(BaseModel):
         raise CalendarError("takes more than ten years in this calendar")
 
     def _periods(self, at: datetime) -> Iterator[_Period]:
-        """Yield working time from `at` on, in order, for ten years. The first period is the rest of the current one."""
+        """Yield the periods of working time from `at` on, in order, for ten years.
+
+        If `at` is within a period, the first one yielded is the rest of this period.
+        """
         at = at.astimezone(UTC)
         today = at.astimezone(self.zone).date()
         # A span that began yesterday may end today.
@@ -173,7 +187,10 @@ class Calendar(BaseModel):
 
 
 def _span(text: str) -> tuple[timedelta, timedelta]:
-    """Return the start and the end of a span such as `09:00-17:30`, as times since midnight. Raises ValueError."""
+    """Return the start and the end of a span such as `09:00-17:30`, as times since midnight.
+
+    Raises ValueError for any other text.
+    """
     written = _SPAN.fullmatch(text)
     opens, closes = (_since_midnight(written, 1), _since_midnight(written, 3)) if written else (None, None)
     if opens is None or closes is None or opens in (_DAY, closes):

@@ -14,7 +14,7 @@ from domain.task import TaskView
 from policy.model import MANAGER_OF_REQUESTER
 
 SPARE = 50
-"""Number of people beyond the quorum that a case gets. Some may decide elsewhere or be excluded later."""
+"""How many more people than the quorum needs a Workflow gets, because some of them may be excluded later."""
 
 
 class Candidate(Protocol):
@@ -44,7 +44,7 @@ class PeopleDirectory(Protocol):
         """Return all active people in these groups or with these ids."""
 
     async def groups_among(self, names: Sequence[str]) -> Collection[str]:
-        """Return the names that are groups."""
+        """Return those of the names that are names of groups."""
 
     async def manager_of(self, person: str) -> str | None:
         """Return the active manager of a person; None without one."""
@@ -55,13 +55,13 @@ class PeopleDirectory(Protocol):
 
 @dataclass(frozen=True)
 class RulingWithPeople:
-    """A ruling on a gate, with the people who can decide the gate."""
+    """A ruling on a gate, after the people who can decide the gate were looked up."""
 
     ruling: GateRuling
     excluded: Sequence[str] = ()
     """People who must not decide the gate."""
     said: str = ""
-    """The levels of escalation that were added at once because too few people could decide."""
+    """Text about the levels of escalation that were added at once because too few people could decide; may be empty."""
     short: str = ""
     """Why too few people can decide the gate; empty if enough people can decide."""
 
@@ -71,10 +71,10 @@ async def with_people(
 ) -> RulingWithPeople:
     """Find the people who can decide a gate by this ruling.
 
-    With `escalate`, add levels of escalation until enough people can decide.
+    If `escalate` is True, add levels of escalation until enough people can decide.
 
-    In the ruling, fill in `members`, the quorum for `everyone`, and the manager of the requester. If the gate is not
-    needed, return it without people.
+    In the ruling, fill in `members`, the quorum for `everyone`, and the manager of the requester. If the ruling says
+    that no people are needed, return the ruling without people.
     """
     if not ruling.needed:
         return RulingWithPeople(ruling)
@@ -121,7 +121,10 @@ def _excluded(task: TaskView, ruling: GateRuling) -> list[str]:
 
 
 async def present(task: TaskView, people: PeopleDirectory) -> Present:
-    """Find the people who can act on a task now, for `domain.quorum`."""
+    """Find the people who can act on a task now.
+
+    From them, `domain.quorum` computes whether the quorum can be reached.
+    """
     asked = [question.to for question in task.questions if question.open]
     members = [person for group in task.members.values() for person in group]
     held = [name for name in (task.assignee, task.owner) if name]
@@ -140,7 +143,7 @@ async def present(task: TaskView, people: PeopleDirectory) -> Present:
 def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
     """Return those people who are needed to compute whether the task can be decided.
 
-    Other people of a large group are left out, so that they do not fill the history of the case.
+    Further people of a large group are left out, to keep the Temporal history of the case small.
     """
     free, done = task.model_copy(update={"assignee": None, "owner": None}), voters(task)
     can = [each for each in there if places(free, each, done)]
@@ -155,7 +158,7 @@ def _has_claimed(task: TaskView, person: Actor) -> bool:
 
 
 async def _present_people(found: Sequence[Candidate], people: PeopleDirectory) -> list[Actor]:
-    """Return the people who are not away, and the substitutes of those who are away."""
+    """Return the people in `found` who are not away, and the substitutes of the people in `found` who are away."""
     by_id = {each.id: each for each in found}
     instead = {each.substitute for each in found if each.away and each.substitute} - by_id.keys()
     if instead:
@@ -172,16 +175,16 @@ async def _present_people(found: Sequence[Candidate], people: PeopleDirectory) -
 
 
 def _members(ruling: GateRuling, found: Sequence[Candidate]) -> dict[str, list[str]]:
-    """Return the current members of each group, for `membership = "snapshot"`."""
+    """Return the current members of each group if the policy says `membership = "snapshot"`; otherwise {}."""
     if not ruling.snapshot:
         return {}
     return {group: [each.id for each in found if group in each.groups] for group in ruling.groups}
 
 
 async def _with_names(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
-    """Add the names that the `candidates` expression gives to the groups and people of the ruling.
+    """Return the ruling with the names from its `candidates` expression added to its groups and people.
 
-    `choose_from` limits these names.
+    If the ruling has `choose_from`, names that it does not allow are left out, and `problem` says so.
     """
     if not ruling.named:
         return ruling

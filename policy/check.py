@@ -1,4 +1,4 @@
-"""Check the section of a process as a whole, after each value in it was found valid."""
+"""Check how the values in the section of a process fit together. Each single value was checked before."""
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from policy.rules import CASE_NAMES
 from policy.sample_values import is_clock, sample_of, type_mistake
 
 _OPENINGS = [datetime(2001, 1, 1, 3, tzinfo=UTC) + timedelta(hours=6 * n) for n in range(28)]
-"""Moments of one week. A clock that never strikes for any of these openings never will."""
+"""Sample openings of a gate, spread over one week. A clock that does not fire for any of them never fires."""
 
 
 def mistakes(
@@ -27,7 +27,8 @@ def mistakes(
 ) -> Iterator[tuple[Key, str]]:
     """Yield the mistakes that can be found only by comparing the parts of a section with each other.
 
-    `known` are the gates of the process. `calendars` has None for a calendar that is invalid.
+    `known` are the gates of the process. `calendars` are the calendars of the policy by name; the value is None for an
+    invalid calendar.
     """
     for currency in section.limits:
         try:
@@ -98,15 +99,18 @@ def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:
 
 
 def _of_the_input(text: str) -> list[str]:
-    """Return the fields of the input that an expression reads."""
+    """Return the names of the fields of the input that an expression reads, sorted."""
     return sorted({root for root, *_ in expression(text).reads} - {"facts", "case", "limits"})
 
 
 def _people(gate: GateRules) -> Iterator[tuple[Key, str]]:
     if gate.choose_from is not None and gate.candidates is None:
-        yield ("choose_from",), "needs 'candidates': without that key nobody chooses who decides"
+        yield ("choose_from",), "is only used with 'candidates': add 'candidates', or remove 'choose_from'"
     if gate.choose_from == []:
-        yield ("choose_from",), "names no group: then nobody could be chosen; leave 'candidates' out instead"
+        yield (
+            ("choose_from",),
+            "names no group, so nobody could be chosen: add groups, or remove 'candidates' and 'choose_from'",
+        )
     if not gate.groups and not gate.users and not gate.candidates:
         yield (), "needs groups, users or candidates: without them nobody could decide"
     for number, level in enumerate(gate.escalate):
@@ -115,13 +119,16 @@ def _people(gate: GateRules) -> Iterator[tuple[Key, str]]:
     people = {*gate.users, *(user for level in gate.escalate for user in level.users)}
     grouped = gate.groups or any(level.to for level in gate.escalate)
     if people and not grouped and not gate.candidates and isinstance(gate.quorum, int) and gate.quorum > len(people):
-        yield ("quorum",), f"{gate.quorum} approvals can never be reached by {len(people)} people"
+        yield (
+            ("quorum",),
+            f"{gate.quorum} approvals can never be reached by {len(people)} people: lower the quorum or add people",
+        )
 
 
 def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
     """Yield the mistakes in the settings of an intervention gate.
 
-    This gate opens after a failure, and no rule can decide it.
+    An intervention gate opens after a step has failed. Rules of the policy must not decide this gate.
     """
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
@@ -129,7 +136,7 @@ def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "must be 'reject', which rolls the case back, or 'escalate'"
     if gate.quorum == EVERYONE:
-        yield ("quorum",), "must be a number: operators who must give the same answer"
+        yield ("quorum",), "must be a number: how many operators must give the same answer"
 
 
 def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]:
@@ -139,7 +146,7 @@ def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]
 
 
 def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:
-    """Yield the clocks of a gate that contradict each other, or that can never strike.
+    """Yield a mistake for each clock of a gate that contradicts another clock or can never fire.
 
     Clocks that are expressions are not checked, because their value depends on a case.
     """
@@ -160,15 +167,18 @@ def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterat
     ends = strikes.pop("expires", None)
     for name, when in strikes.items() if calendar or not gate.calendar else ():
         if ends and all(at > end or (at == end and name != "due") for at, end in zip(when, ends, strict=True)):
-            yield key_of(name), f"comes after the gate has expired ({gate.expires})"
+            yield key_of(name), f"comes after the gate has expired ({gate.expires}): use a shorter time"
     if gate.on_expiry == "escalate" and not gate.escalate:
         yield ("on_expiry",), "'escalate' needs at least one level in 'escalate'"
     if "on_expiry" in gate.model_fields_set and gate.expires is None:
-        yield ("on_expiry",), "needs 'expires': the gate never ends by itself"
+        yield (
+            ("on_expiry",),
+            "needs 'expires', because without it the gate never expires: add 'expires', or remove 'on_expiry'",
+        )
 
 
 def _unknown(compiled: Expression, section: ProcessPolicy, model: type[BaseModel]) -> Iterator[str]:
-    """Yield a sentence for each name that the expression reads although no case has this name."""
+    """Yield a sentence for each name that the expression reads although this name is not available in conditions."""
     fields = list(model.model_fields)
     known = [*fields, "facts", "case", *(["limits"] if "currency" in fields else [])]
     for root, *members in sorted(compiled.reads):

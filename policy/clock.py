@@ -1,4 +1,4 @@
-"""Compute the times of a gate's clocks, which are durations or expressions that give one.
+"""Compute when the clocks of a gate fire. A clock is a duration such as `8h`, or an expression that gives a time.
 
 With a calendar, a duration (`8h`, also from an expression: `amount > 5 ? '8h' : '1d'`) counts in working time. Numbers
 of seconds, CEL durations and moments do not depend on the calendar.
@@ -23,7 +23,7 @@ def is_duration(text: str) -> bool:
 
 
 def duration(text: str) -> timedelta | None:
-    """Return `30s`, `15m`, `8h`, `3d` as a duration; None for a text of another form.
+    """Return a text such as `30s`, `15m`, `8h`, `3d` as a duration; None for a text of another form.
 
     Raises ExpressionError for zero and for more than ten years.
     """
@@ -56,10 +56,11 @@ def after(text: str, at: datetime, calendar: Calendar | None) -> datetime | None
 
 
 def instant(text: str, names: Mapping[str, Any], at: datetime, calendar: Calendar | None = None) -> datetime:
-    """Return when a clock that starts at `at` strikes.
+    """Return the moment at which a clock that starts at `at` fires.
 
     An expression may give a duration (`"8h"`, or a CEL duration), a number of seconds, or a moment such as `due_date`,
-    which is 00:00 UTC of that day. If the moment is before `at`, the clock strikes at once. Raises ExpressionError.
+    which is 00:00 UTC of that day. If this moment is before `at`, the clock fires at once. Raises ExpressionError for a
+    text that gives no time.
     """
     if written := after(text, at, calendar):
         return written
@@ -68,7 +69,10 @@ def instant(text: str, names: Mapping[str, Any], at: datetime, calendar: Calenda
 
 
 def as_instant(value: Any, text: str, at: datetime, calendar: Calendar | None = None) -> datetime:
-    """Return the value of a clock's expression as a moment. Raises ExpressionError for a value of another type."""
+    """Return the moment that the value of a clock's expression stands for.
+
+    Raises ExpressionError for a value that is no duration, number of seconds or moment.
+    """
     if isinstance(value, str):
         value = after(value, at, calendar)
     elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LONGEST.total_seconds():

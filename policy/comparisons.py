@@ -1,6 +1,6 @@
 """Read the comparisons of a condition: `amount >= limits.manager`, `facts.score < 50`.
 
-The wording of rules and the preview of many cases use this module.
+`wording.py` uses this module to explain conditions, `preview.py` to evaluate many cases fast.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from functools import lru_cache
 from policy.expressions import EXACT_DIGITS, Token, tokens
 
 OPPOSITE = {">=": "<", ">": "<=", "<=": ">", "<": ">=", "==": "!=", "!=": "=="}
-"""The operator that is true where another is false."""
+"""For each comparison operator: the operator with the opposite result, such as `<` for `>=`."""
 _BEFORE = ("", "(", "?", ":", "&&", "||")
 _AFTER = ("", ")", "?", ":", "&&", "||")
-"""Tokens between which a comparison is a complete condition."""
+"""Tokens that may stand before or after a comparison that is a condition of its own, such as `&&`."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,17 @@ class Comparison:
 
 @lru_cache(maxsize=1000)
 def comparison(condition: str) -> Comparison | None:
-    """Return the comparison that a condition consists of; None for any other condition."""
+    """Return the comparison, if the whole condition is one comparison; None for any other condition."""
     words = tokens(condition)
     found, end = _read(words, 0)
     return found if end == len(words) and found and found.operator in ("<", "<=", ">", ">=") else None
 
 
 def comparisons_of(name: str, condition: str) -> list[Comparison] | None:
-    """Return the comparisons of a field with limits and numbers; None if a condition uses the field in another way."""
+    """Return all comparisons of the field `name` with limits and numbers in a condition.
+
+    Return None if the condition also uses the field in another way.
+    """
     end = Token("mark", "")
     words = [end, *tokens(condition), end]
     found = []
@@ -60,7 +63,7 @@ def comparisons_of(name: str, condition: str) -> list[Comparison] | None:
 
 
 def _read(words: Sequence[Token], at: int) -> tuple[Comparison | None, int]:
-    """Return the comparison that begins at a token, and the index after it."""
+    """Return the comparison at the index `at`, or None, and the index of the token after the comparison."""
     name, at = _name(words, at)
     operator = words[at].text if at < len(words) else ""
     if not name or operator not in OPPOSITE:
@@ -73,7 +76,10 @@ def _read(words: Sequence[Token], at: int) -> tuple[Comparison | None, int]:
 
 
 def _name(words: Sequence[Token], at: int) -> tuple[str, int]:
-    """Return a name with its members and the index after it; empty without a name."""
+    """Return the name with its members at the index `at`, such as `facts.score`, and the index of the token after it.
+
+    If no name begins there, the text is empty.
+    """
     parts: list[str] = []
     while at < len(words) and words[at].kind == "name":
         parts.append(words[at].text)
@@ -85,7 +91,10 @@ def _name(words: Sequence[Token], at: int) -> tuple[str, int]:
 
 
 def _number(words: Sequence[Token], at: int) -> tuple[Decimal | None, int]:
-    """Return a number, also a negative one; None without one, or for a number that CEL would round."""
+    """Return the number at the index `at`, also a negative one, and the index of the token after it.
+
+    The number is None if no number begins there, or if CEL would round it.
+    """
     sign = "-" if at < len(words) and words[at].text == "-" else ""
     at += len(sign)
     text = words[at].text if at < len(words) and words[at].kind == "number" else ""

@@ -24,7 +24,7 @@ class People:
 
     @classmethod
     def of(cls, known: Iterable[tuple[str, str, Sequence[str]]]) -> "People":
-        """Return people from their ids, names and groups."""
+        """Return an object from the people in `known`: their ids, names and groups."""
         names: dict[str, str] = {}
         members: dict[str, list[str]] = {}
         for id, name, groups in known:
@@ -54,7 +54,7 @@ def explain(
 ) -> list[Explained]:
     """Return an explanation of each gate in the order of `gates`, as if the gate opened at the moment `at`.
 
-    Raises UnknownGate.
+    Raises UnknownGate if the policy has no rules for a gate in `gates`.
     """
     found = []
     for number, gate in enumerate(gates):
@@ -65,7 +65,7 @@ def explain(
 
 
 class _Sentences:
-    """The sentences about one gate. Pages call a gate an approval step."""
+    """Makes the sentences that explain one gate. In these texts a gate is called an approval step."""
 
     def __init__(
         self, preview: Preview, requester: str | None, people: People | None, *, first: bool, texts: Texts

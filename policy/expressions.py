@@ -48,11 +48,14 @@ _TOKEN = re.compile(
 
 
 class ExpressionError(ValueError):
-    """An expression is invalid, or has no value for this case. The message is one line."""
+    """Raised if an expression is invalid, or has no value for this case. The message is one line."""
 
 
 class UnknownValue(ExpressionError):
-    """The value of an expression depends on unknown names: `names`, sorted, such as `facts.score`."""
+    """Raised if the value of an expression depends on unknown names.
+
+    `names` has these names, sorted, such as `facts.score`.
+    """
 
     def __init__(self, source: str, names: Sequence[str]) -> None:
         super().__init__(f"'{source}' depends on {', '.join(names)}, which is not known yet")
@@ -60,11 +63,14 @@ class UnknownValue(ExpressionError):
 
 
 class Partial(dict[str, Any]):
-    """A mapping for `evaluate` with some known members. All other members are unknown."""
+    """A value for `evaluate`, such as the facts, of which only some members are known.
+
+    All other members are unknown.
+    """
 
 
 class Token(NamedTuple):
-    """One token of an expression."""
+    """One token of a CEL expression: its kind and its text."""
 
     kind: str
     """`name`, `number`, `text` or `mark`."""
@@ -79,26 +85,28 @@ class Expression:
     program: cel.Program
     reads: frozenset[tuple[str, ...]]
     has: bool
-    """True if it uses `has(...)` to ask whether a member exists."""
+    """True if the expression uses `has(...)` to ask whether a member exists."""
 
     def misreads(self, name: str, known: Partial) -> bool:
-        """Return True if it could mistake an unknown member of the name for a missing one."""
+        """Return True if the expression could take an unknown member of `name` for a member that does not exist."""
         return (name,) in self.reads or (
             self.has and any(root == name and members[0] not in known for _, root, members in self.paths)
         )
 
     @cached_property
     def roots(self) -> frozenset[str]:
-        """Return the names it reads, without their members."""
+        """Return the names that the expression reads, without their members."""
         return frozenset(path[0] for path in self.reads)
 
     @cached_property
     def paths(self) -> list[tuple[str, str, tuple[str, ...]]]:
-        """Return the names it reads, sorted: `("limits.manager", "limits", ("manager",))`."""
+        """Return the names that the expression reads, sorted, each as text, name and members: `("limits.manager",
+        "limits", ("manager",))`.
+        """
         return [(".".join(path), path[0], path[1:]) for path in sorted(self.reads)]
 
     def reads_any(self, root: str) -> bool:
-        """Return True if it reads this name or any member of it."""
+        """Return True if the expression reads the name `root` or a member of `root`."""
         return root in self.roots
 
 
@@ -117,7 +125,7 @@ def expression(source: str) -> Expression:
 
 
 def evaluate(compiled: Expression, names: Mapping[str, Any]) -> Any:
-    """Return the value of an expression. Only the names it reads are converted.
+    """Return the value of an expression. Of `names`, only the values that the expression reads are converted to CEL.
 
     Names that are not in `names`, and other members of a Partial, are unknown. Raises UnknownValue where the value
     depends on them. Raises ExpressionError for every other error, because CEL's errors have no common class.
@@ -150,14 +158,17 @@ def unknown_names(compiled: Expression, names: Mapping[str, Any]) -> list[str]:
 
 
 def to_cel(value: Any) -> Any:
-    """Return a Python value for CEL: decimals as doubles, dates as timestamps at 00:00 UTC. Raises ExpressionError."""
+    """Return a Python value for CEL: decimals as doubles, dates as timestamps at 00:00 UTC.
+
+    Raises ExpressionError for a number with too many digits, and for a value that CEL does not have.
+    """
     match value:
         case Enum():
             return to_cel(value.value)
         case bool() | float() | str() | None:
             return value
         case int() if abs(value) >= 10**EXACT_DIGITS:
-            raise ExpressionError(f"{value} is too large to compare exactly")
+            raise ExpressionError(f"{value} has more than {EXACT_DIGITS} digits and cannot be compared exactly")
         case Decimal():
             if not value.is_finite() or len(value.normalize().as_tuple().digits) > EXACT_DIGITS:
                 raise ExpressionError(f"{value} has more than {EXACT_DIGITS} digits and cannot be compared exactly")
@@ -193,7 +204,7 @@ def _asks_has(found: Sequence[Token]) -> bool:
 def _reads(found: Sequence[Token], variables: set[str]) -> frozenset[tuple[str, ...]]:
     """Return the names that an expression reads, with their members.
 
-    The library gives the names of variables, also those bound by macros, without their members.
+    The CEL library gives only `variables`: names without members, also names that a macro binds.
     """
     end = Token("mark", "")
     padded = [end, *found, end, end, end]

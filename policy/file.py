@@ -14,10 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class PolicyFile:
-    """Reads the policy again when its file changed, or one of the files with the `sections` of single processes.
+    """The policy file and the section files. It reads them again when one of them has changed.
 
-    All files make one text with one hash. A section file counts unless the policy has a section for its process. After
-    an invalid edit the last valid policy stays in force, and `problem` says why. The first reading raises PolicyError.
+    A section file holds the section of one process.
+
+    All files together make one text with one hash. If the policy file itself has a section for a process, the section
+    file of this process is ignored. After an invalid edit the last valid policy stays in force, and `problem` says why.
+    If the files are invalid at the first reading, it raises PolicyError.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class PolicyFile:
 
 
 def _section(process: str, path: Path) -> str:
-    """Return the text of a file that holds the section of one process and nothing else. Raises PolicyError."""
+    """Return the text of a section file. Raises PolicyError if the file holds anything but the section of `process`."""
     text = _text(path)
     lines = LineNumbers(text, str(path))
     found = [
@@ -97,9 +100,20 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as wrong:
-        raise PolicyError([PolicyProblem(str(path), 1, "", f"cannot be read: {wrong.strerror}")]) from wrong
+        raise PolicyError(
+            [
+                PolicyProblem(
+                    str(path),
+                    1,
+                    "",
+                    f"cannot be read: {wrong.strerror}. Correct the path or the permissions",
+                )
+            ]
+        ) from wrong
     except UnicodeDecodeError as wrong:
-        raise PolicyError([PolicyProblem(str(path), 1, "", "is not UTF-8 text")]) from wrong
+        raise PolicyError(
+            [PolicyProblem(str(path), 1, "", "is not UTF-8 text: save the file with the encoding UTF-8")]
+        ) from wrong
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

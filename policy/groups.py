@@ -1,4 +1,4 @@
-"""Find the groups that a policy names: groups that can decide gates, and groups to which gates escalate."""
+"""Find the names of groups in a policy: groups that can decide gates, and groups to which gates escalate."""
 
 from collections.abc import Iterable, Iterator
 
@@ -7,9 +7,9 @@ from policy.model import GateRules, Policy
 
 
 def groups_of(policy: Policy, process: str | None = None) -> set[str]:
-    """Return the groups in the gates of one process or of all processes.
+    """Return the names of the groups in the gates of one process, or of all processes if `process` is None.
 
-    Also return every text in an expression for candidates, because it may be a group.
+    Also return every text in a `candidates` expression, because such a text may be the name of a group.
     """
     sections = policy.processes
     chosen = sections.values() if process is None else [sections[process]] if process in sections else []

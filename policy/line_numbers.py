@@ -8,21 +8,24 @@ from typing import Any
 from policy.model import PolicyProblem
 
 Key = tuple[str | int, ...]
-"""The path of a value: `("payment", "gates", "manager-approval", "remind", 0)`."""
+"""The path of a value in the policy: `("payment", "gates", "manager-approval", "remind", 0)`."""
 
 
 def key_of(name: str) -> Key:
-    """Return `escalate[0].after` as a path."""
+    """Return a key written as text, such as `escalate[0].after`, as a path: `("escalate", 0, "after")`."""
     return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", name))
 
 
 def spell(key: Key) -> str:
-    """Return a path as text, as people write it in error messages: `payment.gates.manager-approval.remind[0]`."""
+    """Return a path as text, as error messages show it: `payment.gates.manager-approval.remind[0]`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
 class LineNumbers:
-    """The lines of the keys of one text. `parts` are the files after the first that it consists of, as in Policy."""
+    """Finds the line of each key in one policy text.
+
+    If the text consists of several files, `parts` are the files after the first, as in `Policy.parts`.
+    """
 
     def __init__(self, text: str, source: str, parts: Sequence[tuple[int, str]] = ()) -> None:
         self._source, self._parts = source, parts

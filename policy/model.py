@@ -12,20 +12,20 @@ from domain.status import OnExpiry, Substitutes, Then
 from policy.calendars import Calendar
 
 MANAGER_OF_REQUESTER = "manager_of(requester)"
-"""In `users`: the manager of the requester, who is known once there is a case."""
+"""A value in `users`. It stands for the manager of the requester, who is known only when a case exists."""
 ANYONE = "anyone"
-"""In `choose_from`: every person and group."""
+"""A value in `choose_from`. It allows every person and group."""
 EVERYONE = "everyone"
-"""The quorum by which everybody who can decide must approve."""
+"""A value of `quorum`. It means that everybody who can decide must approve."""
 
 
 class UnknownGate(LookupError):
-    """A case has reached a gate for which its policy has no rules."""
+    """Raised if the policy of a case has no rules for a gate."""
 
 
 @dataclass(frozen=True)
 class PolicyProblem:
-    """One mistake in a policy text: its file and line, its key, and what to change."""
+    """One mistake in a policy text: its file and line, its key, and a message that says what to change."""
 
     source: str
     line: int
@@ -37,7 +37,7 @@ class PolicyProblem:
 
 
 class PolicyError(ValueError):
-    """An invalid policy. `str()` is one line for each mistake, with file, line and key."""
+    """Raised if a policy is invalid. `str()` of the error has one line for each mistake, with file, line and key."""
 
     def __init__(self, problems: list[PolicyProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -53,7 +53,7 @@ def _count_or_expression(value: Any) -> Any:
 
 
 def _limit(value: Any) -> Any:
-    """Return a limit as an exact number: `500`, `499.99` (a decimal in TOML) or `"499.99"`."""
+    """Return a limit as an exact number. In TOML it is `500`, `499.99` or `"499.99"`."""
     try:
         number = Decimal(value) if isinstance(value, int | str | Decimal) and not isinstance(value, bool) else None
     except ArithmeticError:
@@ -87,7 +87,7 @@ class _Section(BaseModel):
 
 
 class Level(_Section):
-    """One level of escalation.
+    """One level of escalation of a gate.
 
     After the time `after` its groups and people are added to the candidates so far, or replace them.
     """
@@ -100,13 +100,14 @@ class Level(_Section):
 
 
 class GateRules(_Section):
-    """Who decides one gate, and by when. Clocks count from the opening of the gate.
+    """The rules of one gate in a policy: who decides, and by when. All clocks start when the gate opens.
 
-    `candidates` is CEL that gives names of groups or people, in addition to `groups` and `users`: `candidates` of an
-    input, `facts.owners`. `choose_from` limits these names to its groups and their members, so that a requester cannot
-    choose anybody. It may also contain "manager_of(requester)", or "anyone" for no limit.
+    `candidates` is a CEL expression that gives names of groups or people, such as `candidates` (a field of the input)
+    or `facts.owners`. They can decide in addition to `groups` and `users`. `choose_from` limits these names to its
+    groups and their members, so that a requester cannot choose anybody. It may also contain "manager_of(requester)", or
+    "anyone" for no limit.
 
-    With `substitutes = "same-group"` a substitute must be able to decide in their own place. The substitute of a
+    With `substitutes = "same-group"`, a substitute must be a member of a group that can decide. The substitute of a
     candidate by name must share a group with the candidate.
 
     `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions. Clocks are a duration (`30s`, `15m`,
@@ -146,7 +147,7 @@ class GateRules(_Section):
 
     @property
     def chosen_from(self) -> list[str] | None:
-        """Return the groups and people that `candidates` may name; None for no limit."""
+        """Return the groups and people that the `candidates` expression may name; None if it may name everybody."""
         return None if self.choose_from is None or ANYONE in self.choose_from else self.choose_from
 
     def clocks(self) -> list[tuple[str, str]]:
@@ -170,10 +171,12 @@ class GateRules(_Section):
 
 
 class Retries(_Section):
-    """How often a step is tried: a number of attempts, or as many as begin within `retry_for`. Durations as in gates.
+    """How often a step is tried: at most `attempts` times, and only as long as attempts begin within `retry_for`.
 
-    Pauses begin with `first` and grow by `factor` up to `longest`. `permanent` names failures that are not retried.
-    `time_limit` is the timeout of one attempt.
+    Durations are written as in gates, such as `8h`.
+
+    Pauses begin with `first` and grow by `factor` up to `longest`. `permanent` has the class names of failures after
+    which the step is not retried. `time_limit` is the timeout of one attempt.
     """
 
     attempts: Annotated[int, Field(ge=1, le=10_000)] | None = None
@@ -186,10 +189,10 @@ class Retries(_Section):
 
 
 class Step(Retries):
-    """How often one step or undo is tried: by the option set `retries`, and by the options given here.
+    """The retry options of one step or undo. Options here override those of the option set that `retries` names.
 
-    `then` says what follows: operators decide, or the case is undone and ends `failed`, or it is undone and its next
-    round starts automatically after `resubmit_after`.
+    `then` says what follows when all attempts have failed. `intervene`: operators decide. `roll_back`: the case is
+    rolled back and ends `failed`. `resubmit`: the same, and the next round starts by itself after `resubmit_after`.
     """
 
     retries: Name | None = None
@@ -198,9 +201,9 @@ class Step(Retries):
 
 
 class ProcessPolicy(_Section):
-    """The section of one process: a row of limits for each currency, lists of names, its gates and steps.
+    """The section of one process: its limits by currency, lists of names, gates and steps.
 
-    `rounds` is the maximum number of cases with one reference: the first, and those that were submitted again.
+    `rounds` is the maximum number of cases with one reference: the first case, and its resubmissions.
     """
 
     limits: dict[str, dict[str, Annotated[Decimal, BeforeValidator(_limit)]]] = {}
@@ -212,7 +215,7 @@ class ProcessPolicy(_Section):
 
 @dataclass(frozen=True)
 class Policy:
-    """A valid policy. `hash` is the SHA-256 of `text`; cases are pinned to it at their start."""
+    """A valid policy. `hash` is the SHA-256 of `text`; a case keeps the policy that it had at its start."""
 
     source: str
     text: str
@@ -221,10 +224,12 @@ class Policy:
     calendars: Mapping[str, Calendar] = field(default_factory=dict)
     retries: Mapping[str, Retries] = field(default_factory=dict)
     parts: tuple[tuple[int, str], ...] = ()
-    """The further files of the text: the line of the text on which each begins, and its path."""
+    """The files after the first of which `text` consists: for each, the line of `text` on which it begins, and its
+    path.
+    """
 
     def has(self, process: str) -> bool:
-        """Return True if cases of this process may start."""
+        """Return True if the policy has a section for this process, so that its cases may start."""
         return process in self.processes
 
     def lists(self, process: str) -> dict[str, list[str]]:
@@ -243,12 +248,12 @@ class Policy:
         return section.gates[gate]
 
     def calendar_of(self, gate: GateRules) -> Calendar | None:
-        """Return the calendar for the clocks of a gate; None where they count all time."""
+        """Return the calendar for the clocks of a gate; None if the clocks count all time, not only working time."""
         return self.calendars[gate.calendar] if gate.calendar else None
 
 
 def describe(policy: Policy, process: str) -> list[dict[str, Any]]:
-    """Return the gates of a process as the policy states them, for people and for `GET /processes`."""
+    """Return the gates of a process as the policy writes them, for pages and for `GET /processes`."""
     if not policy.has(process):
         return []
     return [{"gate": name, **gate.model_dump()} for name, gate in policy.processes[process].gates.items()]

@@ -1,4 +1,4 @@
-"""Read and check a policy text, so that mistakes are found here, with file, line and key, and not in a case."""
+"""Read and check a policy text, so that mistakes are found before a case uses it, with file, line and key."""
 
 import hashlib
 import re
@@ -15,15 +15,15 @@ from policy.check import doubts, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.line_numbers import Key, LineNumbers
 from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
+from policy.retry_options import mistakes_of_retries, mistakes_of_steps
 from policy.sample_values import sample_of, type_mistake
-from policy.steps import mistakes_of_retries, mistakes_of_steps
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Inputs = Mapping[str, type[BaseModel]]
 """The input model of each process."""
 CALENDARS = "calendars"
 RETRIES = "retries"
-"""The names of the tables that are not processes."""
+"""The names of the tables of a policy that are not sections of processes."""
 
 
 def parse(
@@ -36,11 +36,13 @@ def parse(
     parts: Sequence[tuple[int, str]] = (),
     pinned: bool = False,
 ) -> Policy:
-    """Return the policy in `text`. `gates` and `steps`, if given, are those of each process.
+    """Return the policy that is written in `text`.
 
-    `parts` are the files after `source` that the text consists of, as in Policy. A `pinned` policy may be older than
-    the table of processes, so sections of removed processes are ignored. Raises PolicyError with all mistakes, each
-    with file, line and key.
+    `gates` and `steps` are the gates and steps that each process has; None if they are not checked.
+
+    If the text consists of several files, `parts` are the files after `source`, as in `Policy.parts`. With `pinned`,
+    the policy is that of a stored case and may be old: sections of processes that no longer exist are ignored. Raises
+    PolicyError with all mistakes, each with file, line and key.
     """
     raw = toml(text, source)
     lines = LineNumbers(text, source, parts)
@@ -96,7 +98,7 @@ def toml(text: str, source: str) -> dict[str, Any]:
 def _tables(
     key: str, raw: Any, model: type[ModelT], example: str
 ) -> tuple[dict[str, ModelT | None], list[tuple[Key, str]]]:
-    """Return each of the named tables, None for an invalid one, and the mistakes."""
+    """Return the tables below `key` by name, and the mistakes in them. The value of an invalid table is None."""
     if not isinstance(raw, dict):
         return {}, [((key,), f"must be tables such as [{key}.{example}]")]
     good: dict[str, ModelT | None] = {}
@@ -111,7 +113,7 @@ def _tables(
 
 
 def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[str]] | None = None) -> list[str]:
-    """Return statements that are valid and probably not intended, one line each.
+    """Return one line for each statement of the policy that is valid but probably not intended.
 
     The start of the server, the health page and `policy check` show them. `members` are the known people of each group.
     """
@@ -136,7 +138,7 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
 
 
 def notes(policy: Policy) -> list[str]:
-    """Return remarks for `policy check` about a valid policy, one line each."""
+    """Return one line for each remark about a valid policy. The command `policy check` prints these lines."""
     lines = LineNumbers(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():
@@ -157,7 +159,7 @@ def _compiled(policy: Policy, process: str) -> list[tuple[Key, Expression]]:
 
 
 def _model_at(where: Key) -> type[BaseModel]:
-    """Return the model at a path in the section of a process."""
+    """Return the pydantic model of the table at a path in the section of a process."""
     if len(where) == 1:
         return ProcessPolicy
     if where[0] == "steps":

@@ -1,8 +1,9 @@
 """Preview the ruling on a gate of a future case, of which some values are not known yet.
 
-Facts are found by steps, so before a case they are unknown. The answer never guesses: an outcome that needs an unknown
-value "depends on" that value. A condition that is true for every unknown value does not depend on it, such as `amount >
-500 || facts.score > 50` for a large amount. `rules` evaluates previews and real rulings alike.
+Facts are found by steps, so before a case they are unknown. A preview never guesses: if an outcome needs an unknown
+value, the answer is "depends on" with the name of this value. A condition that is true for every unknown value does not
+depend on it, such as `amount > 500 || facts.score > 50` for a large amount. The module `rules` evaluates previews and
+real rulings in the same way.
 """
 
 from bisect import bisect_left, bisect_right
@@ -32,23 +33,26 @@ Holds = Literal["yes", "no", "unknown", "failed"]
 Outcome = Literal["asked", "not needed", "approved", "rejected", "depends"]
 
 _REMEMBERED = 20_000
-"""Maximum number of sets of values whose result is cached, so that a file of any size takes limited memory."""
+"""Maximum number of sets of values whose result `Previews` caches, so that a large file takes limited memory."""
 
 
 @dataclass(frozen=True)
 class FutureCase:
-    """A future case, as far as it is known."""
+    """The data of a future case, as far as they are known."""
 
     input: BaseModel
     facts: Mapping[str, Any] | None = None
-    """All facts; None if they are unknown."""
+    """All facts of the case; None if they are unknown."""
     requester: str | None = None
     known_case: Mapping[str, Any] | None = None
-    """The name `case` in conditions, for a case that exists already."""
+    """The values of `case` in conditions, if the case exists already; otherwise None."""
 
     @property
     def case(self) -> dict[str, Any]:
-        """Return the name `case` in conditions, by default with the usual priority and an unknown reference."""
+        """Return the values of `case` in conditions.
+
+        For a future case, they have the default priority and no reference.
+        """
         if self.known_case is not None:
             return dict(self.known_case)
         requester = {} if self.requester is None else {"requester": self.requester}
@@ -56,7 +60,7 @@ class FutureCase:
 
 
 def outcome_of(decision: ConditionResult) -> Outcome:
-    """Return the outcome that a gate will have, computed from the result of its conditions."""
+    """Return the outcome that a gate will have, as far as the result of its conditions says it."""
     if decision.depends_on:
         return "depends"
     if decision.decided:
@@ -65,7 +69,9 @@ def outcome_of(decision: ConditionResult) -> Outcome:
 
 
 def short_answer(gate: GateRules, decision: ConditionResult) -> str:
-    """Return the ruling in a few words: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`, ..."""
+    """Return the result for a gate in a few words: `no`, `approved by rule`, `2 of managers`, `depends on facts.score`,
+    ...
+    """
     match outcome_of(decision):
         case "depends":
             return f"depends on {', '.join(decision.depends_on)}"
@@ -82,7 +88,10 @@ def short_answer(gate: GateRules, decision: ConditionResult) -> str:
 
 
 class Preview:
-    """One gate of a future case, as if it opened `at`. Raises UnknownGate."""
+    """The preview of one gate of a future case, as if the gate opened at the moment `at`.
+
+    Raises UnknownGate if the policy has no rules for this gate.
+    """
 
     def __init__(self, policy: Policy, process: str, gate: str, supposed: FutureCase, at: datetime) -> None:
         self.gate = policy.gate(process, gate)
@@ -102,12 +111,12 @@ class Preview:
 
     @property
     def answer(self) -> str:
-        """Return the shortest answer."""
+        """Return the result for the gate in a few words, as `short_answer` does."""
         return short_answer(self.gate, self.decision)
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Return the groups and people who would decide."""
+        """Return the names of the groups and the ids of the people who would decide the gate."""
         return self.decision.asked
 
     @property
@@ -126,7 +135,10 @@ class Preview:
         return evaluation.ruling(), evaluation.unknown
 
     def holds(self, condition: str) -> Holds:
-        """Return whether a condition of the gate is true. With `failed` it cannot be evaluated, or must not count."""
+        """Return whether a condition of the gate is true: `yes`, `no`, `unknown` or `failed`.
+
+        `failed` means that the condition cannot be evaluated, or must not count because its limits are missing.
+        """
         compiled = expression(condition)
         if self._names.strict(compiled):
             return "failed"
@@ -144,11 +156,12 @@ class Preview:
 
 
 class Previews:
-    """One gate of many future cases, before they have facts: as Preview, without clocks, and fast.
+    """The preview of one gate for many future cases. It is fast, knows no facts, and does not compute clocks.
 
     The result for a case depends only on the values that the gate's conditions read, so each set of such values is
     evaluated once. For a number that is only compared with limits and other numbers (`amount >= limits.manager`), only
-    its position among them matters. So the amounts of 100,000 payments give a few sets. Raises UnknownGate.
+    its position among them matters. So the amounts of 100,000 payments give a few sets. Raises UnknownGate if the
+    policy has no rules for this gate.
     """
 
     def __init__(self, policy: Policy, process: str, gate: str) -> None:
@@ -163,7 +176,10 @@ class Previews:
         self._seen: dict[tuple[str, ...], ConditionResult] = {}
 
     def of(self, input: BaseModel, case: Mapping[str, Any]) -> ConditionResult:
-        """Return the result for a case. Conditions that read an unknown name of `case` depend on it."""
+        """Return the result of the gate's conditions for a case.
+
+        `case` has the known values of `case`. The result depends on each other name of `case` that a condition reads.
+        """
         key = (*(self._place(name, input) for name in self._fields), *(repr(case.get(name)) for name in self._of_case))
         if (seen := self._seen.get(key)) is None:
             if len(self._seen) >= _REMEMBERED:
@@ -173,7 +189,9 @@ class Previews:
         return seen
 
     def _place(self, name: str, input: BaseModel) -> str:
-        """Return the part of a field's value on which the conditions depend, such as its position among the limits."""
+        """Return a text that is equal for all values of a field with the same result, such as the position among the
+        limits.
+        """
         value = getattr(input, name)
         if name not in self._compared or not isinstance(value, Decimal) or not value.is_finite():
             return repr(value)
@@ -189,7 +207,10 @@ class Previews:
 
 
 def _compared(name: str, conditions: Collection[Expression]) -> list[str | Decimal]:
-    """Return the limits and numbers that a field is compared with; empty if a condition uses it otherwise."""
+    """Return the limits and numbers with which conditions compare a field.
+
+    The list is empty if a condition uses the field in another way.
+    """
     found: list[str | Decimal] = []
     for condition in conditions:
         made = comparisons_of(name, condition.source)

@@ -4,8 +4,9 @@ Errors never skip a gate. A condition that cannot be evaluated opens it; a quoru
 that cannot be evaluated does not run, so that it decides nothing. `GateRuling.problem` shows the error to the people
 who decide.
 
-Rules may decide instead of people: `auto_reject` first, then `auto_approve`. If one cannot be evaluated, people decide.
-So do they after any other problem before an approval: a rule must not approve a case that another rule could not judge.
+Rules may decide instead of people: `auto_reject` first, then `auto_approve`. If one of these rules cannot be evaluated,
+people decide. `auto_approve` also does not decide after a problem with any other expression: a rule must not approve a
+case that another rule could not judge.
 
 A case whose currency has no row of limits takes the strictest path: a `when` that reads limits opens the gate, a quorum
 that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
@@ -34,9 +35,9 @@ from policy.model import EVERYONE, GateRules, Policy, ProcessPolicy
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
 STRICT_QUORUM = 2
 ALWAYS = "always"
-"""The rule of a gate without `when`."""
+"""The text that `rule` has for a gate without `when`, which opens for every case."""
 _WHETHER = ("when", "auto_reject", "auto_approve")
-"""The conditions that say whether people decide, in the order of evaluation."""
+"""The keys of the conditions that say whether people must decide, in the order of evaluation."""
 
 ValueT = TypeVar("ValueT")
 Unknown = Mapping[str, tuple[str, ...]]
@@ -53,10 +54,12 @@ def rule(
     case: Mapping[str, Any],
     at: datetime,
 ) -> GateRuling:
-    """Return the ruling of the policy on this gate, opening `at`. Raises UnknownGate.
+    """Return the ruling of the policy on this gate, which opens at the moment `at`.
 
-    An invalid expression raises nothing. The members of groups and the requester's manager are found by
-    `policy.candidates`.
+    Raises UnknownGate if the policy has no rules for the gate.
+
+    If an expression fails, no error is raised: `problem` of the ruling says why. `policy.candidates` later looks up the
+    members of groups and the requester's manager.
     """
     found = policy.gate(process, gate)
     names = ConditionValues.of(policy.processes[process], input, facts, case)
@@ -73,39 +76,42 @@ class ConditionResult:
     """The condition, as written in the policy, that opened, skipped or decided the gate."""
     named: Sequence[str] = ()
     asked: tuple[str, ...] = ()
-    """The groups and people who decide, as the policy and its expression name them."""
+    """The groups and people who decide, as the policy names them. A `candidates` expression stands as text."""
     quorum: int = 1
     unknown: Unknown = field(default_factory=dict)
 
     @cached_property
     def depends_on(self) -> tuple[str, ...]:
-        """Return the unknown names on which it depends whether people must decide.
+        """Return the unknown names that decide whether people must decide.
 
-        The list is empty if this is certain.
+        The tuple is empty if it is certain whether people must decide.
         """
         return next((self.unknown[key] for key in _WHETHER if key in self.unknown), ())
 
 
 @dataclass(frozen=True)
 class ConditionValues:
-    """The values of all names that the conditions of one case may read."""
+    """The values of all names that conditions may read, for one case: its input, facts, limits and `case`."""
 
     values: Mapping[str, Any]
     unlimited: str = ""
-    """The currency of a case that has no row of limits."""
+    """The currency of the case, if the policy has no row of limits for it; otherwise empty."""
 
     @classmethod
     def of(
         cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any], case: Mapping[str, Any]
     ) -> "ConditionValues":
-        """Return the values of an existing case. A name that `case` does not have is null."""
+        """Return the values of an existing case. A name of `case` without a value is null in conditions."""
         return cls._of(section, input, {"facts": facts, "case": {name: case.get(name) for name in CASE_NAMES}})
 
     @classmethod
     def so_far(
         cls, section: ProcessPolicy, input: BaseModel, facts: Mapping[str, Any] | None, case: Mapping[str, Any]
     ) -> "ConditionValues":
-        """Return the values of a future case. Names that `case` does not have, and facts of None, are unknown."""
+        """Return the values of a future case.
+
+        A name of `case` without a value is unknown. If `facts` is None, all facts are unknown.
+        """
         known: dict[str, Any] = {"case": Partial({name: case[name] for name in CASE_NAMES if name in case})}
         return cls._of(section, input, known if facts is None else known | {"facts": facts})
 
@@ -145,7 +151,7 @@ class ConditionValues:
 
 
 class Evaluation:
-    """One evaluation of the rules of a gate.
+    """One evaluation of the rules of a gate for one case.
 
     It collects problems, unknown names, and the values that the conditions read.
 
@@ -216,7 +222,9 @@ class Evaluation:
         )
 
     def decision(self) -> ConditionResult:
-        """Return whether people decide, who is named for it, and how many of them must approve."""
+        """Return the result of the conditions: whether people decide, which groups and people, and how many must
+        approve.
+        """
         gate, opened_by = self.gate, self.gate.when or ALWAYS
         if not self._opens():
             return ConditionResult(False, rule=opened_by, unknown=self.unknown)
@@ -241,7 +249,7 @@ class Evaluation:
         return holds is None or holds
 
     def _decides(self, key: str, text: str) -> bool:
-        """Return True if a rule decides instead of people."""
+        """Return True if the rule with this key decides instead of people."""
         return self._holds(key, text, "people decide") or False
 
     def _holds(self, key: str, text: str, consequence: str) -> bool | None:
@@ -259,7 +267,7 @@ class Evaluation:
         return self._evaluated(key, holds, consequence)
 
     def _candidates(self) -> list[str]:
-        """Return the names of groups and people that an expression gives."""
+        """Return the names of groups and people that the `candidates` expression of the gate gives."""
         text = self.gate.candidates
         if text is None:
             return []
@@ -300,7 +308,10 @@ class Evaluation:
         return self._evaluated(key, lambda: instant(text, self.names.values, self.at, self.calendar), consequence)
 
     def _changes_for(self) -> timedelta:
-        """Return how long the requester has to make changes, computed from the opening of the gate."""
+        """Return how long the requester has to make changes.
+
+        An expression is computed as if it started when the gate opens.
+        """
         usual = timedelta(days=7)
         ends = self._clock("changes", self.gate.changes, "the requester has 7 days for changes")
         if ends == self.at:
@@ -308,9 +319,10 @@ class Evaluation:
         return ends - self.at if ends and ends > self.at else usual
 
     def _evaluated(self, key: str, value: Callable[[], ValueT], consequence: str) -> ValueT | None:
-        """Return the value of an expression; None if the value is unknown or the expression fails.
+        """Return what `value` returns, the value of an expression; None if the value is unknown or the expression
+        fails.
 
-        If it fails, add a problem.
+        If the expression fails, note a problem that ends with `consequence`.
         """
         try:
             return value()
@@ -321,14 +333,17 @@ class Evaluation:
         return None
 
     def _strict(self, condition: Expression, consequence: str) -> bool:
-        """Return True if the condition needs limits that the case's currency does not have. If so, add a problem."""
+        """Return True if the condition needs limits that the case's currency does not have.
+
+        If it does, note a problem that ends with `consequence`.
+        """
         strict = self.names.strict(condition)
         if strict:
             self.problems.append(f"the policy has no limits for {self.names.unlimited}, so {consequence}")
         return strict
 
     def _noted(self, text: str) -> Expression:
-        """Return the compiled expression, and keep the values that it reads for the audit log."""
+        """Return the compiled expression. Keep the values that it reads in the ruling, for the audit log."""
         compiled = expression(text)
         self.read |= self.names.read_by(compiled)
         return compiled

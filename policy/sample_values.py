@@ -18,7 +18,7 @@ _TRUTHS = ("when", "auto_reject", "auto_approve")
 
 
 _DAY = datetime(2030, 1, 1, tzinfo=UTC)
-"""The moment of sample values, and the opening from which a clock counts."""
+"""The moment that sample values have. In the check of a clock, the gate opens at this moment."""
 
 
 def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> str | None:
@@ -45,7 +45,9 @@ def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> s
 
 
 def sample_of(section: ProcessPolicy, model: type[BaseModel], *, optional: bool) -> dict[str, Any] | None:
-    """Return sample values of a case, with or without optional fields.
+    """Return sample values for the names that conditions of a process read.
+
+    If `optional` is False, optional fields have their default.
 
     Return None if there is no sample for the type of a field.
     """
@@ -87,10 +89,10 @@ def _example(annotation: Any) -> Any:
 
 
 def _is_literal(text: str, source: str) -> bool:
-    """Return True if a text is a literal in an expression."""
+    """Return True if an expression contains this text as a literal in quotes."""
     return any(word.kind == "text" and word.text.strip("\"'") == text for word in tokens(source))
 
 
 def is_clock(key: Key) -> bool:
-    """Return True if the key of a gate holds a time. The other expressions are conditions."""
+    """Return True if the expression of this key of a gate gives a time; False if the expression is a condition."""
     return key[0] not in (*_TRUTHS, "quorum", "candidates")

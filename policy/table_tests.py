@@ -1,14 +1,14 @@
 """Run table tests of a policy. One row is a case with the expected answer of each gate.
 
-    [[payment]]
+[[payment]]
     name = "A manager looks at 500"
     input = { payee = "Acme", amount = "500.00", currency = "GBP", account = "operating" }
     facts = { score = 10 }
     gates = { fraud-review = "no", manager-approval = "1 of managers" }
 
-The answer of a gate is `no` (not needed), `approved by rule`, `rejected by rule`, `2 of managers, directors`,
-`everyone of managers`, or, in a row without `facts`, `depends on facts.score`. Gates without an expected answer are not
-checked. `due` and `expires` may name moments for gates. A moment without an offset is in the time zone of the gate's
+The answer of a gate is `no` (not needed), `approved by rule`, `rejected by rule`, `2 of managers, directors`, `everyone
+of managers`, or, in a row without `facts`, `depends on facts.score`. Gates without an expected answer are not checked.
+`due` and `expires` may give the expected moments by gate. A moment without an offset is in the time zone of the gate's
 calendar, or UTC without a calendar.
 """
 
@@ -30,11 +30,11 @@ from policy.wording import local
 
 
 class TableError(ValueError):
-    """An invalid table. `str()` is one line for each mistake, with file, line and row."""
+    """Raised if a table is invalid. `str()` of the error has one line for each mistake, with file, line and row."""
 
 
 def _written(value: Any) -> datetime:
-    """Return a moment, or a time without an offset unchanged."""
+    """Return a moment with an offset in UTC. Return a time without an offset unchanged."""
     local = value if isinstance(value, datetime) else None
     return local if local and local.tzinfo is None and moment_of(local.replace(tzinfo=UTC)) else moment_of(value)
 
@@ -50,7 +50,7 @@ class _Row(BaseModel):
     facts: dict[str, Any] | None = None
     requester: str | None = None
     at: _Written = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    """When the gates open; without an offset, UTC."""
+    """The moment at which the gates open. A moment without an offset is taken as UTC."""
     gates: dict[str, str] = {}
     due: dict[str, _Written] = {}
     expires: dict[str, _Written] = {}
@@ -58,7 +58,7 @@ class _Row(BaseModel):
 
 @dataclass(frozen=True)
 class TableTest:
-    """One row of a table."""
+    """One row of a table of tests, with its place in the file."""
 
     source: str
     line: int
@@ -68,7 +68,7 @@ class TableTest:
 
 
 def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[BaseModel]]) -> list[TableTest]:
-    """Return the rows of a table. Raises TableError with all mistakes."""
+    """Return the tests in `text`, the content of the file `source`. Raises TableError with all mistakes."""
     try:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as wrong:
@@ -94,7 +94,7 @@ def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[B
                 name = str(entry.get("name", process)) if isinstance(entry, dict) else process
                 mistakes += [str(PolicyProblem(source, line, name, message)) for message in found]
     if not tests and not mistakes:
-        mistakes.append(f"{source}: has no rows; one begins with [[{next(iter(policy.processes), 'payment')}]]")
+        mistakes.append(f"{source}: has no rows: begin each row with [[{next(iter(policy.processes), 'payment')}]]")
     if mistakes:
         raise TableError("\n".join(mistakes))
     return tests
@@ -103,7 +103,7 @@ def table(text: str, *, source: str, policy: Policy, inputs: Mapping[str, type[B
 def _test(
     source: str, line: int, process: str, entry: Any, policy: Policy, model: type[BaseModel]
 ) -> TableTest | list[str]:
-    """Return the test of a row, or its mistakes."""
+    """Return the test that a row describes, or the mistakes of the row as a list of sentences."""
     try:
         row = _Row.model_validate(entry)
     except ValidationError as wrong:
@@ -129,7 +129,7 @@ def _test(
 def failure(test: TableTest, policy: Policy) -> str | None:
     """Return in one line how the answers of the policy differ from the answers that the row expects.
 
-    None if they are equal.
+    Return None if all answers are as expected.
     """
     row = test.row
     at = row.at if row.at.tzinfo else row.at.replace(tzinfo=UTC)
@@ -152,7 +152,7 @@ def failure(test: TableTest, policy: Policy) -> str | None:
 
 
 def _plain(answer: str) -> tuple[str, list[str]]:
-    """Return an answer in a form for comparisons, in which the order of names, case and blanks do not matter."""
+    """Return an answer in a form in which answers are equal if they differ only in order of names, case or blanks."""
     many, _, names = " ".join(answer.lower().split()).partition(" of ")
     return many, sorted(name.strip() for name in names.split(","))
 

@@ -1,7 +1,7 @@
-"""Word the rules of a policy: conditions, candidates, clocks, and consequences.
+"""Write the rules of a policy as text for people: conditions, candidates, clocks, and consequences.
 
-This is the wording of the policy page, the task and request pages, forecasts, `policy explain` and messages. Each
-function takes the language of its reader.
+The policy page, the task and request pages, forecasts, `policy explain` and messages use these texts. Each function
+gets the translations of its reader as `texts`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,10 @@ from policy.model import MANAGER_OF_REQUESTER, GateRules
 
 
 def person_or_group(name: str, texts: Texts = ENGLISH) -> str:
-    """Return a name from the policy; `manager_of(requester)` stands for a person."""
+    """Return a name from the policy as people read it.
+
+    For `manager_of(requester)`, return `the requester's manager`.
+    """
     return texts.gettext("the requester's manager") if name == MANAGER_OF_REQUESTER else name
 
 
@@ -38,17 +41,17 @@ def candidates(gate: GateRules, texts: Texts = ENGLISH) -> str:
 
 
 def people(groups: Sequence[str], users: Sequence[str], texts: Texts = ENGLISH) -> str:
-    """Return groups and people: `members of managers, the requester's manager`."""
+    """Return groups and people as text: `members of managers, the requester's manager`."""
     return ", ".join([*(members(group, texts) for group in groups), *(person_or_group(user, texts) for user in users)])
 
 
 def members(group: str, texts: Texts = ENGLISH) -> str:
-    """Return `members of managers`."""
+    """Return the members of a group as text: `members of managers`."""
     return texts.gettext("members of %(group)s") % {"group": group}
 
 
 def approvals(count: int, texts: Texts = ENGLISH) -> str:
-    """Return `1 approval`, `2 approvals`."""
+    """Return a number of approvals as text: `1 approval`, `2 approvals`."""
     return texts.ngettext("%(num)s approval", "%(num)s approvals", count) % {"num": count}
 
 
@@ -80,7 +83,7 @@ def escalation(when: str, whom: str, replace: bool, texts: Texts = ENGLISH) -> s
 
 
 def rounds(count: int, texts: Texts = ENGLISH) -> str:
-    """Return `1 round`, `5 rounds`."""
+    """Return a number of rounds as text: `1 round`, `5 rounds`."""
     return texts.ngettext("%(num)s round", "%(num)s rounds", count) % {"num": count}
 
 
@@ -88,7 +91,7 @@ def rounds(count: int, texts: Texts = ENGLISH) -> str:
 
 
 def clock(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str:
-    """Return in words when a clock strikes after the gate has opened: `after 1 day of the working time office`."""
+    """Return in words when a clock fires after the gate has opened: `after 1 day of the working time office`."""
     length = clock_length(text, calendar, texts)
     if length is None:
         return texts.gettext("when %(expression)s says") % {"expression": on_one_line(text)}
@@ -96,7 +99,7 @@ def clock(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str:
 
 
 def clock_length(text: str, calendar: str | None, texts: Texts = ENGLISH) -> str | None:
-    """Return in words how long a clock runs: `1 day of the working time office`; None for an expression."""
+    """Return in words how long a clock runs: `1 day of the working time office`; None if the clock is an expression."""
     try:
         written = duration(text)
     except ExpressionError:  # From an older policy.
@@ -166,9 +169,11 @@ def compared(
     value: object = None,
     texts: Texts = ENGLISH,
 ) -> str:
-    """Return a comparison with both sides: `amount under 500.00 GBP`, if it is false.
+    """Return a comparison as text.
 
-    With the `value` of the name: `amount 662.37 is under 500.00 GBP`.
+    If `holds` is False, return the opposite: `amount under 500.00 GBP` for `amount >= 500`.
+
+    If `value` is given, add the value of the name: `amount 662.37 is under 500.00 GBP`.
     """
     subject = label(made.name, words)
     if value is not None:
@@ -201,7 +206,7 @@ def shown(value: object, texts: Texts = ENGLISH) -> str:
 
 
 def _other_side(made: Comparison, values: Mapping[str, Any]) -> str | int | float | Decimal | None:
-    """Return the value with which a comparison compares its name; None if this value is not a number."""
+    """Return the right side of a comparison: its number, or the value of its name; None for a value of another type."""
     found = values.get(made.other, made.other) if isinstance(made.other, str) else made.other
     return found if isinstance(found, str | int | float | Decimal) else None
 

@@ -1,1 +1,1 @@
-"""Programs for developers."""
+"""Programs that developers of Holdgate start with `make`."""

@@ -1,4 +1,4 @@
-"""`make pictures`: take the pictures of the docs from the demo's sample story in a real browser, light and dark.
+"""Take the pictures of the docs (`make pictures`): the demo's sample story in a real browser, light and dark.
 
 All programs run in a temporary folder on free ports, and are stopped afterwards. Needs Chromium on PATH.
 """
@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 1400, 860
 
 
 def main() -> int:
-    """Take all pictures again. Exit code 2 when there is no Chromium."""
+    """Take all pictures again. Return the exit code: 0, or 2 if Chromium is not on PATH."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         sys.stderr.write("make pictures: Chromium is not on PATH; on Debian: apt-get install chromium\n")
@@ -102,11 +102,14 @@ def _free_port() -> int:
 
 
 def _started(folder: Path) -> tuple[str, str]:
-    """Return the address of the gateway and the demo's link, when all programs answer. Raises TimeoutError."""
+    """Wait until all programs answer, and return the address of the gateway and the demo's link.
+
+    Raises TimeoutError.
+    """
     deadline = time.monotonic() + PATIENCE_S
     while not (folder / "up.json").exists():
         if time.monotonic() > deadline:
-            raise TimeoutError("the product did not start; see what `make up` says")
+            raise TimeoutError("Holdgate did not start; run `make up` to see the error")
         time.sleep(0.1)
     up = json.loads((folder / "up.json").read_text())
     return up["gateway_url"], up["demo_sign_in_url"]

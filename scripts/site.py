@@ -1,6 +1,6 @@
-"""`make site`: build the docs as a site in `var/site`.
+"""Build the docs as a web site in `var/site` (`make site`).
 
-Checks the links, and that the site loads nothing from other servers.
+The program checks the links, and that the site loads nothing from other servers.
 """
 
 import re
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SITE = ROOT / "var" / "site"
 BUILT = DOCS / ".site"
-"""The output folder of Zensical, which must be beside its configuration."""
+"""The output folder of Zensical, the builder of the site. It must be in the folder of Zensical's configuration."""
 
 LOADS = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*?\ssrc=["']?([^"'\s>]+)|<link\b[^>]*?\shref=["']?([^"'\s>]+)"""
@@ -23,7 +23,7 @@ LINKS = re.compile(r"""<a\b[^>]*?\shref=["']?([^"'\s>]+)""")
 
 
 def main() -> int:
-    """Build and check the site. Return 1 after printing a line on stderr for each problem."""
+    """Build and check the site. Return 0, or print a line on stderr for each problem and return 1."""
     shutil.rmtree(BUILT, ignore_errors=True)
     build = [sys.executable, "-m", "zensical", "build", "--clean", "-f", str(DOCS / "zensical.toml")]
     built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
@@ -56,7 +56,7 @@ def problems(site: Path) -> list[str]:
                 found.append(f"{name} links to {where}, which is not in the site")
     for sheet in sorted(site.rglob("*.css")):
         if re.search(r"@import|url\(\s*[\"']?(?:https?:)?//", sheet.read_text()):
-            found.append(f"{sheet.relative_to(site)} loads something from elsewhere")
+            found.append(f"{sheet.relative_to(site)} loads a resource from another server")
     return found
 
 

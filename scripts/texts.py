@@ -1,4 +1,4 @@
-"""`make texts`: collect the texts of the pages into `api/locales/messages.pot`, from which translations are made."""
+"""Collect the texts of the pages into `api/locales/messages.pot` (`make texts`). Translators start from this file."""
 
 import io
 from collections.abc import Iterator
@@ -16,14 +16,17 @@ TEMPLATE = PAGES / "locales" / "messages.pot"
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 _OPTIONS = {"templates/**.html": {"silent": "false", "trimmed": "true", "newstyle_gettext": "true"}}
 _SHARED = ("policy/explain.py", "policy/wording.py", "domain/durations.py")
-"""Texts that pages share with messages and logs, which are in English: see `domain.texts`."""
+"""Modules with texts that pages share with messages and logs.
+
+Messages and logs are always in English: see `domain.texts`.
+"""
 _KEYWORDS = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 _WORDINGS = (state_words.__file__,)
-"""Other modules whose texts the pages translate."""
+"""Further modules whose texts the pages translate."""
 
 
 def collected() -> str:
-    """Return the current catalogue: each text once, with the files that use it."""
+    """Return the text of `messages.pot` for the present code: each text once, with the files that use the text."""
     catalogue = Catalog(project="Holdgate", version="", msgid_bugs_address="", charset="utf-8")
     found = [*extract_from_dir(PAGES, _METHODS, _OPTIONS, _KEYWORDS), *_of_wordings()]
     for file, _line, message, comments, context in sorted(found, key=lambda each: (each[0], each[1])):
@@ -37,7 +40,7 @@ def collected() -> str:
 
 
 def _of_wordings() -> Iterator[tuple[str, int, str | tuple[str, ...], list[str], str | None]]:
-    """Yield the texts of modules below the pages, as `extract_from_dir` does, with paths from the root."""
+    """Yield the texts of the modules in `_WORDINGS`, in the form of `extract_from_dir`, with paths from the root."""
     for name in _WORDINGS:
         path = Path(name)
         for found in extract_from_file("python", path, _KEYWORDS):

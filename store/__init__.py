@@ -1,1 +1,1 @@
-"""Contain all SQL of the product: no other package writes a query."""
+"""All SQL of Holdgate: no other package writes a query."""

@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from argon2 import PasswordHasher
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from store.db.database import Database, migrate
 from store.people import passwords
-from tests.support import compiled, postgres
-from tests.support.migrated import migrated_copy, template
+from tests.support import postgres, sql_cache
+from tests.support.migrated_database import migrated_copy, template
 from tests.support.postgres import Postgres
 
 MEMORY = Path("/dev/shm")
@@ -29,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     They need not last, and some disks take a second for a new database. Not where there is little of it, where programs
     may not lie there, or where somebody set TMPDIR.
     """
+    hypothesis.settings.register_profile("holdgate", deadline=None)  # other tests run beside it and make it slow
+    hypothesis.settings.load_profile("holdgate")
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
     config.addinivalue_line("markers", f"{BOTH}: these tests run on SQLite and on PostgreSQL in every run")
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
@@ -51,7 +54,7 @@ TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake")
 """Folders and files that wait for processes and clocks. They run first, because a long test at the end runs alone."""
-EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_gates.py")
+EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_task_actions.py")
 """Files whose tests look at everything that waits. They run before other files of their folder leave tasks open."""
 BOTH = "both_databases"
 """The marker of tests that run on PostgreSQL in every run. All others run on SQLite, and on PostgreSQL in the soak."""
@@ -59,19 +62,21 @@ SERVERS = {"postgres_server", "postgres_url", "clients", "opened", "stopped", "p
 """Fixtures that start a server, a product or a browser."""
 STARTERS = {"Product", "WorkflowEnvironment", "open_house", "time_skipping_server", "postgres", "subprocess", "psutil"}
 """Names that a module imports to start one itself, or any other process."""
-FOLDERS = ("browser", "e2e", "ops")
-"""Folders that `--no-servers` does not even collect."""
+DATABASES = {"sqlite_url", "database_url", "db", "sqlite_template"}
+"""Fixtures that create a database."""
+NOT_FAST = ("browser", "e2e", "ops", "store", "replay", "test_sentences.py", "test_architecture.py", "test_docs.py")
+"""Folders and files that `--fast` does not collect: most of their tests start something, or read the whole code."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option of `make test-fast`."""
-    parser.addoption("--no-servers", action="store_true", help="leave out tests that start processes")
+    parser.addoption("--fast", action="store_true", help="run only tests without a process or a database")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out whole folders for `--no-servers`."""
-    here = collection_path.parent == Path(__file__).parent and collection_path.name in FOLDERS
-    return True if here and config.getoption("--no-servers") else None
+    """Leave out whole folders for `--fast`."""
+    here = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_FAST
+    return True if here and config.getoption("--fast") else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _on_postgresql(item) and item.get_closest_marker(BOTH) is None:
             item.add_marker(pytest.mark.soak)
     items.sort(key=_place)
-    if config.getoption("--no-servers"):
+    if config.getoption("--fast"):
         served = [item for item in items if _is_served(item)]
         config.hook.pytest_deselected(items=served)
         items[:] = [item for item in items if not _is_served(item)]
@@ -102,10 +107,14 @@ def _on_postgresql(item: pytest.Item) -> bool:
 
 
 def _is_served(item: pytest.Item) -> bool:
-    """Return whether the test starts a server, or its module does."""
+    """Return True if the test needs a server or a database, or if its module can start a process."""
     if not isinstance(item, pytest.Function):
         return False
-    return _on_postgresql(item) or bool(SERVERS & {*item.fixturenames}) or bool(STARTERS & {*vars(item.module)})
+    return (
+        _on_postgresql(item)
+        or bool((SERVERS | DATABASES) & {*item.fixturenames})
+        or bool(STARTERS & {*vars(item.module)})
+    )
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]
@@ -133,7 +142,7 @@ def own_umask() -> Iterator[None]:
 def compiled_once() -> Iterator[None]:
     """A statement is compiled for the first test that needs it."""
     with pytest.MonkeyPatch.context() as patch:
-        compiled.share(patch)
+        sql_cache.share(patch)
         yield
 
 

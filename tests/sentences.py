@@ -1,6 +1,6 @@
 """Every sentence by which Holdgate refuses, fails or undoes something, as the code has it.
 
-`python -m tests.sentences` writes the catalogue anew: read what has changed in it as somebody in finance would.
+`python -m tests.sentences` writes the catalogue again: read its changes as a person in finance would.
 """
 
 import ast

@@ -165,7 +165,7 @@ TIMES = {
     "domain/moments.py": "the formatter",
     "intake/cells/parse_cells.py": "reads cells by the formats of a mapping",
     "api/pages/dashboard.py": "the hour of a bar",
-    "api/pages/new.py": "the name of the reader's zone",
+    "api/pages/new_request.py": "the name of the reader's zone",
     "api/services/evidence_pack.py": "the name of a file",
     "intake/drop_folder.py": "the name of a file",
     "ops/up.py": "the log of the one who runs it",

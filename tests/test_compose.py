@@ -1,4 +1,4 @@
-"""The compose file and the image by our own rules, as nothing here can run them; their jobs' scripts do run."""
+"""The compose file and the image follow our rules. No container runs here, but the scripts of the jobs do."""
 
 import os
 import re
@@ -70,7 +70,7 @@ def test_every_secret_comes_from_a_variable_that_must_be_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_whoever_waits_says_what_for(name: str) -> None:
+def test_a_service_that_waits_names_its_condition(name: str) -> None:
     for on, how in SERVICES[name].get("depends_on", {}).items():
         match how["condition"]:
             case "service_healthy":

@@ -1,4 +1,4 @@
-"""The docs are right: links lead somewhere, settings and commands exist, and the sessions work as they are written."""
+"""The docs are correct: links work, settings and commands exist, and the example sessions run as written."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Every shipped process is whole: words for everything, a sample that imports, a policy, a test of each undo."""
+"""Every shipped process is complete: wording, a sample that imports, a policy, and a test of each undo."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

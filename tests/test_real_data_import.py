@@ -1,4 +1,4 @@
-"""Files that a council published, as they are: what the import says about them."""
+"""Published files of a council, unchanged, and what the import reports about them."""
 
 import csv
 import io
@@ -27,11 +27,11 @@ def with_our_headings(file: Path) -> bytes:
     """The file as a person would mend it: three headings renamed, two columns added that are the same in each row."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         heading, *rows = csv.reader(lines)
-    mended = io.StringIO(newline="")
-    writer = csv.writer(mended)
+    corrected = io.StringIO(newline="")
+    writer = csv.writer(corrected)
     writer.writerow([RENAMED.get(name.strip(), name) for name in heading] + ["currency", "account"])
     writer.writerows([*row, "GBP", "operating"] for row in rows)
-    return mended.getvalue().encode()
+    return corrected.getvalue().encode()
 
 
 def reader(office: Office) -> Uploads:

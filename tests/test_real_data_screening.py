@@ -1,4 +1,4 @@
-"""The screening on real payment files: few enough cases go to the fraud analysts that they can look at each."""
+"""The screening on real payment files sends few enough cases to the fraud analysts."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""What is said of refusals, incidents and rollbacks reads as a sentence that somebody in finance understands."""
+"""Sentences about refusals, incidents and rollbacks are understandable for people in finance."""
 
 import re
 

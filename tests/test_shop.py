@@ -1,4 +1,4 @@
-"""The sample shop: its artefacts are what its sources make of them, and its server follows the link."""
+"""The sample shop: its artefacts match their sources, and its server follows the link."""
 
 import subprocess
 import sys

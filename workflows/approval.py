@@ -21,7 +21,7 @@ class Approved(Message):
 
 @workflow.defn(name="approval")
 class ApprovalProcess(CaseWorkflow):
-    """Ask one question.
+    """Ask people one question.
 
     1. The people whom the requester or the policy names decide, before the deadline.
     2. If they approve, the case returns the approved data. The requester then acts on the data, outside Holdgate.

@@ -1,8 +1,10 @@
-"""A batch: start the cases of one uploaded file. The batch ends when they are started, not when they have ended.
+"""A batch: start the cases of one uploaded file.
+
+The batch ends when all these cases are started, not when they have ended.
 
 1. Start the cases of the next rows, a chunk at a time, on the task queue for bulk work.
 2. When somebody pauses the batch, finish the rows that are under way and wait.
-3. When somebody cancels the batch, start no more rows and, if they chose so, roll back the cases that were started.
+3. When somebody cancels the batch, start no more rows and, if the order says so, roll back the started cases.
 """
 
 import asyncio
@@ -21,19 +23,27 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signal
 
 CHUNKS_PER_RUN = 50
-"""Then the Workflow continues as new. With 100,000 rows in one history, a replay would read thousands of events."""
+"""After this number of chunks the Workflow continues as new.
+
+With 100,000 rows in one history, a replay would read thousands of events.
+"""
 CHUNK_TIMEOUT = timedelta(hours=6)
-"""Longer than any chunk takes. An attempt that hangs ends by its heartbeat timeout."""
+"""The timeout of one chunk, which is longer than any chunk takes.
+
+An attempt that hangs ends by its heartbeat timeout.
+"""
 NOTE_TIMEOUT = timedelta(minutes=1)
 HEARTBEAT_TIMEOUT = timedelta(seconds=8)
-"""How long it takes to notice that a worker was killed."""
+"""The longest time between two heartbeats of a chunk. After this time Temporal notices that a worker was killed."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=10))
-"""Unlimited: finished rows stay finished, and an outage of SQL or Temporal ends at some time."""
+"""The number of attempts is not limited: finished rows stay finished, and an outage of SQL or Temporal ends at some
+time.
+"""
 FIRST_LOOK, LAST_LOOK = timedelta(seconds=5), timedelta(minutes=5)
 """The first and the longest pause between two checks of cases that have to roll back. Each pause is twice the one
 before."""
 MAX_REFUSED = 100
-"""Maximum number of refused messages that are kept for the worker."""
+"""The maximum number of refused messages that the Workflow keeps until a worker has written them to the audit log."""
 
 
 @workflow.defn(name="batch")
@@ -73,13 +83,16 @@ class BatchWorkflow(GuardedWorkflow):
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signal
     def order(self, order: BatchOrder) -> None:
-        """Accept an order to pause, resume or cancel the batch. A second order with the same id has no effect."""
+        """Accept an order to pause, resume or cancel the batch.
+
+        If an order with the same id was accepted before, do nothing.
+        """
         if order.id not in self._asked:
             self._asked.add(order.id)
             self._orders.append(order)
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:  # noqa: ARG002
-        """Keep the data of a refused Signal.
+        """Keep the data of a refused Signal in `refused`.
 
         A job of the worker writes it to the audit log, because a batch does not write events itself.
         """

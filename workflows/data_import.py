@@ -6,7 +6,8 @@ from temporalio import workflow
 
 # The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.data_import.steps import DataImportRequest, DataImports, Publication, Published, Staging
+    from activities.data_import.request import DataImportRequest
+    from activities.data_import.steps import DataImports, Publication, Published, Staging
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words
@@ -17,7 +18,7 @@ LONG = StepOptions(time_limit=timedelta(minutes=10))
 
 @workflow.defn(name="data_import")
 class DataImportProcess(CaseWorkflow):
-    """Publish a new version of a dataset.
+    """Publish a new version of a dataset from a file.
 
     1. Check the file against its schema, profile the file, and compare the profile with the published version.
     2. Load the rows of the file as a version that readers cannot see yet; undone by removing the rows.
@@ -31,17 +32,10 @@ class DataImportProcess(CaseWorkflow):
 
     async def publish(self, request: DataImportRequest) -> Published | None:
         profile = await self.step(DataImports.profile_file, request, heartbeat=BEAT, options=LONG)
-        staging = Staging(
-            dataset=request.dataset,
-            file=request.file,
-            schema_file=request.schema_file,
-            sha256=profile.sha256 if profile else "",  # Operators may skip a step.
-            schema_sha256=profile.schema_sha256 if profile else "",
-            profile=profile,
-        )
+        staging = Staging.of(request, profile)
         await self.step(DataImports.load_rows, staging, undo=DataImports.drop_rows, heartbeat=BEAT, options=LONG)
         await self.gate("publication", facts=profile)
-        publication = Publication(dataset=request.dataset, base=profile.base if profile else None)
+        publication = Publication.of(request, profile)
         return await self.step(DataImports.publish_version, publication, undo=DataImports.restore_version)
 
     words = Words(

@@ -15,9 +15,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import BEAT, CaseWorkflow
 
 LONG = StepOptions(time_limit=timedelta(minutes=6))
-"""An app can set up to 5 minutes for its checks and up to 5 minutes for its health check, in `HOLDGATE_APPS`."""
+"""The options of steps that run checks.
+
+In the file of apps, an app can set up to 5 minutes for its checks, and up to 5 minutes for its health check.
+"""
 PATIENT = StepOptions(attempts=0, retry_for=timedelta(hours=1), longest_pause=timedelta(seconds=5))
-"""Another deployment of the same app must end first."""
+"""The options of the step that locks an app, which may have to wait until another deployment of the app ends."""
 
 
 @workflow.defn(name="deployment")
@@ -45,14 +48,18 @@ class DeploymentProcess(CaseWorkflow):
         return await self.conduct(case, self.deploy)
 
     async def deploy(self, request: DeploymentRequest) -> Deployed | None:
-        unpacked = await self.step(
-            Deployments.unpack_release, request, undo=Deployments.remove_release, heartbeat=BEAT, options=LONG
+        release = await self.step(
+            Deployments.unpack_release,
+            request,
+            skipped=Release.not_unpacked(request),
+            undo=Deployments.remove_release,
+            heartbeat=BEAT,
+            options=LONG,
         )
-        release = unpacked or Release.none_of(request)  # Operators may skip a step.
         compared = await self.step(Deployments.compare_release, release, heartbeat=BEAT, options=LONG)
         if request.security_review:
-            target = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
-            await self.case("security review", "security_review", target)
+            review = SecurityReviewRequest(target=request.artefact, sha256=release.sha256 or None)
+            await self.case("security review", "security_review", review)
         if await self.will_ask("release-approval", facts=compared):
             await self.gate("security-approval", facts=compared)
             checked = await self._checks(release, compared)
@@ -66,10 +73,9 @@ class DeploymentProcess(CaseWorkflow):
         return await self.step(Deployments.finish_deployment, release)
 
     async def _checks(self, release: Release, compared: Compared | None) -> Checked:
-        found = compared or Compared(**dict(release))
-        code = Code(**dict(found), approved=bool(self.approvals("security-approval")))
+        code = Code.of(release, compared, approved=bool(self.approvals("security-approval")))
         return await self.step(
-            Deployments.check_release, code, skipped=Checked.skipped(found), heartbeat=BEAT, options=LONG
+            Deployments.check_release, code, skipped=Checked.not_run(code), heartbeat=BEAT, options=LONG
         )
 
     words = Words(

@@ -19,7 +19,7 @@ class PaymentProcess(CaseWorkflow):
     2. Screen the payment for fraud. The screening runs after the hold, so that of two equal payments the screening
        finds the later one as a duplicate.
     3. If the screening found a risk, a fraud analyst decides.
-    4. Managers decide by the policy for the amount, and above a limit a director too.
+    4. Managers decide as the policy says for the amount; above a limit a director decides, too.
     5. Pay the money; undone by refunding it.
     """
 
@@ -51,8 +51,8 @@ class PaymentProcess(CaseWorkflow):
             "payee_account": "Payee's account",
         },
         steps={
-            "screen_payment": "Screen the payment to {payee} for fraud",
             "reserve_funds": "Hold {amount} {currency} on {account}",
+            "screen_payment": "Screen the payment to {payee} for fraud",
             "capture_payment": "Pay {amount} {currency} to {payee}",
         },
         undos={

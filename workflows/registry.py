@@ -1,6 +1,10 @@
 """The table of shipped processes. Plugins of `HOLDGATE_PROCESSES` are added to the table at startup.
 
-A new shipped process is two imports here (its Workflow and its input model) and one entry in `PROCESSES`.
+To add a shipped process, add two imports to this module (its Workflow and its input model) and one entry to
+`PROCESSES`.
+
+`workflows/batch.py` and `workflows/rollback.py` are Workflows of Holdgate itself and no processes: nobody can submit a
+request of these types. So they are not in `PROCESSES`, and only `workflows()` returns them, for the worker.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,17 +41,22 @@ class Process:
     workflow: type[CaseWorkflow]
     input: type[BaseModel]
     example: Mapping[str, str]
-    """One valid CSV row."""
+    """One valid row of a CSV, by heading."""
     seed: Mapping[str, str] = field(default_factory=dict)
-    """Its fields by the columns of a file of several processes: `name`, `description`, `amount`, `currency`. `a.b` is a
-    part of a field that takes JSON."""
+    """For files of several processes: the field of this process that each column fills (`name`, `description`,
+    `amount`, `currency`).
+
+    `a.b` is the part `b` of the field `a`, which takes JSON.
+    """
     seed_defaults: Mapping[str, str] = field(default_factory=dict)
-    """Default values of such rows for fields without a column."""
+    """For files of several processes: default values of fields that no column fills."""
     equip: Callable[[Path], Sequence[object]] | None = None
-    """For a plugin: makes the objects with the activities of its steps, from a folder for its files.
-    `plugins/shipped.py` does this for shipped processes."""
+    """For a plugin: the function that makes the objects with the activities of its steps.
+
+    Its argument is a folder for files. `plugins/shipped.py` does this for shipped processes.
+    """
     folder: Path | None = None
-    """For a plugin: the folder it was loaded from."""
+    """For a plugin: the folder from which the plugin was loaded; None for a shipped process."""
 
     @property
     def words(self) -> Words:
@@ -67,7 +76,7 @@ class Process:
         return self.words.title_of(case)
 
     def key_fields(self, case: BaseModel) -> dict[str, str]:
-        """Return label and value of the key fields."""
+        """Return the key fields of a case: their labels with their values."""
         return self.words.key_fields_of(case)
 
     def money(self, stored: Mapping[str, Any]) -> dict[str, str]:
@@ -75,12 +84,12 @@ class Process:
         return self.words.money_of(stored)
 
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a stored input as it may be shown, with masked fields cut to their last four characters."""
+        """Return a stored input in the form that people may see: of masked fields, only the last four characters."""
         return self.words.shown_input(stored)
 
 
 class UnknownProcess(Exception):
-    """There is no process of this name."""
+    """Raised if there is no process of this name."""
 
 
 def process_named(name: str, processes: Mapping[str, Process]) -> Process:
@@ -186,7 +195,7 @@ GATES: dict[str, list[str]] = {name: list(process.words.gates) for name, process
 
 
 def register(process: Process) -> None:
-    """Add a process, before any package uses the tables above."""
+    """Add a process to the tables of this module. Call this before any other package uses the tables."""
     PROCESSES[process.name] = process
     INPUTS[process.name] = process.input
     STEPS[process.name] = process.steps

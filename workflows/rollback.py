@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.read_messages import reads_update
 
 LOST_VERDICTS = (Verdict.ROLL_BACK, Verdict.DONE_BY_HAND)
-"""The verdicts of operators on a case that cannot go on by itself."""
+"""The verdicts that operators can choose for a case that was ended in Temporal."""
 
 
 class CalledOff(Exception):
@@ -34,7 +34,7 @@ class CalledOff(Exception):
 
 
 class RollbackPresentation:
-    """Shows the input of the case as its own Workflow showed it."""
+    """How a rollback shows its case: with the same input that the case's own Workflow showed."""
 
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         return _rollback(case).input
@@ -62,7 +62,10 @@ class RollbackWorkflow(MessageHandlers):
         self._tasks = HumanTasks(self.state, Branches(self.state), self.messages)
         self._compensation = Compensation(self.state, self._tasks, on_failure=self._undo_failed)
         self._begun: str | None = None
-        """None until it is certain whether the rollback continues. Then empty if it does, otherwise the reason."""
+        """None until it is certain whether the rollback will undo anything.
+
+        Then an empty text if it will, otherwise the reason why it will not.
+        """
 
     @workflow.run
     async def run(self, rollback: RollbackInput) -> CaseResult:
@@ -79,7 +82,7 @@ class RollbackWorkflow(MessageHandlers):
         return self._begun or ""
 
     async def _follow(self) -> CaseResult:
-        """Ask people where needed, undo the case, and close it."""
+        """Ask people if this is needed, undo the case, and close it. Return the result of the case."""
         run, case, asked = self.state, self._rollback, self._rollback.asked
         for undo in case.plan:
             run.saga.register(undo)
@@ -101,7 +104,7 @@ class RollbackWorkflow(MessageHandlers):
     async def _approved(self) -> CaseEnds:
         """Ask people for approval, and return the end of a completed case after its rollback.
 
-        Raises CalledOff when they do not approve.
+        Raises CalledOff if they do not approve.
         """
         asked = self._rollback.asked
         try:
@@ -112,7 +115,10 @@ class RollbackWorkflow(MessageHandlers):
         return CaseEnds(Status.ROLLED_BACK, f"Rolled back by {asked.by}: {asked.reason}")
 
     async def _ask(self) -> None:
-        """Wait until the gate of the rollback is passed. Raises CaseEnds with the reason when it is not."""
+        """Wait until people or a rule approve the rollback at its gate.
+
+        Raises CaseEnds with the reason if they do not.
+        """
         run, asked = self.state, self._rollback.asked
         facts = {
             "asked_by": asked.by,
@@ -139,7 +145,10 @@ class RollbackWorkflow(MessageHandlers):
             raise CaseEnds(Status.REJECTED, f"Rejected by rule: {opening.ruling.rule}")
 
     async def _operators_decide(self) -> CaseEnds:
-        """Ask operators about a case that was ended in Temporal, and return how it ends. Raises AlreadyEnded."""
+        """Ask operators about a case that was ended in Temporal, and return how the case ends.
+
+        Raises AlreadyEnded if the database already holds another end of the case.
+        """
         run, rollback, asked = self.state, self._rollback, self._rollback.asked
         run.show(asked.reason)
         facts = {
@@ -182,7 +191,10 @@ class RollbackWorkflow(MessageHandlers):
         self._answer_begun()
 
     def _answer_begun(self, called_off: str = "") -> None:
-        """Answer the Update `begun`. The first answer counts."""
+        """Answer the Update `begun`: with an empty text, or with the reason why nothing is undone.
+
+        The first answer counts.
+        """
         if self._begun is None:
             self._begun = called_off
 

@@ -6,7 +6,8 @@ from temporalio import workflow
 
 # The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.security_review.steps import AcceptedRisk, ScanReport, SecurityReviewRequest, SecurityReviews
+    from activities.security_review.request import SecurityReviewRequest
+    from activities.security_review.steps import AcceptedRisk, ScanReport, SecurityReviews
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words

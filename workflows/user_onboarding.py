@@ -6,14 +6,15 @@ from temporalio import workflow
 
 # The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
-    from activities.user_onboarding.steps import Granted, Onboarding, OnboardingRequest
+    from activities.user_onboarding.request import OnboardingRequest
+    from activities.user_onboarding.steps import Granted, Onboarding
     from domain.case import CaseInput, CaseResult
     from domain.step import StepOptions
     from domain.wording import Words
     from workflows.engine.case import CaseWorkflow, GateAt
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
-"""A mail server may answer slowly."""
+"""The options of the step that sends mail. They give a slow mail server enough time."""
 
 
 @workflow.defn(name="user_onboarding")

@@ -1,4 +1,4 @@
-"""The request of a general approval: a question, and data of any kind, for the people whom the requester names."""
+"""The request of a general approval: a question, and data of any kind, for the people who decide."""
 
 import json
 import re
@@ -43,13 +43,19 @@ def _no_number(name: str) -> None:
 
 
 def _names(value: Any) -> Any:
-    """Return a list of names. A text is read as JSON, or as names separated by commas or semicolons."""
+    """Return `value` as a list of names.
+
+    If it is a text, read it as JSON, or as names separated by commas or semicolons.
+    """
     value = _json(value)
     return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value
 
 
 def _depth(value: Any) -> int:
-    """Return the depth of nested lists and objects. Counts level by level, because recursion could overflow."""
+    """Return the depth of nested lists and objects.
+
+    The function counts level by level, because recursion could overflow the stack.
+    """
     level, deep = [value], 0
     while level and deep <= MAX_DEPTH:
         parts = [
@@ -61,7 +67,7 @@ def _depth(value: Any) -> int:
 
 
 class ApprovalRequest(Message):
-    """One question to people."""
+    """A request that asks people one question."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = APPROVAL
@@ -72,7 +78,7 @@ class ApprovalRequest(Message):
     body: str = Field(
         default="",
         max_length=20_000,
-        description="All that those who decide need to know, as Markdown. HTML in it is shown as text.",
+        description="All that the people who decide need to know, as Markdown. HTML is shown as text.",
         examples=["We need it for **two days**: the 14th and 15th."],
     )
     payload: Annotated[Any, BeforeValidator(_json)] = Field(
@@ -114,9 +120,11 @@ class ApprovalRequest(Message):
         try:
             size = len(json.dumps(payload, allow_nan=False, ensure_ascii=False).encode())
         except (ValueError, TypeError):
-            raise ValueError("is not JSON: it holds a value that JSON does not have") from None
+            raise ValueError(
+                "is not JSON: it contains a value that JSON does not have, such as NaN. Remove this value"
+            ) from None
         if size > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"is {size:,} bytes as JSON; at most {MAX_PAYLOAD_BYTES:,} are taken")
+            raise ValueError(f"has {size:,} bytes as JSON: at most {MAX_PAYLOAD_BYTES:,} are allowed")
         return payload
 
     @field_validator("candidates")

@@ -1,7 +1,7 @@
 """Read a file of data row by row, convert each row to the types of its schema, and validate it.
 
-The functions block, so call them in a thread. Raises Refused with the line and column of each error, as many as fit on
-a page.
+The functions block, so call them in a thread. For an invalid file they raise Refused. The message names line and column
+of each error, up to MAX_PROBLEMS errors.
 """
 
 import csv
@@ -35,10 +35,10 @@ class DatasetFile:
         self.schema = Schema(text)
         self.schema_sha256 = hashlib.sha256(text).hexdigest()
         self.sha256 = ""
-        """The SHA-256 of the file, set once all of it was read."""
+        """The SHA-256 of the file, set after the whole file was read."""
 
     def rows(self) -> Iterator[Row]:
-        """Yield all rows. Raises Refused for an invalid file, after the last row at the latest."""
+        """Yield all rows. Raises Refused for an invalid file, at the latest after the last row."""
         problems: list[str] = []
         count = 0
         with self._opened() as file:
@@ -46,7 +46,7 @@ class DatasetFile:
             for line, row in read(file, self.schema):
                 count += 1
                 if count > MAX_ROWS:
-                    raise Refused(f"'{self.file}' has more than {MAX_ROWS:,} rows: split it.")
+                    raise Refused(f"'{self.file}' has more than {MAX_ROWS:,} rows: split the file.")
                 problems += [f"line {line}, {said}" for said in self.schema.problems(row)]
                 if len(problems) >= MAX_PROBLEMS:
                     break
@@ -60,14 +60,14 @@ class DatasetFile:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        """Compute the hash of the file, then yield the file open at its beginning.
+        """Compute the hash of the file, then yield the content of the file, open for reading at its beginning.
 
         The bytes that are read are those that were hashed.
         """
         with self._folder.open(self.file, MAX_BYTES) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise Refused(f"'{self.file}' has more than {MAX_BYTES:,} bytes.")
+            raise Refused(f"'{self.file}' has more than {MAX_BYTES:,} bytes: split the file.")
         self.sha256 = hashlib.sha256(content).hexdigest()
         yield io.BytesIO(content)
 
@@ -78,7 +78,7 @@ def _lines(file: BinaryIO) -> Iterator[str]:
             if len(line) > MAX_LINE:
                 raise Refused(f"Line {number} has more than {MAX_LINE:,} characters.")
             if "\0" in line:
-                raise Refused(f"Line {number} holds a NUL character, so this is no text.")
+                raise Refused(f"Line {number} holds a NUL character, so the file is not text.")
             yield line
     except UnicodeDecodeError:
         raise Refused("The file is not UTF-8: save it as 'CSV UTF-8'.") from None
@@ -91,7 +91,7 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
         if not heads:
             raise Refused("The file is empty.")
         if len(heads) > MAX_COLUMNS:
-            raise Refused(f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are read.")
+            raise Refused(f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are read. Remove columns.")
         twice = sorted({head for head in heads if heads.count(head) > 1})
         if twice or "" in heads:
             raise Refused(f"Each column needs a heading of its own: {', '.join(twice) or 'one is blank'}.")
@@ -128,7 +128,7 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         except (ValueError, RecursionError) as wrong:
             raise Refused(f"Line {line} cannot be read: {wrong}.") from None
         if not isinstance(row, dict):
-            raise Refused(f"Line {line} does not hold a row.")
+            raise Refused(f"Line {line} does not hold a row: write each row in braces.")
         if len(row) > MAX_COLUMNS:
-            raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read.")
+            raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read. Remove fields.")
         yield line, row

@@ -10,10 +10,13 @@ from domain.base import Message
 
 MAX_COLUMNS_SHOWN = 60
 MAX_DISTINCT = 1000
-"""Maximum number of distinct values that are counted."""
+"""The maximum number of distinct values of a column that are counted."""
 SAMPLES = 5
 MAX_TEXT = 80
-"""Maximum number of characters of a value. With these limits a profile is smaller than the 64 KB limit of facts."""
+"""The maximum number of characters of a value in a profile.
+
+With these limits a profile is smaller than 64 KB, the limit of a gate's facts.
+"""
 
 
 class Column(Message):
@@ -31,7 +34,10 @@ class Column(Message):
 
 
 class VersionDifference(Message):
-    """The differences from the published version. A changed row counts as one removed and one added."""
+    """The differences between a data file and the published version of its dataset.
+
+    A changed row counts as one removed and one added.
+    """
 
     version: int
     rows_added: int
@@ -53,7 +59,7 @@ class Profile(Message):
     columns_not_shown: int = 0
     samples: list[dict[str, Any]]
     difference: VersionDifference | None = None
-    """None if nothing is published yet."""
+    """The differences from the published version; None if the dataset has no published version yet."""
 
     @property
     def base(self) -> int | None:
@@ -95,7 +101,7 @@ class _Tally:
 
 
 class Content:
-    """The rows and columns of a version, enough to compare two versions."""
+    """A digest of the rows and columns of a version, with which two versions are compared."""
 
     def __init__(self) -> None:
         self.rows: Counter[str] = Counter()
@@ -130,7 +136,10 @@ class Profiler:
     def made(
         self, dataset: str, file: str, *, sha256: str, schema_sha256: str, published: tuple[int, Content] | None
     ) -> Profile:
-        """Return the profile. `published` is the published version with its content."""
+        """Return the profile of the rows that were watched.
+
+        `published` is the number and the content of the published version; None without one.
+        """
         difference = None
         if published is not None:
             (version, before), now = published, self._content

@@ -23,12 +23,17 @@ from domain.errors import Refused
 
 MAX_SCHEMA_BYTES = 256 * 1024
 MAX_CHECKS = 100_000_000
-"""Maximum number of checks of one file. The largest file needs about half as many. A schema with circular references
-might never end."""
+"""The maximum number of checks of one file.
+
+The largest file needs about half as many. Without this limit, a schema with circular references might never end.
+"""
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-"""Numbers as in JSON. Python also reads `007`, which is a code, `5_000`, ` nan `, and digits of other scripts."""
+"""Match a number as JSON writes it.
+
+Python would also read `007`, which is a code, `5_000`, ` nan `, and digits of other scripts.
+"""
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})")
 
 # Listed by name, because the library checks more formats when other packages happen to be installed.
@@ -44,25 +49,25 @@ Row = dict[str, Any]
 
 
 class Schema:
-    """A schema. References to other documents are not followed: nothing is fetched."""
+    """The JSON Schema of one row. References to other documents are not followed: nothing is fetched."""
 
     def __init__(self, text: bytes) -> None:
         """Check and compile a schema. Raises Refused for an invalid one."""
         try:
             schema = strict_json.loads(text.decode("utf-8-sig"))
             if not isinstance(schema, dict) or schema.get("type", "object") != "object":
-                raise Refused('The schema must be that of one row, with "type": "object".')
+                raise Refused('The schema must describe one row: write "type": "object" at its top.')
             schema.pop("$schema", None)
             Draft202012Validator.check_schema(schema, FormatChecker(()))  # Patterns are checked by their own engine.
             _check_parts(schema)
         except UnicodeDecodeError:
-            raise Refused("The schema is not UTF-8.") from None
+            raise Refused("The schema is not UTF-8. Save the schema as UTF-8 and submit again.") from None
         except SchemaError as wrong:
-            raise Refused(f"The schema has a mistake: {wrong.message}.") from None
+            raise Refused(f"The schema is not valid: {wrong.message}. Correct the schema and submit again.") from None
         except RecursionError:
-            raise Refused("The schema is nested too deeply.") from None
+            raise Refused("The schema is nested too deeply. Simplify the schema and submit again.") from None
         except ValueError as wrong:
-            raise Refused(f"The schema cannot be read: {wrong}.") from None
+            raise Refused(f"The schema cannot be read: {wrong}. Correct the schema and submit again.") from None
         self._checks = 0
         keywords = {**Draft202012Validator.VALIDATORS, "pattern": _fits_pattern}
         counted = {word: self._counted(check) for word, check in keywords.items()}
@@ -82,12 +87,20 @@ class Schema:
         try:
             return [_error_text(error) for error in self._validator.iter_errors(row)]
         except Unresolvable as wrong:
-            raise Refused(f"The schema refers to another document, which is not read: {wrong.ref}.") from None
+            raise Refused(
+                f"The schema refers to another document, {wrong.ref}. "
+                "Put its definitions into this schema and submit again."
+            ) from None
         except RecursionError:
-            raise Refused("The schema refers to itself in a circle, or a row is nested too deeply.") from None
+            raise Refused(
+                "The schema refers to itself without end, or a row is nested too deeply. Correct them and submit again."
+            ) from None
 
     def converted(self, column: str, cell: str) -> Any:
-        """Return a CSV cell in the type of its column. Validation reports a cell that cannot be converted."""
+        """Return a CSV cell as a value of the type of its column.
+
+        Return a cell that cannot be converted unchanged: the validation of the row then reports it.
+        """
         kinds = self.kinds.get(column, ["string"])
         if cell == "":
             return None if "null" in kinds else "" if "string" in kinds else None
@@ -112,12 +125,17 @@ class Schema:
 
 
 def _check_parts(part: Any) -> None:
-    """Check every part of a schema, because a reference may point to any part. Raises Refused."""
+    """Check every part of a schema, because a reference may point to any part.
+
+    Raises Refused for a part that Holdgate does not accept.
+    """
     for key, value in part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ():
         if key == "patternProperties":
             raise Refused(f"The schema uses '{key}', which Holdgate does not read: describe each column by its name.")
         if key == "$schema":
-            raise Refused("The schema has '$schema' in one of its parts; '$schema' is allowed only at the top.")
+            raise Refused(
+                "The schema has '$schema' in one of its parts; '$schema' is allowed only at the top. Remove it there."
+            )
         if key == "pattern" and isinstance(value, str):
             _regex(value)
         if key == "format" and isinstance(value, str) and value not in _FORMATS.checkers:

@@ -1,4 +1,4 @@
-"""The steps of a data import and their undos. The store of versions honours idempotency keys."""
+"""The steps of a data import and their undos. The store of versions carries out each idempotency key only once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,14 +18,17 @@ from domain.base import Message
 from domain.errors import Refused
 from domain.step import StepCall
 
-__all__ = ["DataImportRequest", "DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
+__all__ = ["DataImports", "Profile", "Publication", "Published", "Staged", "Staging"]
 
 CHUNK = 1000
 """Number of rows in one transaction, which locks out other writers for a few hundredths of a second."""
 
 
 class Staging(Message):
-    """The input of the step that loads a file. It names exactly the file whose profile the data stewards will see."""
+    """The input of the step that loads a file.
+
+    It names the file by hash: only the file whose profile the data stewards will see is loaded.
+    """
 
     dataset: str
     file: str
@@ -34,7 +37,19 @@ class Staging(Message):
     schema_sha256: str = ""
     """Empty in histories of older releases."""
     profile: Profile | None
-    """None if operators skipped the profiling. Then nothing can be loaded."""
+    """The hash of the profiled file; None if operators skipped the profiling. Without it, nothing is loaded."""
+
+    @classmethod
+    def of(cls, request: DataImportRequest, profile: Profile | None) -> "Staging":
+        """Return the input for the file of this request. `profile` is None if operators skipped the profiling."""
+        return cls(
+            dataset=request.dataset,
+            file=request.file,
+            schema_file=request.schema_file,
+            sha256=profile.sha256 if profile else "",
+            schema_sha256=profile.schema_sha256 if profile else "",
+            profile=profile,
+        )
 
 
 class Publication(Message):
@@ -45,17 +60,23 @@ class Publication(Message):
 
     dataset: str
     base: int | None
+    """None if the dataset had no published version, or if operators skipped the profiling."""
+
+    @classmethod
+    def of(cls, request: DataImportRequest, profile: Profile | None) -> "Publication":
+        """Return the input for the dataset of this request. `profile` is None if operators skipped the profiling."""
+        return cls(dataset=request.dataset, base=profile.base if profile else None)
 
 
 class Staged(Message):
-    """A version that is loaded and not yet visible."""
+    """The output of `load_rows`: a version that is loaded and that readers cannot see yet."""
 
     version: int
     rows: int
 
 
 class Published(Message):
-    """A published version."""
+    """The output of `publish_version`: the version that readers see now."""
 
     dataset: str
     version: int
@@ -64,7 +85,7 @@ class Published(Message):
 
 
 class Loaded(Protocol):
-    """A version in the store."""
+    """A loaded version in the store of versions."""
 
     @property
     def version(self) -> int: ...
@@ -80,10 +101,14 @@ class InForce(Loaded, Protocol):
 
 
 class Datasets(Protocol):
-    """The store of dataset versions. A key has one effect only, and an undo that arrives first voids its key."""
+    """The store of dataset versions.
+
+    A key has one effect only. If the undo of a key arrives before its step, the key becomes void and the step is
+    refused.
+    """
 
     async def current(self, name: str) -> int | None:
-        """Return the published version."""
+        """Return the number of the published version of a dataset; None if no version is published."""
 
     def all_rows(self, name: str, version: int) -> AsyncIterator[dict[str, Any]]: ...
 
@@ -112,7 +137,10 @@ class DataImports:
 
     @activity.defn
     async def profile_file(self, call: StepCall[DataImportRequest]) -> Profile:
-        """Check the file against its schema, and profile it next to the published version. Changes nothing."""
+        """Check the file against its schema, profile it, and compare the profile with the published version.
+
+        Changes nothing.
+        """
         asked = call.input
         async with beating():
             profiler, file = await asyncio.to_thread(self._profiled, asked)
@@ -139,10 +167,13 @@ class DataImports:
 
     @activity.defn
     async def load_rows(self, call: StepCall[Staging]) -> Staged:
-        """Load the file as a version that is not yet visible. Raises Refused if it is not the profiled file."""
+        """Load the file as a version that is not yet visible.
+
+        Raises Refused if the file or its schema has changed since it was profiled.
+        """
         asked = call.input
         if asked.profile is None:
-            raise Refused(f"'{asked.file}' was not checked, so it is not loaded.")
+            raise Refused(f"'{asked.file}' was not checked, so it is not loaded. Submit the request again.")
         async with beating():
             file = await asyncio.to_thread(DatasetFile, self._folder, asked.file, asked.schema_file)
             loaded = await self._datasets.stage(
@@ -157,16 +188,18 @@ class DataImports:
 
     async def _chunks(self, file: DatasetFile, asked: Staging) -> AsyncIterator[Sequence[Any]]:
         if asked.schema_sha256 not in ("", file.schema_sha256):
-            raise Refused(f"'{asked.schema_file}' has changed since '{asked.file}' was checked, so it is not loaded.")
+            raise Refused(
+                f"'{asked.schema_file}' has changed since '{asked.file}' was checked. Submit the request again."
+            )
         rows = file.rows()
         while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK))):
             if file.sha256 != asked.sha256:
-                raise Refused(f"'{asked.file}' has changed since it was checked, so it is not loaded.")
+                raise Refused(f"'{asked.file}' has changed since it was checked. Submit the request again.")
             yield chunk
 
     @activity.defn
     async def drop_rows(self, call: StepCall[Staging]) -> bool:
-        """Undo `load_rows`: remove the version. Return True if there was a version."""
+        """Undo `load_rows`: remove the loaded version. Return True if there was a version to remove."""
         async with beating():
             return await self._datasets.unstage(call.key, call.undone, call.case_id)
 

@@ -14,20 +14,23 @@ from policy.clock import duration
 
 APP_NAME = r"^[a-z][a-z0-9-]{0,39}$"
 LONGEST = timedelta(minutes=5)
-"""Maximum time for all checks of a release, and for its health check. The timeout of the steps is a little longer."""
+"""The longest time that an app may set for all checks of a release, and for its health check.
+
+The timeout of these steps is a little longer.
+"""
 
 _URL = re.compile(r"https?://[^\s/?#@]+(/\S*)?")
 
 
 class WrongApps(ValueError):
-    """The file of apps is invalid. `str()` has one line for each mistake, with file and key."""
+    """Raised if the file of apps is invalid. `str()` has one line for each mistake, with file and key."""
 
 
 def _span(value: Any) -> Any:
     if not isinstance(value, str) or (span := duration(value)) is None:
         raise ValueError('write it as a duration such as "20s" or "2m"')
     if span > LONGEST:
-        raise ValueError("is at most 5m")
+        raise ValueError("must be at most 5m")
     return span
 
 
@@ -45,20 +48,21 @@ class App(BaseModel):
     health_text: str = Field("", max_length=200)
     """A text that the answer must contain; empty for no check."""
     health_release: str = Field("", max_length=60)
-    """The JSON field of the answer that must hold the id of the release, so that an old release cannot answer; or
-    empty."""
+    """The JSON field of the answer that must hold the id of the release, so that an old release cannot answer; empty
+    for no check.
+    """
     health_timeout: Span = timedelta(seconds=20)
-    """How long the release has to become healthy."""
+    """The maximum time from the switch until the release is healthy."""
     checks: list[Words] = Field(default=[], max_length=8)
-    """Commands, each a list of words that no shell reads. They run in a copy of the release."""
+    """Commands, each a list of words that no shell reads. The commands run in a copy of the release."""
     checks_timeout: Span = timedelta(minutes=2)
-    """Maximum time for all checks together."""
+    """The maximum time for all checks of a release together."""
     checks_memory_mb: int = Field(1024, ge=64, le=65536)
-    """Maximum address space of each process of a check."""
+    """The maximum address space of each process of a check, in MB."""
     checks_file_mb: int = Field(64, ge=1, le=4096)
-    """Maximum size of the output of a check, and of each file that it writes."""
+    """The maximum size of the output of a check, and of each file that the check writes, in MB."""
     keep_releases: int = Field(5, ge=2, le=100)
-    """The number of formerly live releases that are kept, including the live one."""
+    """How many releases that were live at some time are kept, including the release that is live now."""
 
     @field_validator("health")
     @classmethod
@@ -72,7 +76,7 @@ _APPS = TypeAdapter(dict[Annotated[str, Field(pattern=APP_NAME)], App])
 
 
 def read_apps(path: Path) -> Mapping[str, App]:
-    """Return the apps by name. Raises WrongApps."""
+    """Return the apps in the file `path` by name; no apps if `path` is None. Raises WrongApps."""
     try:
         return _APPS.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -89,7 +93,7 @@ def _said(problem: ErrorDetails) -> str:
     app, *keys = map(str, problem["loc"])
     said = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        said = f"there is no such key; there are {', '.join(App.model_fields)}"
+        said = f"there is no such key; known keys are {', '.join(App.model_fields)}"
     if keys == ["[key]"]:
         said = "the name of an app has small letters, digits and '-', and begins with a letter"
         keys = []

@@ -27,23 +27,23 @@ _DIGITS = re.compile(rb"[0-9]{100}")
 
 @dataclass(frozen=True)
 class ArchiveLimits:
-    """Limits of an archive; sizes in bytes."""
+    """The limits of an archive that is unpacked. Sizes are in bytes."""
 
     archive: int = 64 << 20
-    """The size of the archive."""
+    """The maximum size of the archive."""
     total: int = 256 << 20
-    """The unpacked size of everything, with headers."""
+    """The maximum unpacked size of the whole archive, with headers."""
     single: int = 64 << 20
-    """The size of one file."""
+    """The maximum size of one file."""
     members: int = 5_000
-    """The number of files and folders, including folders that are only part of a name."""
+    """The maximum number of files and folders, including folders that occur only in the name of a file."""
     ratio: int = 100
     """Maximum ratio of the unpacked size to the archive size, checked above `ratio_from` bytes."""
     ratio_from: int = 4 << 20
     name: int = 240
-    """Bytes of a name with its folders."""
+    """The maximum number of bytes of a name with its folders."""
     depth: int = 20
-    """The number of folders above a file."""
+    """The maximum number of folders above a file."""
 
 
 LIMITS = ArchiveLimits()
@@ -51,7 +51,7 @@ LIMITS = ArchiveLimits()
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The content of an archive."""
+    """The content of an archive that was unpacked."""
 
     files: tuple[str, ...]
     """The names of files, relative and with `/`, sorted."""
@@ -65,7 +65,7 @@ def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) ->
         while chunk := source.read(CHUNK):
             size += len(chunk)
             if size > limit:
-                raise Refused(f"The archive has more than {limit:,} bytes, which are not taken.")
+                raise Refused(f"The archive has more than {limit:,} bytes, which is not allowed. Make it smaller.")
             digest.update(chunk)
             written.write(chunk)
     return digest.hexdigest()
@@ -121,12 +121,14 @@ def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile):
             raise  # A full disk is not an error of the archive.
-        raise Refused("The archive is damaged or is no tar.gz.") from error
+        raise Refused("The archive is damaged or is not a tar.gz file. Pack it again.") from error
     into.seek(0)
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is checked before Python's tar reader parses it, which is very slow for some headers."""
+    """A tar header that is checked before Python's tar reader parses it, because this reader is very slow for some
+    headers.
+    """
 
     def _proc_pax(self, tar: "_Tar") -> tarfile.TarInfo:
         source = tar.fileobj
@@ -147,9 +149,9 @@ class _Header(tarfile.TarInfo):
 class _Tar(tarfile.TarFile):
     tarinfo = _Header
     told = 0
-    """Bytes of extended headers of single files."""
+    """How many bytes of extended headers of single files were read."""
     told_of_all = 0
-    """Bytes of global extended headers, which the reader processes for each file."""
+    """How many bytes of global extended headers were read. The tar reader processes them again for each file."""
 
 
 def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacked:
@@ -200,7 +202,9 @@ def _check(member: tarfile.TarInfo, name: PurePosixPath, limits: ArchiveLimits) 
     if member.issparse() or not (member.isreg() or member.isdir()):
         raise Refused(f"The archive contains something that is neither a plain file nor a folder: '{name}'.")
     if member.mode & 0o7000:
-        raise Refused(f"The archive contains a file that would run with the rights of others: '{name}'.")
+        raise Refused(
+            f"The archive contains a set-user-id or set-group-id file, or a folder with special rights: '{name}'."
+        )
     if not 0 <= member.size <= limits.single:
         raise Refused(f"The archive contains a file of more than {limits.single:,} bytes: '{name}'.")
     if member.isreg() and name == PurePosixPath():
@@ -216,7 +220,10 @@ def _write(content: IO[bytes], target: Path, mode: int) -> None:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file below a folder, by name. Ignores files that Python writes when it runs code."""
+    """Return the SHA-256 of each file below a folder, by name.
+
+    Files that Python writes when it runs code (`__pycache__`) are left out.
+    """
     return {str(path.relative_to(folder)): _digest(path) for path in _plain_files(folder)}
 
 

@@ -19,35 +19,37 @@ from domain.base import Message
 from domain.errors import Refused
 
 ASK_EVERY = 0.5
-"""Seconds between two requests to the health URL."""
+"""The number of seconds between two requests to the health URL."""
 PATIENCE = 5.0
-"""Timeout of one request in seconds."""
+"""The timeout of one request to the health URL, in seconds."""
 PLAIN = {"Accept-Encoding": "identity"}
-"""No compression, because a small compressed answer could be very large."""
+"""Headers that ask for an answer without compression, because a small compressed answer could unpack to a very large
+one.
+"""
 MAX_ANSWER = 64 * 1024
-"""Maximum number of bytes that are read from an answer."""
+"""The maximum number of bytes that are read from an answer of the health URL."""
 SPACE = 4
-"""How many files of the maximum size a check may write."""
+"""How many times the maximum size of one file (`checks_file_mb`) a check may write in all."""
 MAX_OUTPUT = 800
 """Number of characters of a check's output that people see, from its end."""
 
 
 class HealthCheck(Message):
-    """One check that has passed: the command, and the end of its output."""
+    """One check of an app that has passed: the command, and the end of its output."""
 
     command: str
     seconds: float
     output: str
-    """The last lines of the output."""
+    """The last lines of the output of the check."""
 
 
 async def may_isolate(*, approved: bool, accepted: bool) -> bool:
-    """Return True if the code of an artefact must run isolated, which is always so where isolation is possible.
+    """Return True if the code of an artefact must run isolated. It must run isolated on every machine that can isolate.
 
-    Without isolation, only code that a person has `approved` may run, and only if the operator of the worker has
-    `accepted` that.
+    If this machine cannot isolate, return False if a person has approved the code (`approved`) and the operator of the
+    worker allows it to run (`accepted`).
 
-    Raises NotIsolated.
+    In all other cases raise NotIsolated.
     """
     why = await asyncio.to_thread(isolation.missing)
     if why is None:
@@ -56,7 +58,7 @@ async def may_isolate(*, approved: bool, accepted: bool) -> bool:
         return False
     said = isolation.cannot_isolate(why)
     if accepted:
-        how = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet"
+        how = "and retry. HOLDGATE_UNISOLATED_CODE=accept is only for code that somebody has approved"
     else:
         how = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry"
     raise NotIsolated(f"The checks were not run. {said}, {how}.", permanent=True)

@@ -1,15 +1,15 @@
 """Releases of apps on disk: unpacked side by side, one of them live by a link. Each effect happens once only.
 
-    <apps>/<app>/releases/<id>/     the files of an artefact
+<apps>/<app>/releases/<id>/     the files of an artefact
     <apps>/<app>/current            a link to the live release
     <apps>/<app>/journal/           the state of each idempotency key
     <apps>/<app>/hold.json          the release that may be switched to now, and its case; absent while the app is free
     <apps>/<app>/lock               the lock for changes of all of these
 
-A key is written before its effect and again after it, so the next process finds and finishes what a dead process left
-half done. A key that was undone, used or not, is refused from then on. While an app is held for a release, it can be
-switched to this release only. So a late attempt of a dead worker has no effect: its key is settled, or the app is held
-by another case.
+The state of a key is written before its effect and again after it. So if a process dies in between, the next process
+finds the key and finishes its effect. A key that was undone is refused from then on, even if it was never used. While
+an app is held for a release, it can be switched to this release only. So a late attempt of a step has no effect: its
+key was used or undone already, or the app is held by another case.
 """
 
 import fcntl
@@ -29,40 +29,40 @@ from core.file_storage import keep
 from domain.errors import UNDONE_FIRST, Refused, Trouble
 
 Artefact = Callable[[], AbstractContextManager[tuple[IO[bytes], str]]]
-"""Opens an artefact, and returns it with the SHA-256 that it must have."""
+"""A function that opens an artefact, and returns the open file with the SHA-256 that it must have."""
 Kind = Literal["unpack", "hold", "switch", "finish"]
 
 
 class KeyState(BaseModel):
-    """The state of one idempotency key."""
+    """The state of one idempotency key, as the journal of its app stores it."""
 
     key: str
     kind: Kind
     case_id: str
     state: Literal["begun", "done", "undoing", "undone", "void"]
     at: datetime
-    """When the effect began."""
+    """When the effect of the key began."""
     release: str = ""
     before: str | None = None
-    """For a switch: the target of the link before."""
+    """For a switch: the target that the link to the live release had before."""
     anything: bool = True
-    """For an undone key: whether there was anything to undo."""
+    """For an undone key: True if there was anything to undo."""
     sha256: str = ""
     files: int = 0
     bytes: int = 0
 
 
 class Hold(BaseModel):
-    """The release that may be switched to, and its case."""
+    """The content of `hold.json`: the only release to which the app may be switched now, and its case."""
 
     release: str
     case_id: str
 
 
 class Releases:
-    """The releases of all apps.
+    """The releases of all apps on disk.
 
-    Methods that change something may be called again, and by several processes at the same time.
+    Methods that change something may be called again with the same key, and by several processes at the same time.
     """
 
     def __init__(self, root: Path, limits: ArchiveLimits = LIMITS) -> None:
@@ -117,13 +117,18 @@ class Releases:
             return entry
 
     def remove(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `unpack`. Return True if there was anything to undo. Raises Refused while the release is live."""
+        """Undo `unpack`: remove the release.
+
+        Return True if there was anything to undo. Raises Refused while the release is live.
+        """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "unpack", case_id)
             if entry.state == "void":
                 return False
             if folder.live() == entry.release:
-                raise Refused(f"Release {entry.release} is live as {app}, so it is not removed.")
+                raise Refused(
+                    f"Release {entry.release} is live as {app}, so it is not removed. Make another release live first."
+                )
             folder.settle(entry, "undone")
             folder.throw_away(entry.release)
             folder.clear(undoes)
@@ -132,7 +137,10 @@ class Releases:
     # -------------------------------------------------------------------------------------------------------- holding
 
     def hold(self, key: str, case_id: str, app: str, release: str) -> None:
-        """Prevent other cases from switching the app. Raises Trouble while another case holds it; Refused."""
+        """Hold the app for a release of this case, so that no other case can switch the app.
+
+        Raises Trouble while another case holds the app, and Refused for a key that was undone.
+        """
         with self._locked(app) as folder:
             if (entry := folder.entry(key)) and entry.state == "done":
                 return
@@ -142,9 +150,9 @@ class Releases:
             folder.settle(entry, "done")
 
     def free(self, undoes: str, case_id: str, app: str) -> bool:
-        """Undo `hold`. Return True if the app was still held with this key.
+        """Undo `hold`: free the app. Return True if the app was still held with this key.
 
-        It is not held any more if the undo of a switch freed it before.
+        It is not held if the undo of a switch has freed it before.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "hold", case_id)
@@ -159,7 +167,10 @@ class Releases:
     # ------------------------------------------------------------------------------------------------------ switching
 
     def switch(self, key: str, case_id: str, app: str, release: str) -> KeyState:
-        """Make a release live. The app must be held for this release. Raises Refused."""
+        """Make a release live.
+
+        Raises Refused if the app is not held for this release, if the release does not exist, or if the key was undone.
+        """
         with self._locked(app) as folder:
             entry = folder.entry(key)
             if entry is not None and entry.state == "done":
@@ -175,8 +186,8 @@ class Releases:
     def switch_back(self, undoes: str, case_id: str, app: str) -> bool:
         """Undo `switch`: restore the target of the link and free the app. Return True if there was anything to undo.
 
-        Raises Refused when another release is live since, or the release before is gone; Trouble while another case
-        holds the app.
+        Raises Refused if another release has become live since, or if the previous release does not exist any more.
+        Raises Trouble while another case holds the app.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "switch", case_id)
@@ -218,7 +229,10 @@ class Releases:
     # ------------------------------------------------------------------------------------------------------ finishing
 
     def finish(self, key: str, case_id: str, app: str, release: str, keep_releases: int) -> KeyState:
-        """Free the app after its health check, and delete the oldest formerly live releases. Raises Refused."""
+        """Free the app after its health check, and delete the oldest formerly live releases.
+
+        Raises Refused if the app was not switched to this release, or was switched back.
+        """
         with self._locked(app) as folder:
             if (entry := folder.entry(key)) and entry.state == "done":
                 return entry
@@ -233,7 +247,7 @@ class Releases:
     # --------------------------------------------------------------------------------------------------------- looking
 
     def live(self, app: str) -> str | None:
-        """Return the id of the live release."""
+        """Return the id of the live release of an app; None if no release is live."""
         return _App(self._root / app).live()
 
     def folder(self, app: str, release: str) -> Path:
@@ -255,7 +269,7 @@ class Releases:
         return sorted(_App(self._root / app).entries("*"), key=lambda entry: entry.at)
 
     def holder(self, app: str) -> Hold | None:
-        """Return for which release and case an app is held; None if the app is free."""
+        """Return for which release and case an app is held; None if no case holds the app."""
         return _App(self._root / app).holder()
 
     @contextmanager
@@ -286,7 +300,7 @@ class _App:
         return entry
 
     def begin(self, key: str, kind: Kind, case_id: str, **facts: str | int | None) -> KeyState:
-        """Write to the journal that the effect of a key is about to begin, and return the state of the key."""
+        """Write to the journal that the effect of a key is about to begin, and return the state that was written."""
         entry = KeyState.model_validate(
             {"key": key, "kind": kind, "case_id": case_id, "state": "begun", "at": datetime.now(UTC), **facts}
         )
@@ -298,11 +312,14 @@ class _App:
         return entry or self.settle(self.begin(undoes, kind, case_id), "void")
 
     def settle(self, entry: KeyState, state: Literal["done", "undoing", "undone", "void"]) -> KeyState:
-        """Write to the journal the new state of the effect of a key."""
+        """Write the new state of a key to the journal, and return the state that was written."""
         return self._write(entry.model_copy(update={"state": state}))
 
     def entries(self, pattern: str) -> Iterator[KeyState]:
-        """Return the states in files of this kind: `<kind>-<digest of the key>.json`."""
+        """Yield the states in the files of the journal whose names match `pattern`.
+
+        A name is `<kind>-<digest of the key>.json`.
+        """
         for path in self.journal.glob(f"{pattern}.json"):
             yield KeyState.model_validate_json(path.read_bytes())
 
@@ -328,13 +345,16 @@ class _App:
         """Raise Trouble while another release holds the app."""
         holder = self.holder()
         if holder is not None and holder.release != release:
-            raise Trouble(f"{self.name} is being deployed by case {holder.case_id}.", about=f"deploying/{self.name}")
+            raise Trouble(
+                f"{self.name} is being deployed by case {holder.case_id}. Wait for the end of this case.",
+                about=f"deploying/{self.name}",
+            )
 
     def take(self, hold: Hold) -> None:
         keep(self.root, "hold.json", hold.model_dump_json().encode())
 
     def let_go(self, release: str) -> None:
-        """Free the app if it is held for this release."""
+        """Remove the hold of the app if the app is held for this release."""
         if self.is_held_by(release):
             (self.root / "hold.json").unlink()
             sync(self.root)
@@ -342,15 +362,21 @@ class _App:
     # ---- the link
 
     def link(self) -> str | None:
-        """Return the target of the link. Raises Refused when the path is something other than a link."""
+        """Return the target of the link to the live release; None without a link.
+
+        Raises Refused if something other than a link has this path.
+        """
         if self._current.is_symlink():
             return str(self._current.readlink())
         if self._current.exists():
-            raise Refused(f"The path of the link to the live release of {self.name} is not a link.")
+            raise Refused(f"'{self.name}/current' is not a link, and must be the link to the live release. Remove it.")
         return None
 
     def live(self) -> str | None:
-        """Return the id of the live release, or the name of a target that somebody linked by hand."""
+        """Return the id of the live release; None if no release is live.
+
+        If somebody has set the link by hand, return the name of its target.
+        """
         link = self.link()
         return None if link is None else Path(link).name
 
@@ -358,7 +384,7 @@ class _App:
         return self.root / link
 
     def target(self, release: str) -> str:
-        """Return the target of the link when a release is live."""
+        """Return the target that the link has while this release is live."""
         return f"releases/{release}"
 
     def point(self, to: str | None) -> None:
@@ -392,9 +418,10 @@ class _App:
                 shutil.rmtree(left, ignore_errors=True)
 
     def prune(self, kept: int) -> None:
-        """Delete the oldest formerly live releases, but never the live release or the one before, which an undo needs.
+        """Delete the oldest formerly live releases, but never the live release, nor the previous one, which an undo
+        needs.
 
-        A release that waits for approval was never live and stays.
+        A release that was never live is not deleted, because its case may still wait for an approval.
         """
         live = self.live()
         switches = sorted(self.entries("switch-*"), key=lambda entry: entry.at, reverse=True)

@@ -1,4 +1,4 @@
-"""The request of a deployment: an artefact, and the app that it is a release of."""
+"""The request of a deployment: an artefact, and the app of which the artefact is a new release."""
 
 from typing import Annotated, Any, ClassVar
 
@@ -17,7 +17,7 @@ def _no_if_empty(value: Any) -> Any:
 
 
 class DeploymentRequest(Message):
-    """One artefact to deploy."""
+    """A request to deploy one artefact."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Headings] = DEPLOYMENT
@@ -50,7 +50,7 @@ class DeploymentRequest(Message):
     note: str = Field(
         default="",
         max_length=500,
-        description="A note for those who decide.",
+        description="A note for the people who decide.",
         examples=["The spring offers"],
         json_schema_extra={"format": "multiline"},
     )

@@ -1,4 +1,7 @@
-"""The steps of a deployment and their undos. The folder of the app detects repeated and late attempts."""
+"""The steps of a deployment and their undos.
+
+`releases.py` detects repeated and late attempts by their idempotency keys.
+"""
 
 import asyncio
 import re
@@ -27,7 +30,6 @@ __all__ = [
     "Code",
     "Compared",
     "Deployed",
-    "DeploymentRequest",
     "Deployments",
     "Healthy",
     "Release",
@@ -35,13 +37,13 @@ __all__ = [
 ]
 
 MAX_NAMES = 50
-"""Maximum number of file names that reviewers see."""
+"""The maximum number of names of different files that reviewers see."""
 MAX_SIDECAR = 64 * 1024
 _SUM = re.compile(r"([0-9a-fA-F]{64})(?:\s+\*?(.+))?")
 
 
 class Release(Message):
-    """An unpacked release. `release` is empty if operators skipped the unpacking."""
+    """The output of `unpack_release`: the unpacked release. `release` is empty if operators skipped the unpacking."""
 
     app: str
     artefact: str
@@ -53,19 +55,19 @@ class Release(Message):
     bytes: int = 0
 
     @classmethod
-    def none_of(cls, request: DeploymentRequest) -> "Release":
-        """Return an empty release, for an unpacking that was skipped. Every later step refuses this empty release."""
+    def not_unpacked(cls, request: DeploymentRequest) -> "Release":
+        """Return the empty release that stands for a skipped unpacking. Every later step refuses an empty release."""
         return cls(app=request.app, artefact=request.artefact, version=request.version)
 
 
 class Compared(Release):
     """The differences between a release and the live release, found without running code.
 
-    They are unknown if operators skipped the step.
+    All fields are None if operators skipped the step `compare_release`.
     """
 
     live: str | None = None
-    """The release that was live at the comparison."""
+    """The id of the release that was live at the time of the comparison."""
     added: int | None = None
     changed: int | None = None
     removed: int | None = None
@@ -79,36 +81,41 @@ class Code(Compared):
     approved: bool
     """True if a person has approved the release before its code runs."""
 
+    @classmethod
+    def of(cls, release: Release, compared: Compared | None, *, approved: bool) -> "Code":
+        """Return the code of a release. `compared` is None if operators skipped the comparison."""
+        return cls(**dict(compared or release), approved=approved)
+
 
 class Checked(Compared):
-    """The facts about a release after its checks have run."""
+    """The facts about a release that people see after its checks have run."""
 
     checks: list[HealthCheck] | None
-    """None if operators skipped the checks."""
+    """The checks of the app that have passed; None if operators skipped the checks."""
     isolated: bool | None
-    """True if the code ran isolated. None if nothing was run."""
+    """True if the code of the release ran isolated; None if no code was run."""
 
     @classmethod
-    def skipped(cls, compared: Compared) -> "Checked":
-        """Return the facts for checks that were not run."""
-        return cls(**dict(compared), checks=None, isolated=None)
+    def not_run(cls, code: Code) -> "Checked":
+        """Return the facts about a release whose checks operators skipped."""
+        return cls(**code.model_dump(exclude={"approved"}), checks=None, isolated=None)
 
 
 class Switched(Message):
-    """The release that is live now, and the release that was live before."""
+    """The output of `switch_release`: the release that is live now, and the release that was live before."""
 
     release: str
     before: str | None
 
 
 class Healthy(Message):
-    """The number of requests until the app was healthy."""
+    """The output of `check_health`: the number of requests until the app was healthy."""
 
     asked: int
 
 
 class Deployed(Message):
-    """A release that is live and healthy."""
+    """The output of the case: a release that is live and healthy."""
 
     app: str
     release: str
@@ -124,9 +131,9 @@ class Deployments:
     def __init__(
         self, releases: Releases, apps: Mapping[str, App], files: Path, checks: Path, *, unisolated: bool = False
     ) -> None:
-        """Set the folder `checks` for temporary files of checks.
+        """Set up the steps. `checks` is the folder for temporary files of checks.
 
-        `unisolated` is whether approved code may run where it cannot be isolated.
+        `unisolated` is True if approved code may run on a machine that cannot isolate it.
         """
         self._releases = releases
         self._apps = apps
@@ -164,7 +171,10 @@ class Deployments:
 
     @activity.defn
     async def compare_release(self, call: StepCall[Release]) -> Compared:
-        """Compare the release with the live release, file by file. Runs no code of the release, and changes nothing."""
+        """Compare the release with the live release, file by file.
+
+        The step runs no code of the release, and changes nothing.
+        """
         given = call.input
         async with beating():
             folder = self._releases.folder(given.app, given.release)
@@ -181,9 +191,10 @@ class Deployments:
 
     @activity.defn
     async def check_release(self, call: StepCall[Code]) -> Checked:
-        """Run the checks of the app, which run code of the release. Changes nothing.
+        """Run the checks of the app, which run code of the release. The step changes nothing.
 
-        Raises NotIsolated where that code must be isolated and cannot be; Refused when a check fails.
+        Raises NotIsolated if the code must be isolated and this machine cannot isolate it, and Refused if a check
+        fails.
         """
         given = call.input
         app, folder = self._app(given.app), self._releases.folder(given.app, given.release)
@@ -197,7 +208,10 @@ class Deployments:
 
     @activity.defn
     async def hold_app(self, call: StepCall[Release]) -> None:
-        """Prevent other cases from deploying the app. Raises Trouble while another case holds it."""
+        """Hold the app for this case, so that no other case can deploy it.
+
+        Raises Trouble while another case holds the app.
+        """
         given = call.input
         self._releases.folder(given.app, given.release)
         await asyncio.to_thread(self._releases.hold, call.key, call.case_id, given.app, given.release)
@@ -209,7 +223,7 @@ class Deployments:
 
     @activity.defn
     async def switch_release(self, call: StepCall[Release]) -> Switched:
-        """Make the release live."""
+        """Make the release of the case live."""
         given = call.input
         made = await asyncio.to_thread(self._releases.switch, call.key, call.case_id, given.app, given.release)
         return Switched(release=made.release, before=made.before and Path(made.before).name)
@@ -221,7 +235,7 @@ class Deployments:
 
     @activity.defn
     async def check_health(self, call: StepCall[Release]) -> Healthy:
-        """Ask the health URL until the app is healthy. Raises Refused when it does not become healthy in time."""
+        """Request the health URL until the app is healthy. Raises Refused if it does not become healthy in time."""
         given = call.input
         async with beating():
             return Healthy(asked=await wait_until_healthy(given.app, self._app(given.app), given.release))
@@ -248,7 +262,7 @@ class Deployments:
         return self._apps[name]
 
     def _noted_sum(self, artefact: str) -> str:
-        """Return the SHA-256 in the file next to the artefact, as sha256sum writes it."""
+        """Return the SHA-256 of the artefact from the file `<artefact>.sha256`, which the program sha256sum writes."""
         try:
             with self._folder.open(f"{artefact}.sha256", MAX_SIDECAR) as file:
                 text = file.read(MAX_SIDECAR).decode(errors="replace")
@@ -260,10 +274,12 @@ class Deployments:
             found = _SUM.fullmatch(line.strip())
             if found and Path(found[2] or artefact).name == Path(artefact).name:
                 return found[1].lower()
-        raise Refused(f"'{artefact}.sha256' holds no SHA-256 of '{Path(artefact).name}'.")
+        raise Refused(f"'{artefact}.sha256' has no SHA-256 of '{Path(artefact).name}': correct the file.")
 
     def _compare(self, app: str, folder: Path) -> tuple[str | None, list[str]]:
-        """Return the live release, and each different file with a mark before its name."""
+        """Return the id of the live release, and the names of files that differ from it, each with its mark `+`, `~` or
+        `-`.
+        """
         old = self._releases.live_folder(app)
         before, after = digests(old) if old is not None else {}, digests(folder)
         differences = (

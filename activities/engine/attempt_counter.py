@@ -1,4 +1,4 @@
-"""Add the number of the attempt to failures of activities, because Temporal does not tell it to a Workflow."""
+"""Add the number of the attempt to failures of activities, because Temporal does not pass this number to a Workflow."""
 
 import asyncio
 from typing import Any

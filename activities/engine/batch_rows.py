@@ -10,7 +10,10 @@ from domain.batch import BatchInput, BatchNote, BatchResult
 
 
 class BatchImporter(Protocol):
-    """The interface that starts the cases of a batch. Each method may be called again after any interruption."""
+    """The interface that starts the cases of a batch.
+
+    After an interruption, each method may be called again with the same arguments.
+    """
 
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult: ...
     async def note(self, note: BatchNote) -> BatchResult: ...
@@ -35,12 +38,15 @@ class Imports:
 
     @activity.defn
     async def note_order(self, note: BatchNote) -> BatchResult:
-        """Record that a person paused, resumed or cancelled a batch. Cancelling drops the rows that are not started."""
+        """Record that a person paused, resumed or cancelled a batch.
+
+        If it was cancelled, its rows that were not started are closed.
+        """
         return await self._importer.note(note)
 
     @activity.defn
     async def roll_back_cases(self, note: BatchNote) -> int:
-        """Request the rollback of cases of a cancelled batch.
+        """Request the rollback of all cases that a cancelled batch has started.
 
         Return the number of cases whose rollback has not begun yet.
         """

@@ -10,7 +10,7 @@ from domain.step import ChildRequest, StepCall
 
 
 class Child(Message):
-    """A child case that was started."""
+    """The output of `ask_for_case`: the child case that was started."""
 
     case_id: str
 
@@ -36,7 +36,7 @@ class ChildCases:
 
     @activity.defn
     async def ask_for_case(self, call: StepCall[ChildRequest]) -> Child:
-        """Start a child case with the requester of this case."""
+        """Start a child case. Its requester is the requester of this case."""
         return Child(case_id=await self._children.ask(call))
 
     @activity.defn

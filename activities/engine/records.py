@@ -1,7 +1,7 @@
-"""Write the events of cases to SQL, and open gates. Both are short, so they run as local activities.
+"""Write the events of cases to SQL, and open gates. Both take little time, so they run as local activities.
 
 One write is one transaction: events, tasks, decisions and the row of the case change together. A write may run twice;
-event ids make the second run a no-op.
+the ids of the events make sure that the second run changes nothing.
 """
 
 import json
@@ -24,32 +24,38 @@ from policy.rules import rule
 
 
 class NoRuling(Trouble):
-    """The policy that was pinned to the case at its start gives no ruling.
+    """Raised if the policy of the case, which was pinned at the start of the case, gives no ruling on a gate.
 
     This release of Holdgate cannot read the policy, or the policy does not fit the case.
     """
 
 
 class NoCase(Trouble):
-    """The database has no row for the case: somebody started a Workflow by hand, or restored an older database."""
+    """Raised if the database has no row for the case.
+
+    Then somebody started a Workflow by hand, or restored an older database.
+    """
 
 
 class NobodyCanDecide(Trouble):
-    """A gate has too few people, even with all levels of escalation."""
+    """Raised if too few people can decide a gate, even with the people of all levels of escalation."""
 
 
 class RecordStore(Protocol):
-    """The interface to the database."""
+    """The interface to the part of the database that `Records` needs."""
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write everything in one transaction, once, and return the head of the case's chain. Raises NoCase."""
+        """Write a record of the case in one transaction, and return the new head of the case's chain.
+
+        A record that was written before is not written again. Raises NoCase.
+        """
 
 
 class PinnedPolicies(Protocol):
-    """Policies by the hash that was pinned when a case started."""
+    """The stored policies of cases, by hash. A case keeps the hash of the policy with which it started."""
 
     async def get(self, policy_hash: str) -> Policy:
-        """Return the policy. Raises LookupError if it was never stored."""
+        """Return the policy with this hash. Raises LookupError if it was never stored."""
 
 
 class Records:
@@ -74,7 +80,9 @@ class Records:
 
     @activity.defn
     async def open_gate(self, request: GateRequest) -> GateOpening:
-        """Get the ruling of the pinned policy on a gate. If people must decide, store the task.
+        """Store the ruling of the pinned policy on a gate, and return it.
+
+        If people must decide, also store the task.
 
         The answer is in the history, so a replay needs neither the text of the policy nor the expression library. If
         too few people can decide even with all levels of escalation, raise a failure that is not retried; operators
@@ -119,14 +127,18 @@ class Records:
 
     @activity.defn
     async def rule_again(self, request: GateRequest) -> GateRuling:
-        """Return the ruling on a gate whose input was edited, or on a gate that is not open yet. Writes nothing."""
+        """Return the ruling on a gate whose input was edited, or on a gate that is not open yet.
+
+        The activity writes nothing.
+        """
         return (await self._ruled(request)).ruling
 
     @activity.defn
     async def count(self, task: TaskView) -> Present:
         """Return the people who can act on a task now.
 
-        If the task names people who have left, return only their successors, because the task must replace them first.
+        If the task names people who have left, return only these people with their successors, because the task must
+        replace them first.
         """
         if left := leavers_to_replace(task, await self._people.left([*task.names, task.requester])):
             return Present(left=left)
@@ -137,7 +149,7 @@ class Records:
         return await with_people(request.task, await self._rule(request), self._people, escalate=escalate)
 
     async def _rule(self, request: GateRequest) -> GateRuling:
-        """Return the ruling without people.
+        """Return the ruling, before the people who can decide are looked up.
 
         Raises a failure that is not retried when newer code can no longer read the pinned policy or the input.
         """
@@ -147,7 +159,7 @@ class Records:
             input = self._inputs[task.process].model_validate(request.input)
         except (LookupError, PolicyError, ValidationError) as error:
             raise NoRuling(
-                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+                f"The policy of this case has no valid rules for {name}: {error}.", permanent=True
             ) from error
         try:
             return rule(
@@ -155,7 +167,7 @@ class Records:
             )
         except (LookupError, PolicyError) as error:
             raise NoRuling(
-                f"The policy of this case says nothing usable about {name}: {error}.", permanent=True
+                f"The policy of this case has no valid rules for {name}: {error}.", permanent=True
             ) from error
         except Exception as error:  # The same values give the same error, so a retry would never end.
             why = f"{type(error).__name__}: {error}"

@@ -15,7 +15,10 @@ from domain.normalization import check_visible, identity_key
 
 MAX_AMOUNT = Decimal(10) ** 15
 MAX_PAYEE_KEY = 300
-"""Maximum length of a payee's key in the ledger. Some characters become several when they are folded."""
+"""The maximum number of characters of a payee's key in the ledger.
+
+A key can be longer than the name, because some characters are replaced with several.
+"""
 
 
 class _Asked(NamedTuple):
@@ -24,7 +27,10 @@ class _Asked(NamedTuple):
 
 
 def _plain_decimal(value: Any) -> Decimal:
-    """Return a decimal string or a number exactly. `1.000` is refused, because it is a thousand in some countries."""
+    """Return a decimal string or a number as an exact Decimal.
+
+    `1.000` is refused, because it means one thousand in some countries.
+    """
     if isinstance(value, Decimal) and value.is_finite():
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -61,7 +67,7 @@ def _exact_amount(value: Any) -> Decimal:
 
 
 class PaymentRequest(Message):
-    """One payment as the requester asks for it."""
+    """A request for one payment."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
     headings: ClassVar[Mapping[str, Sequence[str]]] = PAYMENT
@@ -87,7 +93,7 @@ class PaymentRequest(Message):
     memo: str = Field(
         default="",
         max_length=500,
-        description="A note for those who decide.",
+        description="A note for the people who decide.",
         examples=["October paper delivery"],
         json_schema_extra={"format": "multiline"},
     )

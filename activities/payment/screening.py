@@ -1,4 +1,4 @@
-"""The fraud rules that screen a payment. Pure functions: the same history gives the same score.
+"""The fraud rules that screen a payment. The functions are pure: the same history gives the same score.
 
 The rules only add points. The policy says which score needs a decision.
 """
@@ -16,18 +16,20 @@ from domain.normalization import search_key
 
 REPEAT_WINDOW = timedelta(days=7)
 SELDOM = 3
-"""A payee with at most this many payments in the window, including this one, rarely gets the same amount twice."""
+"""A payee with at most this many payments in the window, including this one, is taken as one that rarely gets the same
+amount twice.
+"""
 _KEYS = (payee_key, search_key)
 VELOCITY_WINDOW = timedelta(days=1)
 VELOCITY = 20
 SMALL = Decimal(5000)
 """A first payment below this amount gets a note and no points."""
 ENOUGH_CAPTURED = 3
-"""The number of completed payments from which the usual amount can be judged."""
+"""How many completed payments to a payee are needed to compare an amount with the usual one."""
 
 
 class PastPayment(Protocol):
-    """An earlier payment to the same payee: its money is held, or was paid and not refunded."""
+    """An earlier payment to the same payee, whose money is held, or was paid and not refunded."""
 
     @property
     def reference(self) -> str: ...
@@ -93,7 +95,10 @@ def _new_payee(request: PaymentRequest, history: Sequence[PastPayment]) -> Scree
 
 
 def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], now: datetime) -> ScreeningReason | None:
-    """Find an invoice that was sent twice, which is the most common fraud and the most common mistake."""
+    """Return a reason if the payee got the same amount before, because the invoice may have been sent twice; else None.
+
+    This is the most common fraud and the most common mistake.
+    """
     recent = [past for past in history if past.at > now - REPEAT_WINDOW]
     same = [past for past in recent if (past.amount, past.currency) == (request.amount, request.currency)]
     if not same:

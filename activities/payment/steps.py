@@ -13,14 +13,14 @@ from domain.base import Message
 from domain.money import payee_key
 from domain.step import StepCall
 
-__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "PaymentRequest", "Payments", "Screening", "ScreeningReason"]
+__all__ = ["FundsHold", "Ledger", "PaymentReceipt", "Payments", "Screening", "ScreeningReason"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
-"""Returns the lists of names for payments in the policy with this hash: `denied_payees`."""
+"""A function that returns the lists of names for payments (`denied_payees`) in the policy with a given hash."""
 
 
 class Booking(Protocol):
-    """One effect in the ledger. If a key is used several times, this is the effect of its first use."""
+    """One effect in the ledger. If a key is used several times, the ledger returns the effect of its first use."""
 
     @property
     def entry_id(self) -> int: ...
@@ -31,8 +31,8 @@ class Booking(Protocol):
 class Ledger(Protocol):
     """The interface to the ledger.
 
-    A key has one effect only. An undo whose `undoes` was never used voids that key, so that a later step with the key
-    is refused. A refusal for a business reason is raised as Refused.
+    A key has one effect only. If an undo names a key in `undoes` that was never used, the ledger makes this key void: a
+    later step with the key is refused. A refusal for a business reason is raised as Refused.
     """
 
     async def hold(
@@ -67,7 +67,7 @@ class Ledger(Protocol):
 
 
 class FundsHold(Message):
-    """Money held for one payment."""
+    """The output of `reserve_funds`: money that is held for one payment."""
 
     entry_id: int
     account: str
@@ -77,7 +77,7 @@ class FundsHold(Message):
 
 
 class PaymentReceipt(Message):
-    """Money that was paid."""
+    """The output of `capture_payment`: money that was paid."""
 
     entry_id: int
     payee: str
@@ -98,7 +98,8 @@ class Payments:
     async def screen_payment(self, call: StepCall[PaymentRequest]) -> Screening:
         """Score the payment against the payee's history and the denied payees of the pinned policy.
 
-        Runs after `reserve_funds`, because the order of the holds says which of two equal payments is the second.
+        The step runs after `reserve_funds`, because the order of the holds says which of two equal payments is the
+        second.
         """
         history = await self._ledger.payee_history(payee_key(call.input.payee), before_case=call.case_id)
         denied = (await self._lists(call.policy_hash)).get("denied_payees", [])
@@ -135,7 +136,7 @@ class Payments:
 
     @activity.defn
     async def capture_payment(self, call: StepCall[PaymentRequest]) -> PaymentReceipt:
-        """Pay with the held money."""
+        """Pay the payee with the money that `reserve_funds` has held."""
         asked = call.input
         paid = await self._ledger.capture(
             key=call.key,
@@ -157,5 +158,5 @@ class Payments:
 
     @activity.defn
     async def refund_payment(self, call: StepCall[PaymentRequest]) -> bool:
-        """Undo `capture_payment`. Return True if there was anything to undo."""
+        """Undo `capture_payment`: refund the money. Return True if there was anything to undo."""
         return await self._ledger.refund(call.key, call.undone, call.case_id, call.reference)

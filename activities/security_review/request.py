@@ -40,7 +40,7 @@ class SecurityReviewRequest(Message):
     note: str = Field(
         default="",
         max_length=500,
-        description="A note for those who decide.",
+        description="A note for the people who decide.",
         examples=["Before the release of May"],
         json_schema_extra={"format": "multiline"},
     )

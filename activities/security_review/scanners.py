@@ -1,8 +1,9 @@
 """Run scanners as separate processes: bandit for Python code, detect-secrets for secrets in any text.
 
 Scanners read untrusted files, so they run within limits, without the worker's environment, on a copy, and isolated
-where possible. They do not execute the files, so they may run without isolation. Their output is parsed strictly: a
-scanner that fails, skips a file, or prints something unexpected never counts as a scan without findings.
+where possible. Scanners do not execute the files, so they may run without isolation. The output of scanners is parsed
+strictly: if a scanner fails, skips a file, or prints something unexpected, the scan fails. It never counts as a scan
+without findings.
 
 Nothing in the files can silence a scanner: `# nosec`, allowlist comments and `.bandit` files are ignored. Scanners also
 skip some names and encodings silently: `x.svg`, `poetry.lock`, `my__pycache__.py`, files below `.git`, and text that is
@@ -34,15 +35,20 @@ SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high")
 
 MEMORY = 1 << 30
 MAX_OUTPUT = 16 << 20
-"""Maximum number of bytes of output; more is an error."""
+"""The maximum number of bytes of a scanner's output. A longer output is an error."""
 TIMEOUT = 200.0
-"""Seconds of time and of processor time. detect-secrets takes up to 20 s for each MB on a busy machine."""
+"""The maximum seconds of time, and of processor time, of a scanner. detect-secrets takes up to 20 s for each MB on a
+busy machine.
+"""
 MAX_SHOWN = 160
-"""Maximum number of characters of the text of a finding."""
+"""The maximum number of characters of the text of a finding that people see."""
 CORES = 2
-"""The number of processes of detect-secrets."""
+"""How many processes detect-secrets uses."""
 CANARY = "aws_key = 'AKIA" + "EXAMPLEEXAMPLE00'\n"
-"""A key without use, in a file of the copy. A scanner that does not report it has not scanned."""
+"""A test key without use, in a file that Holdgate adds to the copy.
+
+If detect-secrets does not report it, it has not scanned.
+"""
 PYTHON = (".py", ".pyw")
 MARKED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """The byte order marks of text in UTF-16."""
@@ -54,7 +60,7 @@ KINDS = frozenset(
 
 
 class Finding(Message):
-    """One finding of a scanner. Never contains the secret or the line of the secret."""
+    """One finding of a scanner. A finding never contains the secret, or the line with the secret."""
 
     scanner: str
     rule: str
@@ -65,7 +71,7 @@ class Finding(Message):
 
 
 class ScannerFailed(Trouble):
-    """A scanner failed, so there is no result of the scan."""
+    """Raised if a scanner failed, so that the scan has no result."""
 
 
 class _Strict(BaseModel):
@@ -119,12 +125,17 @@ async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
 
 
 def is_python(name: str, beginning: bytes) -> bool:
-    """Return True if bandit should read a file: its name ends in `.py` in any case, or it is a Python script."""
+    """Return True if bandit should read a file: its name ends in `.py` in any case, or its first line says that it is a
+    Python script.
+    """
     return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
 
 
 def _copy_files(folder: Path, room: Path) -> dict[str, str]:
-    """Copy all files into `python`, for bandit, and `text`, with numbers as names. Return the real names."""
+    """Copy all files with numbers as names: into the folder `python` for bandit, and `text` for detect-secrets.
+
+    Return the real name of each copied file, by its new name.
+    """
     for place in ("python", "text"):
         (room / place).mkdir()
     (room / "text" / "0.ini").write_text(CANARY)
@@ -184,7 +195,7 @@ def unreadable(file: str) -> Finding:
 
 
 def _without_quotes(said: str) -> str:
-    """Return the text before the quoted code, as in: Possible hardcoded password: 'the password'."""
+    """Return the text before the code that bandit quotes, as in: Possible hardcoded password: 'the password'."""
     return _short(re.split(r"""['"`(:\n]""", said, maxsplit=1)[0].strip(" ."))
 
 
@@ -235,7 +246,10 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
 
 
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
-    """Return the output of a scanner. Raises ScannerFailed."""
+    """Run a scanner, and return its output.
+
+    Raises ScannerFailed if it times out, writes too much, or ends with an exit code that is not in `good`.
+    """
     isolated = await asyncio.to_thread(isolation.missing) is None
     with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:
         limits = CommandLimits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
@@ -243,6 +257,6 @@ async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ..
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
             raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)
         if code not in good:
-            raise ScannerFailed(f"The scanner {scanner} stopped with an error.", about=scanner)
+            raise ScannerFailed(f"The scanner {scanner} failed and gave no report.", about=scanner)
         output.seek(0)
         return output.read()

@@ -20,19 +20,19 @@ from domain.base import Message
 from domain.errors import Refused
 from domain.step import StepCall
 
-__all__ = ["AcceptedRisk", "Recorded", "ScanReport", "SecurityReviewRequest", "SecurityReviews"]
+__all__ = ["AcceptedRisk", "Recorded", "ScanReport", "SecurityReviews"]
 
 ARCHIVES = (".tar.gz", ".tgz")
 MAX_FILES = 5_000
 MAX_BYTES = 256 << 20
 MAX_FILE = 5 << 20
-"""Maximum bytes of one file. Larger files are counted and not scanned."""
+"""The maximum number of bytes of one file that is scanned. Larger files are only counted, as skipped."""
 MAX_TEXT = 8 << 20
-"""Maximum bytes of all scanned files, which the scanners can read within their timeout."""
+"""The maximum number of bytes of all scanned files together. The scanners can read so much within their timeout."""
 MAX_SHOWN = 100
-"""Maximum number of findings that people see, the most severe first."""
+"""The maximum number of findings that people see. The most severe findings come first."""
 MAX_FACTS = 56 * 1024
-"""Maximum bytes of these findings. The limit of a gate's facts is 64 KB."""
+"""The maximum number of bytes of the findings that people see. The limit of a gate's facts is 64 KB."""
 
 
 class ScanReport(Message):
@@ -40,7 +40,7 @@ class ScanReport(Message):
 
     target: str
     digest: str
-    """The SHA-256 over the names and contents of all files."""
+    """The SHA-256 of the names and contents of all files of the target."""
     files: int
     skipped: int
     """The number of files that were not scanned: binary, or larger than 5 MB."""
@@ -51,7 +51,9 @@ class ScanReport(Message):
     findings: list[Finding]
     findings_not_shown: int
     accepted_before: bool
-    """True if the risk of exactly these files, with findings as severe as these, was accepted and still is."""
+    """True if people have accepted the risk of the same files with findings as severe, and this acceptance has not
+    expired.
+    """
 
 
 class AcceptedRisk(Message):
@@ -67,14 +69,18 @@ class AcceptedRisk(Message):
 
 
 class Recorded(Message):
-    """A stored accepted risk."""
+    """The output of `record_accepted_risk`: the accepted risk that was stored."""
 
     risk_id: int
     expires_at: datetime
 
 
 class Risks(Protocol):
-    """The store of accepted risks. A key has one effect only, and an undo that arrives first voids its key."""
+    """The store of accepted risks.
+
+    A key has one effect only. If the undo of a key arrives before its step, the key becomes void and the step is
+    refused.
+    """
 
     async def accept(
         self,
@@ -100,12 +106,12 @@ class SecurityReviews:
     """The steps that scan files and folders in the files folder."""
 
     def __init__(self, risks: Risks, files: Path, scans: Path) -> None:
-        """Set the folder `scans` for the copies that are scanned."""
+        """Set up the steps. `scans` is the folder for the copies that are scanned."""
         self._risks, self._folder, self._scans = risks, Folder(files), scans
 
     @activity.defn
     async def scan_target(self, call: StepCall[SecurityReviewRequest]) -> ScanReport:
-        """Scan a copy of the target, and delete the copy. Changes nothing."""
+        """Scan a copy of the target, and delete the copy. The step changes nothing."""
         async with beating():
             with scratch(self._scans) as room:
                 tree = room / "tree"
@@ -165,12 +171,12 @@ class SecurityReviews:
 
     @activity.defn
     async def withdraw_accepted_risk(self, call: StepCall[AcceptedRisk]) -> bool:
-        """Undo `record_accepted_risk`. Return True if there was anything to undo."""
+        """Undo `record_accepted_risk`: withdraw the accepted risk. Return True if there was anything to undo."""
         return await self._risks.withdraw(call.key, call.undone, call.case_id)
 
 
 def shown(found: Sequence[Finding]) -> list[Finding]:
-    """Return the findings that fit into the facts of a gate, from the beginning of the list."""
+    """Return as many findings from the beginning of the list as fit into the facts of a gate."""
     room, fit = MAX_FACTS, 0
     for each in found[:MAX_SHOWN]:
         room -= len(each.model_dump_json().encode()) + 1
@@ -185,7 +191,10 @@ def _worst_first(found: list[Finding], more: list[Finding]) -> list[Finding]:
 
 
 def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]]:
-    """Copy a folder. Each file is read once, so that the scanned bytes are the bytes of the digest."""
+    """Copy a folder to `tree`. Return the digest of all files, the number of files, and the names of skipped files.
+
+    Each file is read once, so that the scanned bytes are the bytes of the digest.
+    """
     digest, total, text, files = hashlib.sha256(), 0, 0, 0
     left_out: list[str] = []
     for name, descriptor in _files_of(folder, named):
@@ -198,7 +207,7 @@ def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]
                 size += len(chunk)
         total += size
         if files > MAX_FILES or total > MAX_BYTES:
-            raise Refused(f"'{named}' has more than {MAX_FILES:,} files or {MAX_BYTES >> 20} MB.")
+            raise Refused(f"'{named}' has more than {MAX_FILES:,} files or {MAX_BYTES >> 20} MB: split it.")
         digest.update(f"{name}\0{hashed.hexdigest()}\n".encode(errors="surrogateescape"))
         if size > MAX_FILE or (b"\0" in content and not content.startswith(MARKED)):
             left_out.append(name)
@@ -223,7 +232,9 @@ def _files_of(folder: int, named: str) -> Iterator[tuple[str, int]]:
     """
 
     def cannot_be_read(_error: OSError) -> None:
-        raise Refused(f"A folder in '{named}' cannot be read, so its files would not be scanned.")
+        raise Refused(
+            f"A folder in '{named}' cannot be read, so its files would not be scanned. Correct its permissions."
+        )
 
     for above, inner, names, within in os.fwalk(".", dir_fd=folder, onerror=cannot_be_read):
         inner.sort()
@@ -231,5 +242,5 @@ def _files_of(folder: int, named: str) -> Iterator[tuple[str, int]]:
         for each in sorted([*names, *links]):
             name = PurePosixPath(above, each).as_posix()
             if not stat.S_ISREG(os.lstat(each, dir_fd=within).st_mode):
-                raise Refused(f"'{name}' in '{named}' is a link or no plain file.")
+                raise Refused(f"'{name}' in '{named}' is a link or not a regular file. Remove it, and submit again.")
             yield name, os.open(each, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=within)

@@ -19,25 +19,25 @@ from activities.shared.scratch_folder import run_to_the_end
 from domain.errors import Trouble
 
 TO_END = 5.0
-"""Maximum seconds until the namespaces of a command have ended, which usually takes milliseconds."""
+"""The maximum seconds to wait until the namespaces of a command have ended. Usually this takes milliseconds."""
 
 
 class NotIsolated(Trouble):
-    """Untrusted code was not run, because it could not be isolated."""
+    """Raised if untrusted code was not run, because it could not be isolated."""
 
 
 @dataclass(frozen=True)
 class CommandLimits:
-    """The limits of a command; sizes in bytes."""
+    """The limits of a command. Sizes are in bytes."""
 
     seconds: float
-    """Seconds of time, and of processor time for each process."""
+    """The maximum seconds of time of the command, and of processor time of each process."""
     memory: int
-    """Address space of each process."""
+    """The maximum address space of each process."""
     file_size: int
-    """Size of each file, and of the output."""
+    """The maximum size of each file that the command writes, and of its output."""
     space: int
-    """Size of everything that the command writes. Checked only with isolation."""
+    """The maximum size of all files that the command writes together. It is checked only with isolation."""
 
 
 async def run(
@@ -56,7 +56,7 @@ async def run(
     copy is deleted and every process of the command has ended. Without isolation, the copy is in `room`, a folder for
     this command only.
 
-    Raises NotIsolated when isolation was possible before and is not now.
+    Raises NotIsolated if `isolated` is True and the command cannot be isolated now, although this was possible before.
     """
     if isolated:
         order = await run_to_the_end(_ordered, folder, limits)
@@ -129,7 +129,7 @@ async def _end(process: asyncio.subprocess.Process, *, isolated: bool) -> None:
 
 
 def _ordered(folder: Path, limits: CommandLimits) -> dict[str, object]:
-    """Return the part of the order to `sandbox.py` that concerns namespaces."""
+    """Return the part of the order to `sandbox.py` that says how to isolate the command."""
     page = 4096
     sizes = [path.lstat().st_size for path in folder.rglob("*")]
     copied = sum((size // page + 2) * page for size in sizes)

@@ -15,7 +15,10 @@ LONGEST = 500
 
 
 def relative(name: str) -> str:
-    """Return the name if it can be a relative path. Does not read the disk. Raises ValueError with a sentence."""
+    """Return the name if it can be a relative path.
+
+    The function does not read the disk. Raises ValueError with a sentence.
+    """
     if not name:
         raise ValueError("Name a file.")
     if not name.isprintable():
@@ -43,7 +46,9 @@ class Folder:
         self._root = root
 
     def open(self, name: str, max_bytes: int) -> BinaryIO:
-        """Return the regular file of this name, open for reading. Blocks. Raises Refused and Trouble.
+        """Return the regular file of this name, open for reading. The method blocks, so call it in a thread.
+
+        Raises Refused if the file cannot be used, and Trouble if the whole folder cannot be read.
 
         Links inside the folder may not lead out of it. The path is resolved first and then opened part by part without
         following links, so replacing a part by a link at the same time has no effect.
@@ -52,9 +57,11 @@ class Folder:
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise Refused(f"'{name}' is no regular file.")
+                raise Refused(f"'{name}' is not a regular file. Name a file in the folder of files.")
             if found.st_size > max_bytes:
-                raise Refused(f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are taken.")
+                raise Refused(
+                    f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are allowed. Use a smaller file."
+                )
             return os.fdopen(descriptor, "rb")
         except BaseException:
             os.close(descriptor)
@@ -62,11 +69,14 @@ class Folder:
 
     @contextmanager
     def folder(self, name: str) -> Iterator[int]:
-        """Return the descriptor of the folder of this name, opened in the same way. Raises Refused, and Trouble."""
+        """Return the descriptor of the folder of this name, opened in the same way as by `open`.
+
+        Raises Refused and Trouble in the same cases as `open`.
+        """
         descriptor = self._opened(name, "folder")
         try:
             if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
-                raise Refused(f"'{name}' is no folder.")
+                raise Refused(f"'{name}' is not a folder. Name a folder in the folder of files.")
             yield descriptor
         finally:
             os.close(descriptor)
@@ -79,24 +89,34 @@ class Folder:
         try:
             root = self._root.resolve(strict=True)
         except OSError:
-            raise Trouble(f"The folder of files, {self._root}, cannot be read.", about="folder") from None
+            raise Trouble(
+                f"Holdgate cannot read the folder of files, {self._root}. Correct HOLDGATE_FILES or the permissions of "
+                "the folder, then retry the step.",
+                about="folder",
+            ) from None
         try:
             path = (root / name).resolve(strict=True)
             if not path.is_relative_to(root):
-                raise Refused(f"'{name}' leads out of the folder of files.")
+                raise Refused(f"'{name}' leads out of the folder of files. Name a file inside this folder.")
             return _walk(root, path.relative_to(root).parts)
         except FileNotFoundError:
-            raise Refused(f"There is no {kind} '{name}' in the folder of files.") from None
+            raise Refused(
+                f"There is no {kind} '{name}' in the folder of files. Correct the name, or add it to the folder."
+            ) from None
         except PermissionError:
-            raise Refused(f"Holdgate has no permission to read '{name}'.") from None
+            raise Refused(
+                f"Holdgate has no permission to read '{name}'. Correct the permissions of this file, and submit again."
+            ) from None
         except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links, before Python 3.13.
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):
                 raise
-            raise Refused(f"'{name}' is no {kind} that can be read.") from None
+            raise Refused(
+                f"'{name}' cannot be opened as a {kind}. Correct the path in the request and submit again."
+            ) from None
 
 
 def _walk(root: Path, parts: tuple[str, ...]) -> int:
-    """Return the descriptor of a path without following links. Never blocks, as opening a pipe would."""
+    """Return the descriptor of a path without following links. The function never waits, as opening a pipe would."""
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for number, part in enumerate(parts, start=1):
         kind = os.O_NONBLOCK | os.O_NOCTTY if number == len(parts) else os.O_DIRECTORY

@@ -1,4 +1,4 @@
-"""Send Temporal heartbeats during steps that take long."""
+"""Send heartbeats to Temporal during steps that take long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from temporalio import activity
 
 BEAT_EVERY = 1.0
-"""Seconds between two heartbeats."""
+"""The number of seconds between two heartbeats."""
 
 
 @asynccontextmanager

@@ -17,15 +17,15 @@ from activities.shared import sandbox
 
 WHERE = "see 'Isolation' in docs/processes/deployment.md"
 PYTHON = ("bin", "lib", "lib64", "include", "pyvenv.cfg")
-"""The parts of a Python installation or a virtual environment."""
+"""The files and folders of a Python installation, or of a virtual environment, that a command needs."""
 _TRIED_FOR = 20.0
-"""Timeout of the trial in seconds."""
+"""The timeout of the trial of isolation, in seconds."""
 _LOOKS = "import os, socket; assert os.getpid() < 9 and [n for _, n in socket.if_nameindex()] == ['lo']"
-"""The trial command: checks what an isolated command can see."""
+"""The trial command. It checks that an isolated command sees no other processes and no network."""
 
 
 def missing() -> str | None:
-    """Return why code cannot run isolated here; None where it can."""
+    """Return why code cannot run isolated here; None if code can run isolated."""
     if sys.platform != "linux":
         return f"{sys.platform} has no namespaces, which only Linux has"
     return _tried()
@@ -60,21 +60,24 @@ def _tried() -> str | None:
 
 def cannot_isolate(why: str) -> str:
     """Return a sentence that says why commands cannot be isolated here, and what to do."""
-    return f"This worker cannot isolate code of others ({why}). Run workers where they can, {WHERE}"
+    return f"This worker cannot isolate untrusted code ({why}). Run workers where they can, {WHERE}"
 
 
 def warning(*, accepted: bool) -> str | None:
-    """Return a warning for the person who starts a worker; None where code can be isolated."""
+    """Return a warning for the person who starts a worker, if code cannot be isolated on this machine; otherwise None.
+
+    `accepted` is True if approved code may run without isolation.
+    """
     if (why := missing()) is None:
         return None
     what = (
         "run as this user once a release is approved" if accepted else "do not run, and their cases wait for operators"
     )
-    return f"this machine cannot isolate code of others ({why}): checks of deployments {what}; {WHERE}"
+    return f"this machine cannot isolate untrusted code ({why}): checks of deployments {what}; {WHERE}"
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of a command, without the worker's secrets."""
+    """Return the environment variables of a command: without those of the worker, which may hold secrets."""
     path = os.environ.get("PATH", os.defpath)
     return {
         "PATH": f"{path}:{sys.base_prefix}/bin" if path else f"{sys.base_prefix}/bin",
@@ -88,7 +91,8 @@ def environment(home: Path) -> dict[str, str]:
 def programs() -> dict[str, object]:
     """Return where Python and its packages are, if not among the programs of the system: `visible` paths, and `links`.
 
-    Never returns whole folders, because a virtual environment may be inside a checkout or a home folder.
+    It never returns whole folders such as the home folder, because a virtual environment may be inside a checkout or a
+    home folder.
     """
     named = {Path(sys.prefix), Path(sys.base_prefix)}
     folders = {each.resolve() for each in named}

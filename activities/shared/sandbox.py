@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 
 PROGRAMS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share")
 SYSTEM = (*(f"{above}{name}" for above in ("", "usr/", "usr/local/") for name in PROGRAMS), "nix/store")
-"""The paths that everybody on the machine may read and run. Not `/usr/src`, which may hold a checkout."""
+"""The paths with programs that an isolated command sees. `/usr/src` is missing, because it may hold a checkout."""
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types")
 CERTIFICATES = ("ca-certificates", "pki/ca-trust", "pki/tls/certs", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -39,7 +39,7 @@ FIRST_UID = 2_000_000_000
 INNER_UID = 1000
 """The id of the worker's user inside a user namespace."""
 PROCESSES = 128
-"""Maximum number of processes and threads."""
+"""The maximum number of processes and threads of a command."""
 INODES = 50_000
 
 NEW_MOUNTS, NEW_CGROUP, NEW_NAMES, NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
@@ -101,7 +101,10 @@ def tell(status: int, error: OSError) -> NoReturn:
 
 
 def wait_for_end(first: int, seconds: int) -> int:
-    """Wait for the first process of the namespaces. End them on a timeout or a signal, or when the worker dies."""
+    """Wait until the first process of the namespaces ends.
+
+    End the namespaces on a timeout or a signal, or if the worker dies.
+    """
     ended: list[int] = []
 
     def end(number: int, _frame: object) -> None:
@@ -118,7 +121,7 @@ def wait_for_end(first: int, seconds: int) -> int:
 
 
 def end_with(code: int) -> NoReturn:
-    """End with the exit code or the signal of the command."""
+    """End this process with the exit code or the signal with which the command ended."""
     if code < 0:
         with suppress(OSError):  # The handler of SIGKILL cannot be changed.
             signal.signal(-code, signal.SIG_DFL)
@@ -130,7 +133,10 @@ def end_with(code: int) -> NoReturn:
 
 
 def leave_namespaces() -> None:
-    """Leave the namespaces of the machine. The next child process is the first process of the new namespaces."""
+    """Leave the namespaces of the machine.
+
+    Move this process to new namespaces. The next child process is the first process in them.
+    """
     call("prctl", PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
     # If memory runs out, the kernel ends this process before any other.
     Path("/proc/self/oom_score_adj").write_text("1000")
@@ -201,7 +207,7 @@ def set_up_root(wanted: dict[str, Any], user: int) -> None:
 
 
 def mount_visible(path: str) -> None:
-    """Mount a path read-only for the command, if it exists."""
+    """Mount a path read-only, so that the command sees it, if the path exists."""
     source, target = Path(f"/old{path}"), Path(path)
     if not source.exists() and not source.is_symlink():
         return
@@ -328,7 +334,7 @@ def execute(command: list[str], wanted: dict[str, Any]) -> NoReturn:
 
 
 def call(name: str, *given: Any) -> None:
-    """Call the C library. Raises OSError with the name of the call."""
+    """Call a function of the C library. Raises OSError with the name of the function if the call fails."""
     given = tuple(ctypes.c_long(each) if isinstance(each, int) else each for each in given)
     if getattr(libc, name)(*given) == -1:
         number = ctypes.get_errno()
@@ -343,7 +349,7 @@ def mount(source: str | None, target: str, kind: str | None, flags: int, data: s
 
 
 def read_only(path: str, how: int) -> None:
-    """Make a mount read-only, without devices and set-user-id programs."""
+    """Make a mount read-only. Devices and set-user-id programs in it cannot be used."""
     what = struct.pack("QQQQ", MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
     call("syscall", MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), how, what, len(what))
 

@@ -27,10 +27,13 @@ def lines(text: str) -> str:
 
 
 def blank_is_none(value: Any) -> Any:
-    """Return None for a blank text, such as an empty cell of a CSV, and any other value unchanged."""
+    """Return None for a blank text, such as an empty cell of a CSV. Return any other value unchanged."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
 def folded_name(value: Any) -> Any:
-    """Return a name in small letters, as it is compared. Raises ValueError for invisible characters."""
+    """Return a name in the form in which names are compared: in small letters.
+
+    Raises ValueError for invisible characters.
+    """
     return identity_key(value) if isinstance(value, str) else value

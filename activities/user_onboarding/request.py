@@ -19,7 +19,7 @@ _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _WORD = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NOBODY = "nobody"
-"""The username of a person whose name is invalid. The name's own field reports the error."""
+"""The username that stands for a person whose full name is invalid. The field of the full name reports the error."""
 
 
 def username_of(full_name: str) -> str:
@@ -33,12 +33,14 @@ def username_of(full_name: str) -> str:
         .rstrip(".-")
     )
     if not _USERNAME.fullmatch(made):
-        raise ValueError("no username can be made of this full name: give one in a to z, such as ada.lovelace")
+        raise ValueError(
+            "no username can be made of this full name: enter a username with letters a to z, such as ada.lovelace"
+        )
     return made
 
 
 def _username(given: Any, info: ValidationInfo) -> Any:
-    """Return the given username, folded; without one, the username for the full name."""
+    """Return the given username in small letters; if it is empty, the username for the full name."""
     if given is None or (isinstance(given, str) and not given.strip()):
         full_name = info.data.get("full_name")
         return username_of(full_name) if full_name else _NOBODY
@@ -52,7 +54,7 @@ def _as_username(name: str) -> str:
 
 
 def _role(given: Any) -> Any:
-    """Return the role, folded; the default for a blank cell of a CSV."""
+    """Return the role in small letters; the default role for a blank cell of a CSV."""
     return (identity_key(given) or "employee") if isinstance(given, str) else given
 
 
@@ -74,7 +76,9 @@ class OnboardingRequest(Message):
         examples=["ada.lovelace"],
     )
     role: Annotated[str, BeforeValidator(_role)] = Field(
-        default="employee", description="A role of the policy, which says what it may use.", examples=["engineer"]
+        default="employee",
+        description="A role of the policy. The policy says which access a role gets.",
+        examples=["engineer"],
     )
     manager: Annotated[PersonId | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
@@ -96,7 +100,7 @@ class OnboardingRequest(Message):
     note: str = Field(
         default="",
         max_length=500,
-        description="A note for those who decide.",
+        description="A note for the people who decide.",
         examples=["Joins the engine team"],
         json_schema_extra={"format": "multiline"},
     )

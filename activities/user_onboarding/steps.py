@@ -13,20 +13,20 @@ from domain.errors import Refused
 from domain.normalization import fold
 from domain.step import StepCall
 
-__all__ = ["Access", "Granted", "Onboarding", "OnboardingRequest", "OwnedEntitlement", "access_of"]
+__all__ = ["Access", "Granted", "Onboarding", "OwnedEntitlement", "access_of"]
 
 Lists = Callable[[str], Awaitable[Mapping[str, Sequence[str]]]]
-"""Returns the lists of names for onboardings in the policy with this hash."""
+"""A function that returns the lists of names for onboardings in the policy with a given hash."""
 
 ROLE, OWNERS = "role_", "owners_"
-"""Prefixes of list names: the entitlements of a role, and the owners of an entitlement."""
+"""Prefixes of the names of lists in the policy: of the entitlements of a role, and of the owners of an entitlement."""
 
 
 class Directory(Protocol):
     """The interface to the directory of accounts.
 
-    A key has one effect only. An undo whose `undoes` was never used voids that key, so that a later step with the key
-    is refused. A refusal for a business reason is raised as Refused.
+    A key has one effect only. If an undo names a key in `undoes` that was never used, the directory makes this key
+    void: a later step with the key is refused. A refusal for a business reason is raised as Refused.
     """
 
     async def reserve(
@@ -45,14 +45,14 @@ class Directory(Protocol):
 
 
 class Mailer(Protocol):
-    """The interface that sends mail to people outside."""
+    """The interface that sends mail to people who have no account in Holdgate."""
 
     async def send(self, message_id: str, to: str, subject: str, text: str) -> None:
         """Send a mail and return when the mail server has accepted it.
 
         Mail programs can recognise several mails with the same `message_id` as one mail.
 
-        Raises Trouble.
+        Raises Trouble if the mail server does not accept the mail.
         """
 
 
@@ -75,7 +75,7 @@ class Access(Message):
 
 
 class Granted(Message):
-    """An active account."""
+    """The output of `grant_access`: an active account with its entitlements."""
 
     username: str
     email: str
@@ -97,7 +97,7 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
         raise Refused(f"The username '{asked.username}' is reserved. Choose another.")
     domain = next(iter(lists.get("domain", ())), None)
     if asked.email is None and domain is None:
-        raise Refused("Give an e-mail address: the policy names no domain to make one of.")
+        raise Refused("Enter an e-mail address: the policy names no domain with which Holdgate could make one.")
     entitlements = list(dict.fromkeys(roles[asked.role]))
     owned = [
         OwnedEntitlement(entitlement=name, owners=list(owners.get(fold(name), ())))
@@ -122,7 +122,7 @@ def _named(lists: Mapping[str, Sequence[str]], prefix: str) -> dict[str, Sequenc
 
 
 class Onboarding:
-    """The steps of an onboarding, by the lists of the policy that is pinned to the case."""
+    """The steps of an onboarding. They use the lists of the policy that is pinned to the case."""
 
     def __init__(self, directory: Directory, mailer: Mailer, lists: Lists) -> None:
         self._directory = directory
@@ -165,7 +165,7 @@ class Onboarding:
     async def send_welcome(self, call: StepCall[OnboardingRequest]) -> None:
         """Send the welcome mail.
 
-        If a worker dies between the mail and the mark, a second mail with the same id is sent.
+        If a worker dies after the mail was sent and before this was stored, a second mail with the same id is sent.
         """
         if await self._directory.welcomed(call.key):
             return

@@ -1,5 +1,5 @@
-"""Conversations of the API with running cases. The only package in api/ that holds Workflow handles.
+"""Send messages of people to running cases. No other package in api/ uses Workflow handles.
 
-`gateway` is what routes and pages call; `decisions` and `task_actions` do the work behind it; `requests` holds what
-goes in and comes out, `refusals` records what is refused, `temporal` sets the deadlines.
+Routes and pages call `gateway`, which uses `decisions` and `task_actions`. `requests` has the arguments and results of
+the gateway, `refusals` records refused messages, and `temporal` calls Temporal with deadlines.
 """

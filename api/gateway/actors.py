@@ -1,4 +1,4 @@
-"""The actor of a message about a task, as the permission rules need it, with the person who delegated the task."""
+"""Make the actor of a message about a task: the person, their groups, and the person who delegated the task to them."""
 
 from temporalio.client import Client
 
@@ -15,8 +15,8 @@ from store.people.people import Person
 async def actor_on(client: Client, db: Database, person: Person, task: TaskView) -> Actor:
     """Return the person as the actor of a message about this task.
 
-    If an active person delegated the task to them, the actor also acts for that person, with that person's present
-    groups.
+    If an active person delegated the task to this person, the actor also acts for the delegating person, with that
+    person's present groups.
     """
     by = actor(person)
     if not same(task.assignee, person.id) and candidacy(task, person.id, person.groups):

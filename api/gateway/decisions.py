@@ -1,4 +1,4 @@
-"""Send decisions of people to a case.
+"""Send decisions of people to their cases.
 
 A decision is sent as an Update first, so that the caller learns the outcome. If no worker answers in time, the decision
 is sent as a Signal with the same id. Temporal keeps the Signal until a worker is back, and the case counts the decision
@@ -31,11 +31,11 @@ from api.gateway.temporal import (
     send,
     within,
 )
-from api.http.problems import FieldError, invalid, not_found, unavailable
+from api.http.problems import not_found, unavailable
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
-from domain.gate import Gate
+from domain.gate import Gate, wrong_verdict
 from domain.ids import decision_id_for
 from domain.messages import Decision, Receipt
 from domain.named_fields import names_any
@@ -50,20 +50,28 @@ from store.people.people import Person
 from workflows.registry import PROCESSES
 
 LOOKS_S = (2.0, 5.0, 15.0, 40.0)
-"""Seconds between the checks whether the case accepted a decision that got no answer."""
+"""Seconds before each check whether the case has accepted a decision that got no answer.
+
+After the last check, nobody checks again.
+"""
 NOTE_PATIENCE_S = 0.3
-"""Seconds that an answer waits for the note that the decision is pending. The note is written in any case."""
+"""The most seconds that the answer to a person waits until the pending decision is stored.
+
+If storing takes longer, it continues in the background.
+"""
 SETTLE_PATIENCE_S = 10.0
-"""Seconds that an operator's decision on a stopped case may take. The case is ended in Temporal and handed over."""
+"""Seconds that an operator's decision on a blocked case may take. The case is ended in Temporal and handed over."""
 UPDATES_AT_ONCE = 4
-"""Updates sent at once for one task. The server takes ten and aborts many of them: fifty at once took longer than one
-after the other."""
+"""The most Updates sent at the same time for one task.
+
+The Temporal server accepts ten, but aborts many of them: fifty at the same time took longer than one after the other.
+"""
 
 _log = logging.getLogger("holdgate.api")
 
 
 class Decisions:
-    """Sends decisions to cases."""
+    """Sends decisions of people to their cases, and returns the outcomes."""
 
     def __init__(self, client: Client, db: Database, settlement: Settlement, policy: PolicySource) -> None:
         self._client = client
@@ -75,7 +83,7 @@ class Decisions:
         self._background: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
-        """End the background tasks before the database is closed. A task that is nearly done may finish."""
+        """End the background tasks; call this before the database is closed. Tasks that are nearly done may finish."""
         if self._background:
             await asyncio.wait(self._background, timeout=NOTE_PATIENCE_S)
         left = list(self._background)
@@ -95,17 +103,14 @@ class Decisions:
 
         `task` is the stored task; the caller has checked that the person may see it. `client_id` makes a repeat return
         the first answer. `patience` is in seconds, None for the default. Raises Problem: 403, 409 or 422 if the
-        Workflow refuses, 503 if Temporal does not answer. Each refusal is recorded in the audit log.
+        Workflow refuses, 503 if Temporal does not answer. Each refused decision is recorded in the audit log. A word
+        that is no verdict is answered with 422 and not recorded, as other malformed requests are.
         """
-        if request.verdict not in task.verdicts:
-            allowed = ", ".join(task.verdicts)
-            raise invalid(
-                f"This task does not accept the verdict '{request.verdict}'. Accepted verdicts: {allowed}.",
-                [FieldError(field="verdict", message=f"one of {allowed}")],
-                allowed=task.verdicts,
-            )
+        decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
+        if request.verdict not in {*Verdict}:
+            raise problem_of_refusal(decision_id, wrong_verdict(task, request.verdict))
         decision = Decision(
-            id=decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex),
+            id=decision_id,
             task_id=task.task_id,
             verdict=Verdict(request.verdict),
             by=await actor_on(self._client, self._db, person, task),
@@ -115,6 +120,8 @@ class Decisions:
             via=request.via,
             at=datetime.now(UTC),
         )
+        if decision.verdict not in task.verdicts:
+            raise await self._refusals.refuse(task, decision, wrong_verdict(task, decision.verdict))
         async with self._db.read() as conn:
             known = await tasks.decision(conn, decision.id)
         if known and known.content != decision.content:
@@ -135,7 +142,7 @@ class Decisions:
             return await self._after_the_end(handle, decision)
 
     async def _settle(self, task: TaskView, decision: Decision) -> DecisionOutcome:
-        """Carry out an operator's decision on a blocked case, whose Workflow cannot receive a message."""
+        """Carry out an operator's decision on a blocked case without its Workflow, which cannot receive messages."""
         async with self._db.read() as conn:
             known, now = await tasks.decision(conn, decision.id), await tasks.get(conn, task.task_id) or task
         if known and known.status == "accepted":
@@ -158,7 +165,7 @@ class Decisions:
         return DecisionOutcome(decision_id=decision.id, task=closed, case_status=status)
 
     async def _check_edits(self, task: TaskView, decision: Decision) -> None:
-        """Refuse edits that name unknown people or groups, as for a new request. Raises Problem.
+        """Raise Problem if the edits of a decision name unknown people or groups, as for a new request.
 
         The Workflow checks everything else in the edits.
         """
@@ -181,10 +188,12 @@ class Decisions:
             )
 
     async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
-        """Send the decision as an Update. Repeat until the Workflow has reached the task and the server is ready.
+        """Send the decision as an Update, and return the receipt of the Workflow.
 
-        Only a few Updates for one task run at once: the server aborts Updates that crowd one Workflow, and they start
-        again.
+        Repeat until the Workflow has reached the task and the Temporal server is ready, at most for `patience` seconds.
+
+        Only `UPDATES_AT_ONCE` Updates for one task are sent at the same time, because the Temporal server aborts
+        Updates if too many reach one Workflow.
         """
         turns = self._turns.setdefault(decision.task_id, asyncio.Semaphore(UPDATES_AT_ONCE))
         async with within(patience), turns:
@@ -193,7 +202,10 @@ class Decisions:
     async def _signal(
         self, handle: WorkflowHandle[Any, Any], task: TaskView, decision: Decision, known: DecisionRow | None
     ) -> DecisionOutcome:
-        """Send the decision as a Signal. The server keeps it, and the case validates it when a worker is back."""
+        """Send the decision as a Signal.
+
+        Temporal stores the Signal, and the case checks the decision when a worker runs.
+        """
         if known and known.status == "pending":  # written after the Signal was stored, so no second Signal is needed
             return DecisionOutcome(decision_id=decision.id)
         if not known:
@@ -220,9 +232,10 @@ class Decisions:
         return running
 
     async def _see_through(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> None:
-        """Send an accepted decision again if Temporal may have lost it; otherwise the case would wait for ever.
+        """Send an accepted decision again as a Signal, because Temporal may have lost its Update.
 
-        The decision is stored before Temporal has the Update. Under heavy load Temporal may never store the Update.
+        The case stores an accepted decision in SQL before Temporal stores the Update. Under heavy load Temporal may
+        never store the Update, and the case would wait for ever.
         """
         for pause in LOOKS_S:
             await asyncio.sleep(pause)
@@ -245,7 +258,10 @@ class Decisions:
             _log.warning("decision %s is pending, but could not be noted as such", decision.id)
 
     async def _refuse_at_once(self, task: TaskView, decision: Decision) -> None:
-        """Raise Problem for a decision that the stored task already rules out, without asking a worker."""
+        """Raise Problem if the stored task alone shows that the Workflow would refuse the decision.
+
+        No worker is asked.
+        """
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except Refusal as no:
@@ -253,7 +269,10 @@ class Decisions:
                 raise await self._refusals.refuse(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionOutcome:
-        """Return the outcome of a decision that the Workflow received before it ended. Raises Problem if refused."""
+        """Return the outcome of a decision whose Workflow has ended.
+
+        Raises Problem if the Workflow refused the decision, or ended without receiving it.
+        """
         async with self._db.read() as conn:
             task = await tasks.get(conn, decision.task_id)
             known = await tasks.decision(conn, decision.id)
@@ -272,7 +291,10 @@ class Decisions:
         raise await self._refusals.refuse(task, decision, refusal)
 
     async def _receive(self, task: TaskView, decision: Decision, update: Awaitable[Receipt]) -> DecisionOutcome:
-        """Return the outcome of an Update. Raises Problem if the Workflow refused the Update."""
+        """Wait for an Update and return the outcome of its decision.
+
+        Raises Problem if the Workflow refused the decision.
+        """
         try:
             receipt = await update
         except Refusal as no:
@@ -283,7 +305,7 @@ class Decisions:
         return DecisionOutcome(decision_id=receipt.decision_id, task=receipt.task, case_status=receipt.case_status)
 
     async def _as_recorded(self, known: DecisionRow) -> DecisionOutcome:
-        """Return an accepted decision whose receipt Temporal no longer has, with the present task and case."""
+        """Return the outcome of an accepted decision without a receipt in Temporal, with the present task and case."""
         async with self._db.read() as conn:
             task, case = await tasks.get(conn, known.task_id), await cases.get(conn, known.case_id)
         return DecisionOutcome(decision_id=known.decision_id, task=task, case_status=case.status if case else None)

@@ -1,4 +1,4 @@
-"""The gateway to Temporal: routes and pages call it to reach a running case or import."""
+"""The gateway to Temporal: routes and pages call this module to send messages to a running case or import."""
 
 import asyncio
 from contextlib import suppress
@@ -46,11 +46,14 @@ from store.db.database import Database
 from store.people.people import Person
 
 ROLLBACK_PATIENCE_S = 2.0
-"""Seconds that a caller waits to learn whether a completed case can be rolled back. The rollback itself continues."""
+"""Seconds that a caller waits to learn if a completed case can be rolled back.
+
+The rollback itself continues after that time.
+"""
 
 
 class Gateway:
-    """Sends people's messages to cases and reads the state of cases."""
+    """Sends people's messages to cases and imports, and reads the state of cases."""
 
     def __init__(self, client: Client, db: Database, ui_url: str, settlement: Settlement, policy: PolicySource) -> None:
         self._client = client
@@ -60,11 +63,11 @@ class Gateway:
         self._task_actions = TaskActions(client, db)
 
     async def close(self) -> None:
-        """End the background work before the database is closed."""
+        """End the background work; call this before the database is closed."""
         await self._decisions.close()
 
     def temporal_url(self, case_id: str) -> str:
-        """Return the address of the case in the Temporal Web UI."""
+        """Return the address of the case's Workflow in the Temporal Web UI."""
         return f"{self._ui_url}/namespaces/{self._client.namespace}/workflows/{quote(case_id, safe='')}"
 
     async def reachable(self) -> bool:
@@ -76,7 +79,7 @@ class Gateway:
             return False
 
     async def state(self, workflow_id: str) -> CaseState | None:
-        """Return the case as its Workflow knows it, or None if the Workflow does not answer within a second."""
+        """Return the state of a case from its Workflow; None if the Workflow does not answer within a second."""
         return await state_of(self._client, workflow_id)
 
     # ----------------------------------------------------------------------------------------------------------- tasks
@@ -89,29 +92,30 @@ class Gateway:
         client_id: str | None,
         patience: float | None = None,
     ) -> DecisionOutcome:
-        """Send a person's decision to the case: see `Decisions.decide`."""
+        """Send a person's decision on a task to its case, and return the outcome. See `Decisions.decide`."""
         return await self._decisions.decide(person, task, request, client_id, patience)
 
     async def act(
         self, person: Person, task: TaskView, request: ActionRequest, client_id: str | None = None
     ) -> ActionOutcome:
-        """Send any other action on a task to the case: see `TaskActions.act`."""
+        """Send an action on a task other than a decision to its case, and return the outcome. See `TaskActions.act`."""
         return await self._task_actions.act(person, task, request, client_id)
 
     async def actor(self, person: Person, task: TaskView) -> Actor:
-        """Return the person as the actor of a message about this task, with the person who delegated the task."""
+        """Return the person as the actor of a message about this task. See `actor_on`."""
         return await actor_on(self._client, self._db, person, task)
 
     # ----------------------------------------------------------------------------------------------------------- cases
 
     async def cancel(self, person: Person, case: CaseRow, reason: str, client_id: str | None) -> None:
-        """Tell a case to stop and undo its steps. Raises Problem: 409 if the case has ended, 503 without Temporal."""
+        """Tell a case to stop and to undo its steps.
+
+        Raises Problem: 409 if the case has ended, 503 if Temporal does not answer.
+        """
         if case.status.closed:
             raise ended(case)
         if case.rollback is not None and case.rollback.ended is not None:
-            message = (
-                "The case was completed and is being rolled back. To stop that, reject the task about the rollback."
-            )
+            message = "The case was completed and is being rolled back. To stop the rollback, reject its task."
             raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
             # Only the first cancellation counts, so a repeat is the same without an id of its own.
@@ -129,11 +133,16 @@ class Gateway:
             async with self._db.read() as conn:
                 now = await cases.get(conn, case.case_id) or case
             if now.status is Status.STARTING:
-                raise unavailable("The case is about to start; try again in a moment.") from error
+                raise unavailable(
+                    "The case has not reached Temporal yet, so it was not cancelled. Try again in a moment."
+                ) from error
             raise ended(now) from error
 
     async def start_now(self, person: Person, case: CaseRow, client_id: str | None) -> Status | None:
-        """Start a scheduled case before its time, once. Return None if no worker answers: the case starts later.
+        """Start a scheduled case before its time, and return its new status.
+
+        A repeat by the same person starts nothing twice. Return None if no worker answers: the case starts when a
+        worker runs.
 
         Raises Problem: 409 if the case is not scheduled, 503 if Temporal does not answer.
         """
@@ -161,7 +170,10 @@ class Gateway:
                 now = await cases.get(conn, case.case_id) or case
             if now.status.closed:
                 raise ended(now) from error
-            raise unavailable("The case is about to be scheduled; try again in a moment.") from error
+            raise unavailable(
+                "The case is stored but has not reached Temporal yet, so it was not started early. "
+                "Try again in a moment."
+            ) from error
 
     async def _start_later(self, handle: WorkflowHandle[Any, Any], asked: StartNow) -> None:
         try:
@@ -171,7 +183,10 @@ class Gateway:
             raise unavailable(MAY_COME) from error
 
     async def begun(self, workflow_id: str) -> str:
-        """Return why the case did not begin a rollback; empty if it began, or gave no answer within 2 s."""
+        """Wait until the rollback Workflow begins, and return why it did not.
+
+        The text is empty if the rollback began, or if its Workflow does not answer within 2 s.
+        """
         try:
             async with within(ROLLBACK_PATIENCE_S):
                 while True:
@@ -187,7 +202,7 @@ class Gateway:
     # --------------------------------------------------------------------------------------------------------- batches
 
     async def order(self, batch: Batch, order: BatchOrder, launcher: Launcher) -> None:
-        """Pause, resume or cancel an import. Raises Problem: 409 if the import can no longer do so.
+        """Send an order to an import: pause, resume or cancel. Raises Problem 409 if it is too late for the order.
 
         A batch whose import has ended can still be cancelled once, to roll back its cases.
         """

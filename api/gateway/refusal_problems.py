@@ -1,4 +1,4 @@
-"""Refusals of a Workflow as HTTP problems: `problem_of_refusal` gives each code its status and its kind."""
+"""Turn refusals of a Workflow into HTTP problems: each refusal code has an HTTP status and a kind of problem."""
 
 from typing import Any, assert_never
 
@@ -6,7 +6,7 @@ from api.http.problems import FieldError, Problem, forbidden, invalid, not_found
 from domain.refusals import Refusal, RefusalCode
 
 REFUSAL_CODES = "Why it was refused:\n" + "\n".join(f"- `{code.value}`: {code.meaning}" for code in RefusalCode)
-"""The description of the field `code` in the OpenAPI document."""
+"""The description of the field `code` of a problem, in the OpenAPI document."""
 
 
 def problem_of_refusal(id: str, refusal: Refusal) -> Problem:

@@ -1,4 +1,4 @@
-"""Refused messages: each is recorded in the audit log of its case and answered as a problem."""
+"""Record each refused message in the audit log of its case, and make the problem that answers it."""
 
 import uuid
 
@@ -17,24 +17,27 @@ from store.db.database import Database
 CERTAIN_REFUSALS = frozenset(
     {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
 )
-"""Refusals that follow from the stored task alone, so that no worker is needed."""
+"""The codes of refusals that follow from the stored task alone, so that the gateway can refuse without a worker."""
 
 
 class RefusalLog:
-    """The log of refusals. Temporal keeps no trace of a refused Update."""
+    """Records refused messages, because Temporal does not store a refused Update."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def refuse(self, task: TaskView, sent: Decision | Action, refusal: Refusal) -> Problem:
-        """Record that a message was refused, and return the problem to raise. Repeated refusals are only counted."""
+        """Record that a message about a task was refused, and return the problem to raise.
+
+        Many refusals of the same person are counted, without an event for each.
+        """
         async with self._db.write() as conn:
             await refusal_counts.record(conn, _event(task, sent, refusal), sent.by.id)
         return problem_of_refusal(sent.id, refusal)
 
 
 def recorded(known: DecisionRow | ActionRow, task: TaskView) -> Refusal:
-    """Return the stored refusal of a decision or an action, with the outcome of its task."""
+    """Return the refusal of a decision or an action that was refused earlier, with the outcome of its task."""
     return Refusal(RefusalCode.of(known.code), known.refusal, outcome=task.outcome)
 
 

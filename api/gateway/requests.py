@@ -1,4 +1,4 @@
-"""Arguments and results of the gateway."""
+"""Define the arguments and the results of the gateway's methods."""
 
 from typing import Any
 
@@ -19,15 +19,15 @@ class DecisionRequest(BaseModel):
     revision: int | None = None
     edits: dict[str, Any] = {}
     via: str = "api"
-    """The client that sent the request, for the audit log."""
+    """The kind of client that sent the decision, such as `api` or `page`, for the audit log."""
 
 
 class ActionRequest(BaseModel):
-    """Any other action on a task as a person sends it. The gateway adds the person and the time."""
+    """An action on a task other than a decision, as a person sends it. The gateway adds the person and the time."""
 
     act: Act
     to: str | None = None
-    """A person, by id, name or email address."""
+    """The other person of the action, such as a delegate: an id, a name or an email address. None if there is none."""
     text: str = ""
     question: str | None = None
     replaces: str | None = None
@@ -41,7 +41,11 @@ class ActionRequest(BaseModel):
 
 
 class DecisionOutcome(BaseModel):
-    """The outcome of a decision. With `task` and `case_status` it was accepted; else a worker must apply it."""
+    """The outcome of a decision.
+
+    If `task` and `case_status` are set, the case has accepted the decision. Otherwise the decision is stored until a
+    worker applies or refuses it.
+    """
 
     decision_id: str
     task: TaskView | None = None
@@ -54,7 +58,10 @@ class DecisionOutcome(BaseModel):
 
 
 class ActionOutcome(BaseModel):
-    """The outcome of an action. With `task` the action was done; without `task` a worker must still do it."""
+    """The outcome of an action on a task.
+
+    If `task` is set, the action was done. Otherwise the action is stored until a worker does or refuses it.
+    """
 
     action_id: str
     task: TaskView | None = None

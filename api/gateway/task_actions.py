@@ -36,7 +36,7 @@ from store.people.people import Person
 
 
 class TaskActions:
-    """Sends actions on tasks to cases."""
+    """Sends actions on tasks, other than decisions, to the cases of the tasks."""
 
     def __init__(self, client: Client, db: Database) -> None:
         self._client = client
@@ -46,11 +46,12 @@ class TaskActions:
     async def act(
         self, person: Person, task: TaskView, request: ActionRequest, client_id: str | None = None
     ) -> ActionOutcome:
-        """Act on a task once, and return the task after the action.
+        """Carry out an action on a task once, and return the task after the action.
 
-        If no worker answers, the action is stored, and done or refused later. Until then a repeat with the same content
-        counts as the same action. A repeat with the same `client_id` always does. Raises Problem: 403, 409 or 422 if
-        the Workflow refuses, 422 for an unknown person, 503 if Temporal does not answer.
+        If no worker answers, the action is stored, and a worker does or refuses it later. Until then, a repeat with the
+        same content counts as the same action. A repeat with the same `client_id` always counts as the same action.
+        Raises Problem: 403, 409 or 422 if the Workflow refuses, 422 for an unknown person, 503 if Temporal does not
+        answer.
         """
         to = await self._named(request.to, person, task) if request.to is not None else None
         action = Action(
@@ -86,20 +87,23 @@ class TaskActions:
         return ActionOutcome(action_id=action.id, task=receipt.task)
 
     async def _sent_before(self, action: Action, client_id: str | None) -> ActionRow | None:
-        """Return the earlier action with the client's id, or with the same content and still pending."""
+        """Return the stored action of which this one is a repeat; None if there is none.
+
+        With a `client_id`, this is the action with the same id; otherwise a pending action with the same content.
+        """
         async with self._db.read() as conn:
             if client_id:
                 return await actions.get(conn, action.id)
             return await actions.find_pending(conn, action.by.id, action.task_id, action.content)
 
     async def _answered_now(self, known: ActionRow | None, no: Refusal | None = None) -> None:
-        """Close the stored action if it was pending, with its refusal if there is one."""
+        """Mark the stored action as done, or as refused for the reason `no`, if it was pending."""
         if known and known.status == "pending":
             async with self._db.write() as conn:
                 await actions.settle(conn, known.action_id, no.message if no else "", no.code.value if no else "")
 
     async def _act_later(self, handle: WorkflowHandle[Any, Any], task: TaskView, action: Action) -> ActionOutcome:
-        """Store the action and send it as a Signal. Storing comes first, so that a repeat finds the action."""
+        """Store the action, then send it as a Signal. Storing comes first, so that a repeat finds the action."""
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check_action(action)
         except Refusal as no:
@@ -120,15 +124,18 @@ class TaskActions:
         return ActionOutcome(action_id=action.id)
 
     async def _not_there(self, task: TaskView) -> Problem:
-        """Return the problem that says why no Workflow takes a message for a task."""
+        """Return the problem that says why no Workflow accepts a message about a task."""
         async with self._db.read() as conn:
             case = await cases.get(conn, task.case_id)
         if case is not None and case.status.closed:
             return ended(case)
-        return unavailable("The case is about to start; try again in a moment.")
+        return unavailable("The case is stored but has not reached Temporal yet. Try again in a moment.")
 
     async def _named(self, text: str, by: Person, task: TaskView) -> Actor:
-        """Return the person whom an id, a name or an email address means. Raises Problem 422."""
+        """Return the person whom `text` names by id, name or email address.
+
+        Raises Problem 422 if no person or several match.
+        """
         async with self._db.read() as conn:
             id = await find_person(conn, text, by, field="to", asking="To whom?", task=task)
             found = await people.get(conn, id)

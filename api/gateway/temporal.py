@@ -1,7 +1,7 @@
-"""Calls to Temporal with a deadline. Each failure is one of three exceptions that a caller can handle.
+"""Call Temporal with a deadline. Turn each failure into one of three exceptions that a caller can handle.
 
-`Refusal`: the Workflow refused the message. `Gone`: no Workflow takes messages there. `NoAnswer`: the outcome is
-unknown.
+`Refusal`: the Workflow refused the message. `Gone`: the case has no Workflow that accepts messages. `NoAnswer`: nobody
+answered in time, so the outcome is unknown.
 """
 
 import asyncio
@@ -28,19 +28,26 @@ from domain.refusals import Refusal, RefusalCode
 from workflows.engine.refusal_failures import refusal_of_failure
 
 UPDATE_PATIENCE_S = 2.5
-"""Seconds that an Update may take before the Signal is sent instead."""
+"""Seconds to wait for the answer to an Update. After that, the message is sent as a Signal."""
 SIGNAL_PATIENCE_S = 1.0
-"""Seconds that a Signal may take. The caller then has an answer within 4 s, even if everything is down."""
+"""Seconds to wait until Temporal accepts a Signal.
+
+Together with the Update, a caller has an answer within 4 s, even if Temporal and all workers are down.
+"""
 QUERY_PATIENCE_S = 1.0
 MAY_COME = (
     "Temporal does not answer. Your message may still take effect. You can send it again: it takes effect only once."
 )
 PAUSE_S = 0.1
-"""Seconds between two tries within a deadline. The id makes a second try harmless."""
+"""Seconds between two attempts within a deadline.
+
+All attempts have the same id, so the message takes effect only once.
+"""
 COMPLETED = frozenset({"AcceptedUpdateCompletedWorkflow"})
-"""Failures by which the server says that the Workflow ended before it answered an Update."""
+"""The types of failure by which Temporal says that the Workflow ended before it answered an Update."""
 AGAIN = frozenset({RefusalCode.NOT_READY.value, "UnprocessedUpdate"})
-"""Failures that pass: the Workflow has not reached the task yet, or a worker ended its task without the Update."""
+"""The types of failure after which a new attempt can succeed: the Workflow has not reached the task yet, or a worker
+stopped before it handled the Update."""
 
 _log = logging.getLogger("holdgate.api")
 
@@ -48,19 +55,19 @@ AnswerT = TypeVar("AnswerT")
 
 
 class NoAnswer(Exception):
-    """No answer came in time: no worker, or no Temporal server. The message may still be applied."""
+    """Raised if no worker or no Temporal server answers in time. The message may still take effect later."""
 
 
 class Gone(Exception):
-    """Temporal knows no Workflow of this case that takes messages: the Workflow has ended, or has not begun."""
+    """Raised if the case has no Workflow that accepts messages: the Workflow has ended, or has not begun."""
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """Run the block with a deadline.
+    """Run the block with a deadline in seconds, and turn errors of Temporal into exceptions of this module.
 
-    Raises NoAnswer, Gone, Refusal, or Problem for a message that Temporal never takes. The SDK's own `rpc_timeout` is
-    not used: a value of 3 s took 6 s when measured.
+    Raises NoAnswer, Gone, Refusal, or Problem 422 for a message that is too large for Temporal. The deadline is not the
+    SDK's own `rpc_timeout`, because a value of 3 s took 6 s when measured.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -86,7 +93,10 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 
 def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
-    """Return what the failure of an Update means. An unknown failure is no refusal: the Signal may still succeed."""
+    """Return the exception for the failure of an Update.
+
+    An unknown failure becomes NoAnswer, not a refusal, because the message may still succeed as a Signal.
+    """
     if isinstance(cause, ApplicationError):
         if cause.type in COMPLETED:
             return Gone()
@@ -94,16 +104,18 @@ def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
             return NoAnswer()
         if refusal := refusal_of_failure(cause):
             return refusal
-    _log.error("Temporal: an Update failed in a way nobody foresaw: %r", cause)
+    _log.error("Temporal: an Update failed with an unknown error: %r", cause)
     return NoAnswer()
 
 
 async def send(
     handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action | StartNow, answer: type[AnswerT]
 ) -> AnswerT:
-    """Send an Update until it is answered. Passing refusals and a server that is starting are tried again.
+    """Send an Update until it is answered, and return the answer.
 
-    Call this `within` a deadline.
+    Failures in `AGAIN`, and errors of a server that is starting, lead to a new attempt after `PAUSE_S`.
+
+    Call this function in a block of `within`, which sets the deadline.
     """
     while True:
         try:
@@ -119,7 +131,7 @@ async def send(
 
 
 async def state_of(client: Client, workflow_id: str) -> CaseState | None:
-    """Return the case as its Workflow knows it, or None if the Workflow does not answer within a second."""
+    """Return the state of a case from its Workflow; None if the Workflow does not answer within a second."""
     try:
         async with within(QUERY_PATIENCE_S):
             handle = client.get_workflow_handle(workflow_id)
@@ -130,7 +142,10 @@ async def state_of(client: Client, workflow_id: str) -> CaseState | None:
 
 
 async def outcome_of(handle: WorkflowHandle[Any, Any], update_id: str, answer: type[AnswerT]) -> AnswerT:
-    """Return the answer of an Update sent earlier. Temporal keeps the answer even after the Workflow has ended."""
+    """Return the answer to an Update that was sent earlier.
+
+    Temporal keeps the answer even after the Workflow has ended.
+    """
     async with within(QUERY_PATIENCE_S):
         given: AnswerT = await handle.get_update_handle(update_id, result_type=answer).result()
         return given

@@ -1,1 +1,1 @@
-"""HTTP plumbing: middleware, security, problems, schemas."""
+"""Modules for HTTP in general: middleware, access control, error answers, schemas of answers."""

@@ -12,10 +12,11 @@ API_ROOT = "/api"
 
 
 class Authentication:
-    """Middleware that answers 401 below `/api` unless the Authorization header has a valid token.
+    """Middleware that answers 401 to a request below `/api` unless its Authorization header has a valid token.
 
-    Routing, parameters and the body come later. So the upload of an unknown caller is not parsed, and no answer reveals
-    the parameters of a route. Routes find the person in `request.state.caller`.
+    This check comes before routing and before parameters and body are read. So the gateway does not parse an upload of
+    an unknown caller, and no answer reveals the parameters of a route. Routes find the person of the token in
+    `request.state.caller`.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Limits for request bodies: encoding, size and time, checked before anything parses the body."""
+"""Limit the encoding, size and time of request bodies. The limits are checked before anything parses the body."""
 
 import asyncio
 import time
@@ -16,13 +16,18 @@ from api.http.middleware import API
 from api.http.problems import Problem
 
 STRANGER_BYTES = 16 * 1024
-"""Largest body of a visitor who is not signed in: the sign-in form with the address to return to."""
+"""The most bytes in the body of a request by a visitor who is not signed in.
+
+The sign-in form, with the address to return to, must fit.
+"""
 STRANGER_SECONDS = 10.0
-"""Seconds that such a body may take."""
+"""The most seconds until the body of a request by a visitor who is not signed in has arrived."""
 GRACE_SECONDS = 30.0
-"""Seconds that the body of a signed-in person may take, even if the body is small."""
+"""Seconds that every body of a signed-in person may take until it has arrived, even if it is small."""
 LEAST_RATE = 256
-"""Average bytes a second that a longer body needs. A slow line is served; a connection that is only held open is not.
+"""The least average bytes a second of a body that takes longer than `GRACE_SECONDS`.
+
+A slow client is served; a client that only holds the connection open is not.
 """
 
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
@@ -33,7 +38,7 @@ AsPage = Callable[[Request, Problem], Response | None]
 class Bodies:
     """Middleware that refuses bodies with another encoding than UTF-8, and bodies that are too large or too slow.
 
-    `request.state.person` says who is signed in when the body is read.
+    The limits are higher if `request.state.person` is set, that is, if a person is signed in when the body is read.
     """
 
     def __init__(self, app: ASGIApp, as_page: AsPage) -> None:
@@ -66,7 +71,11 @@ class _RequestBody:
         self._announced = _announced(Headers(scope=scope))
 
     async def receive(self) -> Message:
-        """Return the next part of the body. Raises HTTPException: 408 too slow, 413 too large, 400 cut off."""
+        """Return the next part of the body.
+
+        Raises HTTPException: 408 if the body is too slow, 413 if it is too large, 400 if the client stopped before its
+        end.
+        """
         if self._whole:
             return await self._receive()
         stranger = "person" not in self._scope.get("state", {})
@@ -93,13 +102,13 @@ class _RequestBody:
         return message
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer. From the first part on, the request body can no longer be refused."""
+        """Send a part of the answer. After the first part, the request body can no longer be refused."""
         self._answered = True
         await self._send(message)
 
 
 class BodyLimit(RequestBodyLimitMiddleware):
-    """Starlette's limit, with its plain-text answer replaced by a problem document or by a page."""
+    """Starlette's limit for the size of bodies, which here answers with a problem document or a page."""
 
     def __init__(self, app: ASGIApp, max_body_size: int, of_page: Callable[[Request], Response]) -> None:
         super().__init__(app, max_body_size)
@@ -126,12 +135,12 @@ class BodyLimit(RequestBodyLimitMiddleware):
 def _in_another_encoding(headers: Headers) -> Problem | None:
     """Return the problem of a Content-Type or Content-Encoding that Holdgate does not accept, or None.
 
-    Form parsers decode by the charset in the header, and some codecs take minutes. The header is read with the function
-    of those parsers, so that both see the same charset.
+    Form parsers decode a body with the charset that the header names, and some charsets would take minutes. This
+    function reads the header with the same code as the form parsers, so that both see the same charset.
     """
     kinds = headers.getlist("content-type")
     if len(kinds) > 1:
-        return Problem(415, "The request has several Content-Type headers. Send one.", kind="content-type")
+        return Problem(415, "The request has several Content-Type headers. Send one of them.", kind="content-type")
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         detail = "The body has a Content-Encoding. Send the body as it is, without the header."
         return Problem(415, detail, kind="encoding")
@@ -144,7 +153,7 @@ def _in_another_encoding(headers: Headers) -> Problem | None:
 
 
 def _announced(headers: Headers) -> int:
-    """Return the length that the client announces; 0 if it is not a number, which uvicorn refuses."""
+    """Return the length of the body in the Content-Length header; 0 if the header is missing or not a number."""
     length = headers.get("content-length", "")
     return int(length[:18]) if length.isascii() and length.isdecimal() else 0
 

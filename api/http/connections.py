@@ -1,7 +1,8 @@
-"""Limits for connections: the time until the headers arrive, and the number of open connections.
+"""Limit connections of clients: the time until the headers arrive, and the number of open connections.
 
-uvicorn has no time limit for headers, and answers 503 to everybody if there are too many connections. Here a connection
-has some seconds for its headers. If there are too many, those that serve no signed-in person are closed.
+uvicorn has no time limit for headers, and answers 503 to every request if there are too many connections. Here a client
+has `HEADER_SECONDS` for the headers of a request. If there are too many connections, the gateway closes connections
+that serve no signed-in person.
 """
 
 import asyncio
@@ -14,19 +15,24 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0
-"""From the start of a connection, or from the end of the last answer, until the headers of a request are complete."""
+"""The most seconds from the start of a connection, or from the end of its last answer, until the headers of a
+request are complete."""
 MAX_CONNECTIONS = 1000
 PIECE_BYTES = 16 * 1024
-"""Bytes parsed at a time. h11 measures headers only while they are incomplete, however many bytes come at once. So
-headers have at most two pieces."""
+"""The number of bytes that are parsed at a time.
+
+The parser (h11) checks the size of headers only while they are incomplete, so one large piece could have headers of any
+size. With this limit, headers are at most two pieces long.
+"""
 RESERVED_FILES = 200
-"""Open files that are reserved for databases, files and Temporal."""
+"""The number of open files of the process that are reserved for databases, files and Temporal, and not used for
+connections."""
 
 _log = logging.getLogger("holdgate.api")
 
 
 def most_connections() -> int:
-    """Return the largest number of connections: fewer if the process may not open as many files."""
+    """Return the most open connections: `MAX_CONNECTIONS`, or fewer if the system lets the process open fewer files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < MAX_CONNECTIONS + RESERVED_FILES and (hard == resource.RLIM_INFINITY or hard > soft):
         wanted = MAX_CONNECTIONS + RESERVED_FILES
@@ -38,7 +44,7 @@ def most_connections() -> int:
 
 
 class Connection(H11Protocol):
-    """One connection of a client, with limits of time and size for headers."""
+    """One connection of a client, with limits for the time and size of headers."""
 
     header_seconds = HEADER_SECONDS
     most = MAX_CONNECTIONS
@@ -50,21 +56,24 @@ class Connection(H11Protocol):
         self._unread = bytearray()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the timer for the first headers, and close other connections if there are too many."""
+        """Start the timer for the headers of the first request. Close other connections if there are too many."""
         super().connection_made(transport)
         self._wait()
         if len(self.connections) > self.most:
             _make_room([each for each in self.connections if isinstance(each, Connection)], self.most)
 
     def data_received(self, data: bytes) -> None:
-        """Take the data. The timer for headers stops when the headers are complete."""
+        """Take data from the client. Stop the timer for headers when the headers of a request are complete."""
         self._unread += data
         self._parse()
         if self.serving:
             self._stop_waiting()
 
     def _parse(self) -> None:
-        """Parse piece by piece. Data behind a complete request waits until that request is answered."""
+        """Parse the data that has arrived, piece by piece.
+
+        Data after a complete request waits until this request is answered.
+        """
         while self._unread and not self.transport.is_closing():
             if self.serving and self.conn.their_state is h11.DONE:
                 return self.flow.pause_reading()
@@ -73,7 +82,10 @@ class Connection(H11Protocol):
             super().data_received(piece)
 
     def on_response_complete(self) -> None:
-        """Start the timer for the next headers. The rest of the last body must arrive within it, too."""
+        """Start the timer for the headers of the next request.
+
+        The rest of the last request's body must also arrive in this time.
+        """
         self._wait()
         super().on_response_complete()
         self._parse()
@@ -81,7 +93,7 @@ class Connection(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
+        """Stop the timer for headers, because the connection is closed."""
         self._stop_waiting()
         super().connection_lost(exc)
 
@@ -92,7 +104,11 @@ class Connection(H11Protocol):
 
     @property
     def rank(self) -> tuple[int, float]:
-        """Return the order of closing: idle ones, then those of unknown clients, oldest first; people come last."""
+        """Return the rank of this connection when too many are open: the lowest rank is closed first.
+
+        Idle connections have the lowest rank, then those of unknown clients; those that serve signed-in people have the
+        highest. In the same rank, the oldest comes first.
+        """
         known = self.scope is not None and "person" in self.scope.get("state", {})
         return (2 if known and self.serving else 1 if self.serving or known else 0), self._since
 
@@ -116,8 +132,11 @@ class Connection(H11Protocol):
 
 
 def _make_room(connections: list[Connection], most: int) -> None:
-    """Close a tenth of the connections, so that a flood of new ones does not sort all of them each time."""
+    """Close connections, lowest `rank` first, as many as a tenth of `most`.
+
+    Several are closed at a time, so that a flood of new connections does not sort all connections each time.
+    """
     going = sorted(connections, key=lambda each: each.rank)[: max(1, most // 10)]
     for each in going:
         each.close()
-    _log.warning("%s connections are held: closed %s that serve nobody", len(connections), len(going))
+    _log.warning("%s connections are open, which are too many: closed %s of them", len(connections), len(going))

@@ -1,4 +1,4 @@
-"""Remove cookies that would take long to read. The client decides what its cookies contain."""
+"""Remove cookies that would take long to read, because a client can send any cookies."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -6,8 +6,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 class Cookies:
     """Middleware that removes cookies with a backslash before anything reads them.
 
-    Python unescapes quoted values in quadratic time, and FastAPI reads the cookies of each request. The cookies of
-    Holdgate are never quoted; those of other programs on the same machine may be.
+    FastAPI reads the cookies of each request, and Python needs quadratic time for quoted values with backslashes.
+    Holdgate's own cookies have no quoted values; cookies of other programs on the same machine can have them.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,7 +1,8 @@
 """While the demo is on, answer only requests for host names of this machine.
 
-Any web page can point its own host name at this machine (DNS rebinding); its requests then carry that name. Without the
-demo, a proxy may send any host name. Then sessions and tokens alone protect the gateway.
+The owner of any web page can let a host name mean this machine (DNS rebinding); requests of the page then name this
+host. If the demo is off, requests for all host names are answered, because a proxy may send any name. Then sessions and
+tokens alone protect the gateway.
 """
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from api.pages.parts.page import as_page
 
 
 class DemoHost:
-    """Middleware that refuses requests for other hosts with 421."""
+    """Middleware that answers 421 to requests for other hosts than this machine while the demo is on."""
 
     def __init__(self, app: ASGIApp, public_url: str) -> None:
         self.app = app

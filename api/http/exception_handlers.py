@@ -1,7 +1,7 @@
 """Turn errors of submitting, of uploads and of the database into problem documents.
 
-Routes need not catch these errors. A refusal of a running case, such as a decision that comes too late, becomes a
-problem document in `api/gateway/refusal_problems.py`.
+Routes need not catch these errors. For refusals by a running case, such as a decision that comes too late,
+`api/gateway/refusal_problems.py` makes the problem document.
 """
 
 import logging
@@ -53,7 +53,7 @@ def problem_of_error(error: Exception) -> Problem:
                 FieldError(field=f"mapping.{each.column}" if each.column else "mapping", message=each.message)
                 for each in error.problems
             ]
-            return invalid("The mapping cannot be used for this file.", wrong)
+            return invalid("The mapping cannot be used for this file. Correct the mapping: see `errors`.", wrong)
         case LineTooLong() | ParserEnded():
             return unavailable(f"Nothing was started: {error}.")
         case TemporalUnavailable():
@@ -82,11 +82,14 @@ ANSWERED_ERRORS = (
     DatabaseUnavailable,
     UnusableValue,
 )
-"""The errors that have a problem document of their own. Any other error is a defect: the answer is 500."""
+"""The exceptions for which `problem_of_error` has a problem document.
+
+Any other exception is a defect: the answer is 500.
+"""
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers of these errors."""
+    """Register handlers for the exceptions in `ANSWERED_ERRORS`."""
 
     async def refusal(_: Request, error: Exception) -> JSONResponse:
         return problem_of_error(error).response()

@@ -1,4 +1,4 @@
-"""Middleware for every answer: security headers, a line in the log, a count."""
+"""Middleware that adds security headers to every answer, and logs and counts every request."""
 
 import logging
 import time
@@ -11,9 +11,9 @@ from core import logs
 
 API = "/api/v1"
 MAX_JSON_BYTES = 1024 * 1024
-"""Largest body of a request that is not an upload. A hundred decisions with long comments fit."""
+"""The most bytes in the body of a request that is not an upload. A hundred decisions with long comments fit."""
 UPLOAD_MARGIN_BYTES = 64 * 1024
-"""Bytes that a multipart form adds to its file."""
+"""The most bytes that a multipart form may have in addition to its file."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _log = logging.getLogger("holdgate.api")
@@ -22,7 +22,7 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'{styles}; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""Scripts and styles come from the gateway's own files only, and nothing comes from elsewhere."""
+"""The Content-Security-Policy of pages: browsers load scripts, styles and all other resources only from the gateway."""
 _HEADERS = {
     "Content-Security-Policy": _POLICY.format(styles=""),
     "X-Content-Type-Options": "nosniff",
@@ -35,7 +35,10 @@ _HEADERS = {
 
 
 class SecurityHeaders:
-    """Middleware that adds security headers. Browsers and proxies may cache static files only."""
+    """Middleware that adds security headers to every answer.
+
+    It allows browsers and proxies to cache only static files.
+    """
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
         self.app = app
@@ -59,7 +62,7 @@ class SecurityHeaders:
 
 
 class RequestLog:
-    """Middleware that logs and counts each request: person, route, status, duration.
+    """Middleware that logs each request (person, route, status, duration) and counts it in the metrics.
 
     It never logs a query string, a header or a body.
     """
@@ -91,12 +94,18 @@ class RequestLog:
 
 
 def _method(scope: Scope) -> str:
-    """Return the method as a label. Clients can invent methods, so unknown ones share a label."""
+    """Return the HTTP method as a label of metrics.
+
+    All unknown methods share one label, because clients can invent methods.
+    """
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def _route(scope: Scope) -> str:
-    """Return the template of the path, as `/api/v1/cases/{case_id}`. A label for each case would be too many."""
+    """Return the path template of the route as a label of metrics, such as `/api/v1/cases/{case_id}`.
+
+    The path itself would make a new label for each case.
+    """
     template: str | None = getattr(scope.get("route"), "path", None)
     if template is None:
         return "none"

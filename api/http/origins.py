@@ -1,8 +1,8 @@
-"""Read from which site a request comes, and which host it asks for.
+"""Find out from which web site a request comes, and for which host it asks.
 
-A proxy may replace `Host`. So browsers reach the gateway at `HOLDGATE_PUBLIC_URL`, and `Origin` is compared with that
-address. `Host` counts only if the public address is one of this machine. Then no proxy is needed, and a browser may use
-a forwarded port.
+A proxy may replace the header `Host`. So the header `Origin`, the site of the page that sends the request, is compared
+with `HOLDGATE_PUBLIC_URL`. Only if this address is one of this machine, `Origin` may also match `Host`: then no proxy
+is needed, and a browser may use a forwarded port.
 """
 
 import re
@@ -12,19 +12,22 @@ from urllib.parse import urlsplit
 from core.settings import is_loopback, origin_of
 
 FORWARDING = ("forwarded", "via", "x-real-ip", "x-original-host", "x-client-ip", "cf-connecting-ip", "true-client-ip")
-"""Headers that proxies set. Headers that begin with `x-forwarded` count, too."""
+"""Headers that show that a proxy forwarded a request. Headers that begin with `x-forwarded` also show this."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 
 def host_name(header: str | None) -> str:
-    """Return the name in a `Host` header without its port; empty if there is none."""
+    """Return the host name in a `Host` header without the port; empty if the header is missing."""
     found = _HOST.fullmatch(header or "")
     return found[1].lower() if found else ""
 
 
 def asks_this_machine(headers: Mapping[str, str]) -> bool:
-    """Return True if the request names a host that is always this machine. A page of another site cannot do that."""
+    """Return True if the `Host` header names a host that is always this machine.
+
+    A page of another site cannot send such a request.
+    """
     return is_loopback(host_name(headers.get("host")))
 
 
@@ -34,7 +37,10 @@ def forwarded(headers: Mapping[str, str]) -> bool:
 
 
 def is_foreign(headers: Mapping[str, str], public_url: str) -> bool:
-    """Return True if the browser says that a page of another site sent this. Other clients send no such header."""
+    """Return True if the headers of the browser say that a page of another site sent the request.
+
+    Programs other than browsers send no such headers, so the result for them is False.
+    """
     if headers.get("sec-fetch-site") not in {None, "same-origin", "none"}:
         return True
     said = headers.get("origin")

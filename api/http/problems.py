@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457). No error shows a stack trace."""
+"""Answer errors as `application/problem+json` (RFC 9457). No error shows a stack trace."""
 
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
@@ -12,18 +12,22 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
-"""Seconds after which a caller may try again when Temporal or the database did not answer."""
+"""The `Retry-After` of problem 503: seconds after which a caller may try again if Temporal or the database did not
+answer."""
 
 
 class FieldError(BaseModel):
-    """One mistake in a request."""
+    """One error in a field of a request."""
 
     field: str = Field(examples=["input.amount"])
     message: str = Field(examples=["must be greater than 0"])
 
 
 class ProblemBody(BaseModel):
-    """RFC 9457, as documented in the OpenAPI schema. A problem may have more members, which its route documents."""
+    """The body of an error answer, as the OpenAPI document shows it.
+
+    A problem may have more members, which its route documents.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -35,9 +39,10 @@ class ProblemBody(BaseModel):
 
 
 class Problem(Exception):
-    """An error that a request is answered with.
+    """Raised to answer a request with an error.
 
-    `kind` tells programs what happened (`already-closed`), `detail` tells people. Further members are sent unchanged.
+    `kind` says for programs what happened, such as `already-closed`; `detail` says it for people. The answer contains
+    all further members unchanged.
     """
 
     def __init__(
@@ -61,12 +66,12 @@ class Problem(Exception):
         }
 
     def response(self) -> JSONResponse:
-        """Return the problem as the answer to the request."""
+        """Return the HTTP answer with this problem."""
         return JSONResponse(self.body, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 def unauthenticated(why: str | None = None) -> Problem:
-    """Return problem 401: the token is missing, unknown or revoked, or refused for the given reason."""
+    """Return problem 401: the token is missing, unknown or revoked, or refused for the reason `why`."""
     return Problem(
         401,
         why
@@ -78,22 +83,25 @@ def unauthenticated(why: str | None = None) -> Problem:
 
 
 def not_found(what: str) -> Problem:
-    """Return problem 404: the item does not exist, or the caller may not see it."""
+    """Return problem 404: the item does not exist, or the caller may not see it.
+
+    `what` is the kind of item, such as `task`.
+    """
     return Problem(404, f"There is no such {what}.", kind="not-found")
 
 
 def forbidden(detail: str, rule: str) -> Problem:
-    """Return problem 403: the caller may see the item but may not do this. `rule` names the rule."""
+    """Return problem 403: the caller may see the item but may not do the action. `rule` says who may do it."""
     return Problem(403, detail, kind="not-allowed", rule=rule)
 
 
 def invalid(detail: str, errors: Sequence[FieldError], **members: Any) -> Problem:
-    """Return problem 422 with all mistakes of the request."""
+    """Return problem 422 with all errors of the request."""
     return Problem(422, detail, kind="invalid", errors=[error.model_dump() for error in errors], **members)
 
 
 def unavailable(detail: str, **members: Any) -> Problem:
-    """Return problem 503, which tells the caller to try again in a moment."""
+    """Return problem 503: the request cannot be answered now, and the caller may try again in a moment."""
     return Problem(503, detail, kind="unavailable", headers={"Retry-After": str(RETRY_AFTER_S)}, **members)
 
 
@@ -103,29 +111,29 @@ def temporal_unreachable(**members: Any) -> Problem:
 
 
 _WORDS = {
-    400: "the body cannot be parsed, or ended before it was whole",
+    400: "the body cannot be parsed, or is not complete",
     401: "no valid token",
-    403: "no permission; `rule` names the rule",
-    404: "not found, or the caller has no permission to see it",
-    409: "in conflict with the current state",
+    403: "you have no permission for this; `rule` says who has",
+    404: "the item does not exist, or you may not see it",
+    409: "the current state of the item does not allow the request",
     408: "the body took too long to arrive",
     413: "the body is too large",
     415: "not a kind of body that this route reads, or not UTF-8",
     422: "wrong input; `errors` names every field",
-    428: "no `revision`: the problem names the one that the task has now",
+    428: "no `revision` was sent; the problem has the present revision of the task",
     503: "Temporal or the database does not respond; `Retry-After` says when to try again",
 }
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` argument of a route for these error statuses."""
+    """Return the argument `responses` of a route, which documents these error statuses in the OpenAPI document."""
     schema = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
     # The model is named so that FastAPI adds its schema. The content says that only problem+json is sent.
     return {status: {"description": _WORDS[status].capitalize(), "content": schema} for status in statuses}
 
 
 ANY_ROUTE = documented(400, 401, 408, 413, 415, 422, 503)
-"""Errors that each route of the API may answer before it reads its arguments."""
+"""The documentation of the errors with which any route of the API can answer before the route's own code runs."""
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:

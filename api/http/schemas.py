@@ -1,4 +1,4 @@
-"""Answers of the JSON routes, made of rows of the store and of the state of Workflows."""
+"""Define the answers of JSON routes, and make them from rows of the database and the state of Workflows."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class Page(BaseModel, Generic[ItemT]):
     """One page of a list."""
 
     items: list[ItemT]
-    next_cursor: str | None = Field(None, description="Pass it as `cursor` for the next page; null on the last")
+    next_cursor: str | None = Field(None, description="Send this as `cursor` for the next page; null on the last page")
 
 
 class CaseBrief(BaseModel):
@@ -52,7 +52,7 @@ class CaseBrief(BaseModel):
 
 
 class TimelineItem(BaseModel):
-    """One event. `data` is null if it was erased at a person's request."""
+    """One event of a case. `data` is null if the data was erased at a person's request."""
 
     seq: int
     at: datetime
@@ -87,7 +87,7 @@ class CaseDetail(CaseBrief):
 
 
 class TaskDetail(TaskView):
-    """One task, and whether the caller may decide it."""
+    """One task with its case, and whether the caller may decide the task."""
 
     can_decide: CanDecide
     if_approved: list[Consequence] = Field(
@@ -101,7 +101,7 @@ class TaskDetail(TaskView):
 
 
 def brief(case: CaseRow, temporal_url: str) -> CaseBrief:
-    """Return a case for a list."""
+    """Return a case as it appears in a list of cases."""
     return CaseBrief(**_brief(case), temporal_url=temporal_url)
 
 
@@ -114,9 +114,9 @@ def detail(
     resubmitted_as: str | None = None,
     rollback_url: str | None = None,
 ) -> CaseDetail:
-    """Return one case.
+    """Return one case with its tasks, its timeline and its rollback plan.
 
-    `state` is None if it was not asked for (the case has ended) or if the Workflow did not answer.
+    `state` is the state of the Workflow; None if the case has ended or the Workflow did not answer.
     """
     process = PROCESSES.get(case.process)
     fields = _brief(case) | ({"status": state.status} if state else {})
@@ -152,7 +152,7 @@ def timeline_items(events: Sequence[StoredEvent]) -> list[TimelineItem]:
 
 
 def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[TimelineItem]:
-    """Return the stored events, then the events that only the Workflow has so far."""
+    """Return the stored events of a case, then the events that only its Workflow has so far."""
     items = timeline_items(happened.events)
     known = {each.event_id for each in happened.events}
     following = items[-1].seq + 1 if items else 1
@@ -169,7 +169,7 @@ def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[Timel
 
 
 def _as_they_are(stored: Sequence[TaskView], live_tasks: Sequence[TaskView]) -> list[TaskView]:
-    """Return all tasks of a case, oldest first, with the Workflow's newest tasks, which SQL may not have yet."""
+    """Return all tasks of a case, oldest first: the stored ones, and newer versions or tasks from the Workflow."""
     live = {task.task_id: task for task in live_tasks}
     return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 
@@ -197,7 +197,7 @@ def _data(event: StoredEvent) -> dict[str, Any] | None:
 
 @contextmanager
 def checked_cursor() -> Iterator[None]:
-    """Raise Problem 422 if the store refuses the cursor that the block uses."""
+    """Run the block, and raise Problem 422 if the database code refuses the cursor that the block uses."""
     try:
         yield
     except ValueError as error:
@@ -207,7 +207,7 @@ def checked_cursor() -> Iterator[None]:
 
 
 def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST) -> int:
-    """Return the number in a cursor; 0 for none. Raises Problem 422 for a cursor that was never given out."""
+    """Return the number in a cursor; 0 if `cursor` is None. Raises Problem 422 for a text that is not such a cursor."""
     if cursor is None:
         return 0
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 20 and int(cursor) <= most):
@@ -218,7 +218,10 @@ def number_of(cursor: str | None, name: str = "cursor", most: int = cursors.MOST
 def page_by_number(
     found: Sequence[ItemT], limit: int, number: Callable[[ItemT], int]
 ) -> tuple[list[ItemT], str | None]:
-    """Return one page and the cursor of the next page. `found` holds `limit` + 1 items if there is a next page."""
+    """Return one page and the cursor of the next page.
+
+    `found` has `limit` + 1 items if there is a next page; the additional item is not returned.
+    """
     return list(found[:limit]), str(number(found[limit - 1])) if len(found) > limit else None
 
 

@@ -1,6 +1,7 @@
-"""Who the caller is, what they may see, and what they may do.
+"""Find out who the caller is, and check what the caller may see and do.
 
-Roles are groups. A caller gets 404 for an item that they may not see, and 403 for an action that they may not do.
+Roles, such as operator or admin, are groups of people. A caller gets 404 for an item that they may not see, and 403 for
+an action that they may not do.
 """
 
 import hashlib
@@ -25,8 +26,11 @@ from store.people import demo_people, people, sessions
 from store.people.people import Person, viewer as viewer
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
-"""Names of the session cookie for pages. The second name is used with https, because browsers then accept it from this
-host only. No route under /api reads the cookie, so no other site can forge a call."""
+"""Names of the session cookie for pages.
+
+With https the second name is used, because browsers accept a cookie of this name only from this host itself. No route
+below /api reads the cookie, so a page of another site cannot call these routes in a person's name.
+"""
 
 DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask an administrator for an account."
 
@@ -39,14 +43,14 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 class CanDecide(BaseModel):
-    """The answer to "may the caller decide this task now?", with the rule that allows it or the reason against it."""
+    """Whether the caller may decide a task now. `why` is the rule that allows it, or the reason against it."""
 
     allowed: bool
     why: str
 
 
 async def person_of(db: Database, token: str | None) -> Person | None:
-    """Return the person to whom a token belongs, or None for a missing or unknown token."""
+    """Return the person to whom an access token belongs; None for a missing or unknown token."""
     if not token or len(token) > MAX_TOKEN:
         return None
     async with db.read() as conn:
@@ -54,9 +58,9 @@ async def person_of(db: Database, token: str | None) -> Person | None:
 
 
 async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
-    """Return why a demo person is refused while the demo is off; None for any other person.
+    """Return why a demo person is refused while the demo is off; None if the person is not refused.
 
-    `person` was found by the token, the session or the name in `shown`.
+    `person` is the person to whom `shown` (a token, a session or a name) belongs.
     """
     services = request.app.state.services
     if services.settings.demo or (person is not None and not person.demo):
@@ -97,7 +101,10 @@ def cookie_of(request: Request) -> str | None:
 
 
 async def visitor(request: Request, credentials: Bearer) -> Person | None:
-    """Return the signed-in person who opens a page, or None. Look the person up once for each request."""
+    """Return the signed-in person who opens a page; None if nobody is signed in.
+
+    The person is looked up only once for each request.
+    """
     if not hasattr(request.state, "visitor"):
         request.state.visitor = await looked_up(request, credentials)
     found: Person | None = request.state.visitor
@@ -105,10 +112,10 @@ async def visitor(request: Request, credentials: Bearer) -> Person | None:
 
 
 async def looked_up(request: Request, credentials: Bearer) -> Person | None:
-    """Look up the person by header or cookie, and return them or None.
+    """Find the person by the token in the header or the session in the cookie; None if there is none.
 
-    The session is kept in `request.state.signed_in`. `request.state.refused` says why a person is refused, if there is
-    more to say.
+    Set `request.state.signed_in` to the session, and `request.state.refused` to the reason if a person was found but is
+    refused.
     """
     services = request.app.state.services
     db: Database = services.db
@@ -135,7 +142,10 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
 
 
 def csrf_of(request: Request) -> str:
-    """Return the secret that each form of this session sends. Only the browser with the cookie can know it."""
+    """Return the secret that each form of this session must contain; empty if there is no session.
+
+    Only the browser with the session's cookie gets pages with this secret.
+    """
     token = cookie_of(request)
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest() if token else ""
 
@@ -145,7 +155,7 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 
 
 def actor(person: Person) -> Actor:
-    """Return the person as an actor for the rules of the Workflow, with their present groups."""
+    """Return the person as the actor of a message to a Workflow, with the person's present groups."""
     absent = [Absent(id=each.id, groups=each.groups) for each in person.stands_in_for]
     return Actor(id=person.id, groups=person.groups, stands_in_for=absent)
 
@@ -156,7 +166,7 @@ def is_in(person: Person, *groups: str) -> bool:
 
 
 async def requester(person: Caller) -> Person:
-    """Return a person who may start cases. Raises Problem 403."""
+    """Return the caller if they may start cases. Raises Problem 403 otherwise."""
     if not is_in(person, REQUESTERS, ADMINS):
         raise forbidden(
             f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
@@ -165,49 +175,52 @@ async def requester(person: Caller) -> Person:
 
 
 async def overseer(person: Caller) -> Person:
-    """Return a person who may read the whole audit log and the ledger. Raises Problem 404."""
+    """Return the caller if they may read the whole audit log and the ledger. Raises Problem 404 otherwise."""
     if not is_in(person, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def policy_reader(person: Caller) -> Person:
-    """Return a person who may read policy texts. Raises Problem 404."""
+    """Return the caller if they may read policy texts. Raises Problem 404 otherwise."""
     if not is_in(person, AUDITORS, ADMINS):
         raise not_found("policy")
     return person
 
 
 async def people_reader(person: Caller) -> Person:
-    """Return a person who may see the list of people. Raises Problem 404."""
+    """Return the caller if they may see the list of people. Raises Problem 404 otherwise."""
     if not is_in(person, AUDITORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def admin(person: Caller) -> Person:
-    """Return a person who may change the list of people. Raises Problem 403 for a reader of the list, else 404."""
+    """Return the caller if they may change the list of people.
+
+    Raises Problem 403 if the caller may only read the list, 404 otherwise.
+    """
     await people_reader(person)
     check_admin(person, f"Only members of {ADMINS} change people, groups and tokens.")
     return person
 
 
 async def operator(person: Caller) -> Person:
-    """Return a person who may handle incidents. Raises Problem 404."""
+    """Return the caller if they may handle incidents. Raises Problem 404 otherwise."""
     if not is_in(person, OPERATORS, ADMINS):
         raise not_found("page")
     return person
 
 
 async def data_reader(person: Caller) -> Person:
-    """Return a person who may read published data. Raises Problem 404."""
+    """Return the caller if they may read published datasets. Raises Problem 404 otherwise."""
     if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("dataset")
     return person
 
 
 async def risk_reader(person: Caller) -> Person:
-    """Return a person who may read accepted risks. Raises Problem 404."""
+    """Return the caller if they may read accepted risks. Raises Problem 404 otherwise."""
     if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
         raise not_found("risk")
     return person
@@ -224,7 +237,10 @@ PolicyReader = Annotated[Person, Depends(policy_reader)]
 
 
 def check_for_another(person: Person, id: str | None, what: str) -> None:
-    """Raise Problem 403 if the administrator is the person with this id. `what` follows "you cannot"."""
+    """Raise Problem 403 if the administrator `person` is the person with this id.
+
+    `what` is the action in words, as they follow "You cannot".
+    """
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
             f"You cannot {what} yourself. Ask another administrator. If there is no other, use the command line.",
@@ -244,7 +260,10 @@ def may_see_batch(person: Person, uploader: str) -> bool:
 
 
 def check_own(person: Person, case_requester: str, what: str) -> None:
-    """Raise Problem 403 unless the person is the requester, an operator or an admin. `what` names the action."""
+    """Raise Problem 403 unless the person is the requester of the case, an operator or an admin.
+
+    `what` is the action in words, as they follow "operators and admins".
+    """
     if case_requester not in person.asks_as and not may_operate(person):
         raise forbidden(
             f"Only the requester, operators and admins {what}.", f"the requester, members of {OPERATORS} or {ADMINS}"
@@ -263,13 +282,16 @@ def check_may_nudge(person: Person, case_requester: str) -> None:
 
 
 def check_may_operate(person: Person, what: str) -> None:
-    """Raise Problem 403 unless the person is an operator or an admin. `what` names the action in words."""
+    """Raise Problem 403 unless the person is an operator or an admin.
+
+    `what` is the action in words, as they follow "operators and admins".
+    """
     if not may_operate(person):
         raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:
-    """Return True if the person may decide the task now, by the rules that its Workflow applies."""
+    """Return whether the person may decide the task now, by the rules that the Workflow of the task applies."""
     probe = Decision(
         id="probe",
         task_id=task.task_id,

@@ -1,4 +1,4 @@
-"""Ask a signed-in person for their password again: somebody else may use their open browser or their token."""
+"""Check the password of a signed-in person again, because somebody else may use the person's open browser or token."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +18,16 @@ NO_PASSWORD = "You have no password yet. Ask an administrator for a one-time lin
 
 @dataclass(frozen=True)
 class Proof:
-    """Proof that a person knew their password."""
+    """Proof that a signed-in person entered the right password in this request."""
 
     person: str
     stored: str
 
     async def still_holds(self, conn: AsyncConnection) -> None:
-        """Raise Problem 409 if the password changed or the person left. Call this in the same transaction."""
+        """Raise Problem 409 if the password has changed since, or the person has left.
+
+        Call this in the transaction of the change that the password protects.
+        """
         if await locked(conn, self.person) is None or await passwords.stored(conn, self.person) != self.stored:
             raise Problem(
                 409,
@@ -34,7 +37,7 @@ class Proof:
 
 
 async def check_password(db: Database, person: Person, password: str, field: str = "password") -> Proof:
-    """Check the password, and return the proof.
+    """Check the password of a signed-in person, and return the proof. `field` names the field of the form in errors.
 
     Raises Problem 403 for a person without a password or with too many tries, 422 for a wrong password.
     """

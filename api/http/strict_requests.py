@@ -1,4 +1,4 @@
-"""Refuse ambiguous requests: a parameter that no route reads, a JSON key that appears twice, a NUL character."""
+"""Refuse ambiguous requests: a parameter that the route does not read, a repeated JSON key, a NUL character."""
 
 from collections.abc import Iterator
 from json import JSONDecodeError
@@ -16,7 +16,7 @@ from intake.mapping.column_mapping import nearest
 
 
 async def known_parameters(request: Request) -> None:
-    """Raise Problem 422 for an unknown query parameter, or a single-valued parameter that is given twice."""
+    """Raise Problem 422 for a query parameter that the route does not read, or that appears too often."""
     given = request.query_params.multi_items()
     if not given:
         return
@@ -47,7 +47,8 @@ def check_address(scope: Scope) -> None:
 class StrictRequests:
     """Middleware that, below `/api`, refuses addresses with a NUL and JSON that parsers can read differently.
 
-    The body is read here, once and within its limits, before FastAPI would read it leniently, and handed on as it is.
+    FastAPI would accept JSON with duplicate keys. So this middleware reads and checks the body first, within the limits
+    for bodies, and passes the same bytes on.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -76,7 +77,7 @@ def _is_json(request: Request) -> bool:
 
 
 def _check(body: bytes) -> None:
-    """Raise Problem 415 for JSON that is not UTF-8, and 422 for JSON that is ambiguous or invalid."""
+    """Raise Problem 415 for a body that is not UTF-8, and 422 for JSON that is invalid or has a key twice."""
     try:
         strict_json.loads(body.decode() or "null")
     except UnicodeDecodeError as wrong:
@@ -87,7 +88,7 @@ def _check(body: bytes) -> None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Return a receiver that gives the body already read, then the messages that follow the body."""
+    """Return an ASGI receive function that returns the body already read, then the messages after the body."""
     given = False
 
     async def again() -> Message:

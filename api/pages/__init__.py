@@ -1,1 +1,1 @@
-"""Pages for people: HTML over the same functions as the JSON routes. `routers` puts them together."""
+"""HTML pages for people. Pages call the same functions as the JSON routes. The module `routers` lists all pages."""

@@ -1,4 +1,4 @@
-"""The audit log as pages: search events, check that nothing was changed, download evidence."""
+"""Pages of the audit log: search events, check that nobody has changed the log, download evidence."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -25,7 +25,7 @@ router = pages()
 
 SHOWN = 50
 PROBLEMS = 200
-"""Problems of a check that the page shows. The command line prints all."""
+"""The most problems of a check that the page shows. `./holdgate audit verify` prints all of them."""
 REFRESH_S = "2"
 
 Words = Annotated[Plain, Query(max_length=1500)]
@@ -33,23 +33,23 @@ Words = Annotated[Plain, Query(max_length=1500)]
 
 @dataclass(frozen=True)
 class AuditSearchPage(Context):
-    """`audit/record.html`: the events that match the search, the newest first."""
+    """`audit/log.html`: the events that match the search, the newest first."""
 
     events: list[StoredEvent]
     sentences: dict[int, str]
-    """By position, the sentence of each event for people."""
+    """The sentence of each event for people, by the event's position in the audit log."""
     sought: dict[str, str]
     kinds: list[str]
     address: str
     next_cursor: str | None
     first: bool
     wrong: dict[str, str]
-    """By field, why its value cannot be searched for."""
+    """Why the value of a search field is wrong, by field."""
 
 
 @dataclass(frozen=True)
 class AuditCheckPage(Context):
-    """`audit/check.html`: the check of one case, or the progress of the check of the whole audit log."""
+    """The variables of `audit/check.html`: the check of one case, or the progress of the check of all cases."""
 
     case_id: str
     found: Verification | None
@@ -59,7 +59,7 @@ class AuditCheckPage(Context):
 
 @dataclass(frozen=True)
 class EvidencePage(Context):
-    """`audit/pack.html`: the scope of the evidence, and why the last try failed."""
+    """The variables of `audit/pack.html`: the case or period of the evidence pack, and why the last attempt failed."""
 
     sought: dict[str, str]
     wrong: str
@@ -78,7 +78,7 @@ async def search(
     q: Words = "",
     cursor: Cursor = None,
 ) -> Response:
-    """Search the audit log."""
+    """Show the events of the audit log that match the search fields in the address."""
     await overseer(person)
     typed = {"case_id": case_id, "actor": actor, "kind": kind, "from": starts, "to": ends, "q": q}
     typed = {name: text.strip() for name, text in typed.items()}
@@ -109,12 +109,12 @@ async def search(
         first=before is None,
         wrong=wrong,
     )
-    return render(request, "audit/record.html", page, 422 if wrong else 200)
+    return render(request, "audit/log.html", page, 422 if wrong else 200)
 
 
 @router.api_route("/audit/check", methods=["GET", "HEAD"])
 async def check(request: Request, person: SignedIn, services: TheServices, case_id: Words = "") -> Response:
-    """Show the check of one case, or the progress of the check of the whole audit log."""
+    """Show the result of checking one case, or the progress of the check of the whole audit log."""
     await overseer(person)
     found, whole = None, services.checks.latest
     if case_id := case_id.strip():
@@ -127,7 +127,7 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
 
 @router.post("/audit/check", dependencies=[Depends(check_same_site)])
 async def check_all(person: SignedIn, services: TheServices) -> Response:
-    """Start a check of the whole audit log. The page then shows its progress."""
+    """Start a check of the whole audit log, and redirect to the page that shows its progress."""
     await overseer(person)
     services.checks.start(person.id)
     return RedirectResponse("/audit/check", status_code=303)
@@ -142,7 +142,7 @@ async def pack(
     starts: Annotated[Plain, Query(alias="from", max_length=40)] = "",
     ends: Annotated[Plain, Query(alias="to", max_length=40)] = "",
 ) -> Response:
-    """Show the form, or download the evidence pack if its fields are filled, as the JSON route does."""
+    """Show the form for an evidence pack, or download the pack if the form is filled in, as the JSON route does."""
     await overseer(person)
     typed = {"case_id": case_id.strip(), "from": starts.strip(), "to": ends.strip()}
     if not any(typed.values()) or request.method == "HEAD":

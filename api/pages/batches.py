@@ -1,4 +1,4 @@
-"""Pages of uploads: the list, and one upload with its rows, its progress and its actions."""
+"""Pages of uploads: the list of uploads, and one upload with its rows, its progress and its actions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ from workflows.registry import PROCESSES
 router = pages()
 
 SHOWN = 50
-"""Files, or rows, on one page."""
+"""The most uploads, or rows of an upload, on one page."""
 
 
 @dataclass(frozen=True)
 class UploadsPage(Context):
-    """`batches/list.html`: the uploads that the person may see."""
+    """The variables of `batches/list.html`: the uploads that the person may see."""
 
     batches: list[BatchBrief]
     status: str
@@ -54,25 +54,25 @@ class UploadsPage(Context):
 
 @dataclass(frozen=True)
 class UploadPage(Context):
-    """`batches/one.html`: one upload."""
+    """`batches/batch.html`: one upload."""
 
     batch: BatchAnswer
     kind: str
     labels: Mapping[str, str]
     done: int
-    """Rows to start that were started, or failed to start."""
+    """The number of valid rows that were started, or could not be started."""
     statuses: dict[str, int]
-    """Cases by each possible status, for scripts to fill in."""
+    """The number of cases of the upload for each possible status, so that scripts can update the numbers."""
     may_order: bool
     may_roll_back: bool
     ended: bool
-    """True if the upload stays as it is until a person acts."""
+    """True if the upload does not change until a person acts."""
     outcome: RowOutcome | None
     rows: Page[BatchRow]
     first: bool
     wrong: str = ""
     reason: str = ""
-    """The reason that the person entered."""
+    """The reason that the person entered in the last form."""
 
 
 @router.api_route("/batches", methods=["GET", "HEAD"])
@@ -106,13 +106,13 @@ async def one(
     outcome: Annotated[RowOutcome | None, Query()] = None,
     cursor: Cursor = None,
 ) -> Response:
-    """Show one upload, and its rows of one outcome."""
+    """Show one upload, and its rows with one outcome."""
     return await _page(request, batch, person, services, outcome, cursor)
 
 
 @router.get("/batches/{batch_id}/events", response_class=EventStream)
 async def events(request: Request, batch: Visible, credentials: Bearer, services: TheServices) -> EventStream:
-    """Stream the progress of an upload, as the JSON route does. The stream ends with the session."""
+    """Stream the progress of an upload, as the JSON route does. The stream ends when the person's session ends."""
 
     async def still() -> Person | None:
         person = await looked_up(request, credentials)
@@ -123,7 +123,7 @@ async def events(request: Request, batch: Visible, credentials: Bearer, services
 
 @router.get("/batches/{batch_id}/bad-rows.csv")
 async def bad_rows(batch: Visible, person: SignedIn, services: TheServices) -> Response:
-    """Download the rows to correct, as the JSON route does."""
+    """Download the invalid rows of an upload as CSV, as the JSON route does, so that people can correct them."""
     return await bad_rows_csv(services, batch, person)
 
 
@@ -137,7 +137,7 @@ async def order(
     reason: Annotated[Plain, Form(max_length=2000)] = "",
     rollback_started: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Pause, resume or cancel the import, as the JSON routes do."""
+    """Pause, resume or cancel the import of an upload, as the JSON routes do."""
     try:
         if not reason.strip():
             raise Problem(422, _("Enter a reason. The audit log shows your reason."))
@@ -186,10 +186,10 @@ async def _page(
         wrong=wrong,
         reason=reason,
     )
-    return render(request, "batches/one.html", page, status)
+    return render(request, "batches/batch.html", page, status)
 
 
 def _worst(batch: BatchAnswer) -> RowOutcome | None:
-    """Return the row outcome that the page shows first."""
+    """Return the outcome whose rows the page shows first: the most serious one; None if no row has an outcome yet."""
     order: tuple[RowOutcome, ...] = ("invalid", "failed", "duplicate", "started")
     return next((each for each in order if getattr(batch.rows, each)), None)

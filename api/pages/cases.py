@@ -1,4 +1,4 @@
-"""Pages of one case: its details, its status, its history, and what was rolled back or would be."""
+"""Pages of one case: its details, status and history, and the steps that a rollback undid or would undo."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,16 +30,16 @@ from store.people.people import Person
 from workflows.registry import PROCESSES
 
 EVENTS = 200
-"""Events on one page of the history."""
+"""The most events on one page of the history."""
 
 router = pages()
 files = pages()
-"""The router of forms with a file. Their body may be larger than that of other forms."""
+"""The router of forms with a file. The body of such a form may be larger than that of other forms."""
 
 
 @dataclass(frozen=True)
 class RoundChanges:
-    """The changes of one round against the round before."""
+    """The fields that changed between a round of a request and the round before."""
 
     number: int
     changes: Sequence[ChangedField]
@@ -47,29 +47,29 @@ class RoundChanges:
 
 @dataclass(frozen=True)
 class CasePage(Context):
-    """`case/page.html`: the case with its decisions and its history."""
+    """The variables of `case/page.html`: the case with its decisions and its history."""
 
     about: CaseContext
     case: CaseDetail
     now: str
-    """What the case does, or how it ended, in a sentence."""
+    """What the case is doing at the moment, or how it ended, in a sentence."""
     fields: Sequence[LabelledField]
     open: Sequence[TaskView]
     rounds: Sequence[RoundChanges]
     record: str
-    """The result of checking its audit log."""
+    """The result of checking the audit log of the case, in a sentence."""
     alert: str
 
 
 @router.api_route("/cases/{case_id}", methods=["GET", "HEAD"])
 async def case(request: Request, case_id: CaseId, person: SignedIn, services: TheServices) -> Response:
-    """Show the case."""
+    """Show the page of one case."""
     return await _shown(request, case_id, person, services)
 
 
 @dataclass(frozen=True)
 class HistoryPage(Context):
-    """`case/history.html`: all events of the case, page by page."""
+    """The variables of `case/history.html`: one page of the events of the case."""
 
     case: CaseRow
     story: Sequence[TimelineLine]
@@ -106,7 +106,7 @@ async def comment(
     text: Annotated[str, Form(max_length=4000)],
     back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """Add a comment, as the JSON route does."""
+    """Add a comment to the case, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     await add_comment(found, NewComment(text=text.replace("\0", "")), person, services.db)
     return _back(case_id, back)
@@ -121,7 +121,7 @@ async def attach(
     file: UploadFile,
     back: Annotated[str, Form(max_length=2000)] = "",
 ) -> Response:
-    """Attach a file, as the JSON route does."""
+    """Attach a file to the case, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
         await store(services, found, person, file, "")
@@ -138,7 +138,7 @@ async def cancel(
     services: TheServices,
     reason: Annotated[str, Form(min_length=1, max_length=4000)],
 ) -> Response:
-    """Withdraw the request, as the JSON route does."""
+    """Cancel the case, as the JSON route does."""
     found = await visible_case(case_id, person, services.db)
     try:
         await cancel_case(found, CaseReason(reason=reason.replace("\0", "")), person, services.gateway)
@@ -177,7 +177,7 @@ async def roll_back(
 
 @router.get("/cases/{case_id}/attachments/{attachment_id}")
 async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, services: TheServices) -> Response:
-    """Download an attachment, as the JSON route does."""
+    """Download an attachment of the case, as the JSON route does."""
     return await download(await visible_case(case_id, person, services.db), attachment_id, services)
 
 
@@ -213,7 +213,7 @@ def _rounds(case: CaseDetail) -> list[RoundChanges]:
 
 
 async def _record(case_id: str, services: Services) -> str:
-    """Return a sentence for people that says if the audit log of the case is unchanged."""
+    """Check the audit log of the case, and return the result as a sentence for people."""
     async with services.db.read() as conn:
         found = await verify_case(conn, case_id)
     if found.problems:
@@ -233,7 +233,7 @@ async def _refused(request: Request, case_id: str, person: Person, services: Ser
 
 
 def _back(case_id: str, back: str = "") -> Response:
-    """Redirect to the page from which the form was sent: the page of the case or of a task."""
+    """Return a redirect to the page from which the form was sent: the page of the case, or of a task (`back`)."""
     here = f"/cases/{quote(case_id, safe='')}"
     page = local_address(back) if back else here
     return RedirectResponse(page if page.startswith("/tasks/") else here, status_code=303)

@@ -1,4 +1,4 @@
-"""The dashboard as a page: tiles, tables, and plots that are drawn from the tables."""
+"""The page Dashboard: figures as tiles, tables, and plots that a script draws from the tables."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,40 +14,40 @@ from api.pages.parts.translation import _, reader
 from api.services.dashboard import Dashboard, Part
 from domain.durations import in_words
 from domain.status import Status
-from store.dashboard.flow import Ended
+from store.dashboard.ended_cases import Ended
 from store.dashboard.scope import Period
 from store.people.people import zone_of
 
 router = pages()
 
 ENDS = (Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Status.FAILED)
-"""How a case can end at first, each with a colour of the plot. The table also has the other ends."""
+"""The ends of a case that have a colour in the plot. A later rollback of a completed case is only in the table."""
 
 
 class Tile(NamedTuple):
-    """One figure and the list behind it."""
+    """One figure, with a link to the list of items that it counts."""
 
     figure: str
     words: str
     path: str = ""
-    """Empty if no list is behind the figure."""
+    """The address of the list of items that the figure counts; empty if there is none."""
     note: str = ""
     state: str = ""
-    """The state of the cases, if the tile counts cases of one state."""
+    """The state of the cases that the tile counts; empty if it counts other things."""
 
 
 @dataclass(frozen=True)
 class DashboardPage(Context):
-    """`dashboard/dashboard.html`: the dashboard of a person."""
+    """The variables of `dashboard/dashboard.html`: the dashboard of a person."""
 
     found: Dashboard
     periods: Sequence[tuple[str, str]]
-    """The periods to choose from, and their names."""
+    """The periods that the person can choose, and their names."""
     now: Sequence[Tile]
     went: Sequence[Tile]
     ends: Sequence[str]
     labels: Sequence[str]
-    """Labels of the parts of the period: hours or days."""
+    """The names of the parts of the period: hours or days."""
     duration: Callable[[float], str]
 
 
@@ -71,7 +71,7 @@ async def dashboard(request: Request, person: SignedIn, services: TheServices, p
 
 
 def _now(found: Dashboard, person: str) -> Iterator[Tile]:
-    """Return the tiles that count present cases. Each opens the list of its cases."""
+    """Yield the tiles that count present cases and tasks. Each tile links to the list of what it counts."""
     for status, number in found.statuses.items():
         whose = {} if found.everything else {"requester": person}
         path = f"/cases?{urlencode({'status': status.value, **whose})}"
@@ -79,7 +79,7 @@ def _now(found: Dashboard, person: str) -> Iterator[Tile]:
 
 
 def _went(found: Dashboard) -> Iterator[Tile]:
-    """Return how the cases and tasks of the period ended."""
+    """Yield the tiles that say how the cases and tasks of the period ended."""
     whole, total = found.whole, found.total
     if found.statuses:
         yield Tile(f"{sum(whole.ended.values()):,}", _("requests ended"))
@@ -101,13 +101,13 @@ def _share(part: Part, words: str, of: str) -> Tile:
 
 
 def _label(part: Ended, period: Period) -> str:
-    """Return the hour or the day of a part of the period, in the reader's time zone."""
+    """Return the name of a part of the period, in the reader's time zone: its hour or its day."""
     local = part.since.astimezone(reader.get().zone)
     return f"{local:%H:%M}" if period == "24h" else f"{local.day} {local:%b}"
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time by its two largest units: `3 h 20 min`; a few seconds with a decimal: `1.4 s`."""
+    """Return a length of time in its two largest units: `3 h 20 min`. A few seconds have a decimal: `1.4 s`."""
     if seconds < 10:
         return _("%(num)s s", num=f"{seconds:.1f}")
     return in_words(timedelta(seconds=seconds), largest=2, texts=reader.get().texts)

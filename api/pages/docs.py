@@ -1,4 +1,4 @@
-"""The API docs. Their scripts come from the gateway itself, so that they work offline."""
+"""The page with the documentation of the API. Its scripts come from the gateway, so that it works offline."""
 
 from fastapi import Request, Response
 
@@ -9,5 +9,5 @@ router = pages()
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
 async def docs(request: Request) -> Response:
-    """Show every route with a form to try it."""
+    """Show every route of the API, each with a form to send a request."""
     return templates.TemplateResponse(request, "docs.html")

@@ -1,6 +1,6 @@
-"""The sentence of each audit event for people, from its kind and data. Used by pages, evidence packs and the CLI.
+"""Make the sentence of an audit event for people, from its kind and data, for pages, evidence packs and the CLI.
 
-The summary that is stored with an event is for engineers. It is shown only for an unknown kind.
+The summary that is stored with an event is for engineers. People see the summary only if the kind of event is unknown.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ def sentence(
 ) -> str:
     """Return the sentence of an event, in the language of the reader.
 
-    `data` is None for an event that was erased. `process` and `input` are those of its case, if they are known.
-    `summary` is returned for a kind without a wording, such as one of a newer version.
+    `data` is None if the data was erased. `process` and `input` are those of the event's case, if known. `summary` is
+    the stored summary; it is returned for a kind without a wording, such as one of a newer version.
     """
     if data is None:
         return _("This entry was erased at a person's request.")
@@ -42,7 +42,7 @@ def sentence(
 
 
 def of_stored(event: StoredEvent) -> str:
-    """Return the sentence of a stored event of any case."""
+    """Return the sentence of a stored event, of any case or none, in the language of the reader."""
     data = None if event.erased else event.data
     # The id of a case begins with its process.
     return sentence(event.kind, event.actor, data, process=event.case_id.partition(":")[0], summary=event.summary)

@@ -1,4 +1,4 @@
-"""The wording of the events of a case and of an upload: one sentence each, from kind and data."""
+"""The wording of the events of a case and of an upload: one function for each kind makes a sentence from the data."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from api.pages.parts.formatting import capital, readable, span, state_words, time_text, verdict_words
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
-from cases.reconcile.blocked_workflows import CAUSES, WHAT_TO_DO
+from domain.blocked import CAUSES, WHAT_TO_DO
 from domain.event_kinds import EventKind
 from domain.moments import moment_of
 from domain.state_words import BUTTONS
@@ -18,27 +18,27 @@ from domain.wording import Words
 
 @dataclass(frozen=True)
 class Told:
-    """One event with the data that its wording may need."""
+    """One event, with the data that the function of its wording may need."""
 
     actor: str
     data: Mapping[str, Any]
     words: Words | None = None
-    """The words of the process of the case, if it is known."""
+    """The wording of the process of the case; None if the process is not known."""
     input: Mapping[str, Any] | None = None
-    """The input of the case, as it may be shown."""
+    """The input of the case with secret values masked; None if it is not known."""
 
     def text(self, name: str) -> str:
-        """Return a field of the data as text; empty if it is missing."""
+        """Return the field `name` of the event's data as text; empty if the field is missing."""
         value = self.data.get(name)
         return "" if value is None else str(value).strip()
 
     def names(self, *fields: str) -> str:
-        """Return the names in these lists of the data, separated by commas."""
+        """Return the names in these list fields of the event's data, separated by commas."""
         return ", ".join(str(name) for field in fields for name in self.data.get(field) or ())
 
     @property
     def step(self) -> str:
-        """Return the approval step, with a capital letter."""
+        """Return the name of the approval step of the event, with a capital first letter."""
         return capital(readable(self.text("gate")))
 
 
@@ -46,12 +46,15 @@ Wording = Callable[[Told], str]
 
 
 def why_ended(reason: str, rule_at: str = "") -> str:
-    """Return why a case ended. The condition of the rule that rejected it is left out."""
+    """Return why a case ended, as text for people.
+
+    If a rule rejected the case, the condition of the rule is left out.
+    """
     return _("Rejected by a rule of the policy at %(step)s.", step=readable(rule_at)) if rule_at else reason
 
 
 def moment(stored: str) -> str:
-    """Return a stored moment in the reader's time zone. Other text is returned unchanged."""
+    """Return a stored moment as text in the reader's time zone. Return any other text unchanged."""
     try:
         return time_text(moment_of(stored))
     except ValueError:
@@ -73,7 +76,7 @@ def _fields(it: Told) -> str:
 
 
 def _who(it: Told) -> str:
-    """Return the actor, and the person for whom they act."""
+    """Return the actor of the event and, if there is one, the person for whom the actor acts."""
     behalf = it.text("on_behalf_of")
     return _("%(who)s, for %(other)s,", who=it.actor, other=behalf) if behalf else it.actor
 
@@ -111,7 +114,7 @@ def _closed(it: Told) -> str:
 
 
 def _asked(it: Told) -> str:
-    """Return the people and groups who can decide a task."""
+    """Return the people and groups in the event who can decide a task, as text."""
     who = it.names("groups", "users")
     if it.data.get("problem"):
         return _("%(who)s, because a rule of the policy could not be evaluated", who=who)
@@ -234,7 +237,7 @@ def _blocked(it: Told) -> str:
 
 
 def _choice(verdict: str) -> str:
-    """Return what an operator can choose, as the text of its button within a sentence."""
+    """Return the text of the button for a verdict that operators can choose, for use within a sentence."""
     return _lower(_(BUTTONS[Verdict(verdict)])) if verdict in BUTTONS else readable(verdict)
 
 
@@ -377,4 +380,4 @@ CASE_WORDINGS: dict[EventKind, Wording] = {
         else _("Upload %(id)s: the import was ended in Temporal", id=_upload(it))
     ),
 }
-"""One wording for each kind of event of a case, its evidence and its upload."""
+"""The wording of each kind of event of a case, of its comments and files, and of an upload."""

@@ -1,4 +1,4 @@
-"""The wording of events that belong to no case: people, sign-in, the policy and the ledger."""
+"""The wording of events that belong to no case: events of people, sign-in, the policy and the ledger."""
 
 from decimal import Decimal, InvalidOperation
 
@@ -72,7 +72,7 @@ def _sign_ins_failed(it: Told) -> str:
 
 
 def _change(it: Told) -> str:
-    """Return what a change of the ledger does."""
+    """Return what a requested change of the ledger does, as text after `to`: `open account petty-cash in GBP`."""
     values = {"account": it.text("account"), "currency": it.text("currency"), "money": _money(it)}
     if it.text("kind") == "fund":
         return _("put %(money)s into account %(account)s", **values)
@@ -160,4 +160,4 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
         _("%(who)s withdrew the request to %(change)s", who=it.actor, change=_change(it)), it.text("reason")
     ),
 }
-"""One wording for each kind of event that belongs to no case."""
+"""The wording of each kind of event that belongs to no case."""

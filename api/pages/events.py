@@ -1,4 +1,4 @@
-"""Live updates for pages: the events of the JSON route, with the session cookie."""
+"""Live updates for pages: the same events as those of the JSON route, for a browser with the session cookie."""
 
 from fastapi import Request
 
@@ -16,7 +16,10 @@ router = pages()
 async def events(
     request: Request, person: SignedIn, credentials: Bearer, services: TheServices, place: Place
 ) -> EventStream:
-    """Stream changes of the tasks and cases that the person may see. The stream ends with the session."""
+    """Stream changes of the tasks and cases that the person may see, as server-sent events.
+
+    The stream ends when the person's session ends.
+    """
 
     async def still() -> Person | None:
         return await looked_up(request, credentials)

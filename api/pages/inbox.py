@@ -1,4 +1,4 @@
-"""The inbox: the tasks of a person, to decide one by one or many at once.
+"""The page Inbox: the tasks of a person, which the person can decide one by one or many at once.
 
 The address holds the filters and the order, so that a link to the page can be shared. Without JavaScript the page is a
 list, a form with filters, and a form with selected tasks, which asks for confirmation before it decides.
@@ -39,38 +39,41 @@ from workflows.registry import PROCESSES
 router = pages()
 
 SHOWN = 100
-"""Tasks on a page, and tasks that one form decides at most."""
+"""The most tasks on a page, and the most tasks that one form decides."""
 GROUPS = 200
-"""Groups on a page, the largest first. A reader with more groups narrows the list first."""
+"""The most groups of tasks on a page, the largest first. To see more groups, a reader sets filters."""
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
 NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
-"""Verdicts that need a comment: without one, the requesters do not know what to change."""
+"""Verdicts that need a comment: without a comment, the requesters do not know what to change."""
 
 
 @dataclass(frozen=True)
 class InboxRow:
-    """One task in the list."""
+    """One task in the list of the inbox."""
 
     task: TaskView
     step: str
     keys: list[tuple[str, str]]
-    """Key fields that the title does not contain."""
+    """The label and value of each key field of the case that the title does not contain."""
     flags: list[str]
-    """Facts that the reader should look at."""
+    """Notable facts about the case, as sentences that the reader should read."""
     approvals: str
     noun: str
     minor: int | None
-    """The amount in the smallest unit of its currency, for sums."""
+    """The amount in the smallest unit of its currency, such as pence, so that scripts can add amounts.
+
+    None without an amount.
+    """
     currency: str
     decimals: int
     why_not: str
-    """Why the person cannot decide the task; empty if they can."""
+    """Why the person cannot decide the task; empty if the person can."""
 
 
 @dataclass(frozen=True)
 class GroupRow:
-    """One group of tasks."""
+    """One group of tasks in the inbox, such as the tasks of one approval step."""
 
     name: str
     address: str
@@ -82,7 +85,7 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class InboxPage(Context):
-    """`inbox/inbox.html`: the list of tasks or of groups."""
+    """The variables of `inbox/inbox.html`: the list of tasks or of groups."""
 
     whose: Whose
     tabs: dict[str, str]
@@ -90,16 +93,16 @@ class InboxPage(Context):
     by: str | None
     counted: str
     narrowed_to: list[tuple[str, str]]
-    """Filters that have no field of their own in the form."""
+    """The active filters that have no field of their own in the form, as name and value."""
     tasks: list[InboxRow]
     grouped: list[GroupRow]
     left_out: int
-    """Number of groups that are not shown, the smallest ones."""
+    """The number of groups that the page does not show. The smallest groups are left out."""
     next_cursor: str | None
     since: int
-    """The position of the audit log for this page. Later changes come from `/events`."""
+    """The position of the audit log when the page was made. Scripts load later changes from `/events`."""
     address: Callable[..., str]
-    """Returns the address of this page with some of its parts changed."""
+    """Returns the address of this page with other values for some filters: see `InboxQuery.address`."""
     decision_id: str
     processes: list[tuple[str, str]]
     steps: list[tuple[str, str]]
@@ -109,12 +112,12 @@ class InboxPage(Context):
     sorts: list[tuple[str, str]]
     bys: list[tuple[str, str]]
     spoken: dict[str, Any]
-    """Texts for scripts."""
+    """The texts that scripts of the page show, in the reader's language."""
 
 
 @dataclass(frozen=True)
 class BulkConfirmPage(Context):
-    """`inbox/confirm.html`: the tasks to be decided."""
+    """The variables of `inbox/confirm.html`: the selected tasks, to confirm the decision."""
 
     heading: str
     tasks: list[InboxRow]
@@ -130,7 +133,7 @@ class BulkConfirmPage(Context):
 
 @dataclass(frozen=True)
 class BulkOutcome:
-    """The outcome of one decision of many."""
+    """The outcome of one of many decisions that a form made."""
 
     task_id: str
     status: str
@@ -139,17 +142,17 @@ class BulkOutcome:
 
 @dataclass(frozen=True)
 class BulkDonePage(Context):
-    """`inbox/done.html`: one line for each decision."""
+    """The variables of `inbox/done.html`: the outcome of each decision."""
 
     heading: str
     results: list[BulkOutcome]
     titles: Mapping[str, tuple[str, str]]
-    """Title and process of each task that the reader may see, by id."""
+    """The title and the process of each task that the reader may see, by the id of the task."""
 
 
 @dataclass(frozen=True)
 class InboxQuery:
-    """The filters and the order in the address."""
+    """The filters and the order of the inbox, as the address of the page holds them."""
 
     whose: Annotated[Whose, Query()] = "mine"
     process: Annotated[Plain, Query(max_length=60)] = ""
@@ -171,13 +174,16 @@ class InboxQuery:
         return any(getattr(self, name) for name in names)
 
     def address(self, **changes: str | None) -> str:
-        """Return the address of the inbox with these parts changed. Default values are left out."""
+        """Return the address of the inbox with other values for these query parameters; None removes a parameter.
+
+        Parameters with their default value are left out.
+        """
         parts = {**self.__dict__, **changes}
         usual = {"whose": "mine", "sort": "due_at"}
         return "/?" + urlencode({name: value for name, value in parts.items() if value and usual.get(name) != value})
 
     def sought(self) -> TaskFilter:
-        """Return the filter for the store."""
+        """Return the filter for the query of tasks in the database."""
         return TaskFilter(
             whose=self.whose,
             status="open",
@@ -201,7 +207,7 @@ async def inbox(
     asked: Annotated[InboxQuery, Depends()],
     by: Annotated[Literal["batch", "payee", "step", "requester", ""], Query()] = "",
 ) -> Response:
-    """Show the inbox."""
+    """Show the inbox of the person, as a list of tasks or of groups."""
     now = datetime.now(UTC)
     sought, who = asked.sought(), viewer(person)
     found: Sequence[TaskView] = []
@@ -270,8 +276,8 @@ async def bulk(
 ) -> Response:
     """Decide the selected tasks, as the JSON route does.
 
-    The page asks for confirmation unless the person is `sure`. Scripts have confirmed already and get JSON, one result
-    for each task.
+    Without `sure`, the answer is a page that asks for confirmation. Scripts ask for confirmation themselves, and get
+    JSON with one result for each task.
     """
     chosen = dict(task_and_revision(each) for each in task or [])
     if not chosen:
@@ -309,7 +315,7 @@ async def bulk(
 async def decided(
     request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, services: TheServices
 ) -> Response:
-    """Show the outcomes of many decisions. The page can be opened again."""
+    """Show the outcome of each decision that one form made. The page can be opened again."""
     async with services.db.read() as conn:
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:
@@ -335,7 +341,7 @@ async def decided(
 
 
 def row_of(task: TaskView, person: Person) -> InboxRow:
-    """Return the task as a row for this person."""
+    """Return the task as a row of the inbox of this person."""
     process = PROCESSES.get(task.process)
     minor, currency, decimals = _money(task)
     can = can_decide(task, actor(person))
@@ -354,12 +360,12 @@ def row_of(task: TaskView, person: Person) -> InboxRow:
 
 
 def flags_of(task: TaskView) -> list[str]:
-    """Return the facts to look at, as the page of the task shows them."""
+    """Return the notable facts about the case of a task, as sentences like those on the page of the task."""
     return list(checked(task.facts).flags)
 
 
 def approvals_of(task: TaskView) -> str:
-    """Return the number of approvals: `1 of 2`."""
+    """Return the number of given and needed approvals of a task, such as `1 of 2`."""
     return _("%(given)s of %(needed)s", given=task.quorum.given, needed=task.quorum.needed)
 
 
@@ -398,7 +404,7 @@ def _counted(count: int) -> str:
 
 
 def _steps(process: str) -> list[tuple[str, str]]:
-    """Return the approval steps to choose from: those of one process, or of all."""
+    """Return the approval steps that the filter offers, as value and name: those of one process, or of all."""
     known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
     names = dict.fromkeys(gate for each in known for gate in each.words.gates)
     return [(name, step_words(name)) for name in names]

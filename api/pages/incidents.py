@@ -1,4 +1,4 @@
-"""Incidents as pages: groups of similar incidents, with one decision for up to a hundred of a group."""
+"""Pages of incidents: groups of similar incidents. One decision can answer up to a hundred incidents of a group."""
 
 import uuid
 from collections.abc import Mapping
@@ -30,28 +30,28 @@ router = pages()
 
 @dataclass(frozen=True)
 class IncidentsPage(Context):
-    """`incidents/queue.html`: the open incidents, and the outcomes of the last decision."""
+    """The variables of `incidents/queue.html`: the open incidents, and the outcomes of the last decision."""
 
     groups: list[Incidents]
     decision_id: str
-    """Made with the page, so that a form which is sent twice is one decision."""
+    """An id that is made with the page, so that a form which is sent twice counts as one decision."""
     answered: list[BulkResult]
-    """The outcomes of the last decision."""
+    """The outcomes of the last decision, one for each incident."""
     tasks: Mapping[str, InterventionState]
-    """The decided tasks with their present state, by id."""
+    """The present state of each task that was decided, by the id of the task."""
     at_once: int = AT_ONCE
 
 
 @dataclass(frozen=True)
 class IncidentGroupPage(IncidentsPage):
-    """`incidents/group.html`: one group, its tasks to choose from, and the choice if it was refused."""
+    """The variables of `incidents/group.html`: one group of incidents, its tasks, and the form if it was refused."""
 
     waiting: tuple[OpenIncident, ...] = ()
     choices: tuple[tuple[str, str], ...] = ()
     ticked: frozenset[str] = frozenset()
     comment: str = ""
     wrong: str = ""
-    """What to correct: `tasks` or `comment`."""
+    """The name of the field to correct: `tasks` or `comment`; empty if the form was not refused."""
     at_fault: str = ""
 
 
@@ -62,7 +62,10 @@ async def queue(
     services: TheServices,
     answered: Annotated[Plain | None, Query(max_length=40)] = None,
 ) -> Response:
-    """Show the incidents that wait for operators; with `answered` also the outcomes of the last decision."""
+    """Show the open incidents.
+
+    `answered` is the id of the last decision, whose outcomes are also shown.
+    """
     await operator(person)
     page = await _queue(services.db, person)
     if answered:
@@ -82,7 +85,7 @@ async def answer(
     decision_id: Annotated[Plain, Form(min_length=1, max_length=200)],
     comment: Annotated[Plain, Form(max_length=4000)] = "",
 ) -> Response:
-    """Decide the oldest hundred of a group, as the JSON route does, and redirect to one result each."""
+    """Decide the oldest hundred incidents of a group, as the JSON route does, and redirect to their outcomes."""
     await operator(person)
     id = bulk_results.id_of(person.id, decision_id, verdict, group, comment)
     async with services.db.read() as conn:
@@ -96,7 +99,7 @@ async def answer(
 
 @router.api_route("/incidents/{group}", methods=["GET", "HEAD"])
 async def one_group(request: Request, group: str, person: SignedIn, services: TheServices) -> Response:
-    """Show the oldest hundred of a group, to choose from."""
+    """Show the oldest hundred incidents of a group, so that the person can select some of them."""
     await operator(person)
     return render(
         request, "incidents/group.html", await _chosen_from(services.db, person, await _group(services.db, group))
@@ -114,7 +117,7 @@ async def answer_some(
     task: Annotated[list[Plain] | None, Form(max_length=AT_ONCE)] = None,
     comment: Annotated[Plain, Form(max_length=4000)] = "",
 ) -> Response:
-    """Decide the selected tasks, as the JSON route does, and redirect to one result each."""
+    """Decide the selected incidents, as the JSON route does, and redirect to their outcomes."""
     await operator(person)
     ticked = task or []
     wrong, at_fault = _("Select at least one incident."), "tasks"
@@ -159,9 +162,9 @@ async def _answered(
     comment: str,
     decision_id: str,
 ) -> None:
-    """Decide the tasks, and keep one result each under this id.
+    """Decide the chosen tasks, and store the outcome of each under the id of the decision.
 
-    `chosen` has the tasks with the revision that the page showed.
+    `chosen` has the revision that the page showed, by id of the task; None for the present revision.
     """
     bulk = BulkRetry(
         verdict=verdict,

@@ -1,4 +1,4 @@
-"""The ledger as a page: its accounts, and the changes that administrators ask for and confirm."""
+"""The page of the ledger: its accounts, and the changes that administrators request and confirm."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from store.receivers.ledger_reading import Balance
 router = pages()
 
 SHOWN = 50
-"""Changes shown on the page."""
+"""The most changes on the page."""
 Text = Annotated[Plain, Form(max_length=600)]
 Act = Literal["confirm", "withdraw"]
 Done = Literal["asked", "confirm", "withdraw"]
@@ -32,18 +32,18 @@ Done = Literal["asked", "confirm", "withdraw"]
 
 @dataclass(frozen=True)
 class LedgerPage(Context):
-    """`ledger/ledger.html`: accounts and changes."""
+    """The variables of `ledger/ledger.html`: accounts of the ledger, and requested changes."""
 
     balances: list[Balance]
     waiting: list[LedgerChange]
     closed: list[LedgerChange]
     may_change: bool
     key: str
-    """Made with the page, so that a form which is sent twice asks once."""
+    """An id that is made with the page, so that a form which is sent twice makes one request."""
     said: str = ""
     alert: str = ""
     act: str = ""
-    """The form that was refused: `open` or `fund`."""
+    """The name of the form that was refused: `open` or `fund`; empty if none was."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class LedgerPage(Context):
 async def ledger(
     request: Request, person: SignedIn, services: TheServices, done: Annotated[Done | None, Query()] = None
 ) -> Response:
-    """Show accounts, changes that wait for a second administrator, and the outcomes of the others."""
+    """Show the accounts, the changes that wait for a second administrator, and the outcomes of earlier changes."""
     await overseer(person)
     said = {
         "asked": _("Another administrator must confirm the change."),
@@ -74,7 +74,7 @@ async def ask(
     amount: Text = "",
     reason: Text = "",
 ) -> Response:
-    """Ask for a change, as the JSON routes do."""
+    """Request a new account (`open`) or a deposit (`fund`), as the JSON routes do."""
     typed = {"account": account.strip(), "currency": currency.strip().upper(), "reason": reason.strip()}
     money = {"amount": amount.strip()} if amount.strip() else {}
     try:
@@ -93,7 +93,7 @@ async def ask(
 
 @router.post("/ledger/changes/{change_id}/{act}", dependencies=[Depends(check_same_site)])
 async def close(request: Request, change_id: ChangeId, act: Act, person: SignedIn, services: TheServices) -> Response:
-    """Confirm or withdraw a change, as the JSON routes do."""
+    """Confirm or withdraw a requested change of the ledger, as the JSON routes do."""
     try:
         await (routes.confirm_change if act == "confirm" else routes.withdraw_change)(change_id, person, services.db)
     except Problem as no:
@@ -105,7 +105,7 @@ async def close(request: Request, change_id: ChangeId, act: Act, person: SignedI
 
 
 def _wrong(no: Problem | ValidationError) -> dict[str, str]:
-    """Return the mistakes, by field."""
+    """Return the errors of the form, by field."""
     if isinstance(no, Problem):
         return by_field(no)
     return {str(each["loc"][0]): each["msg"].removeprefix("Value error, ") for each in no.errors()}

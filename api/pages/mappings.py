@@ -1,4 +1,4 @@
-"""The page of saved mappings, which say how columns of a file are read, and the check of their file."""
+"""The page of saved mappings, which say how columns of a file are read, with the errors in the file of mappings."""
 
 from dataclasses import dataclass
 
@@ -18,30 +18,30 @@ router = pages()
 
 @dataclass(frozen=True)
 class SavedMappingRow:
-    """A mapping with its name."""
+    """A saved mapping with its name, as the page shows it."""
 
     name: str
     process: str
     columns: list[tuple[str, list[str]]]
-    """Each field, with the headings that stand for it."""
+    """The fields of the process, each with the headings of columns that are read as this field."""
     constants: list[tuple[str, str]]
     settings: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class MappingsPage(Context):
-    """`mappings/mappings.html`: all saved mappings, or the mistakes in their file."""
+    """The variables of `mappings/mappings.html`: all saved mappings, or the errors in the file of mappings."""
 
     file: str
     saved: list[SavedMappingRow]
     usual: list[tuple[str, list[tuple[str, str]]]]
-    """By process: the values of fields that a file does not contain."""
+    """By process: the usual values of fields that an uploaded file does not contain."""
     problems: list[FieldProblem]
 
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
 async def mappings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Show the saved mappings, to people who upload files or maintain the mappings."""
+    """Show the saved mappings. Only people who upload files or maintain the mappings may see this page."""
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     file = services.uploads.choice.saved

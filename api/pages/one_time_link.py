@@ -1,7 +1,7 @@
 """The page of a one-time link: a person sets a password, or gets a token, for themselves.
 
 The code of a link follows a `#` in its address, so that no server, proxy or log sees it. A script of the page puts the
-code into the form. Opening the page changes nothing. Only a sent form uses the link up.
+code into the form. Opening the page changes nothing: a link works once, and only sending the form uses the link.
 """
 
 from collections.abc import Mapping
@@ -28,20 +28,20 @@ Secret = Annotated[str, Form(max_length=1000)]
 
 @dataclass(frozen=True)
 class OneTimeLinkPage(Context):
-    """`link.html`: the form, or its outcome."""
+    """`one_time_link.html`: the form, or its outcome."""
 
     label: str = ""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
     done: Literal["", "password", "token"] = ""
     token: str = ""
-    """The token, shown only this once."""
+    """The new token, which is shown only on this page."""
 
 
 @router.api_route("/link", methods=["GET", "HEAD"])
 async def form(request: Request, _person: Visitor) -> Response:
-    """Show the form."""
-    return render(request, "link.html", OneTimeLinkPage(None))
+    """Show the form, in which a script puts the code of the link."""
+    return render(request, "one_time_link.html", OneTimeLinkPage(None))
 
 
 @router.post("/link", dependencies=[Depends(check_same_site)])
@@ -56,11 +56,14 @@ async def use(
     again: Secret = "",
     label: Annotated[Plain, Form(max_length=1000)] = "",
 ) -> Response:
-    """Use the link up. A mistake in another field of the form does not use it up."""
+    """Set a password or create a token with the link, which then no longer works.
+
+    If another field of the form has an error, the link can still be used.
+    """
     now, label = datetime.now(UTC), label.strip()
 
     def again_with(field: str, message: str) -> Response:
-        return render(request, "link.html", OneTimeLinkPage(None, label, {field: message}), 422)
+        return render(request, "one_time_link.html", OneTimeLinkPage(None, label, {field: message}), 422)
 
     async with services.db.read() as conn:
         known = await one_time_links.is_known(conn, code, second)
@@ -86,4 +89,4 @@ async def use(
         async with services.db.write() as conn:
             await failed_sign_ins.note(conn, "link", no.why, no.person, now)
         return again_with("code", str(no))
-    return render(request, "link.html", OneTimeLinkPage(None, done=act, token=token))
+    return render(request, "one_time_link.html", OneTimeLinkPage(None, done=act, token=token))

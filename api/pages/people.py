@@ -1,4 +1,4 @@
-"""Pages of people: the list, one person with everything that can be changed, and the groups."""
+"""Pages of people: the list of people, one person with the forms to change them, and the groups."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ from domain.names import ADMINS
 from store.people.absences import Absence
 from store.people.one_time_links import OneTimeLink
 from store.people.people import Person, Token
-from store.people.roster import RosterEntry, RosterGroup
+from store.people.people_list import RosterEntry, RosterGroup
 
 router = pages()
 
@@ -51,7 +51,7 @@ Act = Literal[
 
 @dataclass(frozen=True)
 class PeoplePage(Context):
-    """`people/everybody.html`: a page of the list, and the form for a new person."""
+    """`people/list.html`: a page of the list, and the form for a new person."""
 
     entries: list[RosterEntry]
     sought: dict[str, str]
@@ -60,24 +60,24 @@ class PeoplePage(Context):
     first: bool
     may_change: bool
     links: list[OneTimeLink]
-    """Links that wait for a second administrator."""
+    """One-time links that wait for the confirmation of a second administrator."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
     new_group: str = ""
     """The group without members that needs a confirmation."""
 
 
 @dataclass(frozen=True)
 class GroupsPage(Context):
-    """`people/groups.html`: the groups with their members."""
+    """The variables of `people/groups.html`: the groups with their members."""
 
     groups: list[RosterGroup]
 
 
 @dataclass(frozen=True)
 class PersonPage(Context):
-    """`people/somebody.html`: one person, and the outcome of the last form."""
+    """`people/person.html`: one person, and the outcome of the last form."""
 
     entry: RosterEntry
     tokens: list[Token]
@@ -85,14 +85,14 @@ class PersonPage(Context):
     links: list[OneTimeLink]
     """One-time links that wait for a second administrator, or can be used."""
     groups: list[str]
-    """The names of all groups, to choose from."""
+    """The names of all groups, from which the reader can choose."""
     may_change: bool
     act: str = ""
-    """The form that was sent last."""
+    """The name of the form that the reader sent last; empty if none was sent."""
     done: str = ""
     wrong: str = ""
     shown_once: str = ""
-    """Half of the code of a one-time link, shown only this once."""
+    """The administrator's half of the code of a one-time link, which is shown only on this page."""
     typed: dict[str, str] = field(default_factory=dict)
     new_group: str = ""
     """The group without members that needs a confirmation."""
@@ -107,9 +107,9 @@ async def everybody(
     group: Annotated[Plain, Query(max_length=200)] = "",
     cursor: Annotated[Plain | None, Query(max_length=200)] = None,
 ) -> Response:
-    """Show the list."""
+    """Show the list of people."""
     await people_reader(person)
-    return render(request, "people/everybody.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
+    return render(request, "people/list.html", await _everybody(person, db, q.strip(), group.strip(), cursor))
 
 
 @router.post("/people", dependencies=[Depends(check_same_site)])
@@ -123,7 +123,7 @@ async def add(
     email: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Add a person, as the JSON route does, and redirect to their page."""
+    """Add a person, as the JSON route does, and redirect to the page of the new person."""
     await admin(person)
     typed = {"id": id.strip(), "name": name.strip(), "groups": groups.strip(), "email": email.strip()}
     try:
@@ -135,7 +135,7 @@ async def add(
     except (Problem, ValidationError) as no:
         more = {"typed": typed, "wrong": by_field(no), "new_group": _new_group(no)}
         page = await _everybody(person, services.db, "", "", None, **more)
-        return render(request, "people/everybody.html", page, 422)
+        return render(request, "people/list.html", page, 422)
     return RedirectResponse(f"/people/{in_path(added.id)}", status_code=303)
 
 
@@ -150,7 +150,7 @@ async def groups(request: Request, person: SignedIn, db: Db) -> Response:
 async def somebody(request: Request, person_id: PersonId, person: SignedIn, db: Db) -> Response:
     """Show one person."""
     await people_reader(person)
-    return render(request, "people/somebody.html", await _somebody(person, db, person_id))
+    return render(request, "people/person.html", await _somebody(person, db, person_id))
 
 
 @router.post("/people/{person_id}/{act}", dependencies=[Depends(check_same_site)])
@@ -167,7 +167,7 @@ async def change(
     reason: Text = "",
     confirm: Text = "",
 ) -> Response:
-    """Change a person, as the JSON routes do, and show the outcome on their page."""
+    """Change a person, as the JSON routes do, and show the outcome on the person's page."""
     await admin(person)
     value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
@@ -181,9 +181,9 @@ async def change(
             raise
         more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
         page = await _somebody(person, services.db, person_id, act=act, **more)
-        return render(request, "people/somebody.html", page, no.status if isinstance(no, Problem) else 422)
+        return render(request, "people/person.html", page, no.status if isinstance(no, Problem) else 422)
     page = await _somebody(person, services.db, person_id, act=act, done=done, shown_once=shown_once)
-    return render(request, "people/somebody.html", page)
+    return render(request, "people/person.html", page)
 
 
 async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], services: TheServices) -> tuple[str, str]:
@@ -292,7 +292,7 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
 
 
 def _groups(typed: str) -> list[str]:
-    """Return the groups in a field, separated by commas."""
+    """Return the names of groups in a text, which are separated by commas."""
     return typed.replace(",", " ").split()
 
 
@@ -301,7 +301,7 @@ def _new_group(no: Problem | ValidationError) -> str:
 
 
 def by_field(no: Problem | ValidationError) -> dict[str, str]:
-    """Return the mistakes, by field."""
+    """Return the errors of the form, by field."""
     if isinstance(no, ValidationError):
         return {str(error["loc"][0]): _("The value is missing or too long.") for error in no.errors()}
     found = {error["field"]: error["message"] for error in no.body.get("errors") or ()}

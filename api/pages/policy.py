@@ -1,4 +1,4 @@
-"""The policy as pages: in words, as text, with its check, and with a trial for an example case."""
+"""Pages of the policy: its rules in words, its text, the result of its check, and a test with an example case."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,23 +32,23 @@ from workflows.registry import GATES, INPUTS, PROCESSES
 router = pages()
 
 FACT = "fact."
-"""Begins the names of facts in the form."""
+"""The start of the names of the form's fields for facts."""
 
 
 @dataclass(frozen=True)
 class StepRules:
-    """An approval step, or an intervention, of the policy."""
+    """One section of the policy in words: an approval step, or what happens if a step fails (intervention)."""
 
     name: str
     rules: list[tuple[str, str]]
-    """The subject of each rule, and its text."""
+    """The rules as pairs: what the rule is about, and its text."""
     line: int
-    """The line of the step in the policy file."""
+    """The line in the policy file at which the section begins."""
 
 
 @dataclass(frozen=True)
 class ProcessSection:
-    """One process of the policy."""
+    """One process, with its rules in the policy."""
 
     name: str
     summary: str
@@ -61,19 +61,22 @@ class ProcessSection:
 
 @dataclass(frozen=True)
 class PolicyPage(Context):
-    """`policy/words.html`: the policy in force, process by process."""
+    """`policy/rules.html`: the policy in force, process by process."""
 
     hash: str
     sections: list[ProcessSection]
     problem: str | None
-    """Why the present file is refused, so that the last valid one stays in force."""
+    """Why the present policy file is invalid; None if it is valid.
+
+    While it is invalid, the last valid policy stays in force.
+    """
     warnings: list[str]
     notes: list[str]
 
 
 @dataclass(frozen=True)
 class PolicyTextPage(Context):
-    """`policy/text.html`: the text of a policy, line by line."""
+    """`policy/source.html`: the text of a policy, line by line."""
 
     hash: str
     lines: list[str]
@@ -82,13 +85,13 @@ class PolicyTextPage(Context):
 
 @dataclass(frozen=True)
 class PolicyTrialPage(Context):
-    """`policy/explain.html`: an example case, and what the policy decides about it."""
+    """The variables of `policy/explain.html`: an example case, and what the policy decides about this case."""
 
     processes: list[str]
     process: str
     form: list[FormField]
     facts: list[str]
-    """The facts that the policy reads."""
+    """The names of the facts that the policy reads for this process."""
     typed: dict[str, str] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
     explained: list[Explained] | None = None
@@ -104,7 +107,7 @@ async def in_force(request: Request, person: SignedIn, services: TheServices) ->
     page = PolicyPage(
         person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said
     )
-    return render(request, "policy/words.html", page)
+    return render(request, "policy/rules.html", page)
 
 
 @router.api_route("/policy/text", methods=["GET", "HEAD"])
@@ -112,7 +115,7 @@ async def as_read(request: Request, person: SignedIn, services: TheServices) -> 
     """Show the text of the policy in force."""
     await policy_reader(person)
     policy = services.policy.current
-    return render(request, "policy/text.html", PolicyTextPage(person, policy.hash, policy.text.splitlines(), True))
+    return render(request, "policy/source.html", PolicyTextPage(person, policy.hash, policy.text.splitlines(), True))
 
 
 @router.api_route("/policy/explain", methods=["GET", "HEAD"])
@@ -159,7 +162,7 @@ async def pinned(
     await policy_reader(person)
     current = services.policy.current
     text = current.text if hash == current.hash else (await one_policy(hash, person, db)).text
-    return render(request, "policy/text.html", PolicyTextPage(person, hash, text.splitlines(), hash == current.hash))
+    return render(request, "policy/source.html", PolicyTextPage(person, hash, text.splitlines(), hash == current.hash))
 
 
 async def _people(services: Services) -> People:
@@ -185,7 +188,7 @@ def _trial(person: Any, policy: Policy, process: str) -> PolicyTrialPage:
 
 
 def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
-    """Return all names that the rules of a process read."""
+    """Return all names that the rules of a process read, each as a path such as `("facts", "score")`."""
     found: set[tuple[str, ...]] = set()
     for gate in policy.processes[process].gates.values():
         for _key, text in expressions_of(gate):
@@ -194,7 +197,10 @@ def _read_by(policy: Policy, process: str) -> set[tuple[str, ...]]:
 
 
 def _facts(form: FormData, names: list[str]) -> tuple[dict[str, Any] | None, dict[str, str]]:
-    """Return the entered facts, each as JSON or as text. None if nothing was entered."""
+    """Return the facts that the person entered, each read as JSON or else as text, and the errors by field.
+
+    The facts are None if the person entered none.
+    """
     found: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for name in names:
@@ -233,7 +239,7 @@ def _section(policy: Policy, name: str) -> ProcessSection:
 
 
 def in_words(gate: GateRules) -> list[tuple[str, str]]:
-    """Return the rules of an approval step: the subject of each, and its text for any case."""
+    """Return the rules of an approval step as pairs: what the rule is about, and its text, which holds for any case."""
     texts = reader.get().texts
 
     def holds(condition: str) -> str:

@@ -1,4 +1,7 @@
-"""My requests: the status of each in a sentence, and its actions. Questions to the reader come first."""
+"""The page My requests: each request of the reader with its status in a sentence.
+
+Questions to the reader come first.
+"""
 
 import uuid
 from dataclasses import dataclass
@@ -31,41 +34,41 @@ from store.people.people import Person
 router = pages()
 
 SHOWN = 25
-"""Requests on one page."""
+"""The most requests on one page."""
 QUESTIONS = 20
-"""Questions shown at once."""
+"""The most questions on one page."""
 
 Said = Literal["nudged", "withdrawn", "answered"]
 
 
 @dataclass(frozen=True)
 class WaitingTask:
-    """A task of a request that waits for other people."""
+    """An open task of a request that other people must decide."""
 
     task: TaskView
     nudged: Nudge | None
-    """The last reminder, if no other can be sent yet."""
+    """The last reminder, if the requester cannot send another one yet; else None."""
 
 
 @dataclass(frozen=True)
 class RequestRow:
-    """One request."""
+    """One request of the reader."""
 
     case: CaseRow
     standing: Markup
     tone: str
-    """The colour of the status, the same as everywhere."""
+    """The name of the colour of the status: see `TONES` in `api/pages/parts/formatting.py`."""
     why: str
     waiting: list[WaitingTask]
     mend: str
-    """The task for the reader's changes; empty if there is none."""
+    """The id of the task in which the reader changes the request; empty if nobody requested changes."""
     may_withdraw: bool
     may_ask_again: bool
 
 
 @dataclass(frozen=True)
 class OpenQuestion:
-    """A question to the reader."""
+    """An open question to the reader."""
 
     task: TaskView
     question: Question
@@ -73,7 +76,7 @@ class OpenQuestion:
 
 @dataclass(frozen=True)
 class RequestsPage(Context):
-    """`requests/mine.html`: the reader's requests."""
+    """The variables of `requests/mine.html`: the reader's requests and open questions."""
 
     questions: list[OpenQuestion]
     mine: list[RequestRow]
@@ -81,7 +84,7 @@ class RequestsPage(Context):
     next_cursor: str | None
     first: bool
     key: str
-    """Made with the page, so that a form which is sent twice counts once."""
+    """An id that is made with the page, so that a form which is sent twice counts once."""
     said: str = ""
     wrong: str = ""
 
@@ -95,7 +98,7 @@ async def requests(
     cursor: Cursor = None,
     said: Annotated[Said | None, Query()] = None,
 ) -> Response:
-    """Show the person's requests, newest first."""
+    """Show the requests of the person, newest first: open ones, or with `ended` those that have ended."""
     return await _page(request, person, services, ended=ended, cursor=cursor, said=_said(said))
 
 
@@ -107,7 +110,7 @@ async def nudge(
     task_id: Annotated[Plain, Form(max_length=100)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Send a reminder, as the JSON route does."""
+    """Send a reminder to the people who can decide a task, as the JSON route does."""
     try:
         await nudge_those(await visible_task(task_id, person, services.db), person, services.db, key)
     except Problem as no:
@@ -124,7 +127,7 @@ async def withdraw(
     reason: Annotated[Plain, Form(min_length=1, max_length=4000)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Withdraw a request, as the JSON route does."""
+    """Withdraw a request: cancel its case, as the JSON route does."""
     try:
         found = await visible_case(case_id, person, services.db)
         await cancel_case(found, CaseReason(reason=reason), person, services.gateway, key)
@@ -143,7 +146,7 @@ async def answer(
     text: Annotated[Plain, Form(min_length=1, max_length=4000)],
     key: Annotated[Plain, Form(min_length=1, max_length=200)],
 ) -> Response:
-    """Answer a question, as the JSON route does."""
+    """Answer a question about a task, as the JSON route does."""
     try:
         task = await visible_task(task_id, person, services.db)
         await answer_question(TaskActor(task, person, services.gateway, key), question, NewAnswer(text=text))
@@ -206,7 +209,7 @@ def _mine(case: CaseRow, waiting: list[TaskView], nudged: dict[str, Nudge], agai
 
 
 def _too_soon(no: Problem) -> str:
-    """Return a sentence with the times of the last and the next possible reminder; empty for another refusal."""
+    """Return when the last reminder was sent and the next one can be sent, in a sentence; empty for another problem."""
     if "again_at" not in no.body:
         return ""
     last, again = (time_text(datetime.fromisoformat(no.body[name])) for name in ("nudged_at", "again_at"))

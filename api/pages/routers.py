@@ -1,4 +1,4 @@
-"""All pages: HTML over the functions of the JSON routes. GET and HEAD never change anything."""
+"""List the routers of all pages. GET and HEAD requests of pages never change data."""
 
 from fastapi import APIRouter
 
@@ -13,7 +13,7 @@ from api.pages import (
     incidents,
     ledger,
     mappings,
-    new,
+    new_request,
     one_time_link,
     people,
     policy,
@@ -43,14 +43,14 @@ for page in (
     settings,
     dashboard,
     requests,
-    new,
+    new_request,
     batches,
     search,
 ):
     router.include_router(page.router)
 uploads = APIRouter(include_in_schema=False)
-"""Routes with a whole file. Their bodies may be larger."""
+"""Routes of forms with a file to import. Their bodies may be larger than those of other forms."""
 uploads.include_router(upload.router)
 attachments = APIRouter(include_in_schema=False)
-"""Routes with one file of a case."""
+"""Routes of forms with an attachment of a case. Their bodies may be as large as an attachment."""
 attachments.include_router(cases.files)

@@ -1,4 +1,4 @@
-"""Search cases by reference, payee, file, requester, state and request type, as a page or as CSV."""
+"""The page All requests: search cases by reference, payee, upload, requester, state and request type; also as CSV."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -19,23 +19,23 @@ from workflows.registry import PROCESSES
 router = pages()
 
 SHOWN = 50
-"""Cases on one page."""
+"""The most cases on one page."""
 
 
 @dataclass(frozen=True)
 class SearchPage(Context):
-    """`search/cases.html`: the matching cases."""
+    """The variables of `search/cases.html`: the cases that match the search."""
 
     cases: list[CaseBrief]
     sought: dict[str, str]
-    """The entered filters. An empty one does not filter."""
+    """The filters as the person entered them, by name. An empty filter matches all cases."""
     kinds: dict[str, str]
     statuses: list[str]
     next_cursor: str | None
     first: bool
     address: str
     csv: str
-    """The address of all matching cases as CSV."""
+    """The address from which the person can download all matching cases as CSV."""
 
 
 @router.api_route("/cases", methods=["GET", "HEAD"])
@@ -51,7 +51,7 @@ async def find(
     format: Literal["csv"] | None = None,
     cursor: Cursor = None,
 ) -> Response:
-    """Show the cases that the person may see, newest first, as the JSON route does."""
+    """Show the cases that match the search and that the person may see, newest first, as the JSON route does."""
     typed = {"q": q, "process": process, "status": status, "batch_id": batch_id, "requester": requester}
     given = {name: value.strip() for name, value in typed.items() if value and value.strip()}
     sought = CaseFilter(

@@ -1,4 +1,4 @@
-"""The page Settings: appearance, notifications, absence, password, tokens and sessions of a person."""
+"""The page Settings of a person: appearance, notifications, absence, password, tokens and sessions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ Act = Literal["zone", "look", "away", "back", "notices", "token", "revoke", "lin
 
 @dataclass(frozen=True)
 class SettingsPage(Context):
-    """`settings/settings.html`: the present settings, and the outcome of the last form."""
+    """The variables of `settings/settings.html`: the present settings, and the outcome of the last form."""
 
     chosen: dict[NoticeKind, NoticeChoice]
     asked: dict[NoticeKind, str]
@@ -47,29 +47,29 @@ class SettingsPage(Context):
     this_session: str
     has_password: bool
     mail_reaches_them: bool
-    """True if the person can have a one-time link sent to themselves."""
+    """True if mail reaches the person, so that Holdgate can send them a one-time link."""
     news: list[AccountNews]
     news_words: Callable[[AccountNews], str]
     browser: Callable[[str], str]
-    """Returns the name of a browser."""
+    """Returns the name of a browser from its User-Agent: see `browser` in this module."""
     act: str = ""
-    """The form that was sent last."""
+    """The name of the form that the person sent last; empty if none was sent."""
     done: str = ""
     wrong: str = ""
     shown_once: str = ""
-    """A token, shown only this once."""
+    """A new token, which is shown only on this page."""
     typed: dict[str, str] = field(default_factory=dict)
 
 
 @router.api_route("/settings", methods=["GET", "HEAD"])
 async def settings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Show the settings."""
+    """Show the settings of the person."""
     return render(request, "settings/settings.html", await _settings(request, person, services))
 
 
 @router.api_route("/notices", methods=["GET", "HEAD"])
 async def notices(_person: SignedIn) -> Response:
-    """Redirect to the settings. The links in older mails still lead here."""
+    """Redirect to the page Settings. Older mails have links to the address of this route."""
     return RedirectResponse("/settings#notices", status_code=303)
 
 
@@ -87,7 +87,7 @@ async def change(
     substitute: Text = "",
     password: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
-    """Change a setting, as the JSON routes do, and show the outcome."""
+    """Change a setting of the person, as the JSON routes do, and show the outcome."""
     typed = {"value": value.strip(), "from": starts, "to": ends, "substitute": substitute.strip()}
     look = {"theme": theme, "shortcuts": shortcuts}
     kinds = {name: str(choice) for name, choice in (await request.form(max_fields=50)).items() if name in [*NoticeKind]}
@@ -193,7 +193,7 @@ def browser(agent: str) -> str:
 
 
 def _news_words(news: AccountNews, reader: str) -> str:
-    """Return one change of the reader's account, in a sentence."""
+    """Return a change of the reader's account as a sentence for the reader."""
     by = _("You") if news.by == reader else news.by
     said = {
         AccountNewsKind.LINK_ASKED: _("%(by)s requested a one-time link for you."),

@@ -1,7 +1,8 @@
-"""Sign in, sign out, and stay signed in.
+"""Pages and forms to sign in, sign out, and stay signed in.
 
-Each way to sign in identifies the person; then a session begins in the same manner. Single sign-on would be a further
-way: one route that redirects the browser, and one to which it returns with a proof, which calls `welcome`.
+Each way to sign in has a function that finds the person; then `welcome` begins a session, the same for all ways. To add
+single sign-on, add two routes: one that redirects the browser to the other system, and one to which the browser returns
+with a proof, which calls `welcome`.
 """
 
 from collections.abc import Mapping
@@ -41,24 +42,30 @@ from store.people.people import Person
 router = pages()
 
 FREE_BY_ADDRESS = 30
-"""Failed tries that one address may make. A whole office may share the address."""
+"""The failed attempts to sign in that one IP address may make before it must wait.
+
+A whole office may share one address.
+"""
 
 
 @dataclass(frozen=True)
 class PasswordPage(Context):
-    """`password.html`: the form, and the address that follows."""
+    """The variables of `password.html`: the form for a new password, and the address to open after it."""
 
     following: str
     has_one: bool
-    """True if the person has a password. A one-time link sets the first one."""
+    """True if the person has a password. Otherwise a one-time link must set the first password."""
     mail_reaches_them: bool = False
-    """True if the person can have that link sent to themselves."""
+    """True if mail reaches the person, so that Holdgate can send them a one-time link."""
     wrong: Mapping[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
 
 
 class NotKnown(Exception):
-    """The sign-in failed. `str()` says so without saying what was wrong. The fields are for the audit log."""
+    """Raised if a sign-in fails.
+
+    The text does not say whether name or password was wrong. The fields are for the audit log.
+    """
 
     def __init__(self, said: str, why: str, person: str | None = None, locked_until: datetime | None = None) -> None:
         super().__init__(said)
@@ -68,9 +75,9 @@ class NotKnown(Exception):
 
 
 async def by_password(request: Request, services: Services, name: str, password: str) -> tuple[Person, str]:
-    """Return the person with this id or mail address and password, and the credential for the session.
+    """Return the person with this id or email address and this password, and the credential for the session.
 
-    Raises NotKnown.
+    Raises NotKnown if there is no such person, or the password is wrong.
     """
     now, address = datetime.now(UTC), request.client.host if request.client else ""
     keys = f"name:{name.strip()}", f"from:{address}"
@@ -99,7 +106,10 @@ async def by_password(request: Request, services: Services, name: str, password:
 
 
 async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
-    """Return the person with this access token, and the credential for the session. Raises NotKnown."""
+    """Return the person with this access token, and the credential for the session.
+
+    Raises NotKnown if the token is wrong.
+    """
     token = token.strip()
     person = await person_of(services.db, token)
     if why := await without_demo(request, person, token):
@@ -116,9 +126,9 @@ async def by_token(request: Request, services: Services, token: str) -> tuple[Pe
 
 
 async def by_click(request: Request, services: Services, id: str) -> tuple[Person, str | None]:
-    """Return a demo person, for a browser that opened the demo's link, and the credential for the session.
+    """Return the demo person with this id, if the browser opened the demo's link, and the credential for the session.
 
-    Raises NotKnown.
+    Raises NotKnown if the browser may not sign in as this person.
     """
     if id in services.demo.people(request):
         async with services.db.read() as conn:
@@ -145,9 +155,10 @@ async def welcome(
     zone: str,
     credential: str | None = None,
 ) -> Response:
-    """Begin a session in this browser, and redirect to the requested page. The browser's last session ends.
+    """Begin a session in this browser, and redirect to the page `following`. An earlier session of this browser ends.
 
-    The session ends with its `credential`: the token, the password or the secret of the demo.
+    `credential` is the token, the password or the secret of the demo with which the person signed in. If it is revoked
+    or changed, the session ends.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -208,7 +219,10 @@ async def sign_in(
 async def form(
     request: Request, services: TheServices, _person: Visitor, following: str = "/", demo: str | None = None
 ) -> Response:
-    """Show the form, also to a person who is signed in and wants to switch. `demo` is the secret of the demo's link."""
+    """Show the sign-in form. A person who is signed in sees it too, and can sign in as another person.
+
+    `demo` is the secret in the link of the demo, if the browser opened that link.
+    """
     if demo is None:
         return sign_in_form(request, SignInPage(None, local_address(following)))
     if not (services.demo.is_here(request) and services.demo.is_secret(demo)):
@@ -244,7 +258,7 @@ async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Respon
 
 @router.post("/session", dependencies=[Depends(check_same_site)])
 async def stay(request: Request, _person: SignedIn, services: TheServices) -> Response:
-    """Extend the session, and return its new end. A caller with a token has no session to extend."""
+    """Extend the session of this browser, and return its new end. A caller with a token has no session to extend."""
     if (signed_in := request.state.signed_in) is None:
         return Response(status_code=204)
     lasts = timedelta(minutes=services.settings.session_minutes)
@@ -274,9 +288,9 @@ async def change_password(
     old: Annotated[str, Form(max_length=1000)] = "",
     following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
-    """Change the person's password, which needs the old one. All other sessions end.
+    """Change the person's password if the old password is right. All other sessions of the person end.
 
-    A one-time link sets the first password: an open browser must not be enough.
+    A person without a password sets the first one with a one-time link, because an open browser must not be enough.
     """
 
     def again_with(field: str, message: str) -> Response:

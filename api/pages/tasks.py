@@ -1,7 +1,8 @@
-"""One task as a page, and as a part of the inbox: the question, the facts, and forms for its actions.
+"""The page of one task, also as a part of the inbox: the question, the facts, and forms for its actions.
 
-With the header `HX-Request` the answer is only the part (`task/_task.html`), so that the inbox can show it beside its
-list. Without scripts each form leads back to the page. A refused form is shown again as it was entered.
+If a request has the header `HX-Request`, the answer is only the template `task/_task.html`, which the inbox shows
+beside its list. Without scripts, each form leads back to the page of the task. A refused form is shown again as the
+person entered it.
 """
 
 import asyncio
@@ -66,48 +67,48 @@ Deed = Literal[
     "follow_up",
     "no_follow_up",
 ]
-"""Actions on a task other than a decision."""
+"""The names of the actions on a task other than a decision."""
 LATER = {"4h": timedelta(hours=4), "1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
-"""How long a person may snooze a task here. The API takes any time."""
+"""The times for which a person can snooze a task on the page. The API accepts any time."""
 _ALWAYS = ("always", "true")
-"""Rules of approval steps that are never skipped."""
+"""The conditions (`when` in the policy) of approval steps that always need a decision."""
 _EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 _MAIN = (
     *(Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdict.RESUBMIT),
     *(Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND, Verdict.ROLL_BACK),
 )
-"""Verdicts with a button of their own, in this order. The others are under More."""
+"""The verdicts that have a button, in this order. All other verdicts are under More."""
 
 
 @dataclass(frozen=True)
 class SentForm:
-    """A refused form, as it was entered."""
+    """A refused form, as the person entered it."""
 
     alert: str = ""
     errors: Mapping[str, str] = field(default_factory=dict)
-    """Mistakes by field of the form."""
+    """The errors of the form, by field."""
     act: str = ""
     """The name of the form: `decide`, `ask`, ..."""
     typed: Mapping[str, str] = field(default_factory=dict)
     read: Read | None = None
-    """The entered input."""
+    """The fields of the input that the person entered, if the form has such fields."""
 
 
 @dataclass(frozen=True)
 class TaskPage(Context):
-    """`task/page.html` and `task/_task.html`: one task."""
+    """The variables of `task/page.html` and `task/_task.html`: one task."""
 
     level: int
     """The level of the task's heading: 1 on its page, 2 within the inbox."""
     part: bool
-    """True if the task is shown within another page, so that its forms answer with the part."""
+    """True if the task is shown within another page, so that the answer to its forms is only the part of the task."""
     task: TaskDetail
     about: CaseContext
     fields: Sequence[LabelledField]
     checked: CheckResults
     changes: Sequence[ChangedField]
     because: str
-    """Why people are asked, in words."""
+    """Why people must decide this task, in a sentence."""
     why: str
     """Why the reader can or cannot decide."""
     approvals: str
@@ -115,21 +116,21 @@ class TaskPage(Context):
     coming: Sequence[TimerEvent]
     buttons: Mapping[Verdict, str]
     more: Mapping[Verdict, str]
-    """Verdicts under More."""
+    """The verdicts under More, each with the text of its button."""
     comments: Sequence[str]
-    """The names of the buttons that need a comment."""
+    """The texts of the buttons that need a comment."""
     edits: Sequence[FormField]
     acts: frozenset[str]
-    """The other actions that the person may take."""
+    """The names of the actions, other than a decision, that the person may take."""
     followed: datetime | None
-    """The end of the person's snooze."""
+    """Until when the person has snoozed the task; None if the person has not."""
     decision_id: str
-    """Made with the page, so that a form which is sent twice is one decision."""
+    """An id that is made with the page, so that a form which is sent twice counts as one decision."""
     stored: bool
-    """True if the decision just sent waits for a worker."""
+    """True if the decision that the person has just sent is stored until a worker runs."""
     sent: SentForm
     unsent: Sequence[tuple[str, str]]
-    """Text entered into a form that is no longer on the page: its label and the text."""
+    """The texts that the person entered into a form that is no longer on the page, each with its label."""
     zone: str
 
 
@@ -146,7 +147,7 @@ async def task(
     services: TheServices,
     sent: Annotated[Literal["stored"] | None, Query()] = None,
 ) -> Response:
-    """Show the task. Opening the page decides nothing, so link scanners are harmless."""
+    """Show the task. Opening the page decides nothing, so a program that opens all links of a mail does no harm."""
     return await shown(request, task_id, person, services, stored=sent == "stored")
 
 
@@ -161,7 +162,10 @@ async def decide(
     revision: Annotated[int, Form()],
     comment: Annotated[str, Form(max_length=4000)] = "",
 ) -> Response:
-    """Decide as the JSON route does, and show the task after the decision. A mistake is shown beside its field."""
+    """Decide the task as the JSON route does, and show the task after the decision.
+
+    Errors are shown beside their fields.
+    """
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
     comment = comment.replace("\0", "")
@@ -198,7 +202,7 @@ async def act(
     ends: Annotated[str, Form(max_length=40)] = "",
     later: Annotated[str, Form(max_length=10)] = "1d",
 ) -> Response:
-    """Claim, hand over, take back, ask, answer, move the deadlines or snooze, as the JSON routes do."""
+    """Carry out an action on a task other than a decision, such as claim, ask or snooze, as the JSON routes do."""
     found = await visible_task(task_id, person, services.db)
     to, text = to.replace("\0", "").strip(), text.replace("\0", "")
     sent = SentForm(act=wanted, typed={"to": to, "text": text, "due": due, "ends": ends})
@@ -241,7 +245,7 @@ async def shown(
     stored: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Show the task for this person, or only its part of a page if the request asks for the part."""
+    """Return the page of a task for this person; only the part of the task if `HX-Request` is in the headers."""
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
     seen, whole = await asyncio.gather(one_task(found, person, services), case_context(case, person, services))
@@ -284,7 +288,11 @@ async def shown(
 async def _done(
     request: Request, task_id: str, person: Person, services: Services, *, stored: bool, happened: str
 ) -> Response:
-    """Redirect to the page. Within another page, return the task as it is now and an event for that page."""
+    """Return the answer to a form that was accepted: a redirect to the page of the task.
+
+    If the task is shown within another page, return the part of the task as it is now, and an event for scripts of that
+    page.
+    """
     if request.headers.get("hx-request") == "true":
         return await shown(request, task_id, person, services, stored=stored, headers={"HX-Trigger": happened})
     return RedirectResponse(f"/tasks/{quote(task_id, safe='')}{'?sent=stored' * stored}", status_code=303)
@@ -293,7 +301,10 @@ async def _done(
 def _unsent(
     sent: SentForm, task: TaskDetail, case: CaseRow, may: bool, acts: frozenset[str]
 ) -> Sequence[tuple[str, str]]:
-    """Return the text that the reader entered into a form that is gone, for example after another decision."""
+    """Return the texts that the reader entered into a form that the page no longer has, each with its label.
+
+    A form is gone, for example, after another person's decision.
+    """
     open_question = any(each.answer is None for each in task.questions)
     there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
     if not sent.act or there.get(sent.act, sent.act in acts):
@@ -309,7 +320,7 @@ def _unsent(
 
 
 def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozenset[str]:
-    """Return the actions that this person may take on an open task, other than a decision."""
+    """Return the names of the actions, other than a decision, that this person may take on an open task."""
     if task.status != "open":
         return frozenset()
     admin, may = is_in(person, ADMINS), task.can_decide.allowed and task.kind != "changes"
@@ -331,7 +342,7 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
 
 
 def _because(task: TaskDetail, whole: CaseContext) -> str:
-    """Return why people must decide: the policy's condition and its result, or the reason of the engine."""
+    """Return why people must decide a task: the condition of the policy and its result, or another reason."""
     if task.kind == "intervention" and task.facts.get("stopped"):
         return _("The request is blocked and needs an operator.")
     if task.kind == "intervention":
@@ -376,11 +387,11 @@ def _with(sent: SentForm, *, alert: str = "", errors: Mapping[str, str] | None =
 
 
 _FIELDS = {"due_at": "due", "expires_at": "ends", "reason": "text"}
-"""The names of the JSON fields in the forms."""
+"""The field of the form for each JSON field in which the API reports an error."""
 
 
 def _refused(sent: SentForm, no: Problem) -> SentForm:
-    """Add a refusal to the form, beside its field if it has one."""
+    """Return the sent form with the text of a refusal, beside the field that the refusal names."""
     told = str(no.body["detail"])
     if no.body["type"].endswith(":stale"):
         words = stale_words(no.body.get("changed") or [])
@@ -400,7 +411,10 @@ def _refused(sent: SentForm, no: Problem) -> SentForm:
 
 
 def _moment(text: str, name: str) -> datetime | None:
-    """Return a time from a form, in the reader's time zone. Raises Problem 422."""
+    """Return a time that the reader entered, in the reader's time zone; None for an empty text.
+
+    Raises Problem 422 for the field `name` if the text is not a time.
+    """
     if not text.strip():
         return None
     try:

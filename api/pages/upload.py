@@ -1,8 +1,8 @@
-"""The page Upload: choose a file, map its columns, check it, start it. The file is sent once.
+"""The pages Upload: choose a file, map its columns to fields, check the rows, start them.
 
-Between these pages the file is staged for the person who sent it (`intake/staged_files.py`). The address of the second
-page has the hash of the file and its settings. So the second page is a GET that changes nothing, and the browser's
-"back" works.
+The person sends the file only once: between these pages, the file is stored for this person (`intake/staged_files.py`).
+The address of the second page has the hash of the file and the settings for reading it. So opening the second page
+changes nothing, and the browser's "back" works.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from api.container import Services
 from api.deps import Plain, TheServices
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.security import requester
-from api.pages.new import startable
+from api.pages.new_request import startable
 from api.pages.parts.formatting import capital, readable
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
@@ -41,9 +41,10 @@ router = pages()
 
 DATES = ("DD/MM/YYYY", "MM/DD/YYYY", "YYYY-MM-DD", "DD.MM.YYYY", "DD MMM YYYY")
 OPENING = ("encoding", "sheet", "hidden")
-"""Keys of the query that say how the file is opened."""
+"""The query parameters of the second page that say how the file is opened."""
 COLUMN, FIXED = "column.", "fixed."
-"""Begin the names of fields in the query: the heading that is read, or the value of every row."""
+"""The start of two kinds of query parameters, each followed by the name of a field: `column.` names the heading that
+is read as the field, `fixed.` sets the same value for every row."""
 
 Process = Annotated[Plain, Query(max_length=60)]
 Name = Annotated[Plain, Query(max_length=255)]
@@ -51,35 +52,35 @@ Name = Annotated[Plain, Query(max_length=255)]
 
 @dataclass(frozen=True)
 class ChooseFilePage(Context):
-    """`upload/choose.html`: the form for a file and its request type."""
+    """The variables of `upload/choose.html`: the form for a file and its request type."""
 
     kinds: dict[str, str]
     process: str
     largest: int
-    """Bytes."""
+    """The most bytes of a file."""
     wrong: str = ""
 
 
 @dataclass(frozen=True)
 class FieldOf:
-    """One field of the process, and the source of its values."""
+    """One field of the process, and where its values come from."""
 
     name: str
     label: str
     needed: bool
     column: str
-    """The heading, or a pattern of several headings; empty for none."""
+    """The heading of the column that is read as the field, or a pattern of several headings; empty if there is none."""
     fixed: str
-    """The value of every row, if there is no column."""
+    """The value for every row, if no column is read as the field."""
     suggested: bool
-    """True if Holdgate suggests the column and nobody has chosen it."""
+    """True if Holdgate suggests this column for the field, and nobody has chosen a column."""
     first: list[str]
-    """The first values in the file."""
+    """The first values of the field in the file, as an example."""
 
 
 @dataclass(frozen=True)
 class CheckFilePage(Context):
-    """`upload/look.html`: how the file is read, and what would happen."""
+    """`upload/preview.html`: how the file is read, and what would happen."""
 
     sha256: str
     name: str
@@ -89,35 +90,35 @@ class CheckFilePage(Context):
     fields: list[FieldOf]
     headings: list[str]
     saved: list[str]
-    """Names of saved mappings."""
+    """The names of the saved mappings that the person can choose."""
     used: str
-    """The saved mapping in use."""
+    """The name of the saved mapping with which the file is read; empty if there is none."""
     chosen: Mapping[str, str]
-    """How values are written, as far as the person chose."""
+    """How the file writes dates and numbers, as far as the person chose."""
     dates: tuple[str, ...]
     wrong: list[str]
     """Why the file cannot be read with these settings."""
     report: BatchReport | None
     resubmit: bool
     mapping: str
-    """The mapping as JSON, to start exactly what was checked."""
+    """The mapping as JSON, so that exactly what the page shows is started."""
     address: str
-    """The address of this page."""
+    """The address of this page, with all settings."""
     sheets: tuple[str, ...] = ()
     """The sheets of a workbook."""
     encodings: Sequence[str] = ()
     opening: Mapping[str, str] = field(default_factory=dict)
-    """How the file is opened, as chosen or as detected: encoding, sheet, hidden."""
+    """How the file is opened: encoding, sheet and hidden rows, as the person chose or as Holdgate detected."""
     said: Mapping[str, str] = field(default_factory=dict)
-    """How the file is opened, as far as the person chose."""
+    """How the file is opened: only the settings that the person chose."""
     hides: bool = False
-    """True if the workbook hides rows or columns."""
+    """True if the workbook has hidden rows or columns."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @router.api_route("/upload", methods=["GET", "HEAD"])
 async def choose(request: Request, person: SignedIn, services: TheServices, process: Process = "") -> Response:
-    """Show the form for a file."""
+    """Show the form in which a person chooses a file."""
     await requester(person)
     return _choose(request, person, services, process)
 
@@ -130,7 +131,7 @@ async def send(
     file: UploadFile,
     process: Annotated[Plain, Form(max_length=60)] = "",
 ) -> Response:
-    """Stage the file, and redirect to its check."""
+    """Store the file for this person, and redirect to the page with its check."""
     await requester(person)
 
     def again(status: int, wrong: str) -> Response:
@@ -154,7 +155,7 @@ async def send(
 
 @router.get("/upload/example/{process}")
 async def example(process: str, person: SignedIn) -> Response:
-    """Download a sample file, as the JSON route does."""
+    """Download a sample file for a process, as the JSON route does."""
     return await template(process, person)
 
 
@@ -168,7 +169,7 @@ async def look(
     name: Name = "upload.csv",
     resubmit: bool = False,
 ) -> Response:
-    """Show which columns are read, and what would happen: the dry run of the JSON route."""
+    """Show which columns are read, and what would happen if the file were started: the dry run of the JSON route."""
     await requester(person)
     if process not in _kinds(services):
         return _choose(request, person, services, "", _("Choose the request type of the rows."), 422)
@@ -226,7 +227,7 @@ async def look(
         hides=bool(seen and seen.hides),
         labels=words.labels if words else {},
     )
-    return render(request, "upload/look.html", page, 422 if wrong else 200)
+    return render(request, "upload/preview.html", page, 422 if wrong else 200)
 
 
 @router.post("/upload/{sha256}", dependencies=[Depends(check_same_site)])
@@ -240,7 +241,10 @@ async def start(
     mapping: Annotated[Plain, Form(max_length=200_000)] = "",
     resubmit: Annotated[bool, Form()] = False,
 ) -> Response:
-    """Start the staged file, as the JSON route does. A form that is sent twice starts the file once."""
+    """Start the file that was stored and checked, as the JSON route does.
+
+    A form that is sent twice starts the file once.
+    """
     await requester(person)
     try:
         data = await asyncio.to_thread(services.held.take, person.id, sha256)
@@ -259,7 +263,7 @@ async def start(
 
 
 def too_large(services: Services) -> str:
-    """Return the problem of a file that is too large."""
+    """Return the error text for a file that is too large, with the limit."""
     return _(
         "The file is too large. The limit is %(num)s MB. Split the file into several files.", num=_megabytes(services)
     )
@@ -288,7 +292,7 @@ def _started(before: StartedBefore) -> Response:
 
 
 def _kinds(services: Services) -> dict[str, str]:
-    """Return the request types of rows, by process."""
+    """Return the request types that the person can choose for the rows, by process."""
     kinds = {process.name: capital(process.words.nouns[1]) for process in startable(services)}
     return {**kinds, SEVERAL: _("Several request types: each row names a request type")} if kinds else {}
 
@@ -301,7 +305,7 @@ def _megabytes(services: Services) -> str:
 
 
 def _mapping(query: Mapping[str, str], process: str, services: Services) -> GivenMapping | None:
-    """Return the mapping in the query; None to detect the mapping. Raises WrongMapping."""
+    """Return the mapping that the query parameters describe; None if Holdgate must detect it. Raises WrongMapping."""
     named = query.get("mapping") or None
     opening = {key: query[key] for key in OPENING if query.get(key)}
     if process == SEVERAL:
@@ -326,7 +330,10 @@ def _mapping(query: Mapping[str, str], process: str, services: Services) -> Give
 async def _look_anyway(
     services: Services, process: str, data: bytes, person: Person, opening: Mapping[str, str]
 ) -> Look | None:
-    """Open the file with the chosen settings; if they do not fit the file, with detected settings."""
+    """Open the file with the settings `opening` or, if they do not fit the file, with detected settings.
+
+    Return None if the file cannot be opened in either way.
+    """
     for said in (opening, {}):
         with suppress(WrongMapping):
             return await services.uploads.look(process, data, person.id, opening=said)
@@ -389,7 +396,7 @@ def _saved(process: str, services: Services) -> list[str]:
 
 
 def _of_mapping(key: str, message: str, process: str) -> str:
-    """Return a mistake in the columns, with the name of the field for people."""
+    """Return the text of an error in the mapping of columns, with the name of the field for people."""
     words = PROCESSES[process].words if process in PROCESSES else None
     name = key.partition(".")[2]
     label = ((words.labels.get(name) if words else None) or _own_label(name)) if name else ""

@@ -1,1 +1,1 @@
-"""The routes of the JSON API, one file for each noun."""
+"""The routes of the JSON API, one module for each kind of resource."""

@@ -1,4 +1,4 @@
-"""Routes for absences, and for people who have left."""
+"""Routes for absences of people, and for people who have left or return."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
-from api.services.new_groups import ConfirmGroup, put_into
+from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.messages import Act
 from domain.permissions import among
@@ -30,7 +30,10 @@ PersonId = Annotated[Plain, Path(max_length=200)]
 
 
 class NewAbsence(BaseModel):
-    """An absence: days, both included, in the person's time zone; or moments."""
+    """An absence.
+
+    The start and the end are days in the person's time zone, both included, or moments with an offset from UTC.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -42,13 +45,13 @@ class NewAbsence(BaseModel):
 
 
 class Absences(BaseModel):
-    """Present and future absences, the next one first."""
+    """The present and future absences of a person, the earliest first."""
 
     items: list[Absence]
 
 
 class Replacement(BaseModel):
-    """The successor of a person, and the reason."""
+    """A request to replace a person who leaves: the successor and the reason."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,13 +68,16 @@ async def my_absence(person: Caller, db: Db) -> Absences:
 
 @router.put("/me/absence", responses=documented(401, 422, 503))
 async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
-    """Record an absence of the caller, with a substitute. It replaces absences that overlap."""
+    """Record an absence of the caller, with a substitute.
+
+    Earlier absences that overlap with the new one are removed.
+    """
     return await _away(db, person, new, by=person)
 
 
 @router.delete("/me/absence", status_code=204, responses=documented(401, 503))
 async def come_back(person: Caller, db: Db) -> Response:
-    """End the caller's absence. Future absences are dropped, too."""
+    """End the caller's absence now, and delete the caller's future absences."""
     async with db.write() as conn:
         await absences.set_back(conn, person.id, datetime.now(UTC), by=person.id)
     return Response(status_code=204)
@@ -93,7 +99,7 @@ async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absence
 
 @router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
 async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
-    """End the absence of another person. Future absences are dropped, too. Admins only."""
+    """End the absence of another person now, and delete the person's future absences. Admins only."""
     await person_or_404(db, person_id)
     async with db.write() as conn:
         await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
@@ -101,7 +107,7 @@ async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
 
 
 class Departure(BaseModel):
-    """Why a person left, without a successor."""
+    """A request to deactivate a person who has left: the reason."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -109,7 +115,7 @@ class Departure(BaseModel):
 
 
 class Return(BaseModel):
-    """The groups of a person who returns."""
+    """A request to reactivate a person: the groups that the person gets."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -118,10 +124,10 @@ class Return(BaseModel):
 
 @router.post("/people/{person_id}/deactivate", status_code=204, responses=documented(401, 403, 404, 409, 422, 503))
 async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
-    """Deactivate a person who has left without a successor. They can no longer sign in. Admins only.
+    """Deactivate a person who has left without a successor.
 
-    Open tasks that nobody else can decide escalate or ask operators. Questions to this person end, and the person who
-    asked is notified.
+    The person can no longer sign in. Admins only. Open tasks that nobody else can decide are escalated, or operators
+    are asked. Open questions to this person end, and the people who asked are notified.
     """
     await person_or_404(db, person_id)
     try:
@@ -140,8 +146,8 @@ async def reactivate(
 ) -> Response:
     """Reactivate a person who had left, under the same id. Admins only.
 
-    They are in the groups named here and in no others, and need a one-time link to sign in. Tasks that went to their
-    successor stay there.
+    The person is only in the groups that this request names, and needs a one-time link to sign in. Tasks that were
+    given to the person's successor stay with the successor.
     """
     await person_or_404(services.db, person_id)
     try:
@@ -160,10 +166,10 @@ def _not_so(wrong: ValueError) -> Problem:
 
 @router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
 async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> HandOverResults:
-    """Put a successor in the place of a person who leaves, also on open tasks. Admins only.
+    """Replace a person who leaves with a successor, also on open tasks. Admins only.
 
-    The leaver can no longer sign in. If no worker answers, some tasks are refused. They follow automatically as soon as
-    a worker answers.
+    The person who leaves can no longer sign in. If no worker answers, the answer lists some tasks as refused; Holdgate
+    gives these tasks to the successor as soon as a worker runs.
     """
     leaver = await person_or_404(services.db, person_id)
     async with services.db.read() as conn:
@@ -194,7 +200,7 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
 
 
 async def person_or_404(db: Database, id: str) -> Person:
-    """Return a person. Raises Problem 404."""
+    """Return the person with this id. Raises Problem 404 if there is none."""
     async with db.read() as conn:
         try:
             return await people.get(conn, id)
@@ -216,5 +222,5 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
             await absences.add_by_days(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
             return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
-        field = "substitute" if "substitute" in str(wrong) else "from"
+        field = "substitute" if "substitute" in str(wrong) else "to"
         raise invalid("The absence is not valid.", [FieldError(field=field, message=str(wrong))]) from wrong

@@ -39,7 +39,7 @@ Ends = Annotated[
 
 
 class AuditLine(BaseModel):
-    """One event of the audit log. `data` is null if it was erased; the hashes are still valid."""
+    """One event of the audit log. `data` is null if the data was erased; the hashes are still valid."""
 
     cursor: str
     event_id: str
@@ -66,7 +66,7 @@ class AuditLine(BaseModel):
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "One JSON object a line, oldest first; pass the last line's `cursor` as `since` to go on",
+            "description": "One JSON object a line, oldest first. To continue, send the last `cursor` as `since`",
             "content": {"application/x-ndjson": {"schema": AuditLine.model_json_schema()}},
         },
         **documented(401, 404, 422, 503),
@@ -133,10 +133,10 @@ async def evidence_pack(
 
 
 def period(person: Person, starts: str | None, ends: str | None) -> tuple[datetime, datetime]:
-    """Return the start and the end of a period. The end is not included.
+    """Return the start and the end of a period.
 
-    Days are in the caller's time zone, and the last day is part of the period. Moments are taken as they are. Raises
-    Problem 422.
+    The period ends just before the returned end. `starts` and `ends` can be days in the caller's time zone, of which
+    the last is part of the period, or moments. Raises Problem 422 if they are wrong or missing.
     """
     try:
         first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))

@@ -1,4 +1,4 @@
-"""Routes for batches: check a file (`dry_run`), upload it, and read the outcome of its rows."""
+"""Routes for batches: check a file (`dry_run`), upload the file, and read the outcome of its rows."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,11 +32,11 @@ CSV_TYPES = frozenset(
     | {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "text/tab-separated-values"}
 )
 BAD: tuple[RowOutcome, ...] = ("invalid", "failed")
-"""The outcomes of rows that the uploader must correct."""
+"""The outcomes of the rows that the person who uploaded the file must correct."""
 
 
 class BatchAnswer(BatchReport):
-    """One file with the outcomes of its rows."""
+    """One uploaded or checked file with the outcomes of its rows."""
 
     errors_url: str | None = Field(
         None, description="The invalid rows as CSV, to correct and upload again; null for a dry run"
@@ -62,7 +62,7 @@ def _multipart(request: Request) -> None:
 
 
 async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person: Caller, db: Db) -> Batch:
-    """Return the batch if it exists and the caller may see it. Raises Problem 404."""
+    """Return the batch with this id. Raises Problem 404 if there is none, or if the caller may not see the batch."""
     async with db.read() as conn:
         batch = await batches.get(conn, batch_id)
     if batch is None or not may_see_batch(person, batch.requester):
@@ -82,7 +82,7 @@ async def list_batches(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchBrief]:
-    """List uploads, newest first: the caller's own; for operators, auditors and admins all."""
+    """List uploads, newest first. Operators, auditors and admins see all uploads, other people only their own."""
     with checked_cursor():
         async with db.read() as conn:
             found, following = await batches.page(
@@ -108,7 +108,11 @@ async def upload(
     file: Annotated[UploadFile, File(description="CSV or .xlsx: headings, and a row for each case")],
     process: Annotated[
         Plain,
-        Query(max_length=60, examples=["payment"], description="Without it, each row names its process in `task_type`"),
+        Query(
+            max_length=60,
+            examples=["payment"],
+            description="The process of all rows. Without this, each row names its process in `task_type`",
+        ),
     ] = SEVERAL,
     dry_run: bool = False,
     resubmit: Annotated[
@@ -133,7 +137,7 @@ async def upload(
         Form(max_length=100, description="The sheet of a workbook. Without it, the first that holds a table"),
     ] = None,
 ) -> BatchAnswer:
-    """Start a case for each valid row of a CSV or workbook. The report names the invalid rows."""
+    """Start a case for each valid row of a CSV or workbook. The answer lists the invalid rows with their errors."""
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(
             415,
@@ -157,7 +161,7 @@ async def upload(
 
 @router.get("/{batch_id}", responses=documented(401, 404, 422, 503))
 async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
-    """Return the progress of an upload: its rows by outcome, its cases by status."""
+    """Return the progress of an upload: the number of its rows by outcome and of its cases by status."""
     report = await services.uploads.report(batch.batch_id)
     if report is None:
         raise not_found("batch")
@@ -170,11 +174,11 @@ async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
     responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
 )
 async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheServices) -> EventStream:
-    """Stream the progress of an upload as server-sent events: `counts` now and after each change.
+    """Stream the progress of an upload as server-sent events: an event `counts` now and after each change.
 
-    Their data is `{status, rows, cases}` as in `GET /batches/{batch_id}`. The event `end`, with the same data, comes
-    when the batch and all its cases are closed. A stream without `end` was cut, by the gateway after 15 minutes:
-    connect again.
+    The data of each event is `{status, rows, cases}` as in `GET /batches/{batch_id}`. When the batch and all its cases
+    are closed, the event `end` comes with the same data. If a stream ends without `end`, it was cut: connect again. The
+    gateway cuts each stream after 15 minutes.
     """
 
     async def still() -> Person | None:
@@ -188,7 +192,7 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
     "/{batch_id}/rows",
     response_model=Page[BatchRow],
     responses={
-        200: {"content": {"text/csv": {}}, "description": "Rows; as text/csv the bad ones as they stood in the file"},
+        200: {"content": {"text/csv": {}}, "description": "Rows; as text/csv the rows to correct, as in the file"},
         **documented(401, 404, 422, 503),
     },
 )
@@ -199,15 +203,16 @@ async def batch_rows(
     services: TheServices,
     outcome: Annotated[RowOutcome | None, Query()] = None,
     differs: Annotated[
-        bool | None, Query(description="Only duplicates that do, or do not, differ from the case that exists")
+        bool | None,
+        Query(description="True: only duplicates that differ from the existing case. False: only equal ones"),
     ] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchRow] | Response:
     """List the rows of a file in its order, each with its error and its case.
 
-    With `Accept: text/csv` the invalid rows come back as they were in the file, with an `error` column, ready to
-    correct.
+    With `Accept: text/csv`, the answer has the invalid rows as they were in the file, with a column `error`, so that
+    you can correct them.
     """
     if as_csv(request):
         return await bad_rows_csv(services, batch, person, BAD if outcome is None else (outcome,))
@@ -219,7 +224,7 @@ async def batch_rows(
 
 
 class BatchReason(BaseModel):
-    """Why a batch is paused or resumed."""
+    """The reason for pausing or resuming a batch."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -227,16 +232,16 @@ class BatchReason(BaseModel):
 
 
 class CancelReason(BatchReason):
-    """Why a batch is cancelled, and whether its started cases are rolled back."""
+    """The reason for cancelling a batch, and whether its started cases are rolled back."""
 
     rollback_started: bool = Field(
         False,
-        description="Roll back its cases. Completed cases are rolled back only if an operator asks",
+        description="Also roll back the started cases. Completed cases are rolled back only if an operator sends this",
     )
 
 
 class BatchOrdered(BaseModel):
-    """The request was sent to the import; `GET` the batch for the outcome."""
+    """The answer to a request that was sent to the import. `GET` the batch to see the outcome."""
 
     batch_id: str
     status: BatchStatus = Field(description="As last recorded")
@@ -249,7 +254,7 @@ _MAY = documented(401, 403, 404, 409, 422, 503)
 async def pause_batch(
     batch: VisibleBatch, body: BatchReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
-    """Start no more rows for now. Rows that are starting continue up to their gates."""
+    """Pause an upload: start no more of its rows until it is resumed. Cases that are started continue."""
     return await _order(batch, BatchAct.PAUSE, body, person, services, key)
 
 
@@ -257,7 +262,7 @@ async def pause_batch(
 async def resume_batch(
     batch: VisibleBatch, body: BatchReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
-    """Resume a paused batch."""
+    """Resume a paused upload: start its other rows."""
     return await _order(batch, BatchAct.RESUME, body, person, services, key)
 
 
@@ -265,9 +270,9 @@ async def resume_batch(
 async def cancel_batch(
     batch: VisibleBatch, body: CancelReason, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> BatchOrdered:
-    """Start no more rows, and roll back the started cases if the caller asks for it.
+    """Cancel an upload: start no more of its rows, and roll back its started cases if `rollback_started` is true.
 
-    A batch whose rows are all started can be cancelled, too, with `rollback_started`.
+    If all rows of the upload are started, you can still cancel it, but only with `rollback_started`.
     """
     return await _order(batch, BatchAct.CANCEL, body, person, services, key)
 
@@ -293,7 +298,10 @@ async def _order(
 async def bad_rows_csv(
     services: Services, batch: Batch, person: Person, outcomes: Sequence[RowOutcome] = BAD
 ) -> Response:
-    """Return the rows with these outcomes as they were in the file, each behind its error."""
+    """Return a CSV file with the rows that have these outcomes.
+
+    Each row has its error, then its cells as in the file.
+    """
     data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
     text = await services.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'

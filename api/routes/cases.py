@@ -66,7 +66,7 @@ class CaseSubmission(BaseModel):
 
 
 class CaseReason(BaseModel):
-    """Why the caller asks for something."""
+    """The reason of the caller for cancelling a case or rolling it back."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -74,7 +74,7 @@ class CaseReason(BaseModel):
 
 
 class StartedCase(BaseModel):
-    """A case that is stored and runs, or is scheduled."""
+    """The answer to the start of a case, which is stored and runs or is scheduled."""
 
     case_id: str
     process: str
@@ -85,21 +85,21 @@ class StartedCase(BaseModel):
 
 
 class Cancelling(BaseModel):
-    """The cancellation was sent to the case; `GET` the case to see what it undoes."""
+    """The answer to a cancellation, which was sent to the case. `GET` the case to see which steps it undoes."""
 
     case_id: str
     status: Status = Field(description="As last recorded")
 
 
 class StartingNow(BaseModel):
-    """The case no longer waits for its start time."""
+    """The answer to an early start: the case no longer waits for its start time."""
 
     case_id: str
     status: Status
 
 
 class RollingBack(BaseModel):
-    """The rollback is stored and runs, or waits for its approval; `GET` the case to see what it undoes."""
+    """The answer to a rollback, which runs or waits for its approval. `GET` the case to see which steps it undoes."""
 
     case_id: str
     status: Status = Field(description="As last recorded")
@@ -119,9 +119,9 @@ async def start_case(
 ) -> StartedCase:
     """Start a case. The requester is the caller.
 
-    409 when the process has a case with this reference already. The problem carries its `case_id`. If the caller may
-    see that case, it also carries `case_status` and the fields in which the case `differs`. To submit a case again that
-    ended undone, send `resubmits`.
+    The answer is 409 if the process already has a case with this reference. The problem has the `case_id` of that case.
+    If the caller may see that case, the problem also has its `case_status`, and in `differs` the fields with other
+    values. To submit a case again that was rejected, expired, cancelled or failed, send its id as `resubmits`.
     """
     request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
     row = (await services.starter.start_case(request, person.id)).row
@@ -158,14 +158,14 @@ async def list_cases(
     status: Annotated[Status | None, Query()] = None,
     batch_id: Search = None,
     requester: Search = None,
-    ended: Annotated[bool | None, Query(description="Only cases that have ended, or have not")] = None,
+    ended: Annotated[bool | None, Query(description="True: only cases that have ended. False: only others")] = None,
     q: Search = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[CaseBrief] | Response:
     """List the cases the caller may see, newest first. `q` searches reference, title and id.
 
-    With `Accept: text/csv` the answer has all of them, without a cursor, each with its input and its result.
+    With `Accept: text/csv`, the answer has all matching cases, without pages, each with its input and its result.
     """
     sought = CaseFilter(process=process, status=status, batch_id=batch_id, requester=requester, ended=ended, q=q)
     if as_csv(request):
@@ -192,7 +192,10 @@ async def cases_csv(text: AsyncIterator[str]) -> Response:
 
 @router.get("/{case_id}", responses=documented(401, 404, 422, 503))
 async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail:
-    """Return one case as its Workflow knows it. `stale`: no worker answered, and this is the last recorded state."""
+    """Return one case in the state that its Workflow has.
+
+    If `stale` is true, the Workflow did not answer, and the answer is the last state in the database.
+    """
     state = None if case.status.closed else await gateway.state(case.conductor)
     async with db.read() as conn:
         # Read after the query: no event is lost between the two, and an event in both is shown once.
@@ -206,7 +209,7 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
 
 @router.get("/{case_id}/timeline", responses=documented(401, 404, 422, 503))
 async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[TimelineItem]:
-    """List all events of a case, oldest first, also those that `GET /cases/{case_id}` leaves out."""
+    """List all events of a case, oldest first. `GET /cases/{case_id}` leaves some of them out."""
     async with db.read() as conn:
         events = await timeline.page(conn, case.case_id, number_of(cursor), limit + 1)
     items, following = page_by_number(timeline_items(events), limit, lambda item: item.seq)
@@ -217,7 +220,7 @@ async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit
 async def cancel_case(
     case: VisibleCase, body: CaseReason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> Cancelling:
-    """Ask a case to stop. It undoes its steps, newest first, and ends `cancelled`."""
+    """Cancel a case. The case undoes its completed steps, newest first, and ends `cancelled`."""
     check_own(person, case.requester, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
@@ -226,7 +229,10 @@ async def cancel_case(
 @router.post(
     "/{case_id}/start",
     responses={
-        202: {"model": StartingNow, "description": "No worker answered: stored, and started when one does"},
+        202: {
+            "model": StartingNow,
+            "description": "No worker answered: the request is stored, and a worker starts the case later",
+        },
         **documented(401, 403, 404, 409, 422, 503),
     },
 )
@@ -237,7 +243,10 @@ async def start_case_now(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> StartingNow:
-    """Start a `scheduled` case before its time. The audit log says who did. 409 if the case is not scheduled."""
+    """Start a `scheduled` case before its time.
+
+    The audit log records who started the case. The answer is 409 if the case is not scheduled.
+    """
     check_own(person, case.requester, "start a case before its time")
     status = await gateway.start_now(person, case, idempotency_key)
     response.status_code = 202 if status is None else 200
@@ -248,10 +257,11 @@ async def start_case_now(
 async def roll_back_case(
     case: VisibleCase, body: CaseReason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
-    """Undo a completed case, newest step first. It ends `rolled_back`. Operators and admins only.
+    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`. Operators and admins only.
 
-    If the policy has a gate `rollback` for the process, people must approve the rollback first. 409 if there is nothing
-    to roll back, if another rollback runs or is done, or if the receiver refuses; then with the receiver's reason.
+    If the policy has a gate `rollback` for the process, people must approve the rollback first. The answer is 409 if
+    the case has no step that can be undone, if another rollback runs or is done, or if the system that must undo a step
+    refuses; the problem then has the reason.
     """
     check_may_operate(person, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None

@@ -1,4 +1,4 @@
-"""The route of the dashboard. The page shows the same."""
+"""The route of the dashboard. The page Dashboard shows the same figures."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -23,10 +23,10 @@ Zone = Annotated[
 
 @router.get("/dashboard", responses=documented(401, 422, 503))
 async def dashboard(person: Caller, services: TheServices, period: Period = "7d", zone: Zone = None) -> Dashboard:
-    """Return the present state, and the figures of the last 24 hours, 7 days or 30 days, as far as you may see them.
+    """Return the present state, and the figures of the last 24 hours, 7 days or 30 days, of all cases that you may see.
 
-    24h counts by hour: the present hour and the 24 before it. 7d and 30d count by day: today and the 7 or 30 days
-    before it.
+    The period 24h has a figure for each hour: the present hour and the 24 hours before. The periods 7d and 30d have a
+    figure for each day: today and the 7 or 30 days before.
     """
     return await services.dashboards.of(person, period, _zone(zone, person), datetime.now(UTC))
 

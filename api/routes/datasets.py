@@ -35,9 +35,9 @@ async def dataset(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> DatasetPage:
-    """Return the version in force: its origin, its profile and its rows.
+    """Return the version of a dataset that is in force: its origin, its profile and its rows.
 
-    409 if another version was published since the last page: start again from the first page.
+    The answer is 409 if another version was published after you read the last page: start again from the first page.
     """
     view = await services.datasets.view(name)
     if view is None:

@@ -1,4 +1,4 @@
-"""The route of the demo directory, in which onboardings create accounts."""
+"""The route of the demo directory, in which cases of the process `onboarding` create accounts."""
 
 from typing import Annotated
 
@@ -16,7 +16,10 @@ router = APIRouter(prefix="/directory", tags=["directory"])
 async def directory_account(
     username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])], _person: Overseer, services: TheServices
 ) -> Account:
-    """Return an account with all its grants, past ones included. It is held while neither `active` nor disabled."""
+    """Return an account with all its present and past grants.
+
+    An account that is neither `active` nor disabled is held.
+    """
     try:
         return await services.directory.account(username)
     except UnknownAccount as no:

@@ -16,10 +16,13 @@ router = APIRouter(prefix="/events", tags=["tasks"])
 async def _place(
     last_event_id: Annotated[str | None, Header(max_length=100, description="The last `id` received")] = None,
     since: Annotated[
-        str | None, Query(max_length=100, description="The same, for clients that cannot send a header")
+        str | None, Query(max_length=100, description="As `Last-Event-ID`, for clients that cannot send a header")
     ] = None,
 ) -> int | None:
-    """Return the position of a listener. An id that the gateway never gave out counts as an unknown position."""
+    """Return the position of the audit log after which a listener wants events; None without an id.
+
+    An id that the gateway never sent counts as an unknown position.
+    """
     place = last_event_id or since
     if not place:
         return None
@@ -37,11 +40,12 @@ Place = Annotated[int | None, Depends(_place)]
 async def events(person: Caller, credentials: Bearer, services: TheServices, place: Place) -> EventStream:
     """Stream changes of the tasks and cases that the caller may see, as server-sent events, within a second.
 
-    `task` has `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` as they are now; `kind` is
-    `opened`, `changed`, `closed`, or `gone` for a task that the caller may no longer see, with its id alone. `case` has
-    `{case_id, status}`. Several changes may come as one event. To resume, send the last `id` as `Last-Event-ID`. The
-    missed changes come first. If there are too many, `reset` comes instead: load the lists again. The stream ends after
-    15 minutes.
+    The data of an event `task` is `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` with
+    the present values. `kind` is `opened`, `changed` or `closed`. If the caller may no longer see a task, its `kind` is
+    `gone`, and the event has only the id of the task. The data of an event `case` is `{case_id, status}`. Several
+    changes may come as one event. To resume after a break, send the last `id` that you received as `Last-Event-ID`: the
+    missed changes come first. If you missed too many changes, an event `reset` comes instead: load the lists again. The
+    stream ends after 15 minutes.
     """
 
     async def still() -> Person | None:

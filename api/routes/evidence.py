@@ -1,6 +1,7 @@
-"""Routes for comments and attachments of a case, for anybody who may see the case, also after its end.
+"""Routes for comments and attachments of a case.
 
-Nobody can change or delete them.
+Everybody who may see a case can add comments and attachments, even after the case has ended. Nobody can change or
+delete a comment or an attachment.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class NewComment(BaseModel):
 
 @router.get("/{case_id}/comments", responses=documented(401, 404, 422, 503))
 async def list_comments(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[Comment]:
-    """List the comments on a case, oldest first. They are in its timeline, too."""
+    """List the comments on a case, oldest first. The timeline of the case also shows the comments."""
     async with db.read() as conn:
         found = await evidence.comments(conn, case.case_id, number_of(cursor), limit + 1)
     page, following = page_by_number(found, limit, lambda each: each[0])
@@ -70,10 +71,10 @@ async def list_attachments(case: VisibleCase, db: Db) -> Page[Attachment]:
 
 
 async def store(services: TheServices, case: CaseRow, person: Person, file: UploadFile, note: str) -> Attachment:
-    """Store a file for a case.
+    """Store a file as an attachment of a case, and return the attachment.
 
-    Raises Problem: 409 for too many files, 413 for a large one, 415 for a type that is not allowed, 422 for an empty
-    file.
+    Raises Problem: 409 if the case has too many files, 413 if the file is too large, 415 for a type that is not
+    allowed, 422 for an empty file.
     """
     limit = services.settings.max_attachment_bytes
     data = await file.read(limit + 1)
@@ -115,7 +116,7 @@ async def add_attachment(
     file: UploadFile,
     note: Annotated[Plain, Form(max_length=1000)] = "",
 ) -> Attachment:
-    """Attach a file to a case. The same bytes again by the same person are the same attachment."""
+    """Attach a file to a case. If the same person sends the same bytes again, no second attachment is stored."""
     return await store(services, case, person, file, note)
 
 
@@ -127,7 +128,10 @@ async def add_attachment(
 async def download(
     case: VisibleCase, attachment_id: Annotated[Plain, Path(max_length=60)], services: TheServices
 ) -> Response:
-    """Download an attachment. Its bytes are checked against their hash, and the browser never displays them itself."""
+    """Download an attachment.
+
+    Holdgate checks the bytes against their hash. Browsers save the file and do not show it.
+    """
     async with services.db.read() as conn:
         found = await evidence.attachment(conn, case.case_id, attachment_id)
     if found is None:

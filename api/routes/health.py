@@ -1,4 +1,4 @@
-"""Routes for health checks. They need no sign-in."""
+"""Routes for health checks. A caller needs no token."""
 
 import asyncio
 from contextlib import suppress
@@ -20,13 +20,13 @@ router = APIRouter(prefix="/health", tags=["health"])
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The answer of a gateway whose process runs."""
 
     status: str = "live"
 
 
 class Ready(BaseModel):
-    """Everything that Holdgate needs is running."""
+    """The answer if everything that Holdgate needs is running."""
 
     status: str = "ready"
     warnings: list[str] = Field(
@@ -37,16 +37,19 @@ class Ready(BaseModel):
 @router.get("/live")
 @router.head("/live", include_in_schema=False)
 async def live() -> Live:
-    """Answer if the gateway's process runs. This checks nothing else."""
+    """Answer 200 if the process of the gateway runs. Nothing else is checked."""
     return Live()
 
 
 @router.get("/ready", responses=documented(503))
 @router.head("/ready", include_in_schema=False)
 async def ready(services: TheServices) -> Ready:
-    """Answer whether cases can be started and decided now. 503 names what is `missing`: temporal, database, worker."""
+    """Answer 200 if cases can be started and decided now.
+
+    The answer is 503 if something is down; `missing` then names it: temporal, database or worker.
+    """
     temporal, stored, importing, still = await asyncio.gather(
-        services.gateway.reachable(), _stored(services), _import_problem(services), _stopped(services)
+        services.gateway.reachable(), _stored(services), _import_problem(services), _blocked(services)
     )
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
@@ -57,7 +60,7 @@ async def ready(services: TheServices) -> Ready:
 
 
 async def _stored(services: Services) -> dict[str, bool]:
-    """Return two entries: `database` is True if the database answers, `worker` if a heartbeat is recent."""
+    """Return if the database answers (`database`), and if a worker sent a recent heartbeat (`worker`)."""
     try:
         await services.db.ready()
         async with services.db.read() as conn:
@@ -68,7 +71,7 @@ async def _stored(services: Services) -> dict[str, bool]:
 
 
 async def _import_problem(services: Services) -> str | None:
-    """Return why files in the drop folder are not imported, or None."""
+    """Return why files in the drop folder are not imported; None if the import works or is off."""
     settings = services.settings
     if settings.import_dir is None:
         return None
@@ -78,7 +81,7 @@ async def _import_problem(services: Services) -> str | None:
     return None
 
 
-async def _stopped(services: Services) -> list[str]:
+async def _blocked(services: Services) -> list[str]:
     """Return one sentence on blocked cases, and one for each other blocked Workflow, which no incident shows."""
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:

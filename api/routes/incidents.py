@@ -27,7 +27,7 @@ class IncidentQueue(BaseModel):
 
 
 class BulkRetry(BaseModel):
-    """One decision for many incidents. `task_ids` are those of a group in the list."""
+    """One decision for many incidents. `task_ids` are the tasks of one group in the list of incidents."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,8 +35,8 @@ class BulkRetry(BaseModel):
     task_ids: Annotated[list[Plain], Field(min_length=1, max_length=incidents.AT_ONCE)]
     revisions: dict[Plain, int] = Field(
         {},
-        description="The revision that you saw, by task. Without it a decision is for the task as it is now: "
-        "the incidents of a group have one cause",
+        description="The revision that you saw, by task. Without one, the decision is for the task as it is now: "
+        "the incidents of a group have the same cause",
     )
     comment: Plain = Field("", max_length=4000, examples=["The account is unlocked again"])
     decision_id: Plain | None = Field(
@@ -61,7 +61,9 @@ async def list_incidents(_person: Operator, db: Db, process: Search = None, limi
 async def answer_incidents(
     bulk: BulkRetry, person: Operator, services: TheServices, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
-    """Decide up to a hundred incidents alike: one result each. Repeatable with a `decision_id` or key.
+    """Make the same decision for up to a hundred incidents. The answer has one result for each incident.
+
+    A repeat with the same `decision_id` or `Idempotency-Key` decides nothing twice.
 
     `skip` and `done_by_hand` need a comment.
     """

@@ -1,4 +1,4 @@
-"""Routes for the ledger: its entries, and its accounts, which two administrators open and fund together."""
+"""Routes for the ledger: its entries and accounts. Two administrators must agree to open or fund an account."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,10 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 
 
 def _as_text(value: Any) -> Any:
-    """Return an amount as text. Raises ValueError for a JSON number with a point, which is not exact."""
+    """Return an amount of a request as text.
+
+    Raises ValueError for a JSON number with a decimal point, which is not exact.
+    """
     if isinstance(value, float):
         raise ValueError("send the amount as a string such as '2640.00': a JSON number with a point is not exact")
     if isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value):
@@ -59,13 +62,13 @@ class NewAccount(_Change):
 
 
 class NewFunds(_Change):
-    """Money from outside for an account."""
+    """An amount of money to add to an account from outside."""
 
     amount: Amount
 
 
 class Balances(BaseModel):
-    """Accounts, by name and currency."""
+    """The accounts for payments, ordered by name and currency."""
 
     items: list[Balance]
 
@@ -83,7 +86,7 @@ async def account(
     _person: Overseer,
     services: TheServices,
 ) -> Balance:
-    """Return an account. A hold leaves `balance` and lowers `available` = `balance` - `held`."""
+    """Return an account. A hold does not change `balance`, but lowers `available`, which is `balance` - `held`."""
     try:
         return await services.ledger.balance(name, currency)
     except UnknownLedgerAccount as no:
@@ -99,10 +102,11 @@ async def entries(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[LedgerEntry]:
-    """List the entries, one for each effect, in their order. Entries made while you page come at the end.
+    """List the entries of the ledger in their order. Each payment, hold or reversal has one entry.
 
-    With `reference` or `case_id`, no entry is missed. Without them, an entry whose transaction takes long may appear
-    behind your cursor. To copy all entries, read again from a few minutes before.
+    Entries made while you read the pages come at the end. With `reference` or `case_id`, you miss no entry. Without
+    these filters, an entry whose transaction takes long may appear before the place that you have reached. To copy all
+    entries, start again each time from a cursor that is a few minutes old.
     """
     after = number_of(cursor)
     items = await services.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)
@@ -137,7 +141,7 @@ async def fund_account(
 async def change_list(
     _person: Overseer, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[LedgerChange]:
-    """List the changes of the ledger with their outcomes, newest first."""
+    """List the requested changes of the ledger with their outcomes, newest first."""
     with checked_cursor():
         async with db.read() as conn:
             found = await ledger_changes.changes(conn, status, before=cursor, limit=limit + 1)
@@ -146,7 +150,7 @@ async def change_list(
 
 @router.get("/changes/{change_id}", responses=documented(401, 404, 422, 503))
 async def one_change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange:
-    """Return one change."""
+    """Return one requested change of the ledger."""
     with _refusals():
         async with db.read() as conn:
             return await ledger_changes.get(conn, change_id)
@@ -154,7 +158,7 @@ async def one_change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerCh
 
 @router.post("/changes/{change_id}/confirm", responses=_CLOSES)
 async def confirm_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
-    """Confirm a change that another admin asked for. Admins only; a repeat changes nothing."""
+    """Confirm a change of the ledger that another admin requested. Admins only. A repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():
         return await ledger_changes.confirm(db, change_id, person.id)
@@ -162,7 +166,7 @@ async def confirm_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerC
 
 @router.post("/changes/{change_id}/withdraw", responses=_CLOSES)
 async def withdraw_change(change_id: ChangeId, person: Caller, db: Db) -> LedgerChange:
-    """Withdraw a change that is not confirmed yet. Admins only; a repeat changes nothing."""
+    """Withdraw a change of the ledger that is not confirmed yet. Admins only. A repeat changes nothing."""
     await _check_keeps(person)
     with _refusals():
         return await ledger_changes.withdraw(db, change_id, person.id)
@@ -199,7 +203,7 @@ def _refusals() -> Iterator[None]:
     except UnknownChange as unknown:
         raise not_found("change of the ledger") from unknown
     except SamePerson as no:
-        raise forbidden(str(no), "two administrators: one proposes, another confirms") from no
+        raise forbidden(str(no), "two administrators: one requests, another confirms") from no
     except ChangeClosed as closed:
         raise Problem(
             409, str(closed), kind="already-closed", change_id=closed.change.change_id, outcome=closed.change.status

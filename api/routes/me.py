@@ -1,4 +1,4 @@
-"""Routes for the caller: who they are, and which notifications they want."""
+"""Routes about the caller: the caller's name and groups, and the notifications that the caller wants."""
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +21,7 @@ class Me(BaseModel):
 
 
 class Choices(BaseModel):
-    """When the caller gets each kind of notification."""
+    """The caller's choice for each kind of notification: at once, in the daily digest, or never."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +43,7 @@ async def my_notices(person: Caller, db: Db) -> Choices:
 
 @router.put("/me/notices", responses=documented(401, 422, 503))
 async def choose_notices(wanted: Choices, person: Caller, db: Db) -> Choices:
-    """Change the choices that are sent; the other choices stay. Return all choices."""
+    """Change the choices in the request, and keep all other choices. Return all choices."""
     async with db.write() as conn:
         await choices.choose(conn, person.id, wanted.choices)
         return Choices(choices=await choices.of(conn, person.id))

@@ -1,4 +1,4 @@
-"""The route of metrics for Prometheus. It needs no sign-in, because no metric names a person or a case."""
+"""The route of metrics for Prometheus. A caller needs no token, because no metric names a person or a case."""
 
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: TheServices) -> Response:
-    """Return requests, open tasks and their age, decisions, refusals, rollbacks, incidents, workers and the outbox."""
+    """Return metrics of requests, open tasks, decisions, refusals, rollbacks, incidents, workers and messages."""
     text = await services.metrics.text(
         services.db, temporal=await services.gateway.reachable(), policy=services.policy.problem is None
     )

@@ -1,8 +1,9 @@
 """Routes for one-time links. With a link, a person sets a password or gets a token for themselves.
 
-An administrator requests a link but never sees the complete link: Holdgate mails the link to the address on record. If
-that address is missing or was set lately, a second administrator confirms the link. Without mail, each of the two
-administrators has one half of the code.
+An administrator requests a link, but never sees the complete link: Holdgate sends the link by mail to the stored
+address of the person. If this address is missing, or an administrator set it within the last days, a second
+administrator must confirm the link. If Holdgate sends no mail, each of the two administrators gets one half of the code
+of the link.
 """
 
 from collections.abc import Iterator
@@ -30,16 +31,19 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 
 
 class MadeLink(OneTimeLink):
-    """A link, with its secret part for this caller. The part is shown only once."""
+    """A one-time link, with the half of its code for this caller, if there is no mail.
+
+    Only this answer shows the half.
+    """
 
     half: str | None = Field(
         None,
-        description="Your half of the code, if there is no mail. Give it to the person; another has the other half",
+        description="Without mail: your half of the code. Give it to the person. Another admin has the other half",
     )
 
 
 class Links(BaseModel):
-    """Links, the newest first."""
+    """One-time links, the newest first."""
 
     items: list[OneTimeLink]
 
@@ -48,10 +52,11 @@ class Links(BaseModel):
 async def send_link(person_id: PersonId, caller: Caller, services: TheServices) -> MadeLink:
     """Send a person a one-time link, to set a password or get a token for themselves.
 
-    The link is mailed only to the address on record, never to another one. The `status` of the returned link is then
-    `open`. The status is `waiting` until another administrator confirms the link if Holdgate sends no mail, if the
-    person has no address, or if an administrator set the address within 7 days (the caller: ever). Older links of the
-    person become void. Admins only; everybody may have one sent to themselves.
+    Admins can send a link to another person, and everybody to themselves. Holdgate sends the link only to the stored
+    email address of the person, and the `status` of the link is `open`. In three cases another administrator must first
+    confirm the link, whose `status` is then `waiting`: Holdgate sends no mail; the person has no address; or the
+    address was set by an administrator within the last 7 days, or by the caller at any time. Older links of the person
+    no longer work.
     """
     if person_id != caller.id:
         await admin(caller)
@@ -66,16 +71,18 @@ async def send_link(person_id: PersonId, caller: Caller, services: TheServices) 
 
 @router.get("/one-time-links", responses=documented(401, 404, 503))
 async def list_links(_reader: PeopleReader, db: Db) -> Links:
-    """List links that wait for a second administrator, or can be used. For auditors and admins."""
+    """List one-time links that wait for a second administrator, or that can be used. For auditors and admins."""
     async with db.read() as conn:
         return Links(items=await one_time_links.live(conn, datetime.now(UTC)))
 
 
 @router.post("/one-time-links/{link_id}/confirm", responses=_CLOSES)
 async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
-    """Confirm a link that another administrator asked for. Admins only.
+    """Confirm a one-time link that another administrator requested. Admins only.
 
-    You cannot confirm for an administrator whom you created, or whose address or link you caused, within 7 days.
+    The two administrators must be independent. You cannot confirm the link if, within the last 7 days, one of you made
+    the other an administrator, set the other's address or requested a link for the other, or if the same person did so
+    for both of you.
     """
     with refusals():
         async with db.write() as conn:
@@ -85,25 +92,25 @@ async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
 
 @router.post("/one-time-links/{link_id}/withdraw", responses=_CLOSES)
 async def withdraw_link(link_id: LinkId, admin: Admin, db: Db) -> OneTimeLink:
-    """Withdraw a link that waits or can be used. Admins only."""
+    """Withdraw a one-time link that waits for confirmation or can be used. Admins only."""
     with refusals():
         async with db.write() as conn:
             return await one_time_links.withdraw(conn, link_id, admin.id, datetime.now(UTC))
 
 
 def sends_mail(settings: Settings) -> bool:
-    """Return True if mail is switched on."""
+    """Return True if Holdgate sends mail: the mail channel is switched on."""
     return MAIL in [name.strip() for name in settings.channels.split(",")]
 
 
 def sends_mail_to(settings: Settings, person: Person) -> bool:
-    """Return True if mail reaches this person, so that they can have a link sent to themselves."""
+    """Return True if Holdgate sends mail and this person has an email address."""
     return bool(person.email) and sends_mail(settings)
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn refusals of the store into problems."""
+    """Run the block, and turn refusals of the database code about one-time links into problems."""
     try:
         yield
     except UnknownLink as unknown:
@@ -111,6 +118,6 @@ def refusals() -> Iterator[None]:
     except WrongLink as wrong:
         raise Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="no-link") from wrong
     except NotSecond as no:
-        raise forbidden(str(no), "two administrators: one proposes, another confirms") from no
+        raise forbidden(str(no), "two administrators: one requests, another confirms") from no
     except LinkClosed as closed:
         raise Problem(409, str(closed), kind="already-closed", outcome=closed.link.status) from closed

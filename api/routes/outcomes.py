@@ -1,4 +1,4 @@
-"""Routes for the outcome of a decision, or of another action on a task, that was answered with 202."""
+"""Routes for the outcome of a decision, or of another action on a task, to which the gateway answered 202."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -42,7 +42,7 @@ class _Outcome(BaseModel):
 
 
 class DecisionState(_Outcome):
-    """One decision as it is recorded."""
+    """A decision and its status, as they are recorded."""
 
     decision_id: str
     status: Literal["pending", "accepted", "refused", "withdrawn"]
@@ -50,7 +50,7 @@ class DecisionState(_Outcome):
 
 
 class ActionState(_Outcome):
-    """One action as it is recorded."""
+    """An action on a task and its status, as they are recorded."""
 
     action_id: str
     status: Literal["pending", "done", "refused"]
@@ -61,8 +61,8 @@ class ActionState(_Outcome):
 async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> DecisionState:
     """Return the status of a decision: pending, counted or refused.
 
-    For the person who made it, operators, auditors and admins. `withdrawn`: the decision counted until the person took
-    it back.
+    For the person who made the decision, operators, auditors and admins. The status `withdrawn` means that the decision
+    counted until the person took it back.
     """
     async with db.read() as conn:
         found = await tasks.decision(conn, decision_id)
@@ -75,7 +75,7 @@ async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> Decisi
 async def one_action(action_id: MessageId, person: Caller, db: Db) -> ActionState:
     """Return the status of an action: pending, done or refused.
 
-    For the person who sent it, operators, auditors and admins.
+    For the person who sent the action, operators, auditors and admins.
     """
     async with db.read() as conn:
         found = await actions.get(conn, action_id)

@@ -1,4 +1,4 @@
-"""Routes for people: their groups, their ways to sign in, their tokens. Auditors read, admins change."""
+"""Routes for people: their groups, sign-in and tokens. Auditors can read this data; admins can read and change it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
 from api.routes.absences import PersonId, person_or_404
-from api.services.new_groups import ConfirmGroup, put_into
+from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from store.db.database import Database
-from store.people import passwords, people, roster, sessions
+from store.people import passwords, people, people_list, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
-from store.people.roster import RosterEntry, RosterGroup
+from store.people.people_list import RosterEntry, RosterGroup
 
 router = APIRouter(tags=["people"])
 
@@ -36,11 +36,13 @@ class NewPerson(BaseModel):
     id: Plain = Field(max_length=200, description="Short; it never changes", examples=["anna"])
     name: Plain = Field(max_length=200, examples=["Anna Berg"])
     groups: list[Plain] = Field([], max_length=50, examples=[["managers"]])
-    email: Plain | None = Field(None, max_length=254, description="The address for mails. No answer contains it")
+    email: Plain | None = Field(
+        None, max_length=254, description="The address for mails. No answer contains the address"
+    )
 
 
 class PersonChanges(BaseModel):
-    """Changes of a person. A field that is left out stays; null removes the value."""
+    """Changes of a person. A field that the request leaves out does not change; null removes the value."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,7 +67,7 @@ class NewToken(BaseModel):
 
 
 class MadeToken(BaseModel):
-    """A new token. This is the only answer that shows it."""
+    """A new token. Only this answer shows the secret of the token."""
 
     person: str
     label: str
@@ -73,13 +75,13 @@ class MadeToken(BaseModel):
 
 
 class TokenList(BaseModel):
-    """Tokens, the newest first."""
+    """The tokens of a person, the newest first."""
 
     items: list[Token]
 
 
 class GroupList(BaseModel):
-    """Groups, by name."""
+    """The groups, ordered by name."""
 
     items: list[RosterGroup]
 
@@ -88,15 +90,15 @@ class GroupList(BaseModel):
 async def list_people(
     _reader: PeopleReader, db: Db, q: Search = None, group: Search = None, cursor: Search = None, limit: Limit = 50
 ) -> Page[RosterEntry]:
-    """List all people, by id. For auditors and admins."""
+    """List people, ordered by id. For auditors and admins."""
     async with db.read() as conn:
-        found = await roster.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
+        found = await people_list.page(conn, datetime.now(UTC), q=q, group=group, after=cursor or "", limit=limit + 1)
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
-    """Add a person. They can sign in after they have used a one-time link. Admins only."""
+    """Add a person. The person can sign in after using a one-time link. Admins only."""
     fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
@@ -114,7 +116,7 @@ async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Rost
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> RosterEntry:
     """Change a person's address, manager or time zone. Admins only.
 
-    Nobody changes their own address or manager, or becomes a person's manager, without another administrator.
+    An admin cannot change their own address or manager, or become the manager of a person: another admin must do this.
     """
     await person_or_404(db, person_id)
     if changes.email is not None:
@@ -163,7 +165,7 @@ async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: D
 async def list_groups(_reader: PeopleReader, db: Db) -> GroupList:
     """List all groups that have members. For auditors and admins."""
     async with db.read() as conn:
-        return GroupList(items=await roster.groups(conn))
+        return GroupList(items=await people_list.groups(conn))
 
 
 # ----------------------------------------------------------------------------------------------------- how they sign in
@@ -195,7 +197,7 @@ async def revoke_one(person_id: PersonId, token_id: TokenId, admin: Admin, db: D
 
 @router.post("/people/{person_id}/unlock", status_code=204, responses=_KEEPS)
 async def unlock(person_id: PersonId, admin: Admin, db: Db) -> Response:
-    """Unlock a person who has tried to sign in too often. Admins only."""
+    """Let a person who entered too many wrong passwords try to sign in again at once. Admins only."""
     await person_or_404(db, person_id)
     async with db.write() as conn:
         await passwords.unlock(conn, person_id, by=admin.id)
@@ -223,9 +225,9 @@ async def my_tokens(person: Caller, db: Db) -> TokenList:
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
 async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
-    """Create a token for a script. The caller sends their password. The token is shown only once.
+    """Create a token for a script of the caller. The caller must send their password. Only this answer shows the token.
 
-    A person without a password gets a password or a token with a one-time link.
+    A person without a password sets a password, or gets a token, with a one-time link.
     """
     proof = await check_password(db, person, new.password)
     with _mistakes({}, field="label"):
@@ -237,7 +239,7 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
 
 @router.delete("/me/tokens/{token_id}", responses=documented(401, 404, 422, 503))
 async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> TokenList:
-    """Revoke a token of the caller."""
+    """Revoke one token of the caller."""
     return await _revoked(db, person.id, token_id, by=person.id)
 
 
@@ -252,7 +254,7 @@ async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenLi
 
 async def _entry(db: Database, id: str) -> RosterEntry:
     async with db.read() as conn:
-        found = await roster.page(conn, datetime.now(UTC), only=id)
+        found = await people_list.page(conn, datetime.now(UTC), only=id)
     if not found:
         raise not_found("person")
     return found[0]
@@ -260,7 +262,10 @@ async def _entry(db: Database, id: str) -> RosterEntry:
 
 @contextmanager
 def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
-    """Turn an error of the store into Problem 422 for this field, or for the field that the error names."""
+    """Run the block, and turn an error of the database code into Problem 422.
+
+    The problem names the field that the error is about (`fields`), else the field `field`.
+    """
     try:
         yield
     except LastAdmin:

@@ -1,4 +1,4 @@
-"""Routes for policies: the pinned texts, and applying the policy in force to open gates."""
+"""Routes for policies: read a policy that is pinned to cases, apply the policy in force to open gates."""
 
 from typing import Annotated
 
@@ -17,18 +17,18 @@ router = APIRouter(prefix="/policies", tags=["processes"])
 
 
 MOST = 1_000
-"""Open gates that one call looks at."""
+"""The most open gates that one call checks."""
 
 
 class PolicyText(BaseModel):
-    """The policy that was in force when a case started."""
+    """A stored policy, which was in force when some case started."""
 
     hash: str = Field(description="SHA-256 of the text")
     text: str
 
 
 class NewRules(BaseModel):
-    """The open gates that follow the policy in force from now on."""
+    """A request to apply the policy in force to the open gates that match."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,17 +37,17 @@ class NewRules(BaseModel):
     reason: Plain = Field("", max_length=4000)
     dry_run: bool = Field(False, description="Only return what would change")
     times: bool = Field(False, description="Also replace due times and expiry that an admin has set by hand")
-    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last call")
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last answer")
 
 
 class GateChanges(BaseModel):
-    """The gates that change, each with its differences."""
+    """The open gates that change, each with its differences."""
 
     policy_hash: str
     looked_at: int = Field(description="Open gates that match")
     items: list[GateChange]
     next_cursor: str | None = Field(
-        None, description="Not null if more gates match. Send the same request with it as `cursor`"
+        None, description="Not null if more gates match: send the same request with this as `cursor`"
     )
 
 
@@ -55,8 +55,8 @@ class GateChanges(BaseModel):
 async def apply(body: NewRules, person: Caller, services: TheServices) -> GateChanges:
     """Apply the policy in force to open gates. Admins only.
 
-    Values that admins set by hand stay: assigned people and, unless `times`, due times and expiry. One call looks at a
-    thousand gates. Send `next_cursor` to continue.
+    People whom admins assigned to a task stay assigned. Due times and expiry that admins set stay too, unless `times`
+    is true. One call checks at most a thousand gates. To continue, repeat the request with `next_cursor` as `cursor`.
     """
     if not is_in(person, ADMINS):
         raise not_found("page")
@@ -76,7 +76,7 @@ async def apply(body: NewRules, person: Caller, services: TheServices) -> GateCh
 
 @router.get("/{hash}", responses=documented(401, 404, 422, 503))
 async def one_policy(hash: Annotated[str, Path(pattern="^[0-9a-f]{64}$")], _person: PolicyReader, db: Db) -> PolicyText:
-    """Return the text of a pinned policy. For auditors and admins."""
+    """Return the text of a policy that is pinned to cases, by its hash. For auditors and admins."""
     async with db.read() as conn:
         text = await policies.text(conn, hash)
     if text is None:

@@ -1,4 +1,4 @@
-"""Routes for processes: their input, their words and their gates."""
+"""Routes for processes: the schema of their input, their words for people and their gates."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/processes", tags=["processes"])
 
 
 class ProcessWords(BaseModel):
-    """The words of a process for people."""
+    """The words that pages use for a process."""
 
     title: str = Field(examples=["Pay {payee} {amount} {currency}"])
     key_fields: list[str]
@@ -28,7 +28,7 @@ class ProcessWords(BaseModel):
 
 
 class ProcessView(BaseModel):
-    """One process."""
+    """One process, with its input, its words and the policy of its gates."""
 
     name: str = Field(examples=["payment"])
     summary: str
@@ -55,7 +55,7 @@ async def list_processes(_person: Caller, services: TheServices) -> Processes:
 
 @router.get("/{name}", responses=documented(401, 404, 422, 503))
 async def one_process(name: str, _person: Caller, services: TheServices) -> ProcessView:
-    """Return one process."""
+    """Return one process with its input, its words and the policy of its gates."""
     return _view(_known(name), services.policy)
 
 
@@ -68,7 +68,7 @@ async def one_process(name: str, _person: Caller, services: TheServices) -> Proc
     },
 )
 async def template(name: str, _person: Caller) -> Response:
-    """Download a sample file that can be imported: a header line and one row."""
+    """Download a sample CSV file of the process that can be imported: a header line and one row."""
     example = _known(name).example
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows([example.keys(), example.values()])

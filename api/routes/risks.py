@@ -1,4 +1,4 @@
-"""Routes for accepted risks."""
+"""Routes for accepted risks: risks of a target, such as an artefact, that people have accepted in a case."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -28,7 +28,10 @@ async def list_risks(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[RiskView]:
-    """List the risks in force, then those that have expired or were withdrawn, each newest first."""
+    """List the accepted risks.
+
+    The risks in force come first, then those that have expired or were withdrawn; in each part the newest come first.
+    """
     with checked_cursor():
         page, following = await services.risks.page(target, cursor=cursor, limit=limit)
     return Page(items=[_view(risk) for risk in page], next_cursor=following)

@@ -1,4 +1,4 @@
-"""Routes for actions on a task other than a decision: claim, hand over, withdraw, ask, change deadlines."""
+"""Routes for actions on a task other than a decision, such as claim, delegate, withdraw, ask, or change deadlines."""
 
 import asyncio
 import uuid
@@ -31,9 +31,9 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
 class PendingAction(BaseModel):
-    """An action that no worker answered. It is stored, and done or refused when a worker answers."""
+    """The answer if no worker answered in time: the action is stored, and a worker does or refuses it later."""
 
-    action_id: str = Field(description="`GET /actions/{action_id}` has its outcome")
+    action_id: str = Field(description="The id of the action: `GET /actions/{action_id}` has its outcome")
     status: Literal["pending"] = "pending"
 
 
@@ -48,13 +48,16 @@ Answered = TaskView | JSONResponse
 
 
 class TaskActor:
-    """The caller with the task in the path, ready to act on it."""
+    """The caller and the task in the path, with a method that sends actions on the task."""
 
     def __init__(self, task: VisibleTask, person: Caller, gateway: TheGateway, key: IdempotencyKey = None) -> None:
         self._task, self._person, self._gateway, self._key = task, person, gateway, key
 
     async def act(self, act: Act, body: "_ActionBody | None" = None, **fields: Any) -> Answered:
-        """Send the action, and return the task after it; 202 if a worker must still do it."""
+        """Send an action on the task to its case.
+
+        Return the task after the action; 202 if a worker must still do it.
+        """
         request = ActionRequest(act=act, revision=body.revision if body else None, **fields)
         outcome = await self._gateway.act(self._person, self._task, request, self._key)
         if outcome.task is None:
@@ -66,7 +69,7 @@ Acting = Annotated[TaskActor, Depends()]
 
 AT_ONCE = 10
 MOST = 1_000
-"""Tasks that one call reassigns."""
+"""The most open tasks that one call checks and reassigns."""
 
 
 class _ActionBody(BaseModel):
@@ -79,11 +82,11 @@ QuestionId = Annotated[Plain, Path(max_length=100)]
 
 
 class EmptyBody(_ActionBody):
-    """A body without further fields."""
+    """A request without fields other than the revision."""
 
 
 class HandOver(_ActionBody):
-    """The person who gets the task."""
+    """A request that names the person who gets the task."""
 
     to: Plain = Field(max_length=200, description="A person: id, name or e-mail address", examples=["manager-2"])
     reason: Plain = Field("", max_length=4000)
@@ -103,7 +106,7 @@ class NewAnswer(_ActionBody):
 
 
 class NewTimes(_ActionBody):
-    """New times of a task. A time that is left out stays."""
+    """New deadlines of a task. A time that the request leaves out does not change."""
 
     due_at: AskedMoment | None = None
     expires_at: AskedMoment | None = None
@@ -111,7 +114,7 @@ class NewTimes(_ActionBody):
 
 
 class Snooze(BaseModel):
-    """How long the task is hidden from your list."""
+    """The time until which the task is hidden from your own list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -130,18 +133,18 @@ class TaskFilter(BaseModel):
 
 
 class ManyHandOvers(BaseModel):
-    """Hand many tasks to one person."""
+    """A request to give many tasks to one person."""
 
     model_config = ConfigDict(extra="forbid")
 
     to: Plain = Field(max_length=200, description="A person: id, name or e-mail address")
     filter: TaskFilter
     reason: Plain = Field("", max_length=4000)
-    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last call")
+    cursor: Plain | None = Field(None, max_length=1000, description="The `next_cursor` of the last answer")
 
 
 class HandOverResult(BaseModel):
-    """The outcome for one task."""
+    """The outcome of giving one task to another person."""
 
     task_id: str
     status: str = Field(description="`done`, `refused`, or `pending`: stored until a worker is back")
@@ -153,55 +156,70 @@ class HandOverResults(BaseModel):
 
     items: list[HandOverResult]
     next_cursor: str | None = Field(
-        None, description="Not null if more tasks match. Send the same request with it as `cursor`"
+        None, description="Not null if more tasks match: send the same request with this as `cursor`"
     )
 
 
 @router.post("/{task_id}/claim", response_model=TaskView, responses=ANSWERS)
 async def claim(actor: Acting, body: EmptyBody | None = None) -> Answered:
-    """Take a task: nobody else decides it until you release it. You may claim a task that you may decide."""
+    """Claim a task: nobody else can decide it until you release it. You can claim a task that you can decide."""
     return await actor.act(Act.CLAIM, body)
 
 
 @router.post("/{task_id}/release", response_model=TaskView, responses=ANSWERS)
 async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
-    """Give a task back: to all candidates, or to the person who delegated it. Admins may release anybody's task."""
+    """Release a task that you claimed: to all who can decide it, or to the person who delegated it to you.
+
+    Admins can release a task that any person has claimed.
+    """
     return await actor.act(Act.RELEASE, body)
 
 
 @router.post("/{task_id}/reassign", response_model=TaskView, responses=ANSWERS)
 async def reassign(actor: Acting, body: HandOver) -> Answered:
-    """Hand a task to somebody for good. Admins only."""
+    """Give a task to another person permanently. Admins only.
+
+    If this person releases the task, it does not go back to the person who had it before.
+    """
     return await actor.act(Act.REASSIGN, body, to=body.to, text=body.reason)
 
 
 @router.post("/{task_id}/delegate", response_model=TaskView, responses=ANSWERS)
 async def delegate(actor: Acting, body: HandOver) -> Answered:
-    """Let somebody else decide for you. They release the task, or decide: both names are recorded."""
+    """Let another person decide a task for you. The audit log records both names.
+
+    The other person can also release the task, which gives it back to you.
+    """
     return await actor.act(Act.DELEGATE, body, to=body.to, text=body.reason)
 
 
 @router.post("/{task_id}/withdraw", response_model=TaskView, responses=ANSWERS)
 async def withdraw(actor: Acting, body: EmptyBody | None = None) -> Answered:
-    """Take back your own decision while the gate is still open."""
+    """Take back your own decision on a task, while its gate is still open."""
     return await actor.act(Act.WITHDRAW, body)
 
 
 @router.post("/{task_id}/questions", response_model=TaskView, responses=ANSWERS)
 async def ask(actor: Acting, body: NewQuestion) -> Answered:
-    """Ask the requester or a colleague. The gate stays open; its timers stop if the policy says so."""
+    """Ask the requester or a colleague a question about the task.
+
+    The gate stays open; its timers stop if the policy says so.
+    """
     return await actor.act(Act.ASK, body, to=body.to, text=body.text)
 
 
 @router.post("/{task_id}/questions/{question_id}/answer", response_model=TaskView, responses=ANSWERS)
 async def answer(actor: Acting, question_id: QuestionId, body: NewAnswer) -> Answered:
-    """Answer a question. The revision of the task changes, because reviewers now know more."""
+    """Answer a question about a task. The revision of the task changes, because reviewers must see the answer first."""
     return await actor.act(Act.ANSWER, body, question=question_id, text=body.text)
 
 
 @router.post("/{task_id}/questions/{question_id}/withdraw", response_model=TaskView, responses=ANSWERS)
 async def withdraw_question(actor: Acting, question_id: QuestionId, body: EmptyBody | None = None) -> Answered:
-    """Withdraw a question that has no answer; the timers go on. For the person who asked, operators and admins."""
+    """Withdraw a question that has no answer yet; stopped timers continue.
+
+    For the person who asked, operators and admins.
+    """
     return await actor.act(Act.WITHDRAW_QUESTION, body, question=question_id)
 
 
@@ -215,7 +233,8 @@ async def set_clock(actor: Acting, body: NewTimes) -> Answered:
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
     """Send a reminder to the people who can decide the task now, once in 24 hours. For the requester of the case.
 
-    409 within that time: the problem says `nudged_at` and `again_at`.
+    A second reminder within 24 hours gets 409. The problem says when the last one was sent (`nudged_at`), and when you
+    can send the next (`again_at`).
     """
     check_may_nudge(person, task.requester)
     if task.kind == "changes":
@@ -234,7 +253,10 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))
 async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> Snooze:
-    """Snooze a task: hide it from your own list until then. Others still see it, and its timers run."""
+    """Snooze a task: hide it from your own list until the given time.
+
+    Other people still see the task, and its timers run.
+    """
     if body.until <= datetime.now(UTC):
         raise invalid("Until when?", [FieldError(field="until", message="must be in the future")])
     async with db.write() as conn:
@@ -244,7 +266,7 @@ async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> 
 
 @router.delete("/{task_id}/follow-up", status_code=204, responses=documented(401, 404, 422, 503))
 async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
-    """Show a snoozed task in your list again."""
+    """End the snooze of a task: show the task in your own list again."""
     async with db.write() as conn:
         await tasks.snooze(conn, person.id, task.task_id, None)
     return Response(status_code=204)
@@ -254,9 +276,9 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 async def reassign_many(
     body: ManyHandOvers, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> HandOverResults:
-    """Hand the open tasks that match to one person, one result each. Admins only.
+    """Give all open tasks that match the filter to one person. Admins only. The answer has one result for each task.
 
-    One call looks at a thousand tasks. Send `next_cursor` to continue.
+    One call checks at most a thousand tasks. To continue, repeat the request with `next_cursor` as `cursor`.
     """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
@@ -284,7 +306,7 @@ async def reassign_many(
 
 
 async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
-    """Return the id of the person whose claimed tasks are meant. The person may have left."""
+    """Return the id of the person whom `text` names, and whose claimed tasks are meant. The person may have left."""
     try:
         return (await people.get(conn, text)).id
     except UnknownPerson:

@@ -1,4 +1,4 @@
-"""Routes for tasks: the inbox, one task, and decisions."""
+"""Routes for tasks: list tasks, read one task, and decide."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -36,8 +36,10 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 BULK_AT_ONCE = 20
 BULK_PATIENCE_S = 6.0
-"""Seconds for a whole bulk. If no worker answers, the first items use them up, and the rest are sent as Signals at
-once."""
+"""The most seconds to wait for workers in one request with many decisions.
+
+If no worker answers, the first decisions use all of this time, and the others are sent as Signals without waiting.
+"""
 LEAST_PATIENCE_S = 0.2
 
 
@@ -61,14 +63,18 @@ class NewDecision(BaseModel):
     )
 
     def answer(self) -> DecisionRequest:
-        """Return the decision as an argument of the gateway."""
+        """Return the decision as the argument of `Gateway.decide`."""
         return DecisionRequest(
             verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {}
         )
 
 
 class DecisionAnswer(BaseModel):
-    """The answer to a decision. `accepted`: it counts, and the task is as it is now. `pending`: stored for a worker."""
+    """The answer to a decision.
+
+    `accepted`: the decision counts, and `task` is the task after the decision. `pending`: the decision is stored until
+    a worker applies or refuses it.
+    """
 
     decision_id: str
     status: Literal["accepted", "pending"]
@@ -77,18 +83,18 @@ class DecisionAnswer(BaseModel):
 
     @classmethod
     def of(cls, decided: DecisionOutcome) -> "DecisionAnswer":
-        """Return the answer for an outcome of the gateway."""
+        """Return the answer of the API for an outcome that the gateway returned."""
         return cls(status="accepted" if decided.accepted else "pending", **decided.model_dump())
 
 
 class BulkItem(NewDecision):
-    """One decision of a bulk."""
+    """One of many decisions in a request."""
 
     task_id: Plain = Field(max_length=100)
 
 
 class Bulk(BaseModel):
-    """Up to a hundred decisions at once."""
+    """A request with up to a hundred decisions."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -96,7 +102,7 @@ class Bulk(BaseModel):
 
 
 class BulkResult(BaseModel):
-    """The outcome of one decision."""
+    """The outcome of one of many decisions."""
 
     task_id: str
     status: Literal["accepted", "pending", "refused"]
@@ -106,7 +112,7 @@ class BulkResult(BaseModel):
 
 
 class BulkAnswer(BaseModel):
-    """One result for each item, in their order."""
+    """The results of many decisions, in the order of the items of the request."""
 
     items: list[BulkResult]
 
@@ -122,7 +128,7 @@ REJECT = {
 PENDING: dict[int | str, dict[str, Any]] = {
     202: {
         "model": DecisionAnswer,
-        "description": "No worker answered: stored, `GET /decisions/{decision_id}` tells more",
+        "description": "No worker answered: stored, `GET /decisions/{decision_id}` has the outcome",
     }
 }
 
@@ -140,9 +146,12 @@ async def inbox(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[TaskView]:
-    """List the tasks the caller may see, by due time (none last), newest first, or by priority (1 first).
+    """List the tasks that the caller may see, by due time, newest first, or by priority (1 first).
 
-    While you page, no task is left out. A task whose due time or priority changes meanwhile comes again at the end.
+    In the order by due time, tasks without a due time come last.
+
+    While you read the pages, no task is left out. A task whose due time or priority changes meanwhile comes again at
+    the end.
     """
     with checked_cursor():
         async with db.read() as conn:
@@ -155,7 +164,7 @@ async def inbox(
 
 @router.get("/{task_id}", responses=documented(401, 404, 422, 503))
 async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> TaskDetail:
-    """Return one task, whether the caller may decide it, and what an approval and a rejection would do."""
+    """Return one task, whether the caller can decide it, and what an approval and a rejection would do."""
     gateway = services.gateway
     state = await gateway.state(task.workflow_id or task.case_id) if task.status == "open" else None
     live = next((each for each in state.tasks if each.task_id == task.task_id), task) if state else task
@@ -192,7 +201,7 @@ async def decide(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> DecisionAnswer:
-    """Decide a task. Within 4 s the answer is: accepted, refused with the rule, or stored until a worker is back."""
+    """Decide a task. The answer comes within 4 s: accepted, refused with the reason, or stored until a worker runs."""
     decided = await gateway.decide(person, task, new.answer(), new.decision_id or idempotency_key)
     response.status_code = 200 if decided.accepted else 202
     return DecisionAnswer.of(decided)
@@ -202,7 +211,10 @@ async def decide(
 async def decide_many(
     bulk: Bulk, person: Caller, services: TheServices, idempotency_key: IdempotencyKey = None
 ) -> BulkAnswer:
-    """Decide up to a hundred tasks, each as if it came alone. Repeatable with a `decision_id` each, or one key."""
+    """Decide up to a hundred tasks in one request. Each decision is accepted or refused on its own.
+
+    A repeat decides nothing twice if it has the same `decision_id` for each task, or the same `Idempotency-Key`.
+    """
     slots = asyncio.Semaphore(BULK_AT_ONCE)
     clock = asyncio.get_running_loop().time
     deadline = clock() + BULK_PATIENCE_S

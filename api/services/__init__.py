@@ -1,1 +1,1 @@
-"""Work that JSON routes and pages share."""
+"""Modules whose functions both JSON routes and pages call."""

@@ -1,4 +1,4 @@
-"""Checks of the whole audit log, which may take minutes. One gateway runs one at a time, in the background."""
+"""Check the whole audit log, which may take minutes. A gateway runs one such check at a time, in the background."""
 
 import asyncio
 import logging
@@ -21,11 +21,11 @@ class AuditCheck:
     of: int = 0
     ended_at: datetime | None = None
     found: Verification | None = None
-    """None while the check runs, and if it could not be carried out."""
+    """The result of the check; None while the check runs, or if the check failed."""
 
 
 class AuditChecks:
-    """The latest check of the audit log in this gateway."""
+    """Starts checks of the audit log in this gateway, and keeps the latest one."""
 
     def __init__(self, db: Database, folders: Folders) -> None:
         self._db = db
@@ -34,7 +34,10 @@ class AuditChecks:
         self.latest: AuditCheck | None = None
 
     def start(self, by: str) -> AuditCheck:
-        """Start a check, or return the one that is running. `by` is the id of the person."""
+        """Start a check and return it; if a check is running, return that check.
+
+        `by` is the id of the person who asks.
+        """
         if self.latest is not None and self._task is not None and not self._task.done():
             return self.latest
         self.latest = AuditCheck(by, datetime.now(UTC))
@@ -42,7 +45,7 @@ class AuditChecks:
         return self.latest
 
     async def close(self) -> None:
-        """Cancel the running check."""
+        """Cancel the running check, if there is one."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

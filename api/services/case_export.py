@@ -1,4 +1,4 @@
-"""Export cases and their results as CSV, page by page. A million cases need no more memory than a few hundred."""
+"""Export cases and their results as CSV, page by page: a million cases need no more memory than a few hundred."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Unpack
@@ -12,7 +12,7 @@ from store.db.database import Database
 from workflows.registry import PROCESSES
 
 PAGE = 200
-"""Cases read and written at once. Other requests are answered in between."""
+"""The number of cases that are read and written together. The gateway answers other requests in between."""
 ABOUT = (
     "case_id",
     "process",
@@ -30,11 +30,14 @@ ABOUT = (
     "reason",
     "undone",
 )
-"""The columns that all cases have. After them come `input.*` and `result.*`, and at the end `other`."""
+"""The columns that all cases have. After these columns come `input.*` and `result.*`, and at the end `other`."""
 
 
 class Columns(BaseModel):
-    """The fields that have a column of their own. Other fields of a case go into `other`."""
+    """The fields of inputs and results that have their own column.
+
+    All other fields of a case go into the column `other`.
+    """
 
     input: list[str]
     result: list[str]
@@ -46,9 +49,9 @@ class Columns(BaseModel):
 
 
 async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> AsyncIterator[str]:
-    """Yield the text of the file, heading first. Raises DatabaseUnavailable.
+    """Yield the text of the CSV file in parts, heading first. Raises DatabaseUnavailable.
 
-    A case may end meanwhile with a result field that was unknown at the start. That field goes into `other`.
+    If a case ends during the export with a result field that no case had at the start, this field goes into `other`.
     """
     async with db.read() as conn:
         columns = columns_of(await cases.fields(conn, viewer, **sought))
@@ -63,7 +66,7 @@ async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> 
 
 
 def columns_of(found: Fields) -> Columns:
-    """Return the fields in the order of the input models, then the fields that no model has any more."""
+    """Return the fields that get a column: in the order of the input models, then fields that no model has any more."""
     processes = [process for name, process in sorted(PROCESSES.items()) if name in found.processes]
     known = [name for process in processes for name in process.input.model_fields]
     ordered = dict.fromkeys([*known, *sorted(found.input)])
@@ -71,7 +74,7 @@ def columns_of(found: Fields) -> Columns:
 
 
 def cells(case: CaseRow, columns: Columns) -> list[Any]:
-    """Return the cells of a case in these columns. Bank accounts are masked."""
+    """Return the cells of the row of a case, in the order of the columns. Numbers of bank accounts are masked."""
     process = PROCESSES.get(case.process)
     given = process.shown_input(case.input) if process else case.input
     result = (case.result.output if case.result else None) or {}

@@ -1,4 +1,4 @@
-"""The dashboard: compute its figures for a person, and keep them for some seconds."""
+"""Compute the figures of the dashboard for a person, and cache them for some seconds."""
 
 import asyncio
 import time
@@ -17,33 +17,36 @@ from domain.names import ADMINS
 from domain.status import Status
 from policy.file import PolicyFile
 from store.cases import incidents
-from store.dashboard import current_status, flow, work
+from store.dashboard import current_status, ended_cases, task_counts
 from store.dashboard.current_status import Signs, UnderWay
-from store.dashboard.flow import Ended
+from store.dashboard.ended_cases import Ended
 from store.dashboard.scope import DashboardScope, Period, Span, span
-from store.dashboard.work import GroupWork, Reviewer, StepWork, Work
+from store.dashboard.task_counts import GroupWork, Reviewer, StepWork, Work
 from store.db.database import Database
 from store.people.people import Person
 
 FRESH_S = 5.0
-"""Seconds for which figures are kept."""
+"""The least seconds for which figures are cached."""
 SHARE = 9
-"""Figures are kept at least this many times as long as counting took. So counting takes at most a tenth of the time."""
+"""Figures are cached at least this many times as long as it took to count them.
+
+So counting takes at most a tenth of the time.
+"""
 KEPT = 100
-"""Figures kept at most, each of a person and a period."""
+"""The most dashboards in the cache. Each dashboard is for one person, period and time zone."""
 CAUSES = 10
-"""Causes of incidents that are named, the most frequent first."""
+"""The most causes of incidents that the dashboard names. The most frequent causes come first."""
 
 
 class Part(BaseModel):
-    """A part of a whole, both as counts."""
+    """A number of items, and the number of all items of which they are a part."""
 
     number: int
     of: int
 
 
 class Incident(BaseModel):
-    """Open incidents with one cause."""
+    """The number of open incidents with the same cause."""
 
     process: str
     step: str
@@ -53,7 +56,7 @@ class Incident(BaseModel):
 
 
 class Health(Signs):
-    """True if everything that Holdgate needs is running."""
+    """Whether the parts that Holdgate needs are running: database, Temporal, workers, policy."""
 
     database: str = Field(description="`sqlite` or `postgresql`")
     database_ms: float = Field(description="Milliseconds until the database answered")
@@ -69,13 +72,13 @@ class Dashboard(BaseModel):
     since: datetime = Field(description="When the period begins; it ends at `at`")
     zone: str = Field(description="The time zone of the days")
     everything: bool = Field(
-        description="False: only the caller's own requests and uploads, and tasks that ask them or their groups"
+        description="False: only the caller's own requests and uploads, and tasks for the caller or their groups"
     )
     statuses: dict[Status, int] = Field(description="All cases, by status")
     total: Work = Field(description="The tasks of all steps")
     steps: list[StepWork]
     whole: Ended = Field(description="Cases that ended in the period")
-    parts: list[Ended] = Field(description="The same hour by hour, or day by day")
+    parts: list[Ended] = Field(description="Cases that ended, hour by hour or day by day")
     approved: Part = Field(description="Approval steps that people approved, of those they approved or rejected")
     overturned: Part = Field(description="Cases rolled back since, of those that ended as completed in the period")
     kept: Part = Field(description="Deadlines kept, of those kept or missed")
@@ -87,14 +90,14 @@ class Dashboard(BaseModel):
 
 
 class Dashboards:
-    """The dashboards of one gateway."""
+    """Computes dashboards, and caches them for the people who use one gateway."""
 
     def __init__(self, db: Database, gateway: Gateway, policy: PolicyFile) -> None:
         self._db, self._gateway, self._policy = db, gateway, policy
         self._kept: dict[Hashable, _Kept] = {}
 
     async def of(self, person: Person, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
-        """Return the dashboard of a person, at most some seconds old. Raises DatabaseUnavailable."""
+        """Return the dashboard of a person for a period, which may be some seconds old. Raises DatabaseUnavailable."""
         scope = DashboardScope.of(viewer(person))
         # People who see the same cases share the figures.
         seen = DashboardScope("", (), True) if scope.everything else scope
@@ -148,17 +151,17 @@ class Dashboards:
 
     async def _whole(self, scope: DashboardScope, within: Span) -> Ended:
         async with self._db.read() as conn:
-            return await flow.whole(conn, scope, within)
+            return await ended_cases.whole(conn, scope, within)
 
     async def _parts(self, scope: DashboardScope, within: Span) -> list[Ended]:
         async with self._db.read() as conn:
-            return await flow.parts(conn, scope, within)
+            return await ended_cases.parts(conn, scope, within)
 
     async def _work(self, person: Person, scope: DashboardScope, within: Span) -> dict[str, Any]:
         async with self._db.read() as conn:
             return {
-                "tasks": await work.by_step_and_group(conn, scope, within),
-                "reviewers": await work.reviewers(conn, within) if is_in(person, ADMINS) else None,
+                "tasks": await task_counts.by_step_and_group(conn, scope, within),
+                "reviewers": await task_counts.reviewers(conn, within) if is_in(person, ADMINS) else None,
             }
 
     async def _stands(self, person: Person, scope: DashboardScope) -> dict[str, Any]:
@@ -171,7 +174,10 @@ class Dashboards:
             }
 
     async def _health(self, now: datetime) -> Health:
-        """Return the health. This runs before the counts: the database would answer more slowly during them."""
+        """Return the health of the parts that Holdgate needs.
+
+        This must run before the figures are counted, because the database answers more slowly while it counts.
+        """
         temporal = asyncio.create_task(self._gateway.reachable())
         began = time.monotonic()
         async with self._db.read() as conn:

@@ -1,7 +1,8 @@
-"""The demo people. A person with the link that `make up` prints may sign in as each of them.
+"""Let a browser with the link that `make up` prints sign in as any of the demo people.
 
-The link has a secret that only the account running Holdgate can read. Host, addresses and proxies are checked in
-addition, never instead: a header that a proxy leaves out proves nothing.
+The link contains a secret, which is in a file that only the account that runs Holdgate can read. The host name, the
+address of the client and the headers of proxies are checked in addition to the secret. These checks alone would not be
+enough: a proxy may send no header that shows it.
 """
 
 import hashlib
@@ -14,13 +15,13 @@ from api.http.origins import asks_this_machine, forwarded
 from core.settings import Settings
 
 COOKIE, SECURE_COOKIE = "holdgate-demo", "__Host-holdgate-demo"
-"""Names of the cookie that keeps the secret in the browser. The second name is used with https."""
+"""The names of the cookie that keeps the secret of the demo in the browser. The second name is used with https."""
 SHORTEST = 32
-"""Characters of a secret. A file that was cut short opens nothing."""
+"""The least characters of a secret. If the file of the secret was cut short, nobody can sign in with it."""
 
 
 class Demo:
-    """Sign-in as a demo person by one click. It needs the demo to be on, and the secret in the browser."""
+    """Decides if a browser may sign in as a demo person by one click: the demo is on, the browser has the secret."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -28,7 +29,7 @@ class Demo:
 
     @property
     def cookie(self) -> str:
-        """Return the name of the cookie that keeps the secret."""
+        """Return the name of the cookie that keeps the secret of the demo, with or without https."""
         return SECURE_COOKIE if self._settings.https else COOKIE
 
     def is_here(self, request: Request) -> bool:
@@ -36,22 +37,25 @@ class Demo:
         return self._settings.demo and asks_this_machine(request.headers) and not forwarded(request.headers)
 
     def is_secret(self, given: str) -> bool:
-        """Return True if the text is the secret."""
+        """Return True if the given text is the secret of the demo."""
         wanted = self._secret()
         return bool(wanted) and hmac.compare_digest(given.encode(errors="replace"), wanted)
 
     def credential(self) -> str | None:
-        """Return the fingerprint of the secret that a session stores; None if there is no secret now."""
+        """Return the fingerprint of the present secret, which demo sessions store; None if there is no secret."""
         secret = self._secret()
         return hashlib.sha256(secret).hexdigest() if secret else None
 
     def people(self, request: Request) -> list[str]:
-        """Return the ids of the people as whom this browser may sign in, in the order of their creation."""
+        """Return the ids of the demo people as whom this browser may sign in, the first created first."""
         given = request.cookies.get(self.cookie)
         return self._everybody() if given and self.is_here(request) and self.is_secret(given) else []
 
     def _secret(self) -> bytes:
-        """Return the secret, empty without one. The file is read each time, because it may be replaced."""
+        """Return the secret from its file; empty if there is none.
+
+        The file is read at each call, because the secret may be replaced.
+        """
         try:
             found = self._settings.demo_secret.read_bytes().strip()
         except OSError:

@@ -1,6 +1,7 @@
-"""The evidence of one case or of a period, as a zip that can be read years later without Holdgate.
+"""Write the evidence of one case or of a period into a ZIP file that people can read years later without Holdgate.
 
-The pack shows a single moment. One snapshot of the database is read page by page, and each page is written at once.
+All data of the pack is from the same moment: one snapshot of the database is read, page by page, and each page is
+written before the next is read.
 """
 
 import asyncio
@@ -33,9 +34,9 @@ from workflows.registry import PROCESSES
 
 MOST_EVENTS = 100_000
 MOST_BYTES = 512 * 1024 * 1024
-"""The size of all files of a pack together, before compression."""
+"""The most bytes of all files of a pack together, before compression."""
 PAGE = 200
-"""Events read and written at once. Other requests are answered in between."""
+"""The number of events that are read and written together. The gateway answers other requests in between."""
 
 EVENTS = (
     *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),
@@ -56,24 +57,24 @@ _REPORT.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii
 
 
 class NothingThere(LookupError):
-    """The audit log has no such case."""
+    """Raised if the audit log has no events of the case."""
 
 
 class TooMuch(ValueError):
-    """The scope is too large for one pack. `str()` says what to do."""
+    """Raised if a case or a period is too large for one pack. The text says what to do."""
 
 
 class EvidenceScope(BaseModel):
-    """The scope of a pack: one case, or a period."""
+    """The scope of an evidence pack: one case, or a period."""
 
     case_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    """The end of the period, not included."""
+    """The end of the period: events at or after this time are not in the pack."""
 
     @property
     def sought(self) -> EventFilter:
-        """Return the filter for the events in the scope."""
+        """Return the filter for the query of the events in the scope."""
         return EventFilter(case_id=self.case_id, since=self.since, until=self.until)
 
     def __str__(self) -> str:
@@ -84,14 +85,14 @@ class EvidenceScope(BaseModel):
 
     @property
     def filename(self) -> str:
-        """Return the file name of the pack, in characters that every system takes."""
+        """Return the file name of the pack, in characters that every operating system accepts."""
         what = self.case_id or f"{self.since:%Y%m%dT%H%M}-{self.until:%Y%m%dT%H%M}"
         return f"evidence-{''.join(sign if sign.isalnum() and sign.isascii() else '-' for sign in what)[:80]}.zip"
 
 
 @dataclass
 class _Pack:
-    """A zip file that is being written, and the manifest entries of the files in it."""
+    """The ZIP file of a pack while it is written, with the entries of its manifest."""
 
     zip: ZipFile
     at: datetime
@@ -100,7 +101,7 @@ class _Pack:
 
     @contextmanager
     def file(self, name: str, what: str) -> Iterator["_File"]:
-        """Open a file of the pack for writing in pieces. `what` describes the file in the manifest."""
+        """Open a new file in the ZIP for writing in pieces. `what` describes the file in the manifest of the pack."""
         info = ZipInfo(name, self.at.timetuple()[:6])
         info.compress_type = ZIP_DEFLATED
         with self.zip.open(info, "w") as into:
@@ -110,7 +111,7 @@ class _Pack:
         self.files.append(entry)
 
     async def put(self, name: str, what: str, text: str) -> None:
-        """Write a whole file."""
+        """Write a complete file into the ZIP. `what` describes the file in the manifest of the pack."""
         with self.file(name, what) as file:
             await file.add(str, text)
 
@@ -123,9 +124,9 @@ class _File:
     digest: Any = field(default_factory=hashlib.sha256)
 
     async def add(self, make: Callable[..., str], *of: Any) -> None:
-        """Append the text that `make` returns for `of`. A thread runs `make`, so that the event loop is not blocked.
+        """Append the text that `make` returns for the arguments `of`. Raises TooMuch.
 
-        Raises TooMuch.
+        A thread runs `make`, so that the event loop is not blocked.
         """
         await asyncio.to_thread(self._add, make, of)
 
@@ -142,7 +143,7 @@ class _File:
 
 
 async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into: IO[bytes]) -> Verification:
-    """Write the pack into `into`, and return the result of the audit log check in it.
+    """Write the pack of a scope into the open file `into`, and return the result of the audit log check in the pack.
 
     Raises NothingThere, TooMuch and DatabaseUnavailable.
     """
@@ -177,7 +178,7 @@ async def _fill(
 ) -> None:
     cases: list[CaseRow] = []
     attached: list[Attachment] = []
-    with pack.file("cases.csv", "One line for each case that the events are of") as file:
+    with pack.file("cases.csv", "One line for each case of the events") as file:
         await file.add(_csv, CASES)
         for start in range(0, len(ids), PAGE):
             some = await search.cases_of(conn, ids[start : start + PAGE])
@@ -199,7 +200,7 @@ async def _fill(
     said = {"scope": str(scope), "intact": not checked.problems, **checked.model_dump(mode="json")}
     await pack.put("verify.json", "Result of the audit log check when the pack was made", _json(said))
     report: Any = _REPORT.get_template("evidence_report.html").module
-    with pack.file("report.html", "All of it for people; opens in any browser, without a network") as file:
+    with pack.file("report.html", "All data as a page for people; opens in any browser, without a network") as file:
         shown = _shown(cases[0]) if scope.case_id is not None and cases else {}
         await file.add(report.opening, str(scope), pack.at, by, checked, number, cases, attached, shown)
         async for page in _events(conn, scope):
@@ -227,7 +228,7 @@ async def _events(conn: AsyncConnection, scope: EvidenceScope) -> AsyncIterator[
 
 
 def _csv(heading: Iterable[str]) -> str:
-    """Return the start of a CSV file: byte order mark and heading."""
+    """Return the start of a CSV file as text: the byte order mark and the heading row."""
     return BOM + line(heading)
 
 
@@ -255,7 +256,7 @@ def _case_cells(case: CaseRow) -> Iterable[Any]:
 
 
 def _shown(case: CaseRow) -> dict[str, Any]:
-    """Return the input as it may be shown, with account numbers masked."""
+    """Return the input of a case with account numbers masked, as people may see it."""
     process = PROCESSES.get(case.process)
     return process.shown_input(case.input) if process else case.input
 

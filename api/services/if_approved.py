@@ -1,7 +1,8 @@
-"""Preview a case: what its later approval steps will ask, and what happens after the open one is approved.
+"""Preview a case: whom its later approval steps will ask, and what happens after the open step is approved.
 
 The order of a process is read from its source (`plugins/source.py`). The policy that is pinned to the case says whether
-people are asked, as far as input and facts are known. Unknown facts are named in the preview.
+people are asked, if the input and the known facts are enough to tell. Otherwise the preview names the facts that are
+not known yet.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,28 +28,31 @@ from workflows.registry import PROCESSES, Process
 
 
 class Consequence(BaseModel):
-    """One consequence of an approval, in the order of events."""
+    """One of the events that follow if a task is approved."""
 
     kind: Literal["wait", "step", "case", "gate", "not_needed", "undo", "end"] = Field(
         description="`wait`: others must approve, too. `gate`: people decide next. `end`: how the case ends"
     )
-    name: str = Field(description="The name of the step, the approval step or the undo; else empty")
+    name: str = Field(description="The name in code of the step, the approval step or the undo; else empty")
     text: str = Field(examples=["Pay 662.37 GBP to Acme Paper Ltd"])
-    certain: bool = Field(description="False if it depends on something that is not known yet")
+    certain: bool = Field(description="False if this depends on a value that is not known yet")
 
 
 @dataclass(frozen=True)
 class CasePreview:
-    """The known facts of one case, and the preview that follows from them."""
+    """The known facts of one case, and the preview of its later steps that follows from these facts."""
 
     process: Process
     input: BaseModel
     stops: Sequence[Stop]
     previews: Mapping[str, Preview]
-    """By gate. A gate that a process opens once for each of several things has none."""
+    """The preview of each gate, by its name.
+
+    A gate that a process opens once for each of several things has no preview.
+    """
 
     def coming(self, stop: Stop) -> str:
-        """Return the preview of a stop that the case has not reached, in words; empty if nothing is known."""
+        """Return in words what will happen at a stop that the case has not reached; empty if nothing is known."""
         if (hangs := self._hangs(stop)) is False:
             return _("not needed: %(why)s", why=self._field(stop))
         if stop.kind != "gate" or (preview := self.previews.get(stop.name)) is None:
@@ -69,7 +73,7 @@ class CasePreview:
                 return _("upcoming: %(who)s", who=_who(preview))
 
     def passes(self, stop: Stop) -> bool:
-        """Return True if certainly nobody has to decide at this stop, or the case does not reach the stop."""
+        """Return True if it is certain that nobody decides at this stop, or that the case does not reach it."""
         if self._hangs(stop) is False:
             return True
         preview = self.previews.get(stop.name) if stop.kind == "gate" else None
@@ -78,7 +82,7 @@ class CasePreview:
     def if_approved(self, task: TaskView, beside: Iterable[TaskView]) -> list[Consequence]:
         """Return what happens when the task is approved, up to the next stop at which people decide.
 
-        `beside` are the other tasks of the case.
+        `beside` has the other tasks of the case.
         """
         others = [each for each in beside if each.status == "open" and each.task_id != task.task_id]
         return [*_waits(task, others), *self._after(task.gate)]
@@ -129,7 +133,7 @@ class CasePreview:
         return Consequence(kind="gate", name=stop.name, text=told, certain=sure)
 
     def label(self, stop: Stop) -> str:
-        """Return the sentence of a step with the values of this case, and the name of any other stop."""
+        """Return the text of a stop: a step's sentence with the values of this case; for other stops, their name."""
         if stop.kind != "step":
             return capital(readable(stop.name))
         try:
@@ -144,7 +148,7 @@ class CasePreview:
             return _("The request is completed")
 
     def _hangs(self, stop: Stop) -> bool | None:
-        """Return True if one input field says that the case reaches the stop, False if not, None if unknown."""
+        """Return True if a field of the input shows that the case reaches the stop, False if not, None if unknown."""
         if stop.hangs_on is None:
             return None
         name, truth = stop.hangs_on
@@ -157,7 +161,10 @@ class CasePreview:
         return said % {"field": label[:1].lower() + label[1:]}
 
     def _unknown(self, preview: Preview) -> str:
-        """Return in words which unknown facts decide whether people are asked. Facts have no names for people."""
+        """Return in words which unknown values decide whether people are asked.
+
+        Fields of the input are named; facts have no names for people, so they are called the results of the checks.
+        """
         said = []
         for name in preview.decision.depends_on:
             root, _dot, field = name.partition(".")
@@ -177,9 +184,9 @@ class CasePreview:
 async def if_approved(
     task: TaskView, row: CaseRow | None, tasks: Sequence[TaskView], plan: Sequence[UndoView], pinned: PinnedPolicies
 ) -> list[Consequence]:
-    """Return the consequences of approving an open task, in order. Empty for a task of another kind.
+    """Return what happens if an open task is approved, in order; empty for a task that is not about an approval.
 
-    `tasks` are all tasks of the case, `plan` lists what can be undone.
+    `tasks` are all tasks of the case. `plan` lists the steps of the case that can be undone.
     """
     if task.status != "open" or task.kind != "gate" or row is None:
         return []
@@ -190,7 +197,7 @@ async def if_approved(
 
 
 async def preview_case(row: CaseRow, tasks: Sequence[TaskView], pinned: PinnedPolicies) -> CasePreview | None:
-    """Return the preview of a case with these tasks; None for a process or policy that this code cannot read."""
+    """Return the preview of a case with these tasks; None if this code cannot read its process or its policy."""
     process = PROCESSES.get(row.process)
     stops = outline_of(process.workflow) if process else ()
     if process is None or not stops:
@@ -222,7 +229,7 @@ def _previews(
 
 
 def _facts(stops: Sequence[Stop], tasks: Sequence[TaskView]) -> dict[str, Mapping[str, Any]]:
-    """Return the facts of the open and closed gates of this round, by the variable of the process that holds them."""
+    """Return the facts that the gates of this round have shown, by their variable in the source of the process."""
     of_gate = {stop.name: stop.facts for stop in stops if stop.kind == "gate" and stop.facts}
     newest = max((task.round for task in tasks), default=1)
     return {
@@ -231,7 +238,10 @@ def _facts(stops: Sequence[Stop], tasks: Sequence[TaskView]) -> dict[str, Mappin
 
 
 def typed(process: Process, stored: Mapping[str, Any]) -> BaseModel:
-    """Return a stored input as the model of its process. Input of older code is not validated."""
+    """Return a stored input as an instance of the model of its process.
+
+    An input that older code stored is not validated.
+    """
     try:
         return process.input.model_validate(stored)
     except ValidationError:
@@ -259,7 +269,7 @@ def _is_gate(stop: Stop, name: str) -> bool:
 
 
 def _who(preview: Preview) -> str:
-    """Return who decides, such as `2 approvals of managers`."""
+    """Return who must decide at a gate, in words: `2 approvals of managers`."""
     texts = reader.get().texts
     who = ", ".join(person_or_group(name, texts) for name in preview.asked) or _("nobody yet")
     if preview.gate.quorum == EVERYONE:

@@ -1,7 +1,8 @@
-"""Live updates as server-sent events: changes of tasks and cases, and the progress of uploads.
+"""Send live updates as server-sent events: changes of tasks and cases, and the progress of uploads.
 
-All listeners of a topic share one poller, which runs while there is a listener. A stream ends after 15 minutes, when
-the gateway stops, and when its listener loses access. Browsers connect again on their own.
+A topic is what a listener can follow: all changes, or one upload. All listeners of a topic share one poller, a task
+that reads the database again and again while there is a listener. A stream ends after 15 minutes, when the gateway
+stops, and when its listener may no longer see the topic. Browsers then connect again automatically.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.http.security import viewer
-from cases.reconcile.loop import keep_going
+from core.repeat import repeat
 from domain.batch import BatchCounts
 from domain.status import Status
 from store.audit import audit_log, feed
@@ -29,61 +30,73 @@ from store.people.people import Person
 LIFETIME_S = 900.0
 """Seconds after which a stream ends. The browser then connects again."""
 RETRY_MS = 1_000
-"""Milliseconds after which a browser connects again when the connection was cut."""
+"""Milliseconds that a browser waits before it connects again, if the connection was cut."""
 PING_S = 15.0
-"""Seconds without an event after which a comment is sent. Without it, a proxy could close the connection."""
+"""Seconds without an event after which a comment is sent, so that proxies do not close the connection."""
 
 FEED_RECHECK_S = 60.0
-"""Seconds between two checks whether a listener is still signed in, and in which groups."""
+"""Seconds between two checks of a listener: whether the person is still signed in, and in which groups the person
+is."""
 KEPT = 5_000
-"""Positions of the audit log whose changes are kept. A listener who is further behind must load the lists again."""
+"""The number of positions of the audit log whose changes are kept in memory.
+
+A listener who is further behind must load the lists again.
+"""
 CHUNK = 1_000
-"""Positions of the audit log in one read."""
+"""The most positions of the audit log in one read of the database."""
 QUIET = 500
-"""Positions without an event for a listener, after which they get a newer id to resume from."""
+"""After this many positions of the audit log without an event for a listener, the listener gets a newer id, from
+which the browser can resume."""
 
 BATCH_RECHECK_S = 3.0
-"""Seconds between two checks whether a listener may still see the batch. A batch has few listeners, and a token may be
-revoked."""
+"""Seconds between two checks whether a listener may still see a batch.
+
+The time is short, because a batch has few listeners.
+"""
 
 _log = logging.getLogger("holdgate.api")
 
 Still = Callable[[], Awaitable[Person | None]]
-"""Returns the listener as they are now, or None if they are signed out or may no longer see the topic."""
+"""Returns the person who listens, with their present groups; None if the person is signed out or may no longer see
+the topic."""
 
 
 class EventStream(StreamingResponse):
-    """A response of server-sent events. FastAPI's own class sends each event separately, through two queues."""
+    """A response of server-sent events, which can send several events together.
+
+    FastAPI's own class sends each event alone.
+    """
 
     media_type = "text/event-stream"
 
     @classmethod
     def of(cls, events: AsyncGenerator[str]) -> "EventStream":
-        """Return a stream of these events that no proxy buffers."""
+        """Return a response that streams these events, with headers that tell proxies not to buffer them."""
         return cls(events, headers={"X-Accel-Buffering": "no"})
 
 
 class LiveUpdates:
-    """All topics of this gateway."""
+    """Has all topics of live updates in this gateway, and makes the streams of their listeners."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._pollers: set[asyncio.Task[None]] = set()
         self.feed = Feed(db, self._pollers)
         self.batches: dict[str, BatchProgress] = {}
-        """The batches with a listener, by id."""
+        """The topics of batches that have a listener, by the id of the batch."""
         self._closed = False
 
     def changes(self, person: Person, since: int | None, still: Still) -> EventStream:
         """Return a stream of the changes of tasks and cases that the person may see.
 
-        The stream begins after position `since` of the audit log, or now. Its first event has an id and no data, or is
-        `reset` if the changes after `since` are no longer known.
+        The stream begins after the position `since` of the audit log; if `since` is None, with changes from now on. The
+        first event has an id and no data. If the changes after `since` are no longer in memory, the first event is
+        `reset`.
         """
         return EventStream.of(self.feed.listen(person, since, still))
 
     def batch(self, batch_id: str, still: Still) -> EventStream:
-        """Return a stream of the counts of an existing batch: now, after each change, and at the end."""
+        """Return a stream of the counts of an existing batch: now, after each change, and when all is closed."""
         return EventStream.of(self._batch(batch_id, still))
 
     async def _batch(self, batch_id: str, still: Still) -> AsyncGenerator[str]:
@@ -99,13 +112,19 @@ class LiveUpdates:
                 del self.batches[batch_id]
 
     def close(self) -> None:
-        """End all streams. The gateway is about to stop, and the server waits for its connections."""
+        """End all streams.
+
+        Call this before the gateway stops, because the server waits until all connections are closed.
+        """
         self._closed = True
         for topic in (self.feed, *self.batches.values()):
             topic.close()
 
     async def ended(self) -> None:
-        """Wait until all pollers have ended by themselves. A cancelled poller would lose its database connection."""
+        """Wait until all pollers have ended.
+
+        Do not cancel them, because a cancelled poller would lose its database connection.
+        """
         self.close()
         await asyncio.gather(*self._pollers)
 
@@ -117,50 +136,53 @@ class Listener(ABC):
     """Seconds between two checks whether the listener may still listen."""
 
     def is_suspect(self) -> bool:
-        """Return True if the gateway must check at once that the listener may still listen."""
+        """Return True if the gateway must check at once whether the listener may still listen."""
         return False
 
     def admit(self, person: Person) -> None:  # noqa: B027  # only some listeners need to know
-        """Take over the person with their present groups."""
+        """Store the person who listens, with their present groups, after a check."""
 
     @abstractmethod
     def news(self) -> str:
-        """Return the changes to send now, as text, and note them as sent. Empty if there are none."""
+        """Return the text of the events to send now, and mark their changes as sent; empty if there are none."""
 
 
 class Topic(ABC):
-    """A topic of live updates: one poller for all its listeners."""
+    """A topic of live updates, with one poller for all its listeners: the base class of `Feed` and `BatchProgress`."""
 
     failed: str
-    """The log line for a failed read."""
+    """The log line if a read of the database fails."""
     pause_s: float
-    """Seconds between two reads."""
+    """The least seconds between two reads of the database."""
     share = 0
-    """A pause is at least this many times as long as the read before it."""
+    """The pause between two reads is at least this many times as long as the first read took."""
 
     def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
-        """Create the topic. `pollers` is the set of all topics, so that `LiveUpdates.ended` can wait for them."""
+        """Create the topic. `pollers` has the pollers of all topics, so that `LiveUpdates.ended` can wait for them."""
         self._db = db
         self._pollers = pollers
         self.listeners = 0
         self._poller: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
-        """Set when there is no listener any more, or when the topic is closed."""
+        """Set if the topic has no listener any more, or is closed."""
         self._closed = False
 
     @abstractmethod
     async def _step(self) -> bool:
-        """Read once. Return True if the next read must follow without a pause. Raises only for a defect."""
+        """Read the database once.
+
+        Return True if the next read must follow without a pause. Raises only for a defect.
+        """
 
     def close(self) -> None:
-        """End all streams of the topic."""
+        """End the streams of all listeners of the topic."""
         self._closed = True
         self._over.set()
         self._wake()
 
     def _start(self) -> None:
-        """Start the poller, unless it runs or the topic is closed."""
+        """Start the poller of the topic, unless the poller runs already or the topic is closed."""
         self._over.clear()
         if self._closed:
             self._over.set()
@@ -169,13 +191,13 @@ class Topic(ABC):
             def pause(took: float) -> float:
                 return max(self.pause_s, self.share * took)
 
-            looking = keep_going(self._step, pause, self.failed, log=_log, over=self._over)
+            looking = repeat(self._step, pause, self.failed, log=_log, over=self._over)
             self._poller = asyncio.create_task(looking)
             self._pollers.add(self._poller)
             self._poller.add_done_callback(self._pollers.discard)
 
     async def _counted(self, events: AsyncGenerator[str]) -> AsyncGenerator[str]:
-        """Yield the events of one listener. The poller ends with its last listener."""
+        """Yield the events of one listener, and stop the poller of the topic after its last listener has left."""
         self.listeners += 1
         try:
             with suppress(DatabaseUnavailable):  # the connection is cut, and the browser connects again
@@ -188,7 +210,7 @@ class Topic(ABC):
                 self._over.set()
 
     async def _told(self, listener: Listener, still: Still) -> AsyncGenerator[str]:
-        """Yield the changes for one listener. All changes of one read are yielded together."""
+        """Yield the text of events for one listener. All changes that one read found are yielded together."""
         spoken = time.monotonic()
         leaves, again = spoken + LIFETIME_S, 0.0
         while (now := time.monotonic()) < leaves:
@@ -220,7 +242,7 @@ class Topic(ABC):
 
 
 class Feed(Topic):
-    """Changes of tasks and cases: one read of the audit log for all listeners."""
+    """The topic of all changes of tasks and cases: the poller reads the audit log once for all listeners."""
 
     failed = "changes of tasks and cases could not be read"
     pause_s = 0.5
@@ -228,10 +250,10 @@ class Feed(Topic):
     def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
         super().__init__(db, pollers)
         self.known: list[News] = []
-        """By position: all changes after `start` up to `head`."""
+        """All changes after the position `start` of the audit log up to `head`, in the order of their positions."""
         self.start = self.head = -1
         self.people: dict[str, int] = {}
-        """The position of each person's last change of sign-in or groups."""
+        """By id of a person: the position of the last event about the person's sign-in or groups."""
         self._reading = asyncio.Lock()
 
     def listen(self, person: Person, since: int | None, still: Still) -> AsyncGenerator[str]:
@@ -271,7 +293,7 @@ class Feed(Topic):
             raise
 
     async def _look(self) -> bool:
-        """Read the next events of the audit log. Return True if more events wait to be read."""
+        """Read the next events of the audit log for all listeners. Return True if more events wait to be read."""
         async with self._db.read() as conn:
             newest = await audit_log.position(conn)
             if self.head < 0 or newest < self.head or newest - self.head > KEPT:
@@ -295,7 +317,7 @@ class Feed(Topic):
 
 
 class FeedListener(Listener):
-    """A listener of changes of tasks and cases."""
+    """A listener of the changes of tasks and cases."""
 
     def __init__(self, topic: Feed, person: Person, at: int) -> None:
         self.recheck_s = FEED_RECHECK_S
@@ -303,11 +325,12 @@ class FeedListener(Listener):
         self._person = person.id
         self._who = viewer(person)
         self._at = self._told = at
-        """Positions up to which the listener was served, and which the client knows."""
+        """Two positions of the audit log: up to which the listener got its changes (`_at`), and the last id that its
+        browser got (`_told`)."""
         self._checked = topic.head
 
     def is_suspect(self) -> bool:
-        """Return True if the person may have lost their sign-in or a group since the last call."""
+        """Return True if the person's sign-in or groups may have changed since the last call."""
         before, self._checked = self._checked, self._topic.head
         return self._topic.people.get(self._person, -1) > before
 
@@ -353,7 +376,7 @@ def _reset(position: int) -> str:
 
 
 class Counts(BaseModel):
-    """The progress of a batch."""
+    """The progress of a batch: its status, and the counts of its rows and cases."""
 
     status: BatchStatus
     rows: BatchCounts
@@ -367,7 +390,7 @@ class Counts(BaseModel):
 
 
 class BatchProgress(Topic):
-    """The counts of one batch."""
+    """The topic of one batch: the poller reads the counts of its rows and cases."""
 
     failed = "the counts of a batch could not be read"
     pause_s = 1.0
@@ -409,7 +432,7 @@ class BatchProgress(Topic):
         async with self._db.read() as conn:
             batch = await batches.get(conn, self._batch_id)
             if batch is None:
-                raise LookupError(f"batch {self._batch_id} is gone")
+                raise LookupError(f"batch {self._batch_id} no longer exists")
             return Counts(
                 status=batch.status,
                 rows=await batches.counts(conn, self._batch_id),
@@ -419,7 +442,7 @@ class BatchProgress(Topic):
 
 
 class BatchListener(Listener):
-    """A listener of a batch. A slow listener misses counts in between, never the last."""
+    """A listener of a batch. A slow listener misses some counts, but never the last ones."""
 
     def __init__(self, topic: BatchProgress) -> None:
         self.recheck_s = BATCH_RECHECK_S

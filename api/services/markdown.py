@@ -1,7 +1,8 @@
-"""Render Markdown of requesters as safe HTML, without raw HTML, images and scripts.
+"""Render Markdown that requesters wrote as safe HTML, without raw HTML, images and scripts.
 
-There are two guards. The parser escapes HTML and refuses links such as `javascript:`. Its output is then cleaned to a
-list of harmless elements. Images are left out: a remote image would tell its server who reads the task, and when.
+Two steps make the HTML safe. The parser escapes raw HTML and refuses links such as `javascript:`. A second step keeps
+only harmless elements of the parser's output. Images are removed: a browser would load a remote image from its server,
+which would learn who reads the task, and when.
 """
 
 import nh3
@@ -14,11 +15,14 @@ _TAGS = {
     *("h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
 }
 _HEADINGS = str.maketrans("123456", "345666")
-"""A page has its own first two levels of headings, so text headings begin at the third."""
+"""The new level of each level of heading.
+
+The page itself uses the first two levels, so headings in a text begin at the third.
+"""
 
 
 def to_html(text: str) -> Markup:
-    """Return the text as HTML that is safe on a page."""
+    """Return a Markdown text as HTML that is safe to show on a page."""
     tokens = _PARSER.parse(text)
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):

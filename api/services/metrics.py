@@ -1,7 +1,7 @@
-"""Metrics of the gateway for Prometheus: its own requests, and gauges read from the database.
+"""Provide the metrics of a gateway for Prometheus: counts of its requests, and gauges from the database.
 
-All gateways read the same gauges from the database: use `max()` over several gateways, not `sum()`. No label names a
-person or a case.
+All gateways read the same gauges from the database. So combine the gauges of several gateways with `max()`, not with
+`sum()`. No label names a person or a case.
 """
 
 import asyncio
@@ -14,21 +14,21 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from domain.blocked import BlockKind
 from store.audit import audit_log, counters
 from store.audit.counters import CountedEvent, MetricsSnapshot
-from store.cases.blocked import Kind
 from store.db.database import Database, DatabaseUnavailable
 
 FRESH_S = 5.0
-"""Seconds for which values from the database are kept."""
+"""Seconds for which the gauges from the database are cached."""
 EVENTS_AT_ONCE = 5_000
 WORKER_SILENCE = timedelta(seconds=10)
-"""Without a heartbeat for this long, a worker counts as gone."""
+"""A worker counts as gone if its last heartbeat is older than this."""
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """The metrics of one gateway. Counters begin at 0 with the process."""
+    """The metrics of one gateway. All counters are 0 when its process starts."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -51,11 +51,15 @@ class Metrics:
         self._reading = asyncio.Lock()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request. `route` is the template of its path."""
+        """Count a request that was answered after this number of seconds. `route` is the template of its path."""
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     async def text(self, db: Database, *, temporal: bool, policy: bool) -> bytes:
-        """Return all metrics in the text format of Prometheus. If the database is down, its gauges are missing."""
+        """Return all metrics in the text format of Prometheus.
+
+        `temporal` and `policy` are True if Temporal answers, and if the policy file is in force. If the database does
+        not answer, the gauges from the database are missing.
+        """
         async with self._reading:
             if time.monotonic() - self._read_at >= FRESH_S:
                 await self._read(db)
@@ -97,7 +101,7 @@ class Metrics:
 
 
 class _Standing(Collector):
-    """Gauges from the database, as last read."""
+    """The gauges from the database, as they were read last."""
 
     def __init__(self) -> None:
         self.figures: MetricsSnapshot | None = None
@@ -118,7 +122,7 @@ class _Standing(Collector):
         yield _gauges("oldest_open_task_seconds", "Age of the oldest open task", by_gate, ages)
         by_status = ("process", "status")
         yield _gauges("open_cases", "Cases that have not ended", by_status, now.cases.items())
-        kinds = (((kind,), now.stopped.get(kind, 0)) for kind in get_args(Kind))
+        kinds = (((kind,), now.stopped.get(kind, 0)) for kind in get_args(BlockKind))
         yield _gauges("stopped_workflows", "Workflows that cannot go on by themselves", ("kind",), kinds)
         yield _gauge("workers", "Workers heard of lately", now.workers)
         if now.heard:

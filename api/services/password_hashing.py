@@ -1,4 +1,4 @@
-"""Hash passwords with a limit on parallel work. One hash costs 50 ms and 64 MB, and any client can cause one."""
+"""Hash passwords, only a few at a time. One hash takes 50 ms and 64 MB of memory, and any client can cause a hash."""
 
 import asyncio
 import os
@@ -12,12 +12,18 @@ from api.http.problems import unavailable
 T = TypeVar("T")
 
 AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-"""Half of the processors. The others answer people who are signed in."""
+"""The most hashes at the same time: one for every second processor.
+
+The other processors answer people who are signed in.
+"""
 MOST_WAITING = 20
-"""Tries that wait for their turn, about a second of work each. Further clients are asked to try again."""
+"""The most sign-ins that run or wait for a hash. Further clients get an error, and can try again."""
 
 _workers = ThreadPoolExecutor(AT_ONCE, "hashing")
-"""A pool of its own. In the pool that reads files, sign-ins would delay all other work."""
+"""The threads that compute hashes.
+
+They are separate from the threads that read files, so that sign-ins do not delay other work.
+"""
 _under_way = 0
 
 

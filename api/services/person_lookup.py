@@ -1,4 +1,4 @@
-"""Find the person whom a caller means by a text. All fields that take a person use this."""
+"""Find the person whom a caller names in a text. All fields for a person use this module."""
 
 from collections.abc import Collection
 
@@ -15,10 +15,11 @@ from store.people.people import Person
 async def find_person(
     conn: AsyncConnection, text: str, by: Person, *, field: str, asking: str = "Who?", task: TaskView | None = None
 ) -> str:
-    """Return the id of the active person whom a text means: an id, a name or an email address.
+    """Return the id of the active person whom a text names by id, name or email address.
 
-    Raises Problem 422 with `suggestions`: all people with that name if there are several, else people with a similar
-    name, as far as the caller may see them. `asking` is the question that the field answers.
+    Raises Problem 422 if no person or several people match. Its `suggestions` are all people with that name if there
+    are several, else people with a similar name whom the caller may see. `asking` is the question that the field
+    answers, such as `Who is the substitute?`.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact
@@ -34,8 +35,8 @@ async def find_person(
 async def _seen(conn: AsyncConnection, by: Person, task: TaskView | None) -> Collection[str] | None:
     """Return the ids of the people whom the caller may always see.
 
-    A reader of the list of people sees all. Others see the people with whom they decide, and the people on the page of
-    the task.
+    The result is None, for all people, if the caller may read the list of people. Any other caller sees the people who
+    decide in the same groups, and the people on the page of the task.
     """
     if is_in(by, ADMINS, AUDITORS):
         return None

@@ -1,4 +1,4 @@
-"""Apply the policy in force to open gates, and report what would change.
+"""Apply the policy in force to open gates, or only report what would change.
 
 Decided gates never change. Gates that open later use the policy that is pinned to their case.
 """
@@ -25,7 +25,7 @@ from workflows.registry import INPUTS
 
 
 class GateChange(BaseModel):
-    """The differences that another policy makes for one open gate."""
+    """What the policy in force changes at one open gate, and whether it was applied."""
 
     task_id: str
     case_id: str
@@ -46,9 +46,9 @@ async def gate_changes(
     dry_run: bool,
     times: bool,
 ) -> list[GateChange]:
-    """Return the gates for which this policy differs from the one they use; unless `dry_run`, apply it.
+    """Return the open gates for which this policy makes a difference; unless `dry_run`, apply the policy to them.
 
-    With `times`, its due time and expiry also replace those that an admin set by hand.
+    With `times`, the due time and the expiry of the policy also replace times that an admin set.
     """
     if not dry_run:
         async with services.db.write() as conn:
@@ -101,7 +101,10 @@ def _refused(shift: GateChange, no: Problem) -> GateChange:
 
 
 async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRuling | None:
-    """Return the policy's ruling for a gate as it opened, or None if the policy has no such gate."""
+    """Return what the policy says about an open gate; None if the policy has no such gate.
+
+    Conditions of the policy are evaluated with the values that the gate had when it opened.
+    """
     async with services.db.read() as conn:
         case = await cases.get(conn, task.case_id)
     if case is None or case.process not in INPUTS or not policy.has(case.process):
@@ -128,7 +131,7 @@ async def _ruling(services: Services, policy: Policy, task: TaskView) -> GateRul
 
 
 def _difference(task: TaskView, ruling: GateRuling, times: bool) -> str:
-    """Return in words what would differ; empty if nothing would."""
+    """Return in words what the ruling would change at the task's gate; empty if it would change nothing."""
     probe = Gate(task, ruling)
     happened = probe.adopt(ruling, datetime.now(UTC), times=times)
     return probe.closed_because or "; ".join(happened.data["changed"])

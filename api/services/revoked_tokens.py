@@ -1,6 +1,6 @@
-"""Record calls with a revoked token, or with the token of a person who has left, once a minute for each token.
+"""Record requests with a revoked token, or with the token of a person who has left, once a minute for each token.
 
-Only tokens that were once valid are recorded, so that an unknown client cannot cause writes.
+Only tokens that were once valid are recorded, so that unknown clients cannot make the gateway write to the database.
 """
 
 import time
@@ -11,21 +11,21 @@ from store.people import failed_sign_ins, people
 from store.people.secret_hash import secret_hash
 
 MAX_TOKEN = 200
-"""Characters. Longer than any token, so that a client cannot make the gateway hash a megabyte."""
+"""The most characters of a token. Longer texts are never tokens, and are refused before they are hashed."""
 PAUSE_S = 60.0
 KNOWN = 1_000
-"""Tokens for which the time of the last record is remembered."""
+"""The most tokens for which the time of the last record is kept in memory."""
 
 
 class RevokedTokenLog:
-    """The recorder of refused tokens, one for each gateway."""
+    """Records requests with tokens that were once valid. Each gateway has one such log."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._noted: dict[str, float] = {}
 
     async def note(self, token: str) -> None:
-        """Record a call with this token, if the token was ever valid."""
+        """Record in the audit log that a request used this token, if the token was once valid."""
         if len(token) > MAX_TOKEN:
             return
         key, now = secret_hash(token), time.monotonic()

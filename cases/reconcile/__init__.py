@@ -1,1 +1,1 @@
-"""Background jobs of the worker: they complete what another process left, and follow changes made elsewhere."""
+"""Background jobs of the worker: complete what a stopped process left, react to changes of people and in Temporal."""

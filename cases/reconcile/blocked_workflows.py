@@ -1,9 +1,10 @@
-"""Find blocked Workflows, which cannot continue but have not ended, and put them before operators.
+"""Find blocked Workflows, which cannot continue but have not ended, and ask operators what to do with each.
 
-There are two kinds of blocked Workflows. Some fail again and again, because of a defect or a history that does not fit
-the code: Temporal retries them for ever. For others, Temporal knows less than SQL, because an older state of Temporal
-was restored: the Workflow is missing, or is at an earlier point, and accepts no decision. Each blocked Workflow becomes
-an incident with a task. No Workflow can receive the decision on that task, so this module carries it out.
+There are two kinds of blocked Workflows. Workflows of the first kind fail again and again, because of a defect or
+because their history does not fit the code: Temporal retries them for ever. For Workflows of the second kind, Temporal
+knows less than SQL, because an older state of Temporal was restored: the Workflow is missing, or is at an earlier
+point, and accepts no decision. For each blocked case, this module opens an incident with a task for operators. The
+Workflow cannot receive the decision on this task, so `cases/settle_blocked.py` carries the decision out.
 """
 
 import logging
@@ -27,13 +28,14 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from domain.blocked import CAUSES, VERDICTS, WHAT_TO_DO, BlockKind
 from domain.case import CaseEvent, CaseState
 from domain.ids import task_id_for
 from domain.names import GATE_ATTRIBUTE, INTERVENTION, OPERATORS
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
 from store.cases import blocked, cases, tasks
-from store.cases.blocked import Kind, Stopped
+from store.cases.blocked import BlockedWorkflow
 from store.cases.cases import CaseRow
 from store.db.database import Database
 from workflows.registry import PROCESSES
@@ -41,47 +43,31 @@ from workflows.registry import PROCESSES
 log = logging.getLogger(__name__)
 
 AT_ONCE = 20
-"""Cases that are compared with Temporal in one look. Each needs two short calls, so that the load stays low."""
+"""The number of cases that one round compares with Temporal.
+
+Each case needs two short calls, so a small number keeps the load low.
+"""
 AT_FIRST = 200
-"""The number for the first round of a worker, and after a round that found something."""
+"""The number of cases to compare in the first round of a worker, and in a round after one that found a blocked case."""
 AGAIN = 50
-"""Blocked cases that are checked again in one look."""
+"""The number of blocked cases that one round checks again, to see if they continue."""
 FAILED = (EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED, EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT)
 ROUNDED = timedelta(milliseconds=1)
 TECHNICAL = 2000
-"""Characters of a technical message that are stored."""
-CAUSES: dict[Kind, str] = {
-    "failing": "The code of this case fails, so the case is blocked.",
-    "unknown": "Temporal does not know this case. The case was deleted there, an older backup was restored, "
-    "or this is another Temporal server.",
-    "behind": "Temporal has an earlier state of this case than the database: an older backup was restored, "
-    "or a message was lost.",
-    "ended": "The case has ended in Temporal but not in the database: an older backup of the database was restored.",
-}
-WHAT_TO_DO: dict[Kind, str] = {
-    "failing": "Correct the code and restart the worker. The case continues within ten minutes. Or roll back the case.",
-    "unknown": "If this is the wrong server, correct the address. "
-    "Otherwise roll back the case, or mark it as done by hand.",
-    "behind": "Retry to continue from the earlier state. Later decisions are requested again, and no step runs twice. "
-    "Or roll back the case.",
-    "ended": "Roll back the case, or mark it as done by hand.",
-}
-VERDICTS: dict[Kind, list[Verdict]] = {
-    "failing": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
-    "unknown": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
-    "behind": [Verdict.RETRY, Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
-    "ended": [Verdict.ROLL_BACK, Verdict.DONE_BY_HAND],
-}
+"""The most characters of a technical message that are stored."""
 
 
 class Defects(Interceptor):
-    """Records at once which Workflows raise unexpected errors: Temporal lists them only after some failures."""
+    """Notes the id of each Workflow that raises an unexpected error, for the next round.
+
+    Temporal itself lists a Workflow as failing only after several failures.
+    """
 
     def __init__(self) -> None:
         self.suspects: deque[str] = deque(maxlen=1000)
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Return the interceptor; the SDK calls this once for each worker."""
+        """Return the interceptor class. The SDK calls this method once for each worker."""
         suspects = self.suspects
 
         class Noting(WorkflowInboundInterceptor):
@@ -97,7 +83,7 @@ class Defects(Interceptor):
         return Noting
 
 
-class StoppedWorkflows:
+class BlockedWorkflows:
     """The job that finds blocked Workflows, and notices when they continue."""
 
     def __init__(
@@ -109,7 +95,7 @@ class StoppedWorkflows:
         self._after = ""
         """The case after which the next look starts."""
         self._hurry = True
-        self._twice: set[tuple[str, Kind]] = set()
+        self._twice: set[tuple[str, BlockKind]] = set()
         """Findings of the last look. Only the second finding counts, as a running change looks the same for a
         moment."""
         self._recheck = 0
@@ -147,7 +133,7 @@ class StoppedWorkflows:
         if found is None or not _fails(found):
             return False
         technical = await self._last_failure(workflow_id)
-        return await self._stopped(workflow_id, "failing", technical)
+        return await self._block(workflow_id, "failing", technical)
 
     async def _last_failure(self, workflow_id: str) -> str:
         for event in await self._latest(workflow_id, 20):
@@ -177,7 +163,7 @@ class StoppedWorkflows:
                 continue
             self._hurry = True
             if (case.conductor, kind) in before:
-                found += await self._stopped(case.conductor, kind, "")
+                found += await self._block(case.conductor, kind, "")
             else:
                 self._twice.add((case.conductor, kind))
         if len(rows) < limit:
@@ -186,7 +172,7 @@ class StoppedWorkflows:
             self._after = rows[-1].case_id
         return found
 
-    async def _knows_less(self, case: CaseRow) -> Kind | None:
+    async def _knows_less(self, case: CaseRow) -> BlockKind | None:
         """Return the kind of the block if Temporal has lost the case or has an earlier state of it; else None."""
         described = await self._described(case.conductor)
         if described is None:
@@ -216,11 +202,11 @@ class StoppedWorkflows:
 
     # ------------------------------------------------------------------------------------------------------ both kinds
 
-    async def _stopped(self, workflow_id: str, kind: Kind, technical: str) -> bool:
+    async def _block(self, workflow_id: str, kind: BlockKind, technical: str) -> bool:
         now, error = datetime.now(UTC), technical.partition(":")[0]
         error = error if kind == "failing" and error.isidentifier() else ""
         cause = f"{CAUSES[kind]} ({error})" if error else CAUSES[kind]
-        one = Stopped(
+        one = BlockedWorkflow(
             workflow_id=workflow_id,
             kind=kind,
             case_id=None,
@@ -258,7 +244,7 @@ class StoppedWorkflows:
             log.error("%s is blocked: %s %s", workflow_id, cause, technical)
         return new
 
-    async def _over(self, known: dict[str, Stopped], failing: Collection[str]) -> int:
+    async def _over(self, known: dict[str, BlockedWorkflow], failing: Collection[str]) -> int:
         """Close the incidents of cases that continue or have ended. Return the number of closed incidents."""
         over = 0
         left = [each for each in known.values() if each.workflow_id not in failing]
@@ -323,8 +309,11 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
     return running and described.raw_description.pending_workflow_task.attempt > 1
 
 
-def _task(case: CaseRow, one: Stopped, error: str, number: int) -> TaskView:
-    """Return the task for operators. `error` is the type of error that the code raises, where it is known."""
+def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int) -> TaskView:
+    """Return the task that asks operators about a blocked case.
+
+    `error` is the type of the error that the Workflow's code raises, empty if not known.
+    """
     facts = {
         "step": blocked.WHOLE_CASE,
         "failure": f"{one.kind}/{error}" if error else one.kind,

@@ -1,4 +1,4 @@
-"""Check open tasks again after people change, so that no task waits without enough deciders."""
+"""Ask open cases to check who can decide their tasks after people change, so that no task waits without deciders."""
 
 import asyncio
 import logging
@@ -18,23 +18,31 @@ from store.db.database import Database
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8
-"""Cases that check their tasks at the same time. It is half of a worker's slots, so that decisions do not wait when
-a manager joins or leaves and hundreds of cases are checked."""
+"""The most cases that check their tasks at the same time: half of a worker's slots.
+
+So decisions do not wait when a manager joins or leaves and hundreds of cases check their tasks.
+"""
 CHUNK = 100
-"""Tasks in one transaction. The others stay in SQL and come next."""
+"""The most tasks that one transaction takes. Further tasks stay in SQL for the next transaction."""
 PATIENCE = timedelta(seconds=5)
 LOOKS_S = 5.0
-"""Seconds that a case gets for its check before the next case is told."""
+"""The most seconds to wait until a case has checked its tasks, before the next case gets the message."""
 
 
 class Recounter:
-    """Tells Workflows whose candidates have changed. Open work is in SQL, so a crash of the worker loses nothing."""
+    """Sends each Workflow whose deciders may have changed the message to check its tasks.
+
+    The tasks still to be checked are stored in SQL, so a crash of the worker loses none of them.
+    """
 
     def __init__(self, database: Database, client: Client) -> None:
         self._database, self._client = database, client
 
     async def look(self) -> int:
-        """Find open tasks whose candidates may have changed, and tell their Workflows. Return the number of tasks."""
+        """Find open tasks whose deciders may have changed, and send their Workflows the message to check the tasks.
+
+        Return the number of tasks whose Workflow has received the message or has ended.
+        """
         async with self._database.read() as conn:
             if not await recounts.is_news(conn, datetime.now(UTC)):
                 return 0
@@ -52,18 +60,17 @@ class Recounter:
                 await recounts.settle(conn, told, failed, datetime.now(UTC))
             count += len(told)
             if failed:
-                log.warning(
-                    "%d open tasks could not be told that people changed; the worker will try again", len(failed)
-                )
+                log.warning("%d open tasks could not be told that people changed; the worker tries again", len(failed))
 
     async def _tell(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Return the tasks whose Workflow has received the message, or has ended."""
         slots, answering = asyncio.Semaphore(AT_ONCE), True
 
         async def looked(handle: WorkflowHandle[Any, Any]) -> None:
-            """Wait until the case has checked its tasks: it answers queries only afterwards.
+            """Wait at most `LOOKS_S` seconds until the case has checked its tasks.
 
-            Returns at once where no worker answers.
+            The case answers a query only after the check. If one query gets no answer in time, all later calls return
+            at once.
             """
             nonlocal answering
             if not answering:

@@ -15,7 +15,10 @@ from workflows.registry import PROCESSES
 log = logging.getLogger(__name__)
 
 OVERLAP = timedelta(minutes=5)
-"""The overlap of two looks: Temporal's lists lag, and a case can be stored after its Workflow started."""
+"""How far a round looks back beyond the start of the last round.
+
+Temporal lists a Workflow late, and a case can be stored after its Workflow started.
+"""
 ENDED = {
     WorkflowExecutionStatus.TERMINATED: "The case was terminated in Temporal, and its steps were not rolled back.",
     WorkflowExecutionStatus.TIMED_OUT: "The case timed out in Temporal, and its steps were not rolled back.",
@@ -24,7 +27,7 @@ ENDED = {
 
 
 class Watcher:
-    """Finds Workflows of open cases that the engine did not end."""
+    """The job that finds open cases whose Workflow was reset, or was ended by a person, a timeout or a defect."""
 
     def __init__(
         self, db: Database, client: Client, rollbacks: Rollbacks, processes: Collection[str] = PROCESSES
@@ -32,12 +35,18 @@ class Watcher:
         self._db, self._client, self._rollbacks = db, client, rollbacks
         self._kinds = ", ".join(f"'{name}'" for name in (*processes, "rollback"))
         self._looked: datetime | None = None
-        """None before the first look, which covers everything that Temporal still has."""
+        """When the last complete round started.
+
+        None before the first round, which checks all closed Workflows that Temporal keeps.
+        """
         self._told: set[str] = set()
-        """Runs that were told about their reset."""
+        """The ids of runs that have received the message about their reset."""
 
     async def look(self) -> int:
-        """Hand lost cases to operators, and tell reset cases to update SQL. Return the number of both."""
+        """Ask operators about cases that were ended in Temporal, and tell reset cases to update SQL.
+
+        Return the number of these cases.
+        """
         now, found = datetime.now(UTC), 0
         query = f"ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND WorkflowType IN ({self._kinds})"
         if self._looked is not None:
@@ -49,7 +58,7 @@ class Watcher:
             except DatabaseUnavailable:
                 raise  # the next cases would fail too
             except Exception:  # a case that fails must not block the next ones
-                log.exception("%s, which has ended in Temporal, could not be settled; it is tried again", execution.id)
+                log.exception("the end of %s in Temporal could not be handled; it is tried again", execution.id)
                 whole = False
         if whole:
             self._looked = now
@@ -73,7 +82,10 @@ class Watcher:
         return given is not None
 
     async def _tell(self, handle: WorkflowHandle[object, object], run_id: str) -> bool:
-        """Tell the latest run of a Workflow that a person created this run by a reset in Temporal."""
+        """Tell the latest run of a Workflow that a reset in Temporal created this run.
+
+        Return True if the run is told now.
+        """
         if run_id in self._told:
             return False
         try:
@@ -86,7 +98,7 @@ class Watcher:
 
 
 async def _reason(handle: WorkflowHandle[object, object]) -> str:
-    """Return the reason that a person gave when terminating the Workflow, as text after a sentence."""
+    """Return the reason of the person who terminated the Workflow, as a sentence that begins with a space; else ""."""
     close = WorkflowHistoryEventFilterType.CLOSE_EVENT
     async for event in handle.fetch_history_events(event_filter_type=close):
         said = event.workflow_execution_terminated_event_attributes.reason.strip().rstrip(".")

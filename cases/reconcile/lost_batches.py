@@ -1,4 +1,4 @@
-"""Find imports whose Workflow was ended in Temporal or is missing there, so that no file stops half way."""
+"""Find imports of files whose Workflow was ended in Temporal or is missing there, so that no import stops half way."""
 
 import logging
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from store.db.database import Database
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Running imports that are compared with Temporal in one look. There are only a few."""
+"""The most running imports that one round compares with Temporal. Usually there are only a few."""
 WHY = (
     "The import was terminated in Temporal before this row started. "
     "Upload the file again: only rows that have not started will start."
@@ -28,11 +28,14 @@ class LostImports:
     def __init__(self, db: Database, client: Client) -> None:
         self._db, self._client = db, client
         self._once: set[str] = set()
-        """Findings of the last look. Only the second finding counts, as an import that ends looks the same for a
-        moment."""
+        """The imports that the last round found lost.
+
+        An import counts as lost only if two rounds in sequence find it, because an import that just ends looks the same
+        for a moment.
+        """
 
     async def look(self) -> int:
-        """Find lost imports. Return their number."""
+        """Find lost imports, and start them again or close them. Return the number of these imports."""
         async with self._db.read() as conn:
             under_way = await batches.under_way(conn, AT_ONCE)
         lost = [batch for batch in under_way if not await self._runs(batch)]

@@ -1,4 +1,4 @@
-"""Resubmit failed cases automatically, where the policy says so."""
+"""Submit failed cases again automatically, if the policy says so."""
 
 import logging
 from datetime import UTC, datetime
@@ -22,17 +22,17 @@ from workflows.registry import UnknownProcess
 log = logging.getLogger(__name__)
 
 AT_ONCE = 100
-"""Cases that are read in one transaction; one look goes over all of them."""
+"""The most cases that one transaction reads. One round reads again until it has all due cases."""
 
 
 class Resubmitter:
-    """Starts the next round of cases that are due."""
+    """The job that submits a failed case again, as its next round, at the time that the policy sets."""
 
     def __init__(self, db: Database, starter: Starter) -> None:
         self._db, self._starter = db, starter
 
     async def look(self) -> int:
-        """Resubmit due cases with the same input and requester. Return the number of cases."""
+        """Submit all due cases again with the same input and requester. Return the number of resubmitted cases."""
         count, after, now = 0, "", datetime.now(UTC)
         while True:
             async with self._db.read() as conn:
@@ -43,7 +43,7 @@ class Resubmitter:
                 except (DatabaseUnavailable, TemporalUnavailable):
                     raise  # the next cases would fail too
                 except Exception:  # a case that cannot be resubmitted must not block the next ones
-                    log.exception("case %s could not be submitted again; it is tried again", case.case_id)
+                    log.exception("case %s could not be submitted again; the next round tries again", case.case_id)
             if len(due) < AT_ONCE:
                 return count
             after = due[-1].case_id

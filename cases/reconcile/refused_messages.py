@@ -1,7 +1,8 @@
-"""Write messages that Workflows refused into the audit log, as Temporal keeps no trace of a refused Update.
+"""Write messages that Workflows refused into the audit log, because Temporal does not store a refused Update.
 
-A validator must not write, so an interceptor of the worker puts each refusal into a bounded queue, and a job writes
-them. A killed worker loses its queue: one second of refusals at most, or five where the gateway may have recorded them.
+The validator of an Update must not write, so an interceptor of the worker puts each refusal into a queue in memory, and
+a job writes the refusals of the queue. A killed worker loses its queue: the refusals of the last second, or of the last
+five seconds for messages of the gateway, which the gateway may have recorded itself.
 """
 
 import time
@@ -32,33 +33,36 @@ from store.db.database import Database
 from workflows.engine.refusal_failures import refusal_of_failure
 
 WAITING = 10_000
-"""Refusals in the queue; more are only counted."""
+"""The most refusals in the queue. If more arrive before the next round, the oldest are lost."""
 LISTED = 100
-"""Refused Updates of one case that the audit log lists. The rest of a flood are counted in one event."""
+"""The most refused messages of one case that get an event each in the audit log.
+
+Further refused messages are counted, and one event has their number.
+"""
 GATEWAY_HAS = 5.0
-"""Seconds after which the gateway has recorded the refusals of its own messages."""
+"""Seconds to wait before a refused message of the gateway is written, because the gateway usually records it first."""
 QUIET = 60.0
-"""Seconds without a refusal after which a flood is over and its count is written."""
+"""Seconds without a further refused message after which the number of unlisted messages of a case is written."""
 LOOK_BACK = timedelta(minutes=1)
-"""How much older than the refusal the gateway's event can be."""
+"""How much older than the refusal the gateway's own event about it can be."""
 LARGEST = 256 * 1024
-"""Bytes of a message up to which its sender is read."""
+"""The most bytes of a message whose sender is read. The sender of a longer message stays empty."""
 CLAIM = 120
 
 
 @dataclass(frozen=True)
 class RefusedMessage:
-    """A message that a Workflow refused."""
+    """One message that a Workflow refused, with the reason and the sender that the message names."""
 
     workflow_id: str
     message: str
     via: str
-    """`update` or `signal`."""
+    """How the message was sent: `update` or `signal`."""
     code: RefusalCode
     told: str
     at: datetime
     claimed: str
-    """The sender that the message names. It is not verified."""
+    """The id of the sender that the message names. Nobody has verified this id."""
     message_id: str
     from_gateway: bool
     """True if the message has an id in the gateway's form, so that the gateway probably records the refusal."""
@@ -67,16 +71,19 @@ class RefusedMessage:
 
 
 class Refusals(Interceptor):
-    """The interceptor of a worker that collects refusals, and the job that writes them."""
+    """The interceptor of a worker that collects refused messages, and the job that writes them into the audit log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._queue: deque[RefusedMessage] = deque(maxlen=WAITING)
         self._uncounted: dict[str, tuple[Counter[str], datetime, float]] = {}
-        """By case: refused messages that are not listed, counted by name, and the time of the last."""
+        """By case: the refused messages that got no event of their own.
+
+        The number by name of the message, then the time of the last of them in UTC and in monotonic seconds.
+        """
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:
-        """Return the interceptor; the SDK calls this once for each worker."""
+        """Return the interceptor class. The SDK calls this method once for each worker."""
         queue = self._queue
 
         class Gathering(WorkflowInboundInterceptor):
@@ -99,11 +106,11 @@ class Refusals(Interceptor):
         return Gathering
 
     async def look(self) -> int:
-        """Write the waiting refusals that the gateway will not record itself. Return the number of written refusals."""
+        """Write the collected refusals that the gateway does not record itself. Return the number of written events."""
         return await self._write(time.monotonic() - GATEWAY_HAS, time.monotonic() - QUIET)
 
     async def finish(self) -> int:
-        """Write all refusals when the worker stops."""
+        """Write all collected refusals, when the worker stops. Return the number of written events."""
         return await self._write(float("inf"), float("inf"))
 
     async def _write(self, gateway_has: float, quiet: float) -> int:
@@ -122,7 +129,7 @@ class Refusals(Interceptor):
             self._queue.extendleft(reversed(held + ready))
 
     async def _of(self, workflow_id: str, refused: Sequence[RefusedMessage]) -> int:
-        """Write the refusals of one Workflow. Return the number of refusals."""
+        """Write the refusals of one Workflow. Return the number of written events."""
         async with self._database.write() as conn:
             case = await cases.of_workflow(conn, workflow_id)
             case_id = case.case_id if case else ""
@@ -152,7 +159,10 @@ class Refusals(Interceptor):
         return len(listed)
 
     async def _counted(self, quiet: float) -> int:
-        """Write the number of refusals that are not listed. Return the number of written events."""
+        """For each case without a refusal since the monotonic time `quiet`, write the number of unlisted refusals.
+
+        Return the number of written events.
+        """
         over = [case_id for case_id, (_, _, last) in self._uncounted.items() if last <= quiet]
         for case_id in over:
             counter, at, _ = self._uncounted[case_id]
@@ -227,7 +237,7 @@ def _refused(
 
 
 def _said(args: Sequence[Any]) -> dict[str, Any]:
-    """Return the fields of a message, as far as they can be read."""
+    """Return the fields of a message as a dictionary; empty if the message is not JSON or too large."""
     for each in args:
         if isinstance(each, RawValue) and len(each.payload.data) <= LARGEST:
             try:

@@ -17,9 +17,10 @@ from store.notifications.outbox import Outbox
 
 
 def dispatcher(database: Database, settings: Settings, words: Mapping[str, Words]) -> Dispatcher:
-    """Return the dispatcher for the channels that are switched on. Raises WrongSettings.
+    """Return the dispatcher of notifications for the channels that are switched on.
 
-    `words` is the wording of each process, by name.
+    `words` is the wording of each process, by name of the process. Raises WrongSettings if the settings of a channel
+    are wrong.
     """
     channels = list(channels_of(settings).values())
     plan = Plan(

@@ -1,1 +1,1 @@
-"""The channel that prints messages, for a demo and for development."""
+"""The channel that prints messages to the worker's output, for a demo and for development."""

@@ -1,4 +1,4 @@
-"""Notifications as text on the worker's output, for a demo and for a start without a mail server."""
+"""Print notifications to the worker's output, for a demo or while there is no mail server."""
 
 import sys
 from typing import TextIO
@@ -7,7 +7,10 @@ from channels.channel import Outgoing
 
 
 class Console:
-    """The channel that prints each message. The log then contains names of people and data of cases."""
+    """The channel that prints each message to the worker's output.
+
+    This output then contains names of people and data of cases.
+    """
 
     name = "console"
     needs_address = False
@@ -16,7 +19,7 @@ class Console:
         self._output = output or sys.stdout
 
     async def send(self, message: Outgoing) -> None:
-        """Print the message in one piece."""
+        """Print the message with one call, so that other output does not come in between."""
         text = message.text
         head = f"---- notice to {message.person}: {text.subject} "
         self._output.write(f"\n{head:-<100}\n\n{text.plain}{'-' * 100}\n\n")

@@ -1,1 +1,1 @@
-"""The mail channel."""
+"""The channel that sends messages by mail, through an SMTP server."""

@@ -13,22 +13,27 @@ from channels.channel import Outgoing, RefusedForGood, TryLater
 from domain.notification import MAIL
 
 TIMEOUT_S = 10.0
-"""Seconds for each answer of the server."""
+"""The most seconds to wait for each answer of the mail server."""
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
 class Smtp:
-    """The mail channel. Each message has a connection of its own.
+    """The channel that sends messages by mail.
 
-    `smtps` uses TLS from the start. `smtp` with a user changes to TLS, or sends nothing, so that no password is sent in
-    the clear. `smtp` without a user uses TLS if the server offers it.
+    Each message uses a new connection. With an `smtps` URL, the connection uses TLS from the start. With an `smtp` URL
+    that has a user, the connection changes to TLS; if the server does not offer TLS, nothing is sent, so that no
+    password is sent in clear text. With an `smtp` URL without a user, the connection uses TLS if the server offers it.
     """
 
     name = MAIL
     needs_address = True
 
     def __init__(self, url: str, sender: str) -> None:
-        """Take `smtp://user:password@host:587` or `smtps://...`, and a sender `Holdgate <holdgate@example.org>`."""
+        """Store the arguments.
+
+        `url` is the server, such as `smtp://user:password@host:587`. `sender` is such as `Holdgate
+        <holdgate@example.org>`.
+        """
         where = urlsplit(url)
         self._host = where.hostname or ""
         self._port = where.port or _PORTS[where.scheme]
@@ -39,9 +44,10 @@ class Smtp:
         self._envelope_sender = parseaddr(sender)[1]
 
     async def send(self, message: Outgoing) -> None:
-        """Send the message to the server.
+        """Send the message to the mail server.
 
-        Raises TryLater, or RefusedForGood if the server takes neither this mail nor its address.
+        Raises TryLater if a later attempt can succeed, and RefusedForGood if the server refuses this mail or its
+        address for good.
         """
         assert message.address is not None, "no notice is made for a person without an address"
         mail = self._mail(message, message.address)
@@ -86,10 +92,13 @@ class Smtp:
 
 
 def _failure(code: int, said: str, address: str) -> TryLater | RefusedForGood:
-    """Return the failure by the rules of SMTP: a 4xx code may be tried again, a 5xx code must not."""
+    """Return the exception for an SMTP error code: TryLater for a 4xx code, RefusedForGood for a 5xx code."""
     return (RefusedForGood if code >= 500 else TryLater)(_without(address, said))
 
 
 def _without(address: str, said: str) -> str:
-    """Return the server's answer in one line, without the address, which must not be logged. Many servers repeat it."""
+    """Return the answer of the mail server as one line, without the address of the reader.
+
+    Many servers repeat the address in their answer, and addresses must not be logged.
+    """
     return " ".join(re.sub(re.escape(address), "the address", said, flags=re.IGNORECASE).split())[:300]

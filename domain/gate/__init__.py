@@ -1,4 +1,4 @@
-"""The gate: one task, from its opening to its outcome. Pure: every moment is an argument.
+"""The rules of one gate: one task, from its opening to its outcome. The functions are pure: the time is an argument.
 
 | To find | Read |
 |---|---|
@@ -16,4 +16,4 @@ Who may decide is in `domain/permissions.py`.
 
 from domain.gate.gate import Gate as Gate
 from domain.gate.state import GateEvent as GateEvent
-from domain.gate.validate_decision import REASONS as REASONS
+from domain.gate.validate_decision import REASONS as REASONS, wrong_verdict as wrong_verdict

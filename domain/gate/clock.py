@@ -12,9 +12,9 @@ from domain.status import Outcome
 
 
 def next_timer(state: GateState) -> Timer | None:
-    """Return the next timer that will fire; None if there is none, or the clock is paused.
+    """Return the next timer that will fire; None if no timer will fire.
 
-    A timer that an admin set during the pause fires also while the clock is paused.
+    While a question pauses the clock, only timers that an admin has set in this pause fire.
     """
     timers = state.timers if state.task.paused_at is None else [timer for timer in state.timers if timer.fixed]
     return timers[0] if state.open and timers else None
@@ -42,9 +42,9 @@ def _remind(state: GateState) -> GateEvent:
 
 
 def escalate(state: GateState, *levels: Timer) -> GateEvent:
-    """Escalate to the next level: add its people to the candidates, or replace the candidates.
+    """Escalate to the next level: add the people of this level to the candidates, or replace the candidates with them.
 
-    This ends a claim, and the people who can decide must be counted again.
+    The escalation ends a claim on the task. Afterwards a recount is needed: `state.uncertain` is set.
     """
     before = state.task
     state.uncertain = True
@@ -73,9 +73,9 @@ def escalate(state: GateState, *levels: Timer) -> GateEvent:
 
 
 def _expire(state: GateState, at: datetime, now: datetime) -> GateEvent:
-    """Expire the gate: reject, approve or escalate, as the policy says.
+    """Expire the gate at `at`: reject, approve or escalate it, as the policy says.
 
-    A gate that escalates on expiry runs for the same time once more and is then rejected.
+    A gate that escalates on expiry gets the same time to its next expiry, and is rejected at that expiry.
     """
     on_expiry = state.ruling.on_expiry
     if on_expiry == "escalate" and not state.expired_before:
@@ -101,7 +101,7 @@ def _expire(state: GateState, at: datetime, now: datetime) -> GateEvent:
 
 
 def resume(state: GateState, now: datetime) -> None:
-    """Resume a paused clock, unless another question still needs an answer."""
+    """Resume the clock at `now` if it is paused, unless another question still needs an answer."""
     since = state.task.paused_at
     if since is not None and not any(question.pending for question in state.task.questions):
         _delay(state, now - since)

@@ -19,13 +19,17 @@ OUTCOMES = {
     Verdict.DONE_BY_HAND: Outcome.DONE_BY_HAND,
     Verdict.ROLL_BACK: Outcome.ROLL_BACK,
 }
-"""Verdicts that end a gate without a quorum. An intervention needs as many alike as its quorum says."""
+"""The outcome of each verdict that ends a gate without a quorum.
+
+On an intervention task, such a verdict ends the gate when as many operators as its quorum says have given the same
+verdict.
+"""
 
 
 def count_decision(
     state: GateState, decision: Decision, now: datetime, edits: Sequence[FieldChange], **edited: Any
 ) -> list[DecisionView]:
-    """Count a decision that `check_decision` has allowed. Return the earlier decisions that do not count any more.
+    """Count a decision that `check_decision` has allowed. Return the earlier decisions that this decision makes void.
 
     `edits` are the fields of the input that the decision changes. `edited` are the fields of the task that show the new
     input. An approval with edits replaces all approvals of the old input. The gate then stays open until the rules for
@@ -68,7 +72,7 @@ def count_decision(
 
 
 def close_if_approved(state: GateState, now: datetime) -> None:
-    """Count the approvals, and close the gate when its quorum is reached."""
+    """Count the approvals. If they reach the quorum, close the gate as approved."""
     count_approvals(state)
     if state.task.quorum.given >= state.task.quorum.needed:
         state.close(Outcome.APPROVED, now)
@@ -82,7 +86,8 @@ def count_approvals(state: GateState) -> None:
 def given(task: TaskView) -> int:
     """Return how many decisions count towards the quorum.
 
-    For an approval these are the approvals; for an intervention, the largest number of equal decisions of operators.
+    On an approval task, count the approvals. On an intervention task, count the equal decisions of operators: the
+    result is the size of the largest group of equal decisions.
     """
     if task.kind == "intervention":
         return max((_alike(task, view) for view in task.decisions), default=0)
@@ -103,7 +108,7 @@ def _alike(task: TaskView, view: DecisionView) -> int:
 
 
 def _joined_changes(before: Sequence[FieldChange], now: Sequence[FieldChange]) -> list[FieldChange]:
-    """Return the earlier and the later changes of the input as one list.
+    """Return the changes in `before` and then those in `now`, two lists of changes of the input, as one list.
 
     A field that changed twice is in the list once, from its first to its last value.
     """

@@ -14,14 +14,14 @@ from domain.status import Outcome
 from domain.task import Quorum, TaskView
 
 COMPARED = ("candidate_groups", "candidate_users", "excluded_users", "due_at", "expires_at", "veto", "rule")
-"""Fields of a task whose changes the event names."""
+"""The fields of a task that the event of `follow_ruling` compares, before and after."""
 
 
 def follow_ruling(state: GateState, ruling: GateRuling, now: datetime, *, times: bool) -> GateEvent:
-    """Make the gate follow another ruling of the policy. Return the event with the changes.
+    """Make the gate follow another ruling of the policy. Return an audit event that lists the changes of the task.
 
-    Decisions that were made before still count. If the new ruling needs no people, its rule decides. Times that an
-    admin set by hand stay; with `times` the times of the ruling replace them.
+    Decisions that were made before still count. If the new ruling needs no people, its rule decides. If `times` is
+    False, times that an admin set by hand stay. If it is True, the times of the ruling replace them.
     """
     before, edited = state.task, state.edited
     state.edited = False
@@ -50,7 +50,7 @@ def follow_ruling(state: GateState, ruling: GateRuling, now: datetime, *, times:
 def _with_kept_times(state: GateState, ruling: GateRuling, times: bool) -> GateRuling:
     """Return the ruling with its times delayed by past pauses.
 
-    Without `times`, times that an admin set by hand replace those of the ruling.
+    If `times` is False, times that an admin set by hand replace the times of the ruling.
     """
     if times:
         state.change(set_by_hand=[])
@@ -96,7 +96,7 @@ def _adopt_people_and_times(state: GateState, ruling: GateRuling, now: datetime)
 
 
 def _changes(before: TaskView, state: GateState, now: datetime) -> list[str]:
-    """Return the changes of the task as a sentence."""
+    """Return one phrase for each change of the task since `before`, such as `veto: yes became no`."""
     task = state.task
     changed = [
         f"{name.replace('_', ' ')}: {_text(old)} became {_text(new)}"

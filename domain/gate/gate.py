@@ -40,7 +40,7 @@ class Gate:
     def decide(
         self, decision: Decision, now: datetime, edits: Sequence[FieldChange] = (), **edited: Any
     ) -> list[DecisionView]:
-        """Count a decision that `check` has allowed. Return earlier decisions that no longer count.
+        """Count a decision that `check` has allowed. Return the earlier decisions that this decision makes void.
 
         `edits` are the fields of the input that the decision changes. `edited` are the fields of the task that show the
         new input.
@@ -54,13 +54,13 @@ class Gate:
         check_action(self._state, action)
 
     def act(self, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-        """Perform an allowed action. Return its event, and the decisions that do not count any more."""
+        """Perform an allowed action. Return its audit event, or None, and the decisions that the action takes back."""
         return perform_action(self._state, action, now)
 
     # ----------------------------------------------------------------------------------------------------- the clock
 
     def next_timer(self) -> Timer | None:
-        """Return the next timer that will fire; None if there is none, or the clock is paused."""
+        """Return the next timer that will fire; None if no timer is left, or if only paused timers are left."""
         return next_timer(self._state)
 
     def fire_timers(self, now: datetime) -> list[GateEvent]:
@@ -77,22 +77,25 @@ class Gate:
         return recount(self._state, present, now)
 
     def exclude(self, people: Sequence[str]) -> None:
-        """Exclude people who decided another gate of the case."""
+        """Forbid these people to decide this gate, because they decided another gate of the case."""
         self._state.exclude(people)
 
     def replace(self, leaver: str, successor: str | None, now: datetime) -> GateEvent:
         """Replace a person who has left by the successor in every role on the task where the rules allow it.
 
-        In other roles remove the person.
+        Where the rules do not allow it, remove the person from the role.
         """
         return replace_person(self._state, leaver, successor, now)
 
     def adopt(self, ruling: GateRuling, now: datetime, *, times: bool = False) -> GateEvent:
-        """Follow another ruling. With `times` its times also replace times that an admin set by hand."""
+        """Make the gate follow another ruling. Return an audit event that lists the changes of the task.
+
+        If `times` is True, the times of the ruling also replace times that an admin set by hand.
+        """
         return follow_ruling(self._state, ruling, now, times=times)
 
     def close(self, outcome: Outcome, at: datetime) -> None:
-        """Close the gate. The first outcome is final."""
+        """Close the gate with this outcome. If the gate is closed already, do nothing."""
         self._state.close(outcome, at)
 
     # ----------------------------------------------------------------------------------------------------- the state
@@ -124,7 +127,10 @@ class Gate:
 
     @property
     def edited(self) -> bool:
-        """Return True if an edited input still needs a ruling. Nobody can decide until then."""
+        """Return True if an approval has edited the input and the gate has no ruling for the new input yet.
+
+        Nobody can decide until the gate has this ruling.
+        """
         return self._state.edited
 
     @property
@@ -146,5 +152,8 @@ class Gate:
         self._state.short = why
 
     def patch(self, *, whole: bool = False) -> TaskPatch:
-        """Return the changes for the stored task. `whole`: all fields that may change."""
+        """Return the changes to write to the stored task.
+
+        If `whole` is True, return all fields that can change, not only the changed ones.
+        """
         return self._state.patch(whole=whole)

@@ -1,4 +1,4 @@
-"""Perform an allowed action other than a decision on the state of a gate."""
+"""Change the state of a gate as an allowed action says. Decisions are in `count_decision.py`."""
 
 from datetime import datetime
 from typing import assert_never
@@ -16,7 +16,7 @@ from domain.task import DecisionView
 
 
 def perform_action(state: GateState, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
-    """Perform an allowed action. Return its event for the audit log and the decisions that do not count any more."""
+    """Perform an allowed action. Return its audit event, or None, and the decisions that the action takes back."""
     before, excludes = state.task, changes_deciders(state.task, state.ruling, action)
     event = _perform(state, action, now)
     if event and action.to and action.act is not Act.REPLACE:  # the event of a replacement says who has the task now

@@ -15,7 +15,7 @@ from domain.task import Question, TaskView
 
 
 def check_question(task: TaskView, action: Action) -> None:
-    """Raise Refusal if the question has no text, names nobody to answer it, or is open already in the same words."""
+    """Raise Refusal if the question has no text, names nobody to answer it, or is the same as an open question."""
     if action.to is None or not action.text.strip():
         raise Refusal(RefusalCode.MISSING, "Write a question, and name the person who shall answer it.")
     if _asked_already(task, action):
@@ -53,10 +53,14 @@ def check_unanswered(task: TaskView, action: Action) -> None:
 
 
 def question_of(task: TaskView, id: str | None) -> Question:
-    """Return the question with this id. Raises Refusal without one."""
+    """Return the question of the task with this id. Raises Refusal if the task has no such question."""
     found = next((each for each in task.questions if each.id == id), None)
     if found is None:
-        raise Refusal(RefusalCode.MISSING, "This task has no question with this id.", field="question_id")
+        raise Refusal(
+            RefusalCode.MISSING,
+            "This task has no question with this id. Load the task again, and use the id of one of its questions.",
+            field="question_id",
+        )
     return found
 
 
@@ -65,7 +69,7 @@ def _may_answer_question(asked: Question, by: Actor) -> bool:
 
 
 def _asked_already(task: TaskView, action: Action) -> bool:
-    """Return True if the same question is open.
+    """Return True if the task has an open question of the same person, to the same person, in the same words.
 
     A person whose browser got no answer from the server may send a question twice.
     """
@@ -82,7 +86,7 @@ def _asked_already(task: TaskView, action: Action) -> bool:
 
 
 def ask(state: GateState, action: Action, now: datetime) -> GateEvent:
-    """Add a question. The clock waits for the answer where the policy says so."""
+    """Add a question to the task. If the policy says so, pause the clock until the answer."""
     to = action.to.id if action.to else ""
     asked = Question(id=action.id, by=action.by.id, to=to, text=action.text.strip(), at=action.at)
     state.change(questions=[*state.task.questions, asked])

@@ -22,7 +22,7 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
     - A paused clock is resumed when nobody can answer the question for which it waits.
     - Rejections without veto end the gate when they make the quorum impossible.
     - If abstentions or missing people make the quorum impossible, the next escalation comes at once.
-    - If no escalation is left, `state.short` is set to the reason, and operators must help.
+    - If no escalation is left, `state.short` is set to the reason. Operators must then change who can decide.
     """
     if not state.open:
         return []
@@ -60,9 +60,9 @@ def _end_vain_claim(state: GateState, present: Present) -> list[GateEvent]:
 
 
 def _next_escalation(state: GateState, now: datetime) -> Timer | None:
-    """Remove the next escalation from the timers and return it.
+    """Remove the next escalation from the timers and return this escalation; None if no escalation is left.
 
-    For an intervention without one, return an escalation to all operators.
+    On an intervention task without an escalation, return one that adds all operators.
     """
     level = next((timer for timer in state.timers if timer.kind == "escalate"), None)
     if level is not None:

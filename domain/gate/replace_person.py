@@ -13,7 +13,7 @@ from domain.permissions import same
 def replace_person(state: GateState, leaver: str, successor: str | None, now: datetime) -> GateEvent:
     """Replace a person who has left by the successor in every role on the task where the rules allow it.
 
-    In other roles remove the person.
+    Where the rules do not allow it, remove the person from the role.
     """
     asks = takes_over_request(state.task, leaver, successor)
     if asks and successor:

@@ -2,9 +2,9 @@
 
 Otherwise admins could give tasks to themselves.
 
-These changes count: to hand over the task of another person, to end the claim of another person, to replace a person,
-to apply another policy, and to bring forward the expiry of a gate that escalates. To delegate or release your own task
-does not count.
+The rule applies to a person who hands over the task of another person, ends the claim of another person, replaces a
+person, applies another policy, or brings forward the expiry of a gate that escalates. It does not apply to a person who
+delegates or releases their own task.
 """
 
 from typing import assert_never
@@ -34,6 +34,6 @@ def changes_deciders(task: TaskView, ruling: GateRuling, action: Action) -> bool
 
 
 def check_not_to_self(action: Action) -> None:
-    """Raise Refusal where an admin gives a task, or the place of another person, to themselves."""
+    """Raise Refusal if an admin takes a task, or the place of another person on a task, for themselves."""
     if action.to and same(action.to.id, action.by.id):
-        raise not_allowed("You cannot give a task to yourself. Ask another admin to do that.", RULE)
+        raise not_allowed("You cannot put yourself on a task. Ask another admin to do that.", RULE)

@@ -34,27 +34,33 @@ class GateState:
     """All data of one gate. The outcome is set once and never changes."""
 
     task: TaskView
-    """The task as people see it now. Only `change` replaces it."""
+    """The task as people see it now. Only the method `change` may replace this object."""
     ruling: GateRuling
-    """The rules of the policy that the gate follows."""
+    """The ruling of the policy that the gate follows now."""
     timers: list[Timer]
     """The timers that have not fired, in order."""
     excluded: list[str]
-    """People who must not decide: by the ruling, by other gates, and after changing who decides."""
+    """People who must not decide this gate.
+
+    The ruling excludes them, they decided another gate of the case, or they changed who can decide this gate.
+    """
     edited: bool = False
-    """True if an edited input still needs a ruling. Nobody can decide until then."""
+    """True if an approval has edited the input and the gate has no ruling for the new input yet.
+
+    Nobody can decide until then.
+    """
     uncertain: bool = False
     """True if a recount is needed, because perhaps nobody can decide any more."""
     short: str = ""
     """Why nobody can decide after the last escalation; empty while somebody can decide."""
     closed_because: str = ""
-    """A sentence about the rule that ended the open gate."""
+    """A sentence about the rule of the policy that ended the gate after it had opened; empty if no rule ended it."""
     expired_before: bool = False
     """True if the gate has expired once and was escalated instead of closed."""
     due_fixed: bool = False
     """True if an admin set the due time during a pause of the clock."""
     revised: list[tuple[int, str]] = field(default_factory=list)
-    """The revisions of the task, each with its change."""
+    """The revisions of the task: each number with the name of the change that made it, such as `input`."""
     changed: set[str] = field(default_factory=set)
     """Fields of the task that changed since the gate opened."""
 
@@ -74,42 +80,46 @@ class GateState:
 
     @property
     def steps(self) -> list[ClockStep]:
-        """Return the timers as the task shows them."""
+        """Return the timers that have not fired, in the form in which the task shows them."""
         over = self.ruling.on_expiry == "escalate" and self.expired_before
         return steps_of(self.timers, self.task.opened_at, "reject" if over else self.ruling.on_expiry)
 
     def change(self, **fields: Any) -> None:
-        """Set fields of the task."""
+        """Set these fields of the task, and note their names in `changed`."""
         self.changed |= fields.keys()
         self.task = self.task.model_copy(update=fields)
 
     def set_timers(self, timers: list[Timer]) -> None:
-        """Replace the timers."""
+        """Replace the timers of the gate, and show the new timers on the task."""
         self.timers = timers
         self.change(clock=self.steps)
 
     def revise(self, what: str) -> None:
-        """Add 1 to the revision of the task, after a change of data about which reviewers decide.
+        """Add 1 to the revision of the task, because data changed that reviewers need for their decision.
 
-        `what` describes the change.
+        `what` is the name of the change, such as `input` or `candidates`.
         """
         self.change(revision=self.task.revision + 1)
         self.revised.append((self.task.revision, what))
 
     def exclude(self, people: Sequence[str]) -> None:
-        """Exclude people who decided another gate of the case."""
+        """Forbid these people to decide this gate, because they decided another gate of the case."""
         excluded = joined(self.excluded, people)
         if excluded != self.task.excluded_users:
             self.change(excluded_users=excluded)
             self.uncertain = True
 
     def close(self, outcome: Outcome, at: datetime) -> None:
-        """Close the gate. The first outcome is final."""
+        """Close the gate with this outcome. If the gate is closed already, do nothing."""
         if self.open:
             self.change(outcome=outcome, status="closed", closed_at=at, paused_at=None)
 
     def patch(self, *, whole: bool) -> TaskPatch:
-        """Return the changes for the stored task. `whole`: all fields that may change, and the decisions that count."""
+        """Return the changes to write to the stored task.
+
+        If `whole` is True, return all fields that can change, and the ids of the decisions that count. Otherwise return
+        only the changed fields.
+        """
         task = self.task
         return TaskPatch(
             task_id=task.task_id,
@@ -130,5 +140,5 @@ class GateState:
 
 
 def joined(names: Sequence[str], more: Sequence[str]) -> list[str]:
-    """Return `names`, followed by those of `more` that are not in `names`."""
+    """Return `names`, followed by the entries of `more` that are not in `names`."""
     return [*names, *(name for name in dict.fromkeys(more) if name not in names)]

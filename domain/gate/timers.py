@@ -13,17 +13,17 @@ from domain.task import ClockStep, TaskView
 
 @dataclass(frozen=True)
 class Timer:
-    """A reminder, an escalation or the expiry of a gate, at a moment."""
+    """A planned event of a gate at a moment: a reminder, an escalation or the expiry."""
 
     at: datetime
     kind: Literal["remind", "escalate", "expire"]
     groups: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
     replace: bool = False
-    """True if the groups and users replace those before."""
+    """For an escalation: True if its groups and users replace the candidates; False if they are added."""
     priority: int | None = None
     fixed: bool = False
-    """True if an admin set it during a pause of the clock. The pause then neither stops nor moves it."""
+    """True if an admin set this timer during a pause. This pause then neither stops nor delays the timer."""
 
     @property
     def label(self) -> str:
@@ -48,14 +48,17 @@ def timers_of(ruling: GateRuling) -> list[Timer]:
 
 
 def in_order(timers: Sequence[Timer]) -> list[Timer]:
-    """Return the timers by their moments."""
+    """Return the timers in the order of their moments, the earliest first."""
     return sorted(timers, key=lambda timer: timer.at)
 
 
 def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) -> list[ClockStep]:
-    """Return the timers in the form in which a task shows them. `on_expiry` is the action at the next expiry.
+    """Return the timers in the form in which a task shows them.
 
-    A gate that escalates when it expires runs once more as long, and is then rejected.
+    `on_expiry` is the action at the next expiry, such as `reject`.
+
+    If this action is `escalate`, the gate gets the same time again after its expiry. The list then also shows the
+    second expiry, at which the gate is rejected.
     """
     steps: list[ClockStep] = []
     for place, timer in enumerate(timers):
@@ -82,7 +85,7 @@ def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) 
 def already_escalated(task: TaskView, level: Timer, now: datetime) -> bool:
     """Return True if the people of an escalation level are candidates of the task already.
 
-    A changed policy then gives them the task without an event.
+    With a changed policy, such a level needs no timer and no audit event.
     """
     named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
     if level.replace or level.priority is not None:

@@ -31,7 +31,7 @@ def check_action(state: GateState, action: Action) -> None:
             if not any(same(view.by, action.by.id) for view in task.decisions):
                 raise not_allowed(
                     "You have not decided this task, so there is nothing to take back.",
-                    "withdrawing: one's own decision",
+                    "withdrawing: a person takes back only their own decision",
                 )
             check_open(state, action.revision)
         case Act.ASK:
@@ -57,7 +57,10 @@ def check_action(state: GateState, action: Action) -> None:
             check_admin(action.by, "apply another policy to a task")
             check_open(state, action.revision)
             if task.kind != "gate":
-                raise Refusal(RefusalCode.NOTHING_TO_DO, "Only approval steps follow rules of the policy.")
+                raise Refusal(
+                    RefusalCode.NOTHING_TO_DO,
+                    "You can apply another policy only to an approval step, and this task is not one.",
+                )
         case Act.RECOUNT:
             check_open(state, None)
         case _:
@@ -83,7 +86,7 @@ def _check_release(state: GateState, action: Action) -> None:
         )
     check_open(state, action.revision)
     if task.assignee is None:
-        raise Refusal(RefusalCode.NOTHING_TO_DO, "Nobody has claimed this task.")
+        raise Refusal(RefusalCode.NOTHING_TO_DO, "Nobody has claimed this task, so there is nothing to release.")
 
 
 def _check_delegation(state: GateState, action: Action) -> None:
@@ -109,7 +112,7 @@ def _check_could_decide(state: GateState, action: Action) -> None:
 
 
 def _check_handover(state: GateState, action: Action) -> None:
-    """Raise Refusal unless the task can be handed to the person whom the action names."""
+    """Raise Refusal if the person whom the action names cannot get the task."""
     if state.task.kind == "changes":
         raise not_allowed("Only the requester can make these changes.", "changes: made by the requester")
     check_open(state, action.revision)

@@ -11,9 +11,9 @@ REASONS = {
     Verdict.SKIP: "Say in the comment why the step may be skipped.",
     Verdict.DONE_BY_HAND: "Say in the comment what was done by hand, and where that can be seen.",
 }
-"""Verdicts that bypass the receiver of an effect, with the required content of their comment."""
+"""For each verdict after which Holdgate does not carry out the step: the message that asks for a comment."""
 EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
-"""Verdicts that may come with edits of the input."""
+"""Verdicts with which a person may also edit the input."""
 
 
 def check_decision(state: GateState, decision: Decision) -> str:
@@ -29,18 +29,23 @@ def check_decision(state: GateState, decision: Decision) -> str:
     check_open(state, decision.revision, required=task.revision_required)
     _check_first_vote(task, decision.by.id, behalf)
     if decision.verdict not in task.verdicts:
-        raise Refusal(
-            RefusalCode.WRONG_VERDICT,
-            f"This task does not take '{decision.verdict}'. Choose one of: {', '.join(task.verdicts)}.",
-            allowed=list(task.verdicts),
-        )
+        raise wrong_verdict(task, decision.verdict)
     _check_comment(task, decision)
     _check_edits(task, decision)
     return rule
 
 
+def wrong_verdict(task: TaskView, verdict: str) -> Refusal:
+    """Return the refusal of a verdict that this task does not accept."""
+    return Refusal(
+        RefusalCode.WRONG_VERDICT,
+        f"This task does not accept the verdict '{verdict}'. Accepted verdicts: {', '.join(task.verdicts)}.",
+        allowed=list(task.verdicts),
+    )
+
+
 def check_open(state: GateState, revision: int | None, *, required: bool = False) -> None:
-    """Raise Refusal unless the gate is open, and the person saw its latest revision.
+    """Raise Refusal if the gate is closed, or if the person did not see the latest revision of the task.
 
     `revision` is None if the message names no revision. If `required` is True, a message without a revision is refused.
     """
@@ -69,7 +74,7 @@ def check_open(state: GateState, revision: int | None, *, required: bool = False
 
 
 def _check_first_vote(task: TaskView, person: str, behalf: str | None) -> None:
-    """Raise Refusal when the person, or the person whose place is taken, has decided already."""
+    """Raise Refusal if the person, or `behalf`, in whose place the person decides, has decided already."""
     done = voters(task)
     if among(person, done):
         raise not_allowed(

@@ -1,7 +1,7 @@
 """Check that a column holds the amounts to pay, in whole units. Refuse a file if only people can decide that.
 
-An invoice has a net and a gross amount, a paid part and a balance due: a likelier heading is no reason to pay that
-amount. And 120 under `£000` is not a payment of 120.00.
+An invoice has a net and a gross amount, a paid part and a balance due: that a heading looks likelier is no reason to
+pay its amount. And 120 under the heading `£000` is not a payment of 120.00.
 """
 
 import re
@@ -15,7 +15,7 @@ from intake.cells.currencies import SIGNS
 from intake.cells.parse_cells import Ambiguous, Marks, Misread, amount_of
 from intake.mapping.bound_mapping import Source, is_total
 from intake.mapping.column_mapping import WrongMapping
-from intake.mapping.target import Target
+from intake.mapping.target_process import Target
 from intake.tables.table import SEARCHED, Table
 
 _MANY = (
@@ -34,7 +34,10 @@ _UNIT = re.compile(rf"\b{_MANY}|\b{_SMALL_COINS}|{_SHORT}")
 _TOLD = re.compile(
     rf"(?:\b(?:in|en|em|im|w|v|в|amounts|figures|all) |[(\[])(?:[^\W\d_]{{1,12}} )?(?:{_MANY}|{_SMALL_COINS})|{_SHORT}"
 )
-"""Units in a title, which can also be about something else."""
+"""Match a unit in a title above the headings.
+
+The words must be clearer than in a heading, because a title can also be about something else.
+"""
 
 
 def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
@@ -82,7 +85,7 @@ _SIGNED = Marks(signs=tuple(SIGNS.items()))
 def _differ(one: str, other: str) -> bool:
     """Return True if two cells are different amounts.
 
-    Unreadable cells are no amounts. Where a cell is ambiguous, the texts are compared.
+    A cell that cannot be read is not an amount. If one of the cells can be read in two ways, their texts are compared.
     """
     values = []
     for cell in (one, other):

@@ -1,7 +1,9 @@
-"""Find the currency of amounts without a currency column: in a heading, in a title above, or by refusing the file.
+"""Find the currency of amounts if the file has no currency column: in a heading, or in a title above the headings.
 
-A payment in the wrong currency is worse than a question. So the usual currency of an organisation only counts where
-nothing in the file names another one.
+If only people can decide the currency, refuse the file.
+
+A payment in the wrong currency is worse than a question. So the usual currency of an organisation is used only if the
+file names no other currency.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from intake.cells.currencies import MAJOR, currencies_in, is_currency, joined
 from intake.mapping.bound_mapping import Source
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping
 from intake.mapping.heading_words import plain, words_of
-from intake.mapping.target import Target
+from intake.mapping.target_process import Target
 
 Said = tuple[frozenset[str], ...]
 
@@ -39,7 +41,9 @@ _OF_THE_DOCUMENT = frozenset(("document", "doc", "transaction", "foreign", "orig
 
 
 def check_pair(amount: Source, currency: Source, target: Target) -> None:
-    """Raise WrongMapping if one heading (amount, currency) is about the books and the other about the document."""
+    """Raise WrongMapping if one heading (amount, currency) is about the currency of the books, and the other about the
+    currency of the document.
+    """
     money, of_books = [], []
     for source in (amount, currency):
         words = set(plain(words_of(source.heading)).split())
@@ -48,22 +52,22 @@ def check_pair(amount: Source, currency: Source, target: Target) -> None:
     if (of_books[0] and money[1]) or (money[0] and of_books[1]):
         name = (target.money or ("", ""))[1]
         message = (
-            f"is {quoted(currency.heading)} the currency of {quoted(amount.heading)}? Name both columns in the mapping"
+            f"{quoted(currency.heading)} may not be the currency of {quoted(amount.heading)}. Name both in the mapping"
         )
         raise WrongMapping([FieldProblem(column=f"columns.{name}", message=message)])
 
 
 def of_the_books(heading: str, chosen: str) -> bool:
-    """Return True if a heading names the currency of the books, and the chosen heading does not."""
+    """Return True if `heading` is about the currency of the books (such as `local currency`), and `chosen` is not."""
     said, other = (set(plain(words_of(each)).split()) & _OF_THE_BOOKS for each in (heading, chosen))
     return bool(said) and not other
 
 
 def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:
-    """Return the currency of a file without a currency column, and notes.
+    """Return the currency of a file without a currency column, and notes for people.
 
-    `said` has the currencies found at `where`. Unless it is `sure` that they are about the amounts, several codes are
-    no reason to refuse. Raises WrongMapping if only people can decide.
+    `said` has the currencies found at `where`. `sure` says that they are about the amounts. If not, several codes are
+    no reason to refuse the file. Raises WrongMapping if only people can decide.
     """
     _, currency = target.money or ("", "")
     if len(said) == 1 and len(said[0]) == 1:
@@ -76,7 +80,7 @@ def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: 
 
 
 def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unused: Sequence[int]) -> int | None:
-    """Return the place of a column that is not read and holds currency codes; None if there is no such column."""
+    """Return the place of a column in `unused` that holds currency codes; None if there is no such column."""
     for place in unused:
         cells = {row[place].strip() for row in rows if place < len(row) and row[place].strip()}
         if headings[place].strip() and cells and len(cells) <= 30 and cells & MAJOR and all(map(is_currency, cells)):
@@ -85,7 +89,7 @@ def column_of_codes(rows: Sequence[Sequence[str]], headings: Sequence[str], unus
 
 
 def ask_about_column(heading: str, usual: str, target: Target) -> None:
-    """Raise WrongMapping for a column of currencies that a mapping does not name."""
+    """Raise WrongMapping, because the column `heading` holds currencies and the mapping does not name this column."""
     _, currency = target.money or ("", "")
     message = f"the column {quoted(heading)} holds currencies: map this column, or set {usual} for every row"
     raise WrongMapping([FieldProblem(column=f"columns.{currency}", message=message)])

@@ -1,6 +1,6 @@
 """Recognise currencies by code, by sign, and in the heading of a column.
 
-A sign of several currencies, such as `$`, rules out the others but never decides between them.
+A sign of several currencies, such as `$`, rules out all other currencies, but never decides between its own.
 """
 
 import re
@@ -15,7 +15,7 @@ SIGNS: Mapping[str, str] = {
     **{"US$": "USD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD"},
     **{"R$": "BRL", "NT$": "TWD", "zł": "PLN", "Kč": "CZK", "Ft": "HUF", "CN¥": "CNY", "JP¥": "JPY"},
 }
-"""Signs of one currency."""
+"""Signs that stand for exactly one currency, each with its code."""
 
 _DOLLARS = "USD AUD CAD NZD HKD SGD MXN ARS CLP COP TWD BBD BMD BND BSD BZD FJD GYD JMD KYD LRD NAD SBD SRD TTD XCD"
 SHARED: Mapping[str, frozenset[str]] = {
@@ -23,14 +23,14 @@ SHARED: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("¥", "￥"), frozenset(("JPY", "CNY"))),
     **dict.fromkeys(("kr", "kr."), frozenset(("SEK", "NOK", "DKK", "ISK"))),
 }
-"""Signs of several currencies."""
+"""Signs that stand for several currencies, each with the codes of these currencies."""
 
 _MAJOR = """
     EUR USD GBP CHF JPY CNY AUD CAD NZD SEK NOK DKK PLN CZK HUF RON BGN INR BRL MXN ZAR SGD HKD KRW RUB UAH ILS AED SAR
     THB TWD MYR IDR PHP VND ARS CLP COP NGN KES EGP ISK
     """.split()  # noqa: SIM905 - read as a table
 MAJOR = frozenset(_MAJOR)
-"""Codes that count in any heading. Others, such as ALL and TOP, are also words."""
+"""Codes that are taken as a currency in any heading. Other codes, such as ALL and TOP, are also words."""
 
 WORDS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("euro", "euros", "evro", "евро"), frozenset(("EUR",))),
@@ -66,7 +66,7 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
     """Return the possible currencies for each sign, code or word in a heading.
 
     `Amount (EUR)` returns one set of one; `Net $` one set of several; `EUR/USD` two sets; `Amount` none. `more` has
-    signs that a mapping defines.
+    further signs, which a mapping defines.
     """
     text = heading[:200]
     found: list[frozenset[str]] = []
@@ -95,7 +95,7 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
 
 
 def joined(codes: Iterable[str]) -> str:
-    """Return the first few codes as text for a sentence."""
+    """Return currency codes as text for a sentence. Of many codes, only the first few are named."""
     listed = sorted(codes, key=lambda code: (_MAJOR.index(code) if code in MAJOR else len(_MAJOR), code))
     return " or ".join(listed[:3]) + (" or another" if len(listed) > 3 else "")
 
@@ -108,7 +108,9 @@ _PLACES: Mapping[int, str] = {
 
 
 def of_format(symbol: str, place: str) -> str:
-    """Return the currency of `[$symbol-place]` in a cell format, as a code; else the sign."""
+    """Return the currency that `[$symbol-place]` in a cell format means: its code, or the symbol if the code is not
+    clear.
+    """
     sign = symbol.strip()
     if sign.upper() in MAJOR or (sign.isupper() and len(sign) == 3 and is_currency(sign)):
         return sign.upper()

@@ -1,4 +1,4 @@
-"""Errors of spreadsheets in cells: `#N/A`, and its names in other languages."""
+"""Recognise cells that hold an error of a spreadsheet, such as `#N/A`, in many languages."""
 
 import re
 
@@ -17,11 +17,13 @@ _NAMES = frozenset(
     #NULLA! #ZÉRÓOSZTÓ! #YOK #BAŞV! #DEĞER! #AD? #SAYI! #BOŞ! #SAYI/0!
     """.split()  # noqa: SIM905 - read as a table
 )
-"""In English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish,
-    Danish, Norwegian, Finnish,
-Czech, Hungarian and Turkish."""
+"""The names of spreadsheet errors in many languages.
+
+These are English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish, Danish, Norwegian,
+Finnish, Czech, Hungarian and Turkish.
+"""
 _UNREADABLE = re.compile(r"#{3,}|Err:[0-9]{3}")
-"""A column that was too narrow for its numbers when it was saved, and an error of LibreOffice."""
+"""Match `####`, which a spreadsheet writes if a column is too narrow for its number, and errors of LibreOffice."""
 
 
 def is_error(cell: str) -> bool:

@@ -1,4 +1,4 @@
-"""Cells of fields with a list or an object: JSON, or a list with semicolons, as Holdgate exports them."""
+"""Read cells of fields that hold a list or an object: as JSON, or as values separated by semicolons."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -14,7 +14,10 @@ Kind = Literal["list", "object"]
 
 @lru_cache(256)
 def structured(model: type[BaseModel]) -> Mapping[str, Kind]:
-    """Return the fields of a model that need a list or an object. Fields with their own validator read text."""
+    """Return the fields of a model that need a list or an object.
+
+    A field with a validator of its own is left out, because the validator reads the text.
+    """
     decorated = {
         name
         for each in model.__pydantic_decorators__.field_validators.values()
@@ -55,7 +58,7 @@ def value_of(cell: str, kind: Kind) -> Any:
         try:
             return strict_json.loads(text)
         except RecursionError:
-            raise ValueError("is JSON that is nested too deeply") from None
+            raise ValueError("is JSON that is nested too deeply: use fewer levels") from None
         except ValueError as wrong:
             raise ValueError(f"is not valid JSON: {wrong}") from None
     if kind == "list":

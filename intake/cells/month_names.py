@@ -1,4 +1,7 @@
-"""Dates with names of months, `31. März 2027`, `31 de marzo de 2027`, `2027年3月31日`, in a form for date formats."""
+"""Rewrite dates with names of months in a form that date formats can read.
+
+Examples are `31. März 2027`, `31 de marzo de 2027`, `2027年3月31日`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +29,10 @@ _WORD = re.compile(r"[^\W\d_]{3,12}")
 
 
 def in_english(text: str) -> str:
-    """Return a date with its month in English and without small words; a text without words unchanged."""
+    """Return a date with its month in English and without small words such as `de`.
+
+    Return a text without words unchanged.
+    """
     if found := _EAST_ASIAN.fullmatch(text):
         return "-".join(found.groups())
     words = _WORD.findall(text)

@@ -15,11 +15,14 @@ from intake.cells.currencies import SHARED, is_currency as is_currency, joined
 from intake.cells.month_names import in_english
 
 Decimals = Literal[".", ",", "either"]
-"""The decimal mark. `either`: found from the cell where it is clear."""
+"""The decimal mark of numbers. `either`: found for each cell, if the cell makes it clear."""
 
 
 class Misread(ValueError):
-    """A cell with a wrong value. `str()` is the problem, `expected` the right form."""
+    """Raised for a cell with a wrong value.
+
+    `str()` is the rest of a sentence that begins with the cell; `expected` is the right form.
+    """
 
     def __init__(self, message: str, expected: str) -> None:
         super().__init__(message)
@@ -27,7 +30,7 @@ class Misread(ValueError):
 
 
 class Ambiguous(Misread):
-    """A cell that can be read in two ways."""
+    """Raised for a cell that can be read in two ways, with different values."""
 
 
 # -------------------------------------------------------------------------------------------------------------- amounts
@@ -45,12 +48,16 @@ _MINUS = "\u2212\u2013"
 
 @dataclass(frozen=True)
 class Marks:
-    """How numbers are written. `thousands` empty: any mark that fits the decimal mark; `none`: no mark."""
+    """How numbers are written in a column.
+
+    If `thousands` is empty, any mark between thousands that differs from the decimal mark is accepted. `none`: no mark
+    is accepted.
+    """
 
     decimal: Decimals = "either"
     thousands: str = ""
     signs: tuple[tuple[str, str], ...] = ()
-    """Currency signs and the currencies they stand for."""
+    """Pairs of a currency sign and the code of its currency, such as `("$", "USD")`."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,11 @@ class Amount:
 
 
 def amount_of(cell: str, marks: Marks, told: str | None = None) -> Amount:
-    """Read a number: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`. Raises Misread.
+    """Read a cell that holds an amount: `£1,500.00`, `1.500,00 €`, `(500.00)`, `500.00-`, `GBP 12`, `500.00 CR`.
 
-    `told` is the currency where it is known: `1,500` JPY has no decimals, so its comma groups thousands.
+    Raises Misread.
+
+    `told` is the currency of the amount, if it is known: `1,500` JPY has no decimals, so its comma groups thousands.
     """
     if _SIMPLE[marks.decimal].fullmatch(cell):  # most cells
         text = cell.replace(",", ".")
@@ -94,7 +103,7 @@ def amount_of(cell: str, marks: Marks, told: str | None = None) -> Amount:
 
 
 _LONGEST = 100
-"""Characters of an amount."""
+"""The maximum number of characters of an amount."""
 
 
 def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | None, str]:
@@ -117,7 +126,7 @@ def _currency_beside(text: str, marks: Marks, told: str | None) -> tuple[str | N
 
 
 def _without(text: str, sign: str) -> str | None:
-    """Return the text without the currency sign at its start or end; None if the text has no such sign."""
+    """Return the text without the currency sign `sign` at its start or end; None if the sign is not there."""
     if text.startswith(sign) or text.endswith(sign):
         return text.removeprefix(sign).removesuffix(sign).strip()
     return f"-{text[1 + len(sign) :].strip()}" if text.startswith(f"-{sign}") else None
@@ -132,7 +141,10 @@ def _decimals(currency: str) -> int | None:
 
 
 def _fitting(text: str, currency: str | None) -> str:
-    """Remove `.00` in a currency without decimals. Three zeros stay and are refused: 1.000 can be a thousand."""
+    """Return the number without `.0` or `.00` if the currency has no decimals.
+
+    Three zeros stay, so that the number is refused later: 1.000 can be a thousand.
+    """
     whole, _, part = text.partition(".")
     return whole if currency and part in ("0", "00") and _decimals(currency) == 0 else text
 
@@ -149,7 +161,10 @@ def _number(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 def _plain(text: str, marks: Marks, currency: str | None) -> str:
-    """Return the digits with a decimal point."""
+    """Return a number as plain digits with a decimal point.
+
+    Raises Misread, or Ambiguous if two numbers are possible.
+    """
     if len(text) > 60 or not any(char.isdigit() for char in text) or (not text.isascii() and not _blanks_only(text)):
         raise Misread("is not a number", AMOUNT)
     found = set()
@@ -175,7 +190,7 @@ _WITH_CURRENCY = re.compile(r"(-?)([$¥])?([0-9]{1,20}(?:\.[0-9]{1,20})?)(?: ([A
 def number_of_workbook(cell: str, told: str | None = None) -> str:
     """Return the plain number of a workbook cell whose format shows a currency: `12.50 EUR`, `$5.00`. Raises Misread.
 
-    Any other text stays as it is, and its field refuses it.
+    Return any other text unchanged: the field of the cell then refuses this text.
     """
     found = _WITH_CURRENCY.fullmatch(cell)
     if not found:
@@ -191,7 +206,10 @@ def _blanks_only(text: str) -> bool:
 
 
 def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
-    """Return the decimal mark of a column, from its clear cells; `either` when there are none, or they disagree."""
+    """Return the decimal mark of a column, found from the cells that can be read in one way only.
+
+    Return `either` if there are no such cells, or if these cells disagree.
+    """
     found: set[Decimals] = set()
     doubtful = False
     for cell in {cell.translate(_SHAPE) for cell in cells}:
@@ -213,7 +231,10 @@ def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
 
 _MARKS: tuple[Decimals, ...] = (".", ",")
 _SHAPE = str.maketrans("123456789", "111111111")
-"""A column has few shapes of numbers, however many numbers. A zero stays: 0,500 cannot be a thousand."""
+"""Match a digit, which becomes one letter in the shape of a number: a column of many numbers has few shapes.
+
+A zero at the start stays, because 0,500 cannot be a number in thousands.
+"""
 
 
 # ---------------------------------------------------------------------------------------------------------------- dates
@@ -238,13 +259,17 @@ KNOWN_DATES = (
     *("YYYY/MM/DD", "YYYYMMDD", "DD MMM YYYY", "DD-MMM-YYYY", "DD-MMM-YY", "DD MMM YY", "DD MMMM YYYY", "MMM DD, YYYY"),
     *("MMMM DD, YYYY", "DD/MMM/YYYY"),
 )
-"""Date formats that a suggestion tries."""
+"""The date formats that `formats_in` tries if a mapping names no format."""
 _TIME = re.compile(r"[ T](?:0{1,2}:00(?::00(?:\.0{1,9})?)?Z|\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?)$")
-"""A local time of day. A time in another zone can mean another day, so only midnight in UTC is accepted."""
+"""A local time of day.
+
+A time in another zone can mean another day, so of times with a zone only midnight in UTC is accepted.
+"""
 
 
 def strptime_of(words: str) -> str:
-    """Return a format such as `DD/MM/YYYY` as Python's `strptime` needs it; a `strptime` format unchanged.
+    """Return a format such as `DD/MM/YYYY` as Python's `strptime` needs it; return a format that is one of `strptime`
+    unchanged.
 
     Raises ValueError for a format without day, month and year.
     """
@@ -254,10 +279,10 @@ def strptime_of(words: str) -> str:
     sample = datetime(2027, 3, 31)
     try:
         day = datetime.strptime(sample.strftime(made), made).date()
-    except ValueError as wrong:
-        raise ValueError(f"'{words}' is not a date format such as DD/MM/YYYY") from wrong
+    except (ValueError, re.error) as wrong:  # re.error: a part of the date occurs twice
+        raise ValueError(f"'{words}' is not a date format. Use YYYY, MM and DD, such as DD/MM/YYYY") from wrong
     if day != sample.date():
-        raise ValueError(f"'{words}' does not say day, month and year, as DD/MM/YYYY does")
+        raise ValueError(f"'{words}' does not have day, month and year. Use YYYY, MM and DD, such as DD/MM/YYYY")
     return made
 
 
@@ -295,9 +320,9 @@ def date_of(cell: str, formats: tuple[str, ...]) -> str:
 
 
 def formats_in(cells: Iterable[str]) -> tuple[str, ...]:
-    """Return the formats of a column's dates: several when the cells leave a choice, none when they are no dates.
+    """Return the formats of the dates of a column: several if all fit the cells, none if the cells are not dates.
 
-    Of two formats that read a cell differently, one that does not fit all cells is dropped for one that does.
+    If two formats read a cell as different dates, and only one of them fits all cells, the other is left out.
     """
     reads = [found for cell in cells if (found := dates_in(cell, KNOWN_DATES))]
     fits = {words: {number for number, found in enumerate(reads) if words in found} for words in KNOWN_DATES}
@@ -315,5 +340,5 @@ def formats_in(cells: Iterable[str]) -> tuple[str, ...]:
 
 
 def _same_reading(words: str, earlier: str, fits: Mapping[str, set[int]], rivals: Mapping[str, set[str]]) -> bool:
-    """Return True if an earlier format reads all cells that this format reads, as the same dates."""
+    """Return True if a format in `earlier` reads all cells that the format `words` reads, as the same dates."""
     return earlier not in rivals[words] and bool(fits[words]) and fits[earlier] >= fits[words]

@@ -1,6 +1,7 @@
-"""Bind a mapping to the headings of one file: read its rows, or say what is wrong with each cell.
+"""Bind a mapping to the headings of one file, and read the rows of the file, or say what is wrong with each cell.
 
-A bound mapping is complete: if it is sent again, it reads the same file in the same way, without suggestions.
+A bound mapping is complete: if a person sends it together with the same file, the file is read in the same way, without
+suggestions.
 """
 
 import re
@@ -15,32 +16,32 @@ from intake.cells import parse_cells
 from intake.cells.currencies import joined
 from intake.cells.parse_cells import Amount, Marks, Misread
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping, heading_key, nearest
-from intake.mapping.target import Target
-from intake.row import REFERENCE, ParsedRow
-from intake.rows import fits, flaw_of, quoted_whole, typed, uneven
+from intake.mapping.target_process import Target
+from intake.parse_rows import fits, flaw_of, quoted_whole, typed, uneven
+from intake.parsed_row import REFERENCE, ParsedRow
 from intake.tables.table import Table, UnreadableFile
 
 
 @dataclass(frozen=True)
 class Source:
-    """The column, or the columns, that a field is read from."""
+    """The column, or the columns, from which a field is read."""
 
     heading: str
-    """The text of the mapping: the heading as it is in the file, or the pattern."""
+    """The heading as it is in the file, or the pattern of headings in the mapping."""
     parts: tuple[str | int, ...]
-    """Fixed texts, and the places of columns counted from 0."""
+    """The parts from which the value is made: fixed texts, and places of columns counted from 0."""
     names: tuple[str, ...]
     """The headings of these columns."""
 
     @property
     def column(self) -> int | None:
-        """The place of the column, if there is only one."""
+        """Return the place of the column, counted from 0; None if the field is read from several columns."""
         return self.parts[0] if len(self.parts) == 1 and isinstance(self.parts[0], int) else None
 
     def of(self, row: Sequence[str]) -> str:
-        """Return the text of the field in a row; blank where all its cells are blank.
+        """Return the text of the field in a row; blank if all cells of the field are blank.
 
-        Raises Misread where only some are blank.
+        Raises Misread if only some of these cells are blank.
         """
         if self.column is not None:
             return row[self.column].strip() if self.column < len(row) else ""
@@ -55,12 +56,12 @@ class Source:
 
 
 def parts_of(pattern: str) -> list[str]:
-    """Split a pattern such as `{Trans No}/{Line}`: fixed texts at even places, headings at odd places."""
+    """Return the parts of a pattern such as `{Trans No}/{Line}`: fixed texts at even places, headings at odd places."""
     return re.split(r"\{([^{}]{0,200})\}", pattern[:2_000])
 
 
 def source_of(said: str, headings: Sequence[str]) -> Source | None:
-    """Return the columns of a heading, or of a pattern of headings; None if a heading is missing.
+    """Return the source that a heading, or a pattern of headings, names in this file; None if a heading is missing.
 
     Raises ValueError if a heading appears twice.
     """
@@ -92,17 +93,17 @@ _TOTAL = re.compile(
 
 
 def is_total(cell: str) -> bool:
-    """Return True if a line that begins with this cell is a total: `Grand total`, `Summe:`, `** Total`."""
+    """Return True if the first cell of a line shows that the line is a total: `Grand total`, `Summe:`, `** Total`."""
     return bool(_TOTAL.match(" ".join(re.findall(r"[^\W_]+", cell[:60].casefold()))))
 
 
 _DOUBTFUL = ("#", "E")
-"""First characters of spreadsheet errors."""
+"""The first characters that a spreadsheet error can have. Only cells that begin with one of them are checked."""
 
 
 @dataclass(frozen=True)
 class BoundMapping:
-    """A mapping and the headings of one file; reads its rows."""
+    """A mapping that is bound to the headings of one file. It reads the rows of the file."""
 
     target: Target
     mapping: ColumnMapping
@@ -112,21 +113,21 @@ class BoundMapping:
     sources: Mapping[str, Source]
     notes: list[str] = field(default_factory=list)
     told: frozenset[str] = frozenset()
-    """The currencies that the heading of the amount allows; empty when it names none."""
+    """The currencies that the heading of the amount column names; empty if it names none."""
 
     @property
     def unused(self) -> list[int]:
-        """The places of columns that are not read. Columns without headings after the last heading do not count."""
+        """Return the places of columns that are not read. Columns after the last heading are not included."""
         used = {part for source in self.sources.values() for part in source.parts if isinstance(part, int)}
         return [place for place in range(self._width) if place not in used]
 
     @property
     def ignored(self) -> list[str]:
-        """The headings of columns that are not read."""
+        """Return the headings of columns that are not read. A column without a heading is named by its number."""
         return [self.headings[place].strip() or f"(column {place + 1})" for place in self.unused]
 
     def row(self, line: int, cells_: list[str]) -> ParsedRow:
-        """Return the row of a line, with all its problems under the headings of the file."""
+        """Return the row of a line, with all its problems. The problems name columns as the headings of the file do."""
         values, wrong, written = self._values(line, cells_)
         reference = values.get(REFERENCE, "")
         if why := self._none(cells_, values):
@@ -144,13 +145,13 @@ class BoundMapping:
 
     @cached_property
     def _needed(self) -> list[int]:
-        """The places of columns that every valid row needs."""
+        """Return the places of columns that every valid row needs."""
         needed = [self.sources[name] for name in self.target.needed if name in self.sources]
         return [part for source in needed for part in source.parts if isinstance(part, int)]
 
     @cached_property
     def _width(self) -> int:
-        """The number of columns up to the last one with a heading."""
+        """Return the number of columns up to the last column with a heading."""
         return max((place for place, heading in enumerate(self.headings) if heading.strip()), default=-1) + 1
 
     @cached_property
@@ -181,7 +182,9 @@ class BoundMapping:
         return kinds
 
     def _values(self, line: int, row: list[str]) -> tuple[dict[str, Any], dict[str, FieldProblem], dict[str, str]]:
-        """Return the texts of the fields, the problems, and numbers and dates as they are in the file."""
+        """Return the values of a row by field, the problems by field, and numbers and dates by field as they are in the
+        file.
+        """
         values: dict[str, Any] = dict(self.mapping.constants)
         wrong: dict[str, FieldProblem] = {}
         beside: Amount | None = None
@@ -215,7 +218,7 @@ class BoundMapping:
         return values, wrong, written
 
     def _flaw(self, line: int, source: Source, row: list[str]) -> str:
-        """Return why one of the cells of a field cannot be read; else empty."""
+        """Return why a cell from which a field is made cannot be read; empty if all its cells can be read."""
         for part in source.parts:
             if isinstance(part, int) and (why := flaw_of(self.table, line, part, row)):
                 return why
@@ -223,13 +226,13 @@ class BoundMapping:
 
     @cached_property
     def _beside(self) -> bool:
-        """True if the currency is in the cells of the amount."""
+        """Return True if the mapping says that the currency is in the same cells as the amount."""
         amount, currency = self.target.money or ("", "")
         source = self.sources.get(currency)
         return source is not None and source.column is not None and source == self.sources.get(amount)
 
     def _read_currency(self, row: list[str], values: dict[str, Any]) -> None:
-        """Set the currency from its column, else from the heading of the amount."""
+        """Set the currency in `values`: from its column, or, if this cell is blank, from the heading of the amount."""
         currency = (self.target.money or ("", ""))[1]
         source = self.sources.get(currency)
         if source is None or self._beside:
@@ -242,7 +245,9 @@ class BoundMapping:
     def _compare_currencies(
         self, line: int, row: list[str], values: dict[str, Any], wrong: dict[str, FieldProblem], beside: Amount | None
     ) -> None:
-        """Check that all sources of a row's currency agree: its column, the amount's cell, the amount's heading."""
+        """Note a problem if the sources of a row's currency disagree: its column, the amount's cell, the amount's
+        heading.
+        """
         amount, currency = self.target.money or ("", "")
         said = beside.currency if beside else None
         if self._beside:

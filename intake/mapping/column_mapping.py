@@ -1,4 +1,6 @@
-"""Column mappings: which columns fill which fields, and how cells are written. A mapping is given, saved or suggested.
+"""Column mappings: which columns fill which fields, and how cells are written.
+
+A person gives a mapping, names a saved one, or accepts a suggested one.
 
 `ColumnMapping` is the form that people write; `bound_mapping` binds it to the headings of one file.
 """
@@ -16,19 +18,19 @@ from domain.input_errors import problems_of, quoted
 from domain.moments import asked_now
 from intake.cells import parse_cells
 from intake.cells.currencies import SIGNS as SIGNS
-from intake.mapping.target import Target as Target
+from intake.mapping.target_process import Target as Target
 from intake.tables.table import Hidden, Opening
 from intake.tables.text_encoding import codec_of
 
 EVERY_DATE = "*"
 MAX_NAME = 100
-"""Characters up to which an unknown name is compared with the known ones."""
+"""The maximum number of characters of an unknown name for which an error suggests a similar known name."""
 MAX_PROBLEMS = 20
-"""The number of problems of a mapping that are listed."""
+"""The maximum number of problems of a mapping that an error lists."""
 
 
 class WrongMapping(Exception):
-    """A mapping that cannot be used, at all or for this file. The `column` of each problem is the wrong key."""
+    """Raised for a mapping that is invalid, or does not fit the file. The `column` of each problem is the wrong key."""
 
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         super().__init__("; ".join(f"mapping.{each.column}: {each.message}".replace(".:", ":", 1) for each in problems))
@@ -52,27 +54,38 @@ class ColumnMapping(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     columns: dict[str, Several] = {}
-    """By field: the heading of its column, or several headings of which the file has one. Headings are compared
-    without case, blanks and underscores. `{Trans No}/{Line}` joins several columns. Empty: suggested from the file."""
+    """By field: the heading of its column, or several headings of which the file has one.
+
+    Headings are compared without case, blanks and underscores. `{Trans No}/{Line}` joins several columns. If empty, the
+    columns are suggested from the file.
+    """
     constants: dict[str, str] = {}
-    """By field: the value for every row."""
+    """By field: a constant that the field gets in every row."""
     dates: Annotated[dict[str, Several], BeforeValidator(_formats)] = {}
-    """By field, or for all: formats such as `DD/MM/YYYY`. Empty: found from the values of the column where these are
-    clear."""
+    """By field, or by `*` for all fields: formats such as `DD/MM/YYYY`.
+
+    If empty, the format is found from the values of the column, if these are clear.
+    """
     decimal: parse_cells.Decimals | None = None
-    """The decimal mark. `either`: found for each cell where it is clear. None: found for the whole column."""
+    """The decimal mark.
+
+    `either`: found for each cell, if the cell makes it clear. None: found from all cells of the column.
+    """
     thousands: Literal["", ",", ".", " ", "'", "none"] = ""
-    """The mark between thousands. Empty: any but the decimal mark. `none`: no mark."""
+    """The mark between thousands.
+
+    If empty, any mark other than the decimal mark is accepted. `none`: no mark is accepted.
+    """
     currency_signs: dict[str, str] = {}
-    """Currencies by sign, in addition to £, € and other signs of one currency."""
+    """Currency codes by sign, for signs such as `$`. The signs of one currency, such as £ and €, are known already."""
     negative: Literal["refuse", "skip"] = "refuse"
     """Rows with an amount below 0: `refuse` makes them invalid, `skip` leaves them out as credit notes."""
     skip: tuple[Literal["totals", "headings"], ...] = ("totals", "headings")
-    """Lines that are not rows: totals without a reference, and repeated headings."""
+    """The kinds of lines that are not rows and are skipped: totals without a reference, and repeated headings."""
     encoding: str = ""
-    """The encoding of a CSV, such as `Windows-1251`. Empty: detected."""
+    """The encoding of a CSV, such as `Windows-1251`. If empty, the encoding is detected."""
     sheet: str = ""
-    """The sheet of a workbook. Empty: the first visible sheet with a table."""
+    """The sheet of a workbook. If empty, the first visible sheet with a table is read."""
     hidden: Hidden = "skip"
     """Rows, columns and sheets that a workbook hides: `skip` leaves them out and counts them, `read` reads them."""
 
@@ -101,19 +114,19 @@ class ColumnMapping(BaseModel):
 
     @property
     def opening(self) -> Opening:
-        """The choices of how the file is opened."""
+        """Return the choices of how to open the file: encoding, sheet and hidden parts."""
         return Opening(self.encoding, self.sheet, self.hidden)
 
     @property
     def only_opens(self) -> bool:
-        """True if the mapping only says how to open the file, and nothing about columns."""
+        """Return True if the mapping only says how to open the file, and nothing about columns."""
         return not self.model_fields_set - {"encoding", "sheet", "hidden"} or self == ColumnMapping(
             encoding=self.encoding, sheet=self.sheet, hidden=self.hidden
         )
 
     @property
     def signs(self) -> tuple[tuple[str, str], ...]:
-        """Currency signs, longer ones first: US$ before $."""
+        """Pairs of currency sign and code. Longer signs come first: US$ before $."""
         return tuple(sorted({**SIGNS, **self.currency_signs}.items(), key=lambda each: -len(each[0])))
 
 
@@ -170,7 +183,9 @@ def _of_key(problem: FieldProblem) -> FieldProblem:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of an error sentence: the name that was probably meant, else all known names."""
+    """Return the end of an error sentence: the known name that was probably meant, or, if no name is similar, all known
+    names.
+    """
     if len(name) > MAX_NAME:  # the time for a comparison grows with the product of both lengths
         name = ""
     near = difflib.get_close_matches(name.lower(), {each.lower(): each for each in known}, n=1, cutoff=0.5)
@@ -181,12 +196,12 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def heading_key(heading: str) -> str:
-    """Return a heading as it is compared: without case, blanks and underscores."""
+    """Return a heading in the form in which headings are compared: without case, blanks and underscores."""
     return re.sub(r"[\s_\ufeff]+", "", heading).casefold()
 
 
 def check_constants(target: Target, constants: Mapping[str, str]) -> None:
-    """Raise WrongMapping for a constant that its field would refuse in every row."""
+    """Raise WrongMapping if a field does not accept its constant, because then every row would be invalid."""
     values = {name: value for name, value in constants.items() if name in target.model.model_fields}
     try:
         target.model.model_validate(values, context=asked_now())

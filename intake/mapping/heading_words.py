@@ -115,7 +115,7 @@ def _in_full(words: str) -> str:
 
 
 def _parts(word: str) -> list[str]:
-    """Return a word written out; a compound such as `Belegnummer` as its two parts."""
+    """Return a word without abbreviation. Return a compound such as `Belegnummer` as its two parts."""
     if word in _SHORT:
         return [_SHORT[word]]
     for ending in _NUMBERS[:3]:
@@ -151,7 +151,7 @@ def forms_of(heading: str) -> tuple[str, ...]:
 
 @lru_cache(8192)
 def spellings(name: str) -> frozenset[str]:
-    """Return the spellings of the name of a field."""
+    """Return the spellings in which a heading can write the name of a field."""
     words = words_of(name)
     found = {words, words.translate(_UMLAUTS), plain(words)}
     found |= {_in_full(each) for each in list(found)}
@@ -160,7 +160,7 @@ def spellings(name: str) -> frozenset[str]:
 
 
 def meant_of(names: frozenset[str]) -> str:
-    """Return the spelling with which misspelt headings are compared."""
+    """Return the longest of the spellings of a name. Misspelt headings are compared with this spelling."""
     return max(names, key=lambda each: (len(each), each))
 
 
@@ -168,7 +168,7 @@ _IDENTIFIERS = {"id", "no", "code", "key", "type", "nr", "number"}
 
 
 def slip(form: str, alias: str) -> bool:
-    """Return True if a heading is an alias with one or two wrong letters.
+    """Return True if a heading equals an alias, except for one or two wrong letters.
 
     Words are compared one by one, so that an ID never matches a name.
     """

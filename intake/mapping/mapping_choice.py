@@ -1,4 +1,4 @@
-"""Choose the mapping for a file (given, saved or none) and read the file with it."""
+"""Choose the mapping for a file (sent with the file, saved under a name, or none) and read the file with it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,22 +8,22 @@ from domain.base import FieldProblem
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.mapping.saved_mappings import SavedMappings
 from intake.mixed_process_file import read_seed
+from intake.parse_rows import Sheet
 from intake.read_file import Look, look, read_file
-from intake.rows import Sheet
 from policy.model import Policy
 from workflows.registry import PROCESSES, Process, process_named
 
 SEVERAL = "several"
-"""The process of a file in which each row names its own process."""
+"""The name that stands for the process of a file in which each row names its own process."""
 MAX_MAPPING = 200_000
-"""Characters of a mapping that is sent with a file."""
+"""The maximum number of characters of a mapping that is sent with a file."""
 
 GivenMapping = ColumnMapping | Mapping[str, Any] | str
-"""A mapping, its JSON, or the name of a saved one."""
+"""A mapping as a person gives it: as object, as JSON, or as the name of a saved mapping."""
 
 
 def target_of(process: Process) -> Target:
-    """Return the part of a process that rows are read into."""
+    """Return the data of a process that are needed to read its rows."""
     return Target(process.input, process.shown_input, process.words.money)
 
 
@@ -31,7 +31,7 @@ class MappingChoice:
     """Chooses mappings for files of these processes."""
 
     def __init__(self, processes: Mapping[str, Process] = PROCESSES, mappings: Path | None = None) -> None:
-        """Use the saved mappings and usual values in the file `mappings`, or none without it."""
+        """Use the saved mappings and usual values in the file `mappings`, or none if `mappings` is None."""
         self._processes = processes
         self._targets = {name: target_of(process) for name, process in processes.items()}
         self.saved = SavedMappings(mappings, self._targets)
@@ -56,11 +56,15 @@ class MappingChoice:
         return look(data, self.target(process), self.mapping(process, mapping))
 
     def target(self, process: str) -> Target:
-        """Return the part of a process that rows are read into. Raises UnknownProcess."""
+        """Return the data of a process that are needed to read its rows. Raises UnknownProcess."""
         return self._targets[process_named(process, self._processes).name]
 
     def mapping(self, process: str, given: GivenMapping | None) -> ColumnMapping | None:
-        """Return a mapping that is given as a mapping, as JSON or by name. Raises WrongMapping."""
+        """Return the mapping that `given` means, which is a mapping, its JSON, or the name of a saved one; None for
+        none.
+
+        Raises WrongMapping for an invalid mapping or an unknown name.
+        """
         if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
             return self.saved.named(given.strip(), process)
         if given is None or isinstance(given, ColumnMapping):
@@ -68,9 +72,10 @@ class MappingChoice:
         return parse_mapping(given, self.target(process).fields)
 
     def opened(self, process: str, given: GivenMapping | None, opening: Mapping[str, str]) -> GivenMapping | None:
-        """Return the given mapping with `opening` merged into it; `opening` wins.
+        """Return the given mapping with the values of `opening`, which replace those of the mapping.
 
-        `opening` has keys of a mapping such as `encoding` and `sheet`; blank ones change nothing. Raises WrongMapping.
+        `opening` has keys of a mapping such as `encoding` and `sheet`; blank values change nothing. Raises
+        WrongMapping.
         """
         said = {key: value for key, value in opening.items() if value}
         if not said:
@@ -85,7 +90,10 @@ class MappingChoice:
 
 
 def _only_opening(given: GivenMapping | None) -> ColumnMapping:
-    """Return the mapping for a file of several processes: it can only say how to open the file. Raises WrongMapping."""
+    """Return the mapping for a file of several processes: it can only say how to open the file.
+
+    Raises WrongMapping if it says anything else.
+    """
     whole = given if isinstance(given, ColumnMapping) else None
     if not isinstance(given, str) or given.lstrip().startswith("{"):
         whole = whole or parse_mapping(given or {}, [])

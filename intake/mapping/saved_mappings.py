@@ -1,7 +1,7 @@
-"""Saved mappings by name, and the usual values of an organisation: `mappings.toml`.
+"""Read `mappings.toml`: saved mappings by name, and the usual values of an organisation.
 
 The file is read again after each change. A file with an error is not used at all: a mapping from it is refused with the
-errors. Files whose headings are the names of the fields do not need it.
+errors. An uploaded file whose headings are the names of the fields needs no mapping, so it can still be read.
 """
 
 import json
@@ -35,7 +35,10 @@ _EMPTY = _Contents({}, {})
 
 
 class SavedMappings:
-    """The mappings of one file, for these processes. A missing file has none."""
+    """The saved mappings in one TOML file, for these processes.
+
+    If the file does not exist, there are no saved mappings.
+    """
 
     def __init__(self, path: Path | None, targets: Mapping[str, Target]) -> None:
         self.path, self.targets = path, targets
@@ -49,7 +52,10 @@ class SavedMappings:
         return self._current().mappings
 
     def named(self, name: str, process: str) -> ColumnMapping:
-        """Return a mapping by name. Raises WrongMapping, also for an unknown name or one of another process."""
+        """Return a saved mapping by name.
+
+        Raises WrongMapping for an unknown name, for a mapping of another process, and for an error in the file.
+        """
         saved = self.all.get(name)
         if saved is None:
             there = [each for each, one in self.all.items() if one.process == process]
@@ -61,7 +67,10 @@ class SavedMappings:
         return saved.mapping
 
     def usual(self, process: str) -> Mapping[str, str]:
-        """Return the usual values for fields that a file does not fill. Raises WrongMapping as `all` does."""
+        """Return the usual values for fields that a file does not fill.
+
+        Raises WrongMapping for an error in the file of mappings.
+        """
         return self._current().usual.get(process, MappingProxyType({}))
 
     def _current(self) -> _Contents:
@@ -123,7 +132,7 @@ class SavedMappings:
 
         for name, content in tables.items():
             if name not in ("mappings", "usual") or not isinstance(content, dict):
-                say((name,), "is neither [mappings.NAME] nor [usual.PROCESS]")
+                say((name,), "is not a known table: name it [mappings.NAME] or [usual.PROCESS]")
                 continue
             for inner, table in content.items():
                 part((name, inner), table)
@@ -131,7 +140,7 @@ class SavedMappings:
 
 
 def as_toml(name: str, process: str, mapping: ColumnMapping) -> str:
-    """Return the mapping as TOML for the file; keys with their defaults are left out."""
+    """Return the mapping as TOML, to add it to the file of saved mappings. Keys with default values are left out."""
     lines = [f"[mappings.{_key(name)}]", f"{PROCESS} = {_text(process)}"]
     tables: list[str] = []
     for key, value in mapping.model_dump(mode="json", exclude_defaults=True).items():
@@ -148,7 +157,10 @@ def _key(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a text or a list of texts as TOML, which is the same as JSON here. A list of one becomes its text."""
+    """Return a text or a list of texts as TOML, written as JSON, which TOML reads in the same way.
+
+    A list with one text becomes this text.
+    """
     return json.dumps(value[0] if isinstance(value, list) and len(value) == 1 else value, ensure_ascii=False)
 
 

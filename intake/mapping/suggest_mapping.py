@@ -1,8 +1,10 @@
-"""Suggest a mapping that fits the headings and the cells of a file. The suggestion is always shown.
+"""Suggest a mapping that fits the headings and the cells of a file.
 
-Names come first: the field's own name, then the aliases of its model in order, then misspelt ones. Cells decide where
-names leave a choice, and rule out a column of amounts without numbers. Of two possible columns the likelier one is
-used, and a note names the other.
+The suggestion is always shown to the person who sent the file.
+
+Headings decide first: a heading can be the name of the field, then one of its aliases in their order, then a misspelt
+one. If headings leave a choice, cells decide. Cells also rule out columns, such as a column for amounts without
+numbers. Of two possible columns the likelier one is used, and a note names the other.
 """
 
 from collections import Counter
@@ -19,37 +21,40 @@ from intake.cells.parse_cells import Marks, Misread
 from intake.mapping.bound_mapping import is_total
 from intake.mapping.column_mapping import SIGNS, Target
 from intake.mapping.heading_words import forms_of, meant_of, slip, spellings
-from intake.row import PRIORITY, REFERENCE, SCHEDULED, START_AT
-from intake.rows import MAX_COLUMNS
+from intake.parse_rows import MAX_COLUMNS
+from intake.parsed_row import PRIORITY, REFERENCE, SCHEDULED, START_AT
 from intake.tables.open_table import Named
 from intake.tables.table import Table, filled
 
 LOOKED_AT = 500
-"""Rows that decide whether a column holds numbers or dates."""
+"""How many rows of a file are read to find out whether a column holds numbers or dates."""
 DISTINCT = 2_000
-"""Different dates of a column that decide their format. A later date that does not fit makes its row invalid."""
+"""How many different dates of a column are read to find their format.
+
+If a later date does not fit this format, its row is invalid.
+"""
 
 _BLANK = 0.1
-"""The share of rows without a reference above which another column is better."""
+"""If a larger share of rows than this has no reference in a column, another column is preferred."""
 _NAMES = ("payee", "full_name")
-"""Fields that hold names, which have letters."""
+"""Fields that hold names. A column of numbers does not fit them."""
 
 
 @dataclass
 class Suggestion:
-    """Columns by field, and notes about them."""
+    """A suggested mapping: columns and constants by field, with notes for people."""
 
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     misfits: dict[str, list[str]] = field(default_factory=dict)
-    """By field: columns whose name fits and whose cells do not, with the reason."""
+    """By field: sentences about columns whose heading fits the field and whose cells do not, with the reason."""
     rivals: dict[str, list[int]] = field(default_factory=dict)
-    """By field: the places of other columns that fit as well as the chosen one."""
+    """By field: the places of further columns that fit the field as well as the suggested column."""
 
 
 def namer(target: Target) -> Named:
-    """Return a function that counts the fields that a line of headings names in any way."""
+    """Return a function that counts how many fields the headings in a line name, by their names or by aliases."""
     known = _known(target)
     return lambda line: len(
         {name for cell in line[:MAX_COLUMNS] for form in forms_of(cell) if (name := known.get(form))}
@@ -57,9 +62,9 @@ def namer(target: Target) -> Named:
 
 
 def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[int, list[str]]:
-    """Return the line that names most fields, the first of several.
+    """Return the line that names most fields; the first one if several lines name the same number.
 
-    Where no line names two, return the first line of the table's width.
+    If no line names two fields, return the first line that has about as many cells as most lines.
     """
     best = max(head, key=lambda each: named(each[1]))
     if named(best[1]) > 1:
@@ -71,7 +76,7 @@ def heading_line(head: Sequence[tuple[int, list[str]]], named: Named) -> tuple[i
 
 
 def suggest(table: Table, line: int, headings: Sequence[str], target: Target, given: Mapping[str, str]) -> Suggestion:
-    """Suggest columns from the headings in `line`, except for fields in `given`."""
+    """Suggest columns for the fields from `headings`, which are in `line`. Suggest none for the fields in `given`."""
     made = Suggestion()
     seen = (_readable(table, number, row) for number, row in table.seen_below(line) if filled(row))
     sample = list(
@@ -112,7 +117,10 @@ def suggest(table: Table, line: int, headings: Sequence[str], target: Target, gi
 
 
 def _readable(table: Table, line: int, row: list[str]) -> list[str]:
-    """Return a row in which unreadable cells are errors, which say nothing about their column."""
+    """Return a row in which each cell that cannot be read is replaced by an error text.
+
+    Such cells say nothing about what their column holds.
+    """
     flaws = table.flaws.get(line)
     return [("#ERROR!" if place in flaws else cell) for place, cell in enumerate(row)] if flaws else row
 
@@ -125,7 +133,7 @@ class _Candidate:
     place: int
     rank: int
     close: str = ""
-    """The alias that the heading is close to; empty for an exact match."""
+    """The alias from which the heading differs by one or two letters; empty if the heading equals an alias."""
 
 
 def _aliases(name: str, target: Target) -> list[frozenset[str]]:
@@ -135,7 +143,7 @@ def _aliases(name: str, target: Target) -> list[frozenset[str]]:
 
 
 def _known(target: Target) -> dict[str, str]:
-    """Return the field for each name."""
+    """Return the fields by each name that a heading can have for them."""
     known: dict[str, str] = {}
     for name in target.fields:
         for written in _aliases(name, target):
@@ -145,7 +153,7 @@ def _known(target: Target) -> dict[str, str]:
 
 
 def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Candidate]:
-    """Return the columns that can fill a field, the nearest first; misspelt ones only where there is no other."""
+    """Return the columns that can fill a field, the nearest first; misspelt headings only if no other heading fits."""
     aliases = _aliases(name, target)
     forms = [forms_of(heading) for heading in headings]
     found = [
@@ -167,7 +175,10 @@ def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Can
 
 
 def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -> list[_Candidate]:
-    """Return the likeliest column first, unless it is often blank and another is filled with unique values."""
+    """Return the columns with the likeliest first.
+
+    If it is often blank, a column that is filled with unique values comes first.
+    """
 
     def blank(each: _Candidate) -> float:
         return 1 - len(column_of(sample, each.place)) / max(1, len(sample))
@@ -182,7 +193,7 @@ def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -
 
 
 def _full_name(name: str, made: Suggestion, headings: Sequence[str], taken: set[int], notes: list[str]) -> None:
-    """Join `{First name} {Last name}` where no column holds the full name."""
+    """Suggest `{First name} {Last name}` for the full name, if no column holds the full name."""
     firsts, lasts = (
         [place for place, heading in enumerate(headings) if _is_one_of(heading, words)]
         for words in (FIRST_NAME, LAST_NAME)
@@ -254,7 +265,10 @@ def _currency(
     target: Target,
     given: Mapping[str, str],
 ) -> None:
-    """Find the currency in the cells of the amounts. Headings are checked later, as mappings can name them too."""
+    """If the cells of the amounts hold their currency, suggest the amount column for the currency, too.
+
+    The headings are checked later, because a mapping can also name them.
+    """
     amount, currency = target.money or ("", "")
     if amount not in made.columns or currency in made.columns or currency in given:
         return

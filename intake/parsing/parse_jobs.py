@@ -21,8 +21,8 @@ from domain.named_fields import Named, names_in
 from intake import invalid_rows as bad
 from intake.classify_rows import RowClassifier
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
+from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import process_of as named_process
-from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import FileFormat
 from policy.model import Policy
 from policy.parse import parse
@@ -33,18 +33,26 @@ from workflows.registry import INPUTS, PROCESSES
 Ask = Callable[[str, Any], Any]
 
 PREVIEW = 20
-"""Rows that a report shows with their errors. The list of rows has all of them."""
+"""How many invalid rows, and how many duplicates, a report shows. The list of the rows of a batch has all of them."""
 CHUNK = 1_000
-"""Rows that are classified and stored at once. Decisions wait no longer to write than one chunk takes."""
+"""How many rows are classified and stored together.
+
+A decision can wait for the database as long as one such chunk takes.
+"""
 
 
 def dry_run(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
-    """Classify every row of a file, and forecast the tasks that the valid rows would cause."""
+    """Return a report on a file without storing anything: each row classified, and the tasks that the valid rows would
+    cause.
+    """
     return _report(data, ask, keep=False, **about)
 
 
 def take(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
-    """Classify every row of a file. Ask `opened` to store how the file is read, and `rows` to store each chunk."""
+    """Classify every row of a file.
+
+    With the question `opened` it asks to store how the file is read, with `rows` to store each chunk.
+    """
     return _report(data, ask, keep=True, **about)
 
 
@@ -68,7 +76,10 @@ def process_of(data: bytes, _ask: Ask) -> str:
 
 
 def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
-    """Return rows of a file as CSV, each with its error; `errors` asks for the next errors by line."""
+    """Return rows of a file as CSV, each with its error.
+
+    With the question `errors` it asks for the next errors by line.
+    """
     errors: dict[int, str] = {}
     while found := ask("errors", None):
         errors.update(found)
@@ -160,7 +171,7 @@ def _notes(sheet: Sheet) -> list[str]:
 
 
 class Tally:
-    """Counts classified rows, and keeps the first rows for the report."""
+    """Counts the classified rows of a file, and keeps the first invalid and duplicate rows for the report."""
 
     def __init__(self) -> None:
         self._outcomes: Counter[str] = Counter()
@@ -174,7 +185,7 @@ class Tally:
         return batches.counted(self._outcomes)
 
     def add(self, rows: Sequence[PlannedRow]) -> None:
-        """Count more rows."""
+        """Count these rows, too."""
         self._outcomes.update(row.outcome for row in rows)
         for row in rows:
             if row.outcome == "invalid":
@@ -205,7 +216,7 @@ def _first(kept: list[BatchRow], row: PlannedRow) -> None:
 
 
 class _Names:
-    """Checks the names in rows.
+    """Checks the names of people and groups in rows.
 
     It asks `there` for the names that exist, `everybody` for suggestions, and `not_to_choose` for people who cannot be
     chosen as deciders.
@@ -217,7 +228,7 @@ class _Names:
         self._suggested: dict[tuple[str, Named], Sequence[str]] = {}
 
     def problems(self, process: str, rows: Sequence[ParsedRow]) -> list[list[FieldProblem]]:
-        """Return the problems of the names in each row."""
+        """Return, for each row, the problems with its names of people and groups."""
         found = [names_in(row.input) if row.input is not None else [] for row in rows]
         if not any(found):
             return [[] for _ in rows]
@@ -243,7 +254,7 @@ class _Names:
 
 
 def _misnamed(names: _Names, process: str, rows: Sequence[ParsedRow], sheet: Sheet) -> dict[int, ParsedRow]:
-    """Return the rows with unknown people or groups, by line, with these problems."""
+    """Return, by line, the rows that name unknown people or groups. Each row has these problems as its errors."""
     found: dict[int, ParsedRow] = {}
     of_process: dict[str, list[ParsedRow]] = {}
     for row in rows:
@@ -257,7 +268,7 @@ def _misnamed(names: _Names, process: str, rows: Sequence[ParsedRow], sheet: She
 
 
 def _heading(field: str, sheet: Sheet) -> str:
-    """Return the heading of the column that a field was read from. A list is one cell, so it has one column."""
+    """Return the heading of the column from which a field was read. The entries of a list come from one column."""
     name = field.split(".")[0]
     headings = sheet.mapping.columns.get(name, ()) if sheet.mapping else ()
     return headings[0] if len(headings) == 1 else name

@@ -27,16 +27,16 @@ from pathlib import Path
 from typing import Any
 
 HEADER = struct.Struct("!QB")
-"""The header of each frame: the number of bytes, and the kind."""
+"""The format of the header of each frame: the number of bytes of the payload, and the kind of the frame."""
 QUESTION, ANSWER, REFUSED, RAW = range(4)
 """Kinds of frames of a parser: a question, a result as JSON, a refusal, a result as bytes."""
 OUT_OF_MEMORY, DEFECT = "out_of_memory", "defect"
-"""Kinds of refusals in addition to the errors of intake."""
+"""Kinds of refusals other than the errors that reading a file raises."""
 FILES_OPEN = 32
 
 
 def send(sock: socket.socket, kind: int, payload: bytes) -> None:
-    """Send one frame."""
+    """Send one frame, which is a header with the kind and length, and the payload."""
     sock.sendall(HEADER.pack(len(payload), kind))
     sock.sendall(payload)
 
@@ -96,7 +96,10 @@ def _refuse(sock: socket.socket, what: str, **about: Any) -> None:
 
 
 def limit(cpu_seconds: int, memory: int, niceness: int) -> None:
-    """Limit this process. Beyond its CPU time the system ends it with SIGXCPU, beyond its memory Python raises.
+    """Limit the resources of this process.
+
+    If it uses more than its CPU time, the system ends it with SIGXCPU. If it needs more memory, Python raises
+    MemoryError.
 
     `memory` is in bytes, in addition to the memory of the template.
     """
@@ -112,7 +115,7 @@ def limit(cpu_seconds: int, memory: int, niceness: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Make the system end this process when its parent ends."""
+    """Make the operating system end this process when its parent process ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
@@ -123,7 +126,9 @@ def _end_with(parent: int) -> None:
 
 
 def main(control: socket.socket, folders: Sequence[Path]) -> None:
-    """Fork a parser for each pair of sockets that arrives: one for frames, one to report its end."""
+    """Fork a parser for each pair of sockets that arrives on `control`: one for frames, one to report the end of the
+    parser.
+    """
     _load(folders)
     ended_r, ended_w = socket.socketpair()
     for each in (ended_r, ended_w):
@@ -193,7 +198,9 @@ def _ended(parsers: Any) -> list[tuple[int, int]]:
 
 
 def _load(folders: Sequence[Path]) -> None:
-    """Import all modules that parsers need, plugins too: the loader has checked them before."""
+    """Import all modules that parsers need, also of plugins, which the plugin loader of the parent process has checked
+    before.
+    """
     from intake.parsing import parse_jobs
     from workflows.registry import register
 

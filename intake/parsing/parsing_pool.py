@@ -27,45 +27,54 @@ from intake.tables.table import UnreadableFile
 from workflows.registry import PROCESSES, UnknownProcess
 
 SMALL = 128 * 1024
-"""Bytes up to which a file goes into the queue of small files."""
+"""The maximum number of bytes of a file that goes into the queue of small files."""
 PATIENCE = 1800.0
-"""Seconds after which a parser that has not ended is stopped."""
+"""The number of seconds after which a parser process that has not ended is stopped."""
 MOST_WAITING, MOST_WAITING_OF_ONE = 200, 20
-"""Files that can wait in a queue: of all people, and of one person."""
+"""How many files can wait in a queue: files of all people, and files of one person."""
 
 _ROOT = Path(__file__).parents[2]
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH")
-"""The environment variables that a parser gets. Others can hold secrets."""
+"""The environment variables that a parser gets. Other environment variables can hold secrets."""
 
 Answers = Callable[[str, Any], Awaitable[Any]]
-"""Answers the questions of a parser; gets the question and its value."""
+"""A function that answers the questions of a parser. It gets the name of a question and its value."""
 
 
 class ParserLimits(NamedTuple):
-    """The resources that a parser can use."""
+    """The resources that one parser process can use."""
 
     cpu_seconds: int
     memory: int
-    """Bytes, in addition to the memory of the code."""
+    """The number of bytes of memory that a parser can use, in addition to the memory of the loaded code."""
     niceness: int
 
 
 LARGE = ParserLimits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
-"""100,000 rows take about 15 seconds. Pages and decisions run with a higher priority than such a file."""
+"""The limits for a file in the queue of large files. 100,000 rows take about 15 seconds.
+
+`niceness` gives pages and decisions a higher priority than such a file.
+"""
 QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
-"""For the queue of small files. A file that needs more is read again in the other queue."""
+"""The limits for a file in the queue of small files.
+
+A file that needs more is read again in the queue of large files.
+"""
 
 
 class LineTooLong(Exception):
-    """Too many files wait to be read. `str()` is a sentence for the person whose file is refused."""
+    """Raised if too many files wait to be read. `str()` is a sentence for the person whose file is refused."""
 
 
 class ParserEnded(Exception):
-    """Something outside Holdgate ended the parser process twice. The file itself is not the cause."""
+    """Raised if something outside Holdgate has ended the parser process twice. The file itself is not the cause."""
 
 
 class _Ended(Exception):
-    """A parser has ended without a result. The exit code is negative for a signal, None when unknown."""
+    """Raised if a parser process has ended without a result.
+
+    The exit code is negative if a signal ended it, and None if it is unknown.
+    """
 
     def __init__(self, exit_code: int | None) -> None:
         super().__init__(exit_code)
@@ -73,7 +82,10 @@ class _Ended(Exception):
 
 
 class ParsingPool:
-    """Runs parsers: one for each processor but one, at least one, and one more for small files."""
+    """Runs parser processes.
+
+    At the same time, it runs one less than the machine has processors (at least one), and one more for small files.
+    """
 
     def __init__(
         self, processes: Mapping[str, Any] = PROCESSES, *, large: ParserLimits = LARGE, quick: ParserLimits = QUICK
@@ -91,7 +103,7 @@ class ParsingPool:
         answers: Answers | None = None,
         again: Callable[[], Awaitable[None]] | None = None,
     ) -> Any:
-        """Run a job of `intake.parsing.parse_jobs` with a person's file.
+        """Run a job of `intake.parsing.parse_jobs` with the file of the person `by`, and return its result.
 
         `again` undoes the effects of the answers, before the job starts again. Raises the errors of the job,
         UnreadableFile if the file needs too much time or memory, LineTooLong, ParserEnded, and the errors of `answers`.
@@ -171,7 +183,10 @@ def _result(kind: int, said: Any) -> Any:
 
 
 class _Line:
-    """A queue that lets a few files be read at a time. The person who was served least recently comes next."""
+    """A queue that lets a few files be read at the same time.
+
+    The next file is one of the person whose last file was read the longest time ago.
+    """
 
     def __init__(self, most: int, limits: ParserLimits) -> None:
         self.limits = limits
@@ -183,7 +198,7 @@ class _Line:
 
     @asynccontextmanager
     async def turn(self, who: str) -> AsyncIterator[None]:
-        """Wait for a turn. Raises LineTooLong."""
+        """Wait until a file of the person `who` may be read. Raises LineTooLong if too many files wait."""
         if self._running.total() >= self._most:
             await self._wait(who)
         else:
@@ -242,7 +257,7 @@ class _Parser:
         self._loop = asyncio.get_running_loop()
 
     async def send(self, *payloads: bytes) -> None:
-        """Send frames. Raises _Ended."""
+        """Send frames to the parser. Raises _Ended if the parser has ended."""
         try:
             for payload in payloads:
                 await self._loop.sock_sendall(self._talk, HEADER.pack(len(payload), 0))
@@ -251,7 +266,7 @@ class _Parser:
             raise _Ended(await self._exit_code()) from gone
 
     async def receive(self) -> tuple[int, bytes]:
-        """Receive a frame: its kind and payload. Raises _Ended."""
+        """Return the kind and payload of the next frame. Raises _Ended if the parser has ended."""
         try:
             size, kind = HEADER.unpack(await self._exactly(HEADER.size))
             return kind, await self._exactly(size)
@@ -284,7 +299,10 @@ class _Parser:
 
 @dataclass
 class _Template:
-    """The process that forks parsers; one for all event loops of this process."""
+    """The connection to the template, the process that forks parsers.
+
+    All event loops of this process share one template.
+    """
 
     process: "subprocess.Popen[bytes]"
     control: socket.socket
@@ -325,7 +343,7 @@ _templates: dict[tuple[Path, ...], _Template] = {}
 def start_template(processes: Mapping[str, Any] = PROCESSES) -> _Template:
     """Start the template for parsers of these processes, unless it runs.
 
-    Importing everything takes seconds, so it starts before the first file.
+    The template needs seconds to import all code, so it is started before the first file arrives.
     """
     folders = tuple(sorted(process.folder for process in processes.values() if process.folder))
     if (running := _templates.get(folders)) and running.process.poll() is not None:

@@ -1,7 +1,7 @@
 """Estimate how unlikely a text is in any language: a wrong encoding turns names into letters that form no words.
 
-It works for a few words, where the frequency of letters says little. It checks pairs of letters, vowels in each word,
-and whether one alphabet has all letters.
+The estimate also works for a few words, in which the frequency of letters says little. It checks pairs of letters,
+vowels in each word, and whether all letters are of one alphabet.
 """
 
 import re
@@ -26,21 +26,21 @@ ALPHABETS: Mapping[str, tuple[str, ...]] = {
     "iso8859_2": _LATIN["cp1250"],
     **dict.fromkeys(("iso8859_15", "cp850", "mac_roman"), _LATIN["cp1252"]),
 }
-"""By codec of a Latin script: the letters of its languages beyond a to z."""
+"""By codec for a Latin script: the letters other than a to z in the languages that are written with this codec."""
 _VOWELS = {"CYRILLIC": "аеёиоуыэюяіїєў", "GREEK": "αεηιουωάέήίόύώϊϋΐΰ"}
 _FREQUENT = {"HEBREW": "יוהלאמרתבשנחק", "ARABIC": "اليمنرتوبةدسع"}
 _CYRILLIC = frozenset("абвгдеёжзийклмнопрстуфхцчшщъыьэюяіїєґўђјљњћџѓќѕ")
 _ALONE = frozenset("àáâèéêíóòôúùåäöæøŷавикосуяєїізηοήωτªº")
-"""Letters that are words of their own."""
+"""Letters that are a whole word in some language."""
 _COMMON_CODECS = frozenset(("cp1250", "cp1251", "cp1252", "cp1253"))
 _MARKS = frozenset("’‘“”„–—…«»€£™®©№§°ªº·\u00a0´")
-"""Signs that appear beside words in any language."""
+"""Signs that appear before or after words in any language."""
 _ASIDE = frozenset("£€™®©№§°")
-"""Signs that never appear inside a word."""
+"""Signs that never appear inside a word, although they may appear before or after a word."""
 _FIRST_BYTES = {"gb18030": ("gb2312", 0xB0, 0xD7), "big5": ("big5", 0xA4, 0xC6)} | dict.fromkeys(
     ("cp932", "euc_jp"), ("cp932", 0x88, 0x97)
 )
-"""First bytes of the most frequent Chinese characters."""
+"""By codec: the range of first bytes of the most frequent Chinese characters."""
 _HINTS: Mapping[str, str] = {
     "gb18030": "公司 有限 北京 上海 中国 供应商 金额 发票 名称 银行",
     "big5": "公司 有限 台灣 供應商 金額 發票 名稱 銀行",
@@ -48,7 +48,7 @@ _HINTS: Mapping[str, str] = {
     "cp949": "회사 주식 금액 은행 상호 번호",
     **dict.fromkeys(("cp1251", "koi8_r", "cp866", "iso8859_5"), "ооо сумма номер банк поставщик получатель"),
 }
-"""Words that are frequent in files of payments."""
+"""By codec: words that are frequent in files of payments."""
 
 
 def oddness(text: str, codec: str) -> float:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from intake.cells.currencies import MAJOR, SHARED, SIGNS, of_format
 
 EXACT = 15
-"""Digits that a spreadsheet shows of a number. Later digits are rounding errors of binary numbers."""
+"""How many digits of a number a spreadsheet shows. Later digits are rounding errors of binary numbers."""
 
 BUILT_IN: Mapping[int, str] = {
     **{1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 49: "@"},
@@ -28,25 +28,30 @@ BUILT_IN: Mapping[int, str] = {
     **dict.fromkeys((18, 19, 20, 21), "hh:mm:ss"),
     22: "yyyy-mm-dd hh:mm",
 }
-"""Formats that a workbook names by number only. Other numbers show the plain number."""
+"""By number: the formats that a workbook names by their number only.
+
+A format with any other number shows the plain number.
+"""
 
 
 class Shown(NamedTuple):
-    """A number as text."""
+    """The text of a number as a workbook shows it, and what is unclear about it."""
 
     text: str
     flaw: str = ""
-    """Why the meaning of the number is unclear."""
+    """Why the meaning of the number is unclear; empty if it is clear."""
     rounded: bool = False
     """True if the cell stores more decimals than it shows."""
 
 
 Format = Callable[[str], "str | Shown"]
-"""Shows a number; as plain text where there is nothing to report."""
+"""A function that shows a number of a cell: as Shown, or as plain text if nothing is unclear about the number."""
 
 
 def general(digits: str) -> str:
-    """Return a number as it was typed: 1500, not 1500.0. Beyond 2^53 the text stays, such as `1.2E+19`.
+    """Return a number as a person would type it: 1500, not 1500.0.
+
+    For a number beyond 2^53 return the text unchanged, such as `1.2E+19`.
 
     Raises ValueError for a text that is not a number.
     """
@@ -97,19 +102,19 @@ _TOKEN = re.compile(r'"[^"]*"|\\.|[_*].|\[[^\]]{0,100}\]|General|AM/PM|A/P|[Ee][
 
 @dataclass
 class _Section:
-    """One section of a format: for numbers above, below or equal to 0."""
+    """One section of a number format. A format has sections for numbers above, below and equal to 0."""
 
     before: str = ""
-    """Text before the first placeholder."""
+    """The text before the first placeholder for a digit."""
     places: list[str] = field(default_factory=list)
-    """Placeholders and the decimal point; after a NUL, the texts that follow them."""
+    """Placeholders for digits and the decimal point. Texts between them begin with a NUL."""
     currency: str = ""
     percent: bool = False
     thousands: int = 0
     """How many times the number is divided by 1,000."""
     grouped: bool = False
     unusual: bool = False
-    """A fraction, an exponent or a condition: shown as the plain number."""
+    """True for a fraction, an exponent or a condition. The plain number is then shown."""
     general: bool = False
     text: bool = False
     is_date: bool = False
@@ -122,13 +127,15 @@ class _Section:
 
     @property
     def is_plain(self) -> bool:
-        """True if the section shows decimals and nothing else."""
+        """Return True if the section shows decimals and nothing else."""
         dressed = self.before or self.behind or self.currency or self.percent or self.thousands or self.general
         return not dressed and "." in self.places and self.places[: self.places.index(".")].count("0") <= 1
 
     @property
     def of_an_identifier(self) -> bool:
-        """True if its texts belong to the value, as in INV-00042, and are not marks around an amount."""
+        """Return True if the texts of the section belong to the value, as in INV-00042, and are not marks around an
+        amount.
+        """
         return self.places.count("0") > 1 and not ("." in self.places or self.grouped or self.percent)
 
     @property
@@ -254,7 +261,10 @@ def _padded(section: _Section, digits: str, point: int, least: int) -> str:
 
 
 def _dressed(section: _Section, text: str, minus: str) -> str:
-    """Add texts and currency. Brackets, minus and blanks are removed: the sign comes first."""
+    """Return the number with the texts and the currency of the section.
+
+    Brackets, minus and blanks are removed: the sign comes first.
+    """
     if section.of_an_identifier:
         return f"{minus}{section.before}{text}".strip()
     before, behind = _letters(section.before), _letters(section.behind)

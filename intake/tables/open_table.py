@@ -1,7 +1,8 @@
 """Turn bytes into lines of cells: CSV in any dialect and encoding, or a workbook.
 
-Pure: no fields and no headings. `FileFormat` reports what was detected. After a misplaced quote the ends of rows are
-unknown, and no payment must be read from the middle of a text: such a file is refused as a whole.
+The functions are pure and know neither fields nor headings. `FileFormat` reports what was detected. After a misplaced
+quote the ends of rows are unknown, and no payment must be read from the middle of a text: such a file is refused as a
+whole.
 """
 
 import csv
@@ -29,16 +30,18 @@ if TYPE_CHECKING:
     from intake.tables.xlsx_file import SheetInfo, Workbook
 
 _SAMPLE = 40
-"""Lines that are not blank from which the delimiter is found."""
+"""How many lines that are not blank are read to find the delimiter."""
 
 Named = Callable[[list[str]], int]
-"""Returns how many cells of a line are known headings."""
+"""A function that returns how many cells of a line are known headings."""
 
 _AS_IT_IS = Opening()
 
 
 def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> Table:
-    """Return the table in a file. Choices that `opening` leaves open are made so that most headings are `named`.
+    """Return the table in a file.
+
+    Choices that `opening` leaves open are made so that `named` counts as many headings as possible.
 
     Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises it.
     """
@@ -99,11 +102,14 @@ def _named_sheet(book: "Workbook", name: str) -> "SheetInfo":
         if sheet.name.strip().casefold() == wanted:
             return sheet
     listed = ", ".join(f"'{sheet.name}'" for sheet in book.sheets[:30])
-    raise WrongChoice("sheet", f"the workbook has no sheet '{name.strip()[:100]}'; there are {listed or 'none'}")
+    raise WrongChoice("sheet", f"the workbook has no sheet '{name.strip()[:100]}'. Choose one of: {listed}")
 
 
 def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "SheetInfo":
-    """Return the first sheet with nearly the most headings. A cover sheet comes before the table and has few."""
+    """Return the first sheet that has about as many known headings as the best one.
+
+    So a cover sheet before the table, which has few, is not chosen.
+    """
     scores: dict[int, int] = {}
     unseen = []
     for number, sheet in enumerate(book.sheets):
@@ -140,7 +146,7 @@ def _delimiter(text: str, named: Named) -> str:
 
 
 def _first_lines(text: str, mark: str) -> list[list[str]]:
-    """Return the first lines that are not blank, as far as they can be read with this delimiter."""
+    """Return the first lines that are not blank, up to the first line that cannot be read with this delimiter."""
     lines: list[list[str]] = []
     with suppress(csv.Error):  # reported when the lines are read
         for cells in csv.reader(io.StringIO(text[: MAX_CELL * 4], newline=""), delimiter=mark, strict=True):

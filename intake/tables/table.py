@@ -1,4 +1,4 @@
-"""The lines of a file as cells, and how the file was opened. It knows no fields and no headings."""
+"""The lines of a file as cells, and how the file was opened. This module knows neither fields nor headings."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,17 +9,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 MAX_CELL = 128 * 1024
-"""Characters in one cell: the limit of the csv module."""
+"""The maximum number of characters in one cell: the limit of the csv module of Python."""
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 SEARCHED = 10
-"""Lines that are not blank in which the headings are searched: titles can come before them."""
+"""How many lines that are not blank are searched for the headings. Titles can come before the headings."""
 
 Kind = Literal["empty", "encoding", "format", "headers", "too_large", "limit"]
 Hidden = Literal["skip", "read"]
 
 
 class UnreadableFile(Exception):
-    """The file as a whole cannot be read, so nothing is imported. `str()` is a sentence for the person who sent it.
+    """Raised if the file as a whole cannot be read, so that nothing is imported.
+
+    `str()` is a sentence for the person who sent it.
 
     `kind` is `empty`, `encoding`, `format` (no table, or a broken one), `headers`, `too_large` or `limit` (the file
     needs more time or memory than allowed). `line` is the line of the file, or the row of the sheet, counted from 1,
@@ -34,7 +36,7 @@ class UnreadableFile(Exception):
 
 
 class WrongChoice(UnreadableFile):
-    """A choice of how to open the file that does not fit it; `key` names the choice."""
+    """Raised if a choice of how to open the file does not fit the file. `key` names the choice, such as `sheet`."""
 
     def __init__(self, key: Literal["encoding", "sheet"], message: str) -> None:
         super().__init__("encoding" if key == "encoding" else "format", message)
@@ -43,7 +45,7 @@ class WrongChoice(UnreadableFile):
 
 @dataclass(frozen=True)
 class Opening:
-    """The choices of how to open a file; empty ones are detected."""
+    """The choices of how to open a file; empty choices are detected from the file."""
 
     encoding: str = ""
     sheet: str = ""
@@ -61,7 +63,7 @@ class FileFormat(BaseModel):
     encoding: str | None = None
     """The encoding of a CSV, such as `UTF-8`, `Windows-1252` or `Shift-JIS`."""
     delimiter: str | None = None
-    """The mark between two cells of a CSV."""
+    """The mark between two cells of a CSV, such as `;`; None for a workbook."""
     sheet: str | None = None
     """The sheet of the workbook that was read."""
     ignored_sheets: tuple[str, ...] = ()
@@ -78,7 +80,7 @@ class FileFormat(BaseModel):
 
     @property
     def opening(self) -> Opening:
-        """The choices that open the file in the same way again."""
+        """Return the choices with which the file is opened in the same way again."""
         return Opening(self.encoding or "", self.sheet or "", self.hidden, self.delimiter)
 
 
@@ -88,22 +90,25 @@ class Table:
 
     format: FileFormat
     source: Callable[[], Iterable[str]]
-    """Returns the lines as text, or the rows of a sheet as CSV."""
+    """A function that returns an iterator over the lines of the file as text, or over the rows of a sheet as CSV."""
     hidden: Mapping[int, str] = field(default_factory=dict)
-    """Lines that a workbook hides, with the reason."""
+    """By line: why the workbook hides this line."""
     flaws: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
-    """By line and place: why a cell of a workbook cannot be read."""
+    """By line and place of the column: why this cell of a workbook cannot be read."""
     rounded: Mapping[int, list[str]] = field(default_factory=dict)
-    """By place: cells that store more decimals than they show."""
+    """By place of the column: names of cells that store more decimals than they show."""
     unseen: Mapping[int, Mapping[int, str]] = field(default_factory=dict)
-    """By line and place: texts in hidden columns of the first lines."""
+    """By line and place of the column: texts in hidden columns of the first lines."""
     sheets: tuple[str, ...] = ()
     """All sheets of the workbook."""
     notes: tuple[str, ...] = ()
     """Notes for people on how the file was opened."""
 
     def lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield every line with its number, also blank ones. Raises UnreadableFile where the rest cannot be read."""
+        """Yield every line with its number, also blank ones.
+
+        Raises UnreadableFile at the first line that cannot be read.
+        """
         reader = csv.reader(self.source(), delimiter=self.format.delimiter or ",", strict=True)
         while True:
             line = reader.line_num + 1
@@ -121,11 +126,14 @@ class Table:
         return list(islice(seen, count))
 
     def below(self, heading: int) -> Iterator[tuple[int, list[str]]]:
-        """Yield every line after this one."""
+        """Yield every line after the line `heading`, with its number."""
         return ((line, cells) for line, cells in self.lines() if line > heading)
 
     def seen_below(self, heading: int) -> Iterator[tuple[int, list[str]]]:
-        """Yield every visible line after this one; these decide how a file is read."""
+        """Yield every visible line after the line `heading`, with its number.
+
+        Only visible lines decide how a file is read.
+        """
         return ((line, cells) for line, cells in self.below(heading) if line not in self.hidden)
 
 

@@ -1,9 +1,9 @@
 """Decode a CSV, with a given encoding or a detected one.
 
 UTF-8 and UTF-16 are recognised for sure. For other encodings no byte is proof: nearly any bytes fit Windows-1252, and
-`ООО Ромашка` then reads as `ÎÎÎ Ðîìàøêà`. charset-normalizer finds the encodings that give the cleanest text. In a
-small file these are many, so the words are also compared with languages. Where two encodings are equally likely and
-differ, a note says so.
+`ООО Ромашка` then reads as `ÎÎÎ Ðîìàøêà`. charset-normalizer finds the encodings that give the cleanest text. For a
+small file, many encodings give a clean text, so the words are also checked: `likely_language.py`. Where two encodings
+are equally likely and differ, a note says so.
 """
 
 import codecs
@@ -27,24 +27,24 @@ NAMES: Mapping[str, str] = {
     **{"cp850": "IBM850", "mac_roman": "Macintosh", "iso8859_2": "ISO-8859-2"},
     **{"iso8859_15": "ISO-8859-15", "iso8859_5": "ISO-8859-5", "cp874": "Windows-874"},
 }
-"""Names of the encodings by codec, the likelier first. Any other encoding of Python can be given."""
+"""Names of the detected encodings by codec, the likelier first. A person can also name any other encoding of Python."""
 _GUESSED = [codec for codec in NAMES if not codec.startswith("utf")]
 _NO_TEXT = {"utf_7", "idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"}
 
 
 class DecodedText(NamedTuple):
-    """A file as text."""
+    """The text of a file, and the encoding with which it was decoded."""
 
     text: str
     encoding: str
     doubt: str = ""
-    """A note for people when the encoding is uncertain."""
+    """A note for people if the encoding is uncertain; empty if it is certain."""
 
 
 def text_of(data: bytes, given: str = "") -> DecodedText:
     """Return the text of a file that is not a workbook.
 
-    Raises UnreadableFile; WrongChoice for a wrong `given` encoding.
+    Raises UnreadableFile, and WrongChoice if the encoding that a person gave (`given`) is wrong.
     """
     for start, what in _NOT_CSV.items():
         if data.removeprefix(_UTF8).lstrip().startswith(start):
@@ -85,7 +85,7 @@ def codec_of(name: str) -> str:
             f"'{name[:40]}' is not a known encoding. Known encodings: {', '.join(NAMES.values())}"
         ) from wrong
     if codec in _NO_TEXT:
-        raise ValueError(f"'{name[:40]}' is not an encoding for files")
+        raise ValueError(f"'{name[:40]}' is not an encoding for files: name one such as UTF-8 or Windows-1252")
     return codec
 
 
@@ -124,9 +124,9 @@ texts."""
 
 
 def _utf16(data: bytes) -> str | None:
-    """Return the kind of UTF-16; None for another encoding.
+    """Return the codec of the kind of UTF-16 (byte order); None for another encoding.
 
-    It is recognised by its byte order mark, or because every second byte of plain text is NUL.
+    UTF-16 is recognised by its byte order mark, or because every second byte of plain text is NUL.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
@@ -163,7 +163,7 @@ def _line_at(before: str) -> int:
 # ------------------------------------------------------------------------------------------------------------- guessing
 
 _LINES, _BYTES = 300, 64 * 1024
-"""The number of lines beyond ASCII from which an encoding is detected, and their most bytes."""
+"""From how many lines with characters beyond ASCII an encoding is detected, and from how many bytes of them at most."""
 
 
 def _guessed(data: bytes, place: int) -> DecodedText:
@@ -207,7 +207,7 @@ def _guessed(data: bytes, place: int) -> DecodedText:
 
 
 class _Reading(NamedTuple):
-    """A sample in one encoding."""
+    """The sample of a file, decoded with one encoding, and how odd its words are."""
 
     codec: str
     words: str
@@ -215,15 +215,18 @@ class _Reading(NamedTuple):
 
 
 _RARE = {"cp1257", "koi8_r", "iso8859_5", "iso8859_15", "cp866", "cp850", "mac_roman"}
-"""Encodings of programs and systems that are rare today."""
+"""Encodings of programs and operating systems that are rare today."""
 _RARE_LATIN = {"cp1257", "iso8859_15", "cp850", "mac_roman"}
 _CLOSE = 0.05
 _ODD = 0.35
-"""From here on hardly any word of a text is likely."""
+"""The oddness of a text from which on hardly any of its words is likely."""
 
 
 def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
-    """Refuse a file that is partly UTF-8: two files were joined, and no encoding reads both."""
+    """Raise UnreadableFile for a file that is UTF-8 in part.
+
+    Such a file was made from two files, and no encoding reads both.
+    """
     high = sum(byte > 127 for byte in data[:_BYTES])
     valid = sum(len(found[0]) for found in _LIKE_UTF8.finditer(data[:_BYTES]))
     western = best.codec == "cp1252" and _LIKE_UTF8.search(data)
@@ -236,7 +239,7 @@ def _check_not_utf8(data: bytes, place: int, best: _Reading) -> None:
 
 
 def _not_ascii(data: bytes) -> bytes:
-    """Return a sample of different lines beyond ASCII."""
+    """Return a sample of different lines that have bytes beyond ASCII."""
     lines = dict.fromkeys(line for line in re.split(rb"[\r\n]+", data) if not line.isascii())
     sample = b"\n".join(islice(lines, _LINES))
     if len(sample) <= _BYTES:

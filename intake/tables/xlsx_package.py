@@ -13,11 +13,11 @@ from intake.tables.table import UnreadableFile
 
 MAX_UNPACKED = 100 * 1024 * 1024
 MAX_RATIO = 100
-"""The largest ratio of unpacked to packed size. Real workbooks have 5 to 30."""
+"""The maximum ratio of unpacked to packed size of a workbook. Real workbooks have a ratio of 5 to 30."""
 MAX_PARTS = 1_000
 
 _READ = re.compile(r"_rels/\.rels|xl/[^\n]*\.(?:xml|rels)", re.IGNORECASE)
-"""The parts that are kept. Other parts are unpacked too, as they count against the limit."""
+"""Match the names of the parts that are kept. Other parts are unpacked too, because they count towards the limit."""
 
 
 def parts_of(data: bytes) -> dict[str, bytes]:
@@ -52,13 +52,13 @@ def parts_of(data: bytes) -> dict[str, bytes]:
 
 
 def refuse(what: str) -> NoReturn:
-    """Raise UnreadableFile for a workbook that is damaged, or of a kind that is not read."""
-    raise UnreadableFile("format", f"{what}: save it as 'CSV UTF-8' and upload that")
+    """Raise UnreadableFile for a workbook that is damaged, or of a kind that cannot be read. `what` is the reason."""
+    raise UnreadableFile("format", f"{what}: save the workbook as 'CSV UTF-8' and upload the new file")
 
 
 def too_large(what: str) -> NoReturn:
-    """Raise UnreadableFile for a workbook beyond a limit."""
-    raise UnreadableFile("too_large", f"{what}: save the sheet as 'CSV UTF-8' and upload that")
+    """Raise UnreadableFile for a workbook that is too large. `what` names the limit."""
+    raise UnreadableFile("too_large", f"{what}: save the sheet as 'CSV UTF-8' and upload the new file")
 
 
 def _other_than_xlsx(names: list[str]) -> str:
@@ -72,7 +72,7 @@ def _other_than_xlsx(names: list[str]) -> str:
 
 
 def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
-    """Return the unpacked bytes of a part. Raises UnreadableFile beyond `left` bytes."""
+    """Return the unpacked bytes of a part. Raises UnreadableFile if the part has more than `left` bytes."""
     start = entry.header_offset
     if data[start : start + 4] != b"PK\x03\x04":
         refuse("the workbook is damaged")
@@ -86,9 +86,11 @@ def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
         try:
             part = inflater.decompress(packed, left + 1)
         except zlib.error as wrong:
-            raise UnreadableFile("format", f"the workbook is damaged ({wrong}): upload it again") from wrong
+            raise UnreadableFile(
+                "format", f"the workbook is damaged ({wrong}): save it again in Excel and upload the new file"
+            ) from wrong
         if not inflater.eof and len(part) <= left:
-            refuse("the workbook is damaged: a part of it ends too early")
+            refuse("the workbook is damaged, because one of its parts is not complete")
     else:
         refuse("the workbook is packed in an unusual way")
     if len(part) > left:
@@ -98,7 +100,10 @@ def _unpacked(data: bytes, entry: zipfile.ZipInfo, left: int) -> bytes:
 
 
 def _check_encoding(name: str, part: bytes) -> None:
-    """Refuse parts that no spreadsheet writes: not UTF-8, or with entity definitions, which could grow without end."""
+    """Raise UnreadableFile for a part that is not UTF-8 or defines entities, which could grow without end.
+
+    No spreadsheet writes such a part.
+    """
     head = part[:200]
     told = re.search(rb"""encoding\s{0,20}=\s{0,20}["']([^"']*)""", head)
     if b"\0" in part or head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -106,4 +111,4 @@ def _check_encoding(name: str, part: bytes) -> None:
     if told and told[1].lower() not in (b"utf-8", b"utf8", b"us-ascii"):
         refuse(f"the workbook's part {name} is not UTF-8")
     if b"<!ENTITY" in part or b"<!DOCTYPE" in part:
-        refuse(f"the workbook's part {name} holds definitions of its own, as no spreadsheet writes them")
+        refuse(f"the workbook's part {name} holds entity definitions, which no spreadsheet writes")

@@ -9,11 +9,11 @@ from intake.tables.table import UnreadableFile
 
 
 class EnoughRead(Exception):
-    """The rest of a part is not needed."""
+    """Raised by a handler to stop parsing, because the rest of the part is not needed."""
 
 
 def parse_part(part: bytes, start: Any, end: Any = None, text: Any = None) -> None:
-    """Parse a part with these handlers, which get names of elements without namespaces. Raises UnreadableFile."""
+    """Parse a part of a workbook. The handlers get the names of elements without namespaces. Raises UnreadableFile."""
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
@@ -22,11 +22,13 @@ def parse_part(part: bytes, start: Any, end: Any = None, text: Any = None) -> No
     except EnoughRead:
         pass
     except (expat.ExpatError, ValueError, OverflowError) as wrong:
-        raise UnreadableFile("format", f"the workbook is damaged ({wrong}): upload it again") from wrong
+        raise UnreadableFile(
+            "format", f"the workbook is damaged ({wrong}): save it again in Excel and upload the new file"
+        ) from wrong
 
 
 class LocalNames(dict[str, str]):
-    """Names of elements without their namespaces, cached."""
+    """A cache that gives the name of an element without its namespace, by its full name."""
 
     def __missing__(self, name: str) -> str:
         local = self[name] = name.rpartition("}")[2]
@@ -37,7 +39,7 @@ YES = ("1", "true", "on")
 
 
 class SheetList:
-    """`xl/workbook.xml`."""
+    """Handlers for the part `xl/workbook.xml`: the list of sheets."""
 
     def __init__(self) -> None:
         self.sheets: list[tuple[str, str, bool]] = []
@@ -54,7 +56,7 @@ class SheetList:
 
 
 class Relations:
-    """`xl/_rels/workbook.xml.rels`: the paths of sheets and other parts."""
+    """Handlers for the part `xl/_rels/workbook.xml.rels`: the paths of sheets and other parts."""
 
     def __init__(self) -> None:
         self.sheets: dict[str, str] = {}
@@ -72,7 +74,7 @@ class Relations:
 
 
 class SharedTexts:
-    """`xl/sharedStrings.xml`: texts that cells refer to by number."""
+    """Handlers for the part `xl/sharedStrings.xml`: texts to which cells refer by number."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -104,7 +106,7 @@ class SharedTexts:
 
 
 class Styles:
-    """`xl/styles.xml`: the number format of each style."""
+    """Handlers for the part `xl/styles.xml`: the number format of each style."""
 
     text = None
 
@@ -140,5 +142,8 @@ _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 
 
 def unescaped(text: str) -> str:
-    """Return a text with the control characters that XML cannot hold."""
+    """Return a text in which escapes such as `_x000D_` are replaced by their characters.
+
+    A workbook escapes control characters, because XML cannot hold them.
+    """
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text) if "_x" in text else text

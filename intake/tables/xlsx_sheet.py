@@ -15,22 +15,25 @@ from intake.tables.xlsx_parts import YES, EnoughRead, LocalNames, parse_part, un
 
 MAX_COLUMNS = 200
 MAX_ROWS = 100_001
-"""Rows, with the headings."""
+"""The maximum number of rows of a sheet, including the headings."""
 MAX_CELLS = 5_000_000
-"""Cells, filled or not, from the first to the last."""
+"""The maximum number of cells of a sheet, filled or not, from the first to the last."""
 MAX_TEXT = 200 * 1024 * 1024
-"""Characters in all cells: a long text that many cells share is stored once in the file and often in memory."""
+"""The maximum number of characters in all cells.
+
+A long text that many cells share is stored once in the file, but many times in memory.
+"""
 MAX_FLAWS = 100_000
-"""Cells that cannot be read."""
+"""The maximum number of cells that cannot be read."""
 NAMED = 3
-"""Cells of a column that a note names."""
+"""The maximum number of cells of a column that a note names."""
 MAX_MERGED = 1_000_000
-"""Rows in merged cells, counted for each merged cell."""
+"""The maximum number of rows over which merged cells go, added for all merged cells of a sheet."""
 
 
 @dataclass
 class SheetRows:
-    """The content of a sheet: see the fields of `Table`."""
+    """The content of a sheet. The fields have the same meaning as those of `Table`."""
 
     rows: list[str] = field(default_factory=list)
     hidden: dict[int, str] = field(default_factory=dict)
@@ -61,7 +64,7 @@ def _column(letters: str) -> int:
 
 
 class SheetReader:
-    """Handlers of one pass over a sheet. The code is kept fast, as it runs for every cell."""
+    """Handlers of the XML parser for one pass over a sheet. The code must be fast, because it runs for every cell."""
 
     def __init__(self, texts: list[str], formats: list[Format], *, hidden: bool, count: int | None = None) -> None:
         self._texts, self._formats, self._hidden_too, self._count = texts, formats, hidden, count
@@ -78,7 +81,7 @@ class SheetReader:
         self._suffix, self._numbered = "", False
         self._heads: list[list[str]] = []
         self._lines = 0
-        """Rows that are not blank."""
+        """How many rows that are not blank were read."""
         self._filtered = self._row_hidden = self._aside = False
         self._type = self._style = ""
         self._value: list[str] = []
@@ -160,7 +163,7 @@ class SheetReader:
 
     def _go_to(self, line: int) -> None:
         if line <= self._line:
-            raise ValueError(f"row {line:,} stands twice, or in a wrong place")
+            raise ValueError(f"row {line:,} occurs twice or out of order")
         if line > MAX_ROWS:
             too_large(f"the sheet has cells down to row {line:,}, and at most {MAX_ROWS:,} rows are read")
         self._found.rows.extend("" for _ in range(line - self._line - 1))
@@ -178,10 +181,10 @@ class SheetReader:
             if column is None:
                 found = _PLACE.fullmatch(place)
                 if found is None:
-                    raise ValueError(f"a cell stands at {place[:20]}")
+                    raise ValueError(f"a cell has the invalid address {place[:20]}")
                 column = self._columns[letters] = _column(found[1]) - 1
             if column <= self._place:
-                raise ValueError(f"{cell_name(self._line, column)} stands twice, or in a wrong place")
+                raise ValueError(f"cell {cell_name(self._line, column)} occurs twice or out of order")
             self._place = column
         if self._place >= MAX_COLUMNS:
             too_large(f"the sheet has {self._place + 1:,} columns, and at most {MAX_COLUMNS} are read")
@@ -191,10 +194,13 @@ class SheetReader:
         self._has_value = self._has_formula = False
 
     def _of_another_row(self, place: str) -> None:
-        """Move back to the row that the first cell names, where the row has no number. Raises ValueError."""
+        """If a row has no number, use the number of the row that its first cell names.
+
+        Raises ValueError if the cell names another row.
+        """
         found = _PLACE.fullmatch(place)
         if found is None or self._numbered or self._place >= 0:
-            raise ValueError(f"the cell {place[:20]} stands in row {self._line:,}")
+            raise ValueError(f"cell {place[:20]} is in row {self._line:,}")
         self._line -= 1
         self._go_to(int(found[2]))
 
@@ -207,7 +213,9 @@ class SheetReader:
             try:
                 text = self._texts[int(value)] if value else ""
             except (IndexError, ValueError):
-                raise ValueError(f"{cell_name(self._line, self._place)} names a text that is not there") from None
+                raise ValueError(
+                    f"cell {cell_name(self._line, self._place)} refers to a text that is missing"
+                ) from None
         elif kind in ("inlineStr", "str"):
             text = unescaped(value)
         elif kind == "b":
@@ -295,7 +303,10 @@ class SheetReader:
             self._merged.append((top, bottom, first - 1, min(last, MAX_COLUMNS) - 1, ref))
 
     def _tell_merged(self) -> None:
-        """Mark the cells of merged ranges that have no value: a value for several rows counts for the first."""
+        """Mark cells of merged ranges that have no value of their own as unreadable.
+
+        A value for several rows counts for the first row only.
+        """
         goes_over = 0
         at: dict[int, list[tuple[int, int, str]]] = defaultdict(list)
         for top, bottom, first, last, ref in self._merged:
@@ -315,7 +326,7 @@ class SheetReader:
 
 
 class _Lines:
-    """A file for the csv module, which writes whole lines, that keeps the lines."""
+    """A file object to which the csv module writes whole lines. It keeps the lines in a list."""
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append

@@ -1,1 +1,1 @@
-"""The demo: its people, its money and its welcome."""
+"""The demo: its people, its money, and the text that explains it."""

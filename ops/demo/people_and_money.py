@@ -8,17 +8,17 @@ from decimal import Decimal
 from pathlib import Path
 
 from core.demo_people import PEOPLE
-from ops.files import write_private
-from ops.upfile import DemoPerson
+from ops.atomic_write import write_private
+from ops.up_json import DemoPerson
 from store.db.database import Database
 from store.people import demo_people, people
 from store.receivers.ledger import Ledger
 
 SECRET_LENGTH = 32
-"""Random bytes of the secret; its text is longer."""
+"""The number of random bytes of the secret. Its text is longer."""
 
 BY = "holdgate"
-"""The actor in the audit log."""
+"""The actor of the demo's changes in the audit log."""
 
 FUNDS = {"GBP": Decimal(100_000_000), "EUR": Decimal(10_000_000), "USD": Decimal(10_000_000)}
 """The opening balance of the account `operating`."""
@@ -30,8 +30,9 @@ until it is unlocked, which shows new users an incident."""
 async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]:
     """Create people, tokens and funds that are missing, and return the demo people.
 
-    A person whose token is lost, or belongs to another database, gets a new one. An id that an admin has given to
-    another person, or has taken over, is not changed. Raises DatabaseUnavailable, OSError.
+    A person whose token is lost, or belongs to another database, gets a new one. A person with the id of a demo person
+    is not changed, if an admin has created the person or has taken the person over. Raises DatabaseUnavailable,
+    OSError.
     """
     tokens = _read(tokens_file)
     present = []
@@ -53,9 +54,9 @@ async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]
 
 
 def secret(file: Path) -> str:
-    """Return the secret for signing in as a demo person. Create a new one where other users could read the file.
+    """Return the secret for signing in as a demo person. Create a new secret if other users could read the file.
 
-    Raises OSError.
+    Raises OSError if the file cannot be read or written.
     """
     with suppress(FileNotFoundError, UnicodeDecodeError):
         known = file.read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""The text that `make up` prints when all programs answer: addresses, demo people, and commands to try."""
+"""The text that `make up` prints when all programs are ready: addresses, demo people, and commands to try."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from core.settings import ROOT, Settings
-from ops.upfile import UpFile
+from ops.up_json import UpFile
 
 
 def text(settings: Settings, up: UpFile, *, own: bool) -> str:
@@ -73,5 +73,5 @@ def _sample() -> str:
 
 
 def _short(path: Path) -> str:
-    """Return the path from the working directory, where that is shorter."""
+    """Return the path relative to the working directory, if this is shorter; otherwise the whole path."""
     return min(os.path.relpath(path), str(path), key=len)

@@ -1,4 +1,4 @@
 """Check before a deployment that open cases can go on with the code of this checkout.
 
-`check` replays their histories, `explain` says what differs.
+The module `check` replays the histories of cases, `explain` says what differs.
 """

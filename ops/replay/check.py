@@ -1,4 +1,4 @@
-"""Replay the histories of open cases with the code of this checkout, by the SDK's Replayer. Nothing is executed."""
+"""Replay the histories of open cases with the code of this checkout, by the SDK's Replayer. No step is executed."""
 
 import asyncio
 import logging
@@ -20,9 +20,12 @@ from ops.replay.explain import Report, difference_of, dropped_signal, unknown_pr
 from workflows.registry import workflows
 
 FETCHED_AHEAD = 4
-"""Histories that are fetched while one is replayed. This bounds the memory, however many cases there are."""
+"""How many histories are fetched while one is replayed. This limits the memory for any number of cases."""
 DROPPED = "Failed deserializing signal input for "
-"""How `read_messages.py` and the SDK begin a log line, outside a replay only, about a signal that does not fit."""
+"""How the log lines of `read_messages.py` and the SDK begin that report a signal which does not fit its model.
+
+In a worker, these lines are written only outside a replay.
+"""
 ENDS = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
@@ -40,7 +43,7 @@ async def check(
     limit: int | None,
     progress: Callable[[int, int], None],
 ) -> Report:
-    """Replay open cases, or the cases that are named, with the Workflows of this checkout.
+    """Replay open cases, or the cases with the ids in `cases`, with the Workflows of this checkout.
 
     Raises TemporalUnreachable, Mistake.
     """
@@ -61,9 +64,9 @@ async def replayed(
     limit: int | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
-    """Replay cases with these Workflow classes, by name. Cases that close in the meantime are left out.
+    """Replay cases with the Workflow classes in `known`, by name. Cases that close in the meantime are left out.
 
-    Raises RPCError, and Mistake for a name that is not known.
+    Raises RPCError, and Mistake for an unknown process or case id.
     """
     if process is not None and process not in known:
         raise Mistake(f"this code has no process '{process}'; it has {', '.join(sorted(known))}")
@@ -110,7 +113,7 @@ async def replayed(
 
 @contextmanager
 def _dropped_signals() -> Iterator[list[tuple[str, str]]]:
-    """Yield the signals that are dropped, each with the reason, and keep the SDK's log from the terminal.
+    """Yield a list to which dropped signals are added, each with the reason. Do not show the SDK's log in the terminal.
 
     A Workflow goes on without a signal that it cannot read, so the Replayer does not report it.
     """

@@ -1,4 +1,4 @@
-"""The report of a replay: which cases cannot go on with this code, at which event, and why, in words.
+"""The report of a replay: which cases cannot continue with this code, at which event, and why.
 
 The SDK says in one message what it found in the history and what the code did. The message often names an activity and
 no event, and calls a gate by the id of its local activity (`workflows/engine/journal.py`); this module finds the event.
@@ -22,25 +22,25 @@ from temporalio.workflow import NondeterminismError
 from domain.moments import moment_text
 
 UNDECODED = "Failed decoding arguments"
-"""The SDK's message for an input that does not fit its model; the cause says more."""
+"""The message of the SDK for an input that does not fit its model. The cause of this error says why."""
 
 Kind = Literal["order", "does_not_fit", "fails", "unknown_process"]
 
 
 @dataclass(frozen=True)
 class ReplayDifference:
-    """Why one case cannot go on."""
+    """The reason why one case cannot continue with this code."""
 
     case_id: str
     process: str
     kind: Kind
     words: str
     alike: str
-    """The same without what only this case has, so that equal differences of several cases can be counted."""
+    """The reason without details of this case, so that equal differences of several cases can be counted."""
     event: int | None = None
     at: datetime | None = None
     message: str | None = None
-    """The message of the SDK."""
+    """The unchanged message of the SDK."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def alike(self) -> list[tuple[str, int]]:
-        """The differences that more than one case has, the most frequent first."""
+        """Return the differences that several cases have, each with the number of cases, the most frequent first."""
         ways = Counter(f"{each.process}: {each.alike}" for each in self.differences)
         return [(way, count) for way, count in ways.most_common() if count > 1]
 
@@ -68,7 +68,7 @@ def unknown_process(case_id: str, process: str) -> ReplayDifference:
 
 
 def dropped_signal(history: WorkflowHistory, name: str, reason: str) -> ReplayDifference:
-    """Return the difference of a case whose next task has a signal that this code cannot read."""
+    """Return the difference of a case that has a signal that this code cannot read."""
     events = [each for each in history.events if each.workflow_execution_signaled_event_attributes.signal_name == name]
     words = f"signal {name} {_misfit(reason)}"
     return _difference(history, "does_not_fit", words, words, events[-1] if events else None)
@@ -117,7 +117,7 @@ def _difference(
 
 
 def _sides(history: WorkflowHistory, message: str) -> tuple[HistoryEvent | None, str | None, str]:
-    """Return the event that a message of the SDK is about, its words, and the words for what the code did."""
+    """Return the event that a message of the SDK is about, its words, and the words for what the code did instead."""
     if match := re.search(r"HistoryEvent\(id: (\d+)", message):
         machine = re.search(r"(\w+?)(?: |Machine)?machine does not handle", message, re.IGNORECASE)
         event = next((each for each in history.events if each.event_id == int(match[1])), None)
@@ -135,7 +135,7 @@ def _sides(history: WorkflowHistory, message: str) -> tuple[HistoryEvent | None,
 
 
 def _words(event: HistoryEvent) -> str:
-    """Return what a Workflow did at an event, as people call it."""
+    """Return in words what a Workflow did at an event, such as `step reserve_funds`."""
     if event.HasField("activity_task_scheduled_event_attributes"):
         return f"step {event.activity_task_scheduled_event_attributes.activity_type.name}"
     if name := _local(event).get("activity_id"):
@@ -144,7 +144,7 @@ def _words(event: HistoryEvent) -> str:
 
 
 def _local(event: HistoryEvent) -> dict[str, Any]:
-    """Return the data of a local activity in its marker; nothing for any other event."""
+    """Return the data of a local activity from its marker event; an empty dict for any other event."""
     marker = event.marker_recorded_event_attributes
     if marker.marker_name != "core_local_activity":
         return {}
@@ -153,7 +153,7 @@ def _local(event: HistoryEvent) -> dict[str, Any]:
 
 
 async def _summary(event: HistoryEvent, converter: DataConverter) -> str:
-    """Return the summary of an event in brackets, which people know from the Temporal Web UI."""
+    """Return, in brackets, the summary of an event, which the Temporal Web UI shows; empty without a summary."""
     if not event.user_metadata.HasField("summary") or not event.HasField("activity_task_scheduled_event_attributes"):
         return ""
     try:
@@ -164,13 +164,13 @@ async def _summary(event: HistoryEvent, converter: DataConverter) -> str:
 
 
 def _line_of(failure: Exception) -> str:
-    """Return the file and line at which the code raised an error, in brackets."""
+    """Return, in brackets, the file and line at which the code raised an error; empty if they are not known."""
     lines = re.findall(r'File \\"(.+?)\\", line (\d+)', str(failure))
     return f" ({Path(lines[-1][0]).name}, line {lines[-1][1]})" if lines else ""
 
 
 def _misfit(text: str) -> str:
-    """Return Pydantic's errors without the values, which are about people."""
+    """Return the errors of Pydantic without the wrong values, because these may be personal data."""
     model = re.search(r"validation errors? for (.+)", text)
     wrong = list(_errors(text))
     if not model or not wrong:

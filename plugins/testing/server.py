@@ -1,4 +1,6 @@
-"""A test harness: the real Temporal server with a clock that tests move forward, and actions of people on cases."""
+"""A test harness: the real Temporal server with a clock that tests move forward, and methods that act on cases as
+people do.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,7 +32,10 @@ Handle = WorkflowHandle[Any, CaseResult]
 
 
 async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
-    """Start a server whose clock tests move forward, in less than a second. `more` are options of the SDK."""
+    """Start a Temporal server whose clock tests can move forward. The start takes less than a second.
+
+    `more` are options of the SDK's `start_time_skipping`.
+    """
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),
         data_converter=pydantic_data_converter,
@@ -48,7 +53,9 @@ async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
 
 
 async def unskipped(env: WorkflowEnvironment) -> Client:
-    """Connect a client without time skipping, for Workflows that cases start: their timers must not run at once."""
+    """Connect a client without time skipping, for code that starts cases: without it, the timers of these cases would
+    fire at once.
+    """
     return await Client.connect(env.client.service_client.config.target_host, data_converter=pydantic_data_converter)
 
 
@@ -63,8 +70,8 @@ def worker_of(
 ) -> Worker:
     """Return a worker for tests that keeps `cached` Workflows in memory.
 
-    With `defects_fail` a defect fails its Workflow at once, so that a test fails and does not hang. In production the
-    task is retried until the code is corrected.
+    With `defects_fail`, an exception that the code does not expect fails its Workflow at once, so that a test fails and
+    does not hang. In production, the Workflow task is retried until the code is corrected.
     """
     return Worker(
         client,
@@ -79,7 +86,10 @@ def worker_of(
 
 
 async def add_people(database: Database, groups: Mapping[str, Iterable[str]]) -> None:
-    """Add people who can decide: a gate without candidates asks operators at once."""
+    """Add people who can decide, with the groups of each.
+
+    Without candidates for a gate, the case would ask operators at once.
+    """
     async with database.write() as connection:
         known = {person.id for person in await people.all(connection)}
         for group, persons in groups.items():
@@ -100,14 +110,17 @@ class WorkerHarness:
         return state
 
     async def until(self, case: Handle, holds: Callable[[CaseState], bool]) -> CaseState:
-        """Wait until a condition holds, and return the state of the case then. Fails after a minute."""
+        """Wait until the condition `holds` is true, and return the state of the case at this time.
+
+        The test fails after a minute.
+        """
         async with asyncio.timeout(60):
             while not holds(state := await self.state(case)):
                 await asyncio.sleep(0.02)
         return state
 
     async def open_task(self, case: Handle, gate: str | None = None) -> TaskView:
-        """Wait until a case has an open task, and return it."""
+        """Wait until a case has an open task (at `gate`, if given), and return the task."""
         state = await self.until(case, lambda s: any(t.status == "open" and gate in (None, t.gate) for t in s.tasks))
         return next(task for task in state.tasks if task.status == "open" and gate in (None, task.gate))
 
@@ -124,7 +137,7 @@ class WorkerHarness:
         groups: tuple[str, ...] | None = None,
         **more: Any,
     ) -> Decision:
-        """Return a decision of a task. Without `groups` the person is in the groups that can decide."""
+        """Return a decision of `person` on a task. If `groups` is None, the person is in the groups that can decide."""
         groups = tuple(task.candidate_groups) if groups is None else groups
         more.setdefault("id", f"d{uuid4().hex}")
         more.setdefault("revision", task.revision)
@@ -154,7 +167,7 @@ class WorkerHarness:
         )
 
     async def end(self, case: Handle) -> CaseResult:
-        """Wait for the end of a case, and return its result. Fails after a minute."""
+        """Wait for the end of a case, and return its result. The test fails after a minute."""
         async with asyncio.timeout(60):
             return await case.result()
 
@@ -173,6 +186,6 @@ class WorkerHarness:
         return row
 
     async def recorded(self, case: Handle) -> list[str]:
-        """Return the kinds of the events of a case in SQL, in order."""
+        """Return the kinds of the audit events of a case in SQL, in order."""
         async with self.database.read() as connection:
             return [event.kind for event in await audit_log.page(connection, case_id=case.id, limit=1000)]

@@ -34,7 +34,10 @@ from workflows.registry import INPUTS, PROCESSES, Process, workflows
 
 @dataclass
 class ProcessHarness(WorkerHarness):
-    """A running process for tests. Its people are those of the demo, such as `requester-1` and `manager-1`."""
+    """A harness with a worker for one process.
+
+    Its people are those of the demo, such as `requester-1` and `manager-1`.
+    """
 
     process: Process
     folder: Path
@@ -44,9 +47,11 @@ class ProcessHarness(WorkerHarness):
     async def start(
         self, input: Mapping[str, Any], *, requester: str = "requester-1", reference: str | None = None
     ) -> Handle:
-        """Start a case as the gateway does, and return its handle. Only `forward` moves its clock.
+        """Start a case as the gateway does, and return the handle of its Workflow.
 
-        Raises InvalidCase.
+        Only `forward` moves the clock of the case.
+
+        Raises InvalidCase if the input is not valid.
         """
         request = CaseRequest(process=self.process.name, reference=reference or f"t-{uuid4()}", input=dict(input))
         with self.env.with_time_skipping_disabled():
@@ -64,7 +69,7 @@ async def trial(
 ) -> AsyncIterator[ProcessHarness]:
     """Run a server, a database and a worker for one process until the block ends, with all files in `folder`.
 
-    `policy` is the policy to which the section of the process is added. Raises WrongProcess.
+    `policy` is the policy file to which the section of the process is added. Raises WrongProcess.
     """
     process = _found(name)
     settings = load(var=folder, policy=policy, database_url=f"sqlite+aiosqlite:///{folder / 'holdgate.db'}")
@@ -88,7 +93,7 @@ async def trial(
 
 
 def _found(name: str) -> Process:
-    """Return a process by its name: one that is loaded, or the package of that name on the path."""
+    """Return a process by its name: one that is loaded, or the package with that name on `sys.path`."""
     if name in PROCESSES:
         return PROCESSES[name]
     module = importlib.util.find_spec(name)
@@ -98,7 +103,9 @@ def _found(name: str) -> Process:
 
 
 def _groups(file: PolicyFile, name: str) -> dict[str, list[str]]:
-    """Return the demo people by group, and two people for each group that only the policy of this process names."""
+    """Return the groups of each person: the demo people, and two people for each group that only the policy of this
+    process names.
+    """
     groups: dict[str, list[str]] = {}
     for person, group in PEOPLE.items():
         groups.setdefault(group, []).append(person)

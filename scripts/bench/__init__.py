@@ -1,1 +1,1 @@
-"""Benchmarks of Holdgate and of the bare engine: `make bench`. `docs/reference/performance.md` has the results."""
+"""Benchmarks of Holdgate and of the bare engine, which `make bench` runs. Results: `docs/reference/performance.md`."""

@@ -1,4 +1,4 @@
-"""The dashboard with many open tasks and as many ended cases, at the gateway over HTTP.
+"""Measure the dashboard with many open tasks and as many ended cases, with requests to the gateway over HTTP.
 
 All data is written straight into the database. The gateway caches figures for some seconds, so the time for counting is
 measured separately.
@@ -26,14 +26,17 @@ from store.tables.base import Instant
 from store.tables.cases import cases, decisions, tasks
 
 GOAL_MS = 800.0
-"""The goal for the 95th percentile."""
+"""The goal for the 95th percentile of the latency, in milliseconds."""
 PERIODS = ("24h", "7d", "30d")
 ZONES = (
     *("Abidjan", "Accra", "Bamako", "Banjul", "Bissau", "Conakry", "Dakar", "Freetown", "Lome", "Monrovia"),
     *("Nouakchott", "Ouagadougou", "Sao_Tome", "Algiers", "Bangui", "Brazzaville", "Douala", "Kinshasa", "Lagos"),
     "Tunis",
 )
-"""African time zones, 20 of them. Another zone is another query, which is not cached."""
+"""20 African time zones.
+
+The gateway caches the figures of each zone separately, so that a new zone makes it count again.
+"""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -48,7 +51,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def dashboard(url: str, folder: Path, size: int) -> dict[str, Any]:
-    """Return latencies by person and period."""
+    """Measure the dashboard with `size` open tasks. Return latencies in milliseconds by person and period."""
     migrate(url)
     add_people(url, {**PEOPLE, "ada": "admins"})
     seed(url, 0, size, view_of)

@@ -1,7 +1,7 @@
-"""The inbox with very many open tasks, as page and as JSON.
+"""Measure the inbox with very many open tasks, as page and as JSON.
 
-It is measured for a person with most of the tasks, one with few, and one who sees all. The tasks are written straight
-into the database.
+The inbox is measured for a person with most of the tasks, for one with few tasks, and for one who sees all tasks. The
+tasks are written directly into the database.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from scripts.bench.lists import add_people, client_of, gateway, seed, times
 from store.db.database import migrate
 
 GOAL_MS = 300.0
-"""The goal for the first page and for groups, as 95th percentile."""
+"""The goal for the first page and for groups: the 95th percentile of the latency, in milliseconds."""
 PEOPLE = {"rita": "requesters", "mia": "managers", "dan": "directors", "fay": "fraud-analysts", "ann": "auditors"}
 ASKED: dict[str, tuple[str, str]] = {
     "first page, nine in ten of all": ("mia", "/"),
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def inbox(url: str, folder: Path, open_tasks: int, repeats: int, names: Sequence[str]) -> dict[str, Any]:
-    """Return latencies by query."""
+    """Measure the inbox with this number of open tasks. Return latencies in milliseconds by query."""
     migrate(url)
     add_people(url, PEOPLE)
     seed(url, 0, open_tasks, _view, lambda number: f"b-{number // 500}" if number % 2 else None)
@@ -90,7 +90,7 @@ def inbox(url: str, folder: Path, open_tasks: int, repeats: int, names: Sequence
 def _view(number: int, opened: datetime) -> TaskView:
     """Return a task with this number.
 
-    One in ten is for directors, one in a thousand for analysts, the rest for managers; one in twenty has no due.
+    One in ten is for directors, one in a thousand for analysts, the rest for managers; one in twenty has no due time.
     """
     payee, amount = f"Supplier {number % 977} Ltd", f"{500 + number % 9000}.{number % 100:02}"
     group = "fraud-analysts" if number % 1000 == 5 else "directors" if number % 10 == 0 else "managers"

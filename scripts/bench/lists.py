@@ -1,4 +1,7 @@
-"""Lists with many open tasks, at the gateway over HTTP. The tasks are written straight into the database."""
+"""Measure lists with many open tasks, with requests to the gateway over HTTP.
+
+The tasks are written directly into the database.
+"""
 
 import argparse
 import asyncio
@@ -50,7 +53,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def lists(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, Any]:
-    """Return latencies by query."""
+    """Measure the lists with this number of open tasks. Return latencies in milliseconds by query."""
     migrate(url)
     add_people(url, PEOPLE)
     seed(url, 0, open_tasks, view_of)
@@ -59,7 +62,7 @@ def lists(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, An
 
 
 def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
-    """Return the seconds of each request, after two requests that warm up caches."""
+    """Send the request `repeats` times and return the seconds of each, after two more requests that fill caches."""
     took = []
     for _ in range(repeats + 2):
         began = time.perf_counter()
@@ -73,7 +76,7 @@ def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
 
 @contextmanager
 def gateway(url: str, folder: Path) -> Iterator[str]:
-    """Run a gateway on this database and yield its address. There is no Temporal server: lists do not need it."""
+    """Run a gateway on this database and yield its address. No Temporal server runs, because lists do not need one."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
@@ -101,12 +104,12 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
 
 
 def client_of(address: str, person: str) -> httpx2.Client:
-    """Return a client with the token of one person."""
+    """Return an HTTP client of the gateway that sends the token of one person."""
     return httpx2.Client(base_url=address, headers={"Authorization": f"Bearer {_token(person)}"}, timeout=60)
 
 
 def add_people(url: str, groups: Mapping[str, str]) -> None:
-    """Store people with their group and a token."""
+    """Store people in the database, each with a group and a token."""
     now = datetime.now(UTC)
     engine = create_engine(synchronous(url))
     tokens_of = [{"hash": _digest(name), "person": name, "label": "bench", "created_at": now} for name in groups]
@@ -132,7 +135,10 @@ View = Callable[[int, datetime], TaskView]
 
 
 def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], str | None] = lambda _: None) -> None:
-    """Store open tasks with these numbers, each with its case; `view` makes a task from its number and its time."""
+    """Store the open tasks with the numbers `first` to `last`, each with its case.
+
+    `view` returns a task for its number and the time when it opens; `batch_of` returns the batch of its case, or None.
+    """
     asyncio.run(_seed(Database(url), first, last, view, batch_of))
     engine = create_engine(synchronous(url))
     if engine.dialect.name == "postgresql":
@@ -183,7 +189,7 @@ def view_of(number: int, opened: datetime) -> TaskView:
 
 
 def case_row(view: TaskView) -> dict[str, Any]:
-    """Return the case of such a task."""
+    """Return the case of a task, as a row of the database."""
     reference = view.case_id.partition(":")[2]
     return {
         "case_id": view.case_id,
@@ -205,5 +211,5 @@ def case_row(view: TaskView) -> dict[str, Any]:
 
 
 def synchronous(url: str) -> str:
-    """Return the URL for a blocking driver."""
+    """Return the database URL with a driver that blocks instead of an asynchronous driver."""
     return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")

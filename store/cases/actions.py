@@ -15,7 +15,7 @@ from store.tables.cases import actions
 
 
 class ActionRow(BaseModel):
-    """An action that was not answered at once."""
+    """An action that no worker answered at once, and its result if there is one."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -32,7 +32,10 @@ class ActionRow(BaseModel):
 
 
 async def get(conn: AsyncConnection, action_id: str) -> ActionRow | None:
-    """Return the stored action with this id, or None. Actions that a worker answered at once are not stored."""
+    """Return the stored action with this id, or None if no such action is stored.
+
+    Actions that a worker answered at once are not stored.
+    """
     row = (await conn.execute(select(actions).where(actions.c.action_id == action_id))).one_or_none()
     return ActionRow.model_validate(row) if row else None
 
@@ -75,7 +78,7 @@ async def record_results(conn: AsyncConnection, records: Iterable[ActionRecord],
 
 
 async def settle(conn: AsyncConnection, action_id: str, refusal: str = "", code: str = "") -> None:
-    """Store the result of an unanswered action, after the action was sent again and a worker answered it."""
+    """Store the result of an action that had no result, after the action was sent again and a worker answered it."""
     answered = update(actions).where(actions.c.action_id == action_id, actions.c.status == "pending")
     status = "refused" if refusal else "done"
     await conn.execute(

@@ -39,11 +39,14 @@ from store.tables.base import Instant
 from store.tables.cases import batch_rows, batches, cases
 
 BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
-"""`receiving`: rows are still being stored, and the upload is not confirmed yet."""
+"""The status of a batch. `receiving`: its rows are still being stored, and nobody has confirmed the upload yet."""
 RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed", "skipped"]
 
 _CHUNK = 500
-"""Keys in one IN list: SQLite accepts 32,766 variables, and a query plan over thousands is slow."""
+"""The maximum number of keys in one IN list.
+
+SQLite accepts 32,766 variables, and a query with thousands of variables is slow.
+"""
 
 
 class Change(BaseModel):
@@ -66,15 +69,21 @@ class BatchRow(BaseModel):
     process: str = ""
     """The process of the row's case."""
     case_id: str | None = None
-    """The case of the row; for a duplicate the existing case. For another person's case: the id of its first round."""
+    """The id of the row's case; for a duplicate, of the existing case.
+
+    If this case is of another person, the id of its first round.
+    """
     case_status: str | None = None
-    """None also for a duplicate of another person's case: only the use of the reference is disclosed then."""
+    """The status of the row's case; None without a case.
+
+    It is also None for a duplicate of another person's case: only the use of the reference is disclosed then.
+    """
     differs: list[str] = []
     """For a duplicate: the fields that differ from the existing case."""
     changes: list[Change] = []
-    """The same fields with the values of the case and of the row."""
+    """For a duplicate: the fields in `differs`, with the values of the case and of the row."""
     errors: list[FieldProblem] = []
-    """For a skipped row: why it was skipped."""
+    """The errors of an invalid row. For a skipped row: why it was skipped."""
     above: int | None = None
     """For a duplicate of another row of the file: the line of that row."""
     resubmits: str | None = None
@@ -91,7 +100,7 @@ class BatchRow(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def says(self) -> str:
-        """Return a sentence about the case that a duplicate row repeats or a row submits again."""
+        """Return a sentence about the case whose reference a duplicate row has, or that a row submits again."""
         if self.outcome != "duplicate":
             return f"submits {self.resubmits} again" if self.resubmits else ""
         if self.taken:
@@ -129,14 +138,14 @@ class Batch(BaseModel):
     status: BatchStatus
     total: int
     skipped: int = 0
-    """Rows that the mapping excludes, such as totals."""
+    """How many rows the mapping excludes, such as totals."""
     blank: int = 0
-    """Lines in which every cell is blank; they do not count as rows."""
+    """How many lines have only blank cells. Such lines do not count as rows."""
     ignored_columns: list[str]
     format: dict[str, Any] = {}
-    """How the bytes were read: kind, encoding, delimiter, sheet."""
+    """How the bytes of the file were read: kind, encoding, delimiter, sheet."""
     mapping: dict[str, Any] | None = None
-    """Which columns contain which fields; None when columns are named like the fields."""
+    """Which columns contain which fields; None if the columns have the names of the fields."""
     created_at: datetime
     closed_at: datetime | None = None
 
@@ -177,13 +186,13 @@ async def finish_receiving(conn: AsyncConnection, batch: Batch) -> None:
 
 
 async def unfinished(conn: AsyncConnection, before: datetime) -> list[str]:
-    """Return the ids of batches that began to be received before this moment and still have the status `receiving`."""
+    """Return the ids of batches that still have the status `receiving` and whose upload began before `before`."""
     query = select(batches.c.batch_id).where(batches.c.status == "receiving", batches.c.created_at < before)
     return list((await conn.execute(query)).scalars())
 
 
 async def delete_unfinished(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
-    """Delete those of these batches that still have the status `receiving`, with their rows."""
+    """Delete the batches in `batch_ids` that still have the status `receiving`, with their rows."""
     received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
     await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
     await conn.execute(delete(batches).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving"))
@@ -229,7 +238,8 @@ async def page(
 
 
 async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -> str | None:
-    """Return the newest batch that this person uploaded for this process with the same bytes.
+    """Return the id of the newest batch that this person uploaded for this process with the same bytes; None without
+    one.
 
     Batches of other people are not searched, so that their files are not disclosed.
     """
@@ -243,7 +253,7 @@ async def same_file(conn: AsyncConnection, process: str, sha256: str, by: str) -
 
 
 async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str]) -> dict[str, Existing]:
-    """Return the newest round of each reference for which the process has a case, by reference key."""
+    """Return, by reference key, the newest case for each of these keys for which the process has a case."""
     found: dict[str, Existing] = {}
     failed_row = exists().where(batch_rows.c.case_id == cases.c.case_id, batch_rows.c.outcome == "failed")
     columns = (
@@ -285,7 +295,7 @@ async def set_status(conn: AsyncConnection, batch_id: str, status: BatchStatus) 
 async def close(
     conn: AsyncConnection, batch_id: str, status: Literal["completed", "cancelled", "failed"], at: datetime
 ) -> None:
-    """Close a batch with this status. After that no more rows of the batch are started."""
+    """Close a batch with this status. Afterwards, no more rows of the batch are started."""
     await conn.execute(
         update(batches)
         .where(batches.c.batch_id == batch_id, batches.c.closed_at.is_(None))
@@ -315,7 +325,9 @@ async def fail_unstarted(conn: AsyncConnection, batch_id: str, reason: str) -> N
 
 
 async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
-    """Return batches stored before `older_than` whose Workflow start is not confirmed by Temporal, oldest first."""
+    """Return batches stored before `older_than` for which Temporal has not confirmed the start of the Workflow, oldest
+    first.
+    """
     query = (
         select(batches)
         .where(batches.c.status == "starting", batches.c.created_at < older_than)
@@ -325,14 +337,14 @@ async def unstarted(conn: AsyncConnection, older_than: datetime) -> list[Batch]:
 
 
 async def under_way(conn: AsyncConnection, limit: int) -> list[Batch]:
-    """Return batches whose Workflow started and that have not ended, oldest first."""
+    """Return batches that have not ended and whose Workflow has started, oldest first."""
     query = select(batches).where(batches.c.status.in_(("running", "paused", "cancelling")))
     found = (await conn.execute(query.order_by(batches.c.created_at).limit(limit))).mappings()
     return [Batch.model_validate(row) for row in found]
 
 
 async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[PlannedRow]:
-    """Return the first rows that are not started yet, in file order."""
+    """Return the first rows for which no case was started yet, in file order."""
     query = (
         select(batch_rows)
         .where(batch_rows.c.batch_id == batch_id, batch_rows.c.outcome == "valid")
@@ -343,7 +355,7 @@ async def next_rows(conn: AsyncConnection, batch_id: str, limit: int) -> list[Pl
 
 
 async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow]) -> None:
-    """Store the outcomes of these rows. A row that has another outcome than `valid` already does not change."""
+    """Store the outcomes of these rows. A row whose stored outcome is not `valid` any more does not change."""
     if not rows:
         return
     await conn.execute(
@@ -373,7 +385,7 @@ async def settle(conn: AsyncConnection, batch_id: str, rows: Sequence[BatchRow])
 
 
 async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
-    """Return the number of rows by outcome, as reported to people."""
+    """Return the number of rows by outcome, as reports show it to people."""
     query = (
         select(batch_rows.c.outcome, func.count())
         .where(batch_rows.c.batch_id == batch_id)
@@ -383,7 +395,10 @@ async def counts(conn: AsyncConnection, batch_id: str) -> BatchCounts:
 
 
 def counted(by_outcome: Mapping[str, int]) -> BatchCounts:
-    """Return the counts: `total` = `valid` + `invalid` + `duplicate`; started and failed rows were valid."""
+    """Return the counts from the numbers of rows by outcome.
+
+    `total` = `valid` + `invalid` + `duplicate`. `valid` includes rows that were started or failed later.
+    """
     ended = ("invalid", "duplicate", "started", "failed")
     number = {outcome: by_outcome.get(outcome, 0) for outcome in ended}
     valid = by_outcome.get("valid", 0) + number["started"] + number["failed"]
@@ -399,10 +414,10 @@ async def rows(
     after: int = 0,
     limit: int = 50,
 ) -> list[BatchRow]:
-    """Return rows in file order after line `after`; the last line is the cursor of the next page.
+    """Return rows in file order after line `after`. To get the next page, pass the line of the last row as `after`.
 
-    `differs` restricts the result to duplicate rows: True to those that differ from the existing case, False to those
-    that do not.
+    If `differs` is not None, return only duplicate rows: for True, rows that differ from the existing case; for False,
+    rows that do not differ.
     """
     query = _rows_of(batch_id).where(batch_rows.c.line > after).order_by(batch_rows.c.line).limit(limit)
     if outcome:
@@ -422,7 +437,7 @@ async def duplicates(conn: AsyncConnection, batch_id: str, limit: int) -> list[B
 async def resubmittable(conn: AsyncConnection, batch_id: str) -> int:
     """Return the number of duplicate rows whose existing case could be submitted again.
 
-    This was found when the file was received.
+    Whether a case could be submitted again was found out when the file was received, and is not computed again here.
     """
     could = (batch_rows.c.outcome == "duplicate", batch_rows.c.resubmits == batch_rows.c.case_id)
     return (await conn.execute(select(func.count()).where(batch_rows.c.batch_id == batch_id, *could))).scalar_one()

@@ -1,12 +1,12 @@
 """Workflows that cannot continue by themselves, each with the task in which operators resolve it."""
 
 from datetime import UTC, datetime
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from domain.blocked import BlockKind
 from domain.case import CaseEvent
 from domain.status import Outcome, Status
 from domain.task import TaskView
@@ -16,41 +16,35 @@ from store.db.database import insert_once
 from store.tables.audit import events
 from store.tables.cases import cases, stopped, tasks as tasks_table
 
-Kind = Literal["failing", "unknown", "behind", "ended"]
-"""The problem.
-
-`failing`: the Workflow task fails repeatedly. The other kinds mean that Temporal knows less than the database: the
-Workflow is missing, is at an earlier point, or has ended.
-"""
 WHOLE_CASE = "case"
-"""Used in place of the failed step's name in incidents: no step failed, the whole case is blocked."""
+"""The text in incidents in place of the name of a failed step, if no step failed but the whole case is blocked."""
 NAMED = 20
-"""Workflows that the health report lists; further ones are only counted."""
+"""How many Workflows the health report lists. Further Workflows are only counted."""
 
 
-class Stopped(BaseModel):
+class BlockedWorkflow(BaseModel):
     """One Workflow that cannot continue."""
 
     model_config = ConfigDict(from_attributes=True)
 
     workflow_id: str
-    kind: Kind
+    kind: BlockKind
     case_id: str | None
-    """None for an import, and for a Workflow that was started by hand."""
+    """The id of the case; None for an import, and for a Workflow that was started by hand."""
     task_id: str | None
     status: Status | None
     """The status that the case had before its Workflow was blocked."""
     cause: str
-    """The cause, for people."""
+    """The cause as a sentence for people."""
     technical: str
-    """The cause, for engineers."""
+    """The cause for engineers, such as the message of an exception."""
     since: datetime
 
 
-async def all(conn: AsyncConnection) -> list[Stopped]:
+async def all(conn: AsyncConnection) -> list[BlockedWorkflow]:
     """Return every blocked Workflow, longest blocked first."""
     rows = await conn.execute(select(stopped).order_by(stopped.c.since, stopped.c.workflow_id))
-    return [Stopped.model_validate(row) for row in rows]
+    return [BlockedWorkflow.model_validate(row) for row in rows]
 
 
 async def counts(conn: AsyncConnection) -> dict[str, int]:
@@ -59,7 +53,7 @@ async def counts(conn: AsyncConnection) -> dict[str, int]:
     return {row.kind: row[1] for row in await conn.execute(query)}
 
 
-async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event: CaseEvent | None) -> bool:
+async def add(conn: AsyncConnection, one: BlockedWorkflow, task: TaskView | None, event: CaseEvent | None) -> bool:
     """Store that a Workflow is blocked. If the Workflow belongs to a case, also store the task for operators.
 
     Return False, and store nothing, if the Workflow is stored as blocked already.
@@ -74,7 +68,7 @@ async def add(conn: AsyncConnection, one: Stopped, task: TaskView | None, event:
     return True
 
 
-async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -> None:
+async def remove(conn: AsyncConnection, one: BlockedWorkflow, event: CaseEvent | None) -> None:
     """Remove the entry of a Workflow that is not blocked any more or was replaced, and close the task for operators."""
     await conn.execute(delete(stopped).where(stopped.c.workflow_id == one.workflow_id))
     if one.case_id is None:
@@ -87,10 +81,10 @@ async def remove(conn: AsyncConnection, one: Stopped, event: CaseEvent | None) -
         await conn.execute(update(cases).where(*still, cases.c.closed_at.is_(None)).values(status=one.status))
 
 
-async def by_task(conn: AsyncConnection, task_id: str) -> Stopped | None:
+async def by_task(conn: AsyncConnection, task_id: str) -> BlockedWorkflow | None:
     """Return the blocked Workflow for which this task for operators was opened."""
     row = (await conn.execute(select(stopped).where(stopped.c.task_id == task_id))).one_or_none()
-    return Stopped.model_validate(row) if row else None
+    return BlockedWorkflow.model_validate(row) if row else None
 
 
 async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
@@ -100,7 +94,7 @@ async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
 
 
 async def made_by(conn: AsyncConnection, case_id: str, workflow_id: str, limit: int = 30) -> dict[str, datetime]:
-    """Return the times of the newest events that this Workflow wrote for a case, by event id."""
+    """Return the ids of the newest events that this Workflow wrote for a case, each with its time."""
     query = select(events.c.event_id, events.c.at).where(events.c.case_id == case_id)
     rows = (await conn.execute(query.order_by(events.c.position.desc()).limit(limit))).all()
     own = f"{workflow_id}/"

@@ -16,7 +16,7 @@ Results = list[dict[str, Any]]
 
 
 def id_of(person: str, *sent: str | Iterable[str]) -> str:
-    """Return the id for the results of a form that a person sent.
+    """Return the id under which the results of a form of a person are stored.
 
     If the form is sent twice with the same contents, the id is the same; for other contents the id is another.
     """

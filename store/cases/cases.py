@@ -40,7 +40,7 @@ from store.tables.cases import cases
 
 
 class CaseRow(BaseModel):
-    """A case as stored."""
+    """A case as SQL stores it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -51,7 +51,7 @@ class CaseRow(BaseModel):
     round: int
     resubmits: str | None
     parent: str | None = None
-    """The case that started this one as a child."""
+    """The id of the case that started this case as its child case; None without one."""
     status: Status
     title: str
     requester: str
@@ -65,16 +65,16 @@ class CaseRow(BaseModel):
     updated_at: datetime
     closed_at: datetime | None = None
     idempotency_key: str | None
-    """Hash of the person and the `Idempotency-Key` that made the case."""
+    """Hash of the requester and the `Idempotency-Key` of the request that created the case."""
     head_count: int
     head_hash: str
     workflow_id: str | None = None
-    """The Workflow that rolls the case back; None while the case's own Workflow runs it."""
+    """The id of the Workflow that rolls the case back; None while the case's own Workflow runs the case."""
     plan: list[PlannedUndo] = []
     """What a rollback would undo, oldest first."""
     rollback: RollbackAsked | None = None
     resubmit_at: datetime | None = None
-    """When the next round starts automatically."""
+    """When the next round of the case starts automatically; None if it does not."""
 
     @field_validator("plan", mode="before")
     @classmethod
@@ -117,11 +117,11 @@ class CaseFilter(TypedDict, total=False):
     batch_id: str | None
     requester: str | None
     requesters: Sequence[str] | None
-    """Any of several requesters."""
+    """The ids of requesters: the list shows cases of any of them."""
     ended: bool | None
-    """True for cases that have ended, False for the others."""
+    """True for cases that have ended, False for cases that have not ended."""
     q: str | None
-    """Words to find in title, reference and case id."""
+    """Search words: each of them must be in the title, the reference or the case id."""
 
 
 class Fields(BaseModel):
@@ -133,7 +133,10 @@ class Fields(BaseModel):
 
 
 class CaseExists(Exception):
-    """The process has a case with this reference and round, or the idempotency key was used: see `existing`."""
+    """Raised if the process has a case with this reference and round, or the idempotency key was used.
+
+    `existing` is that case.
+    """
 
     def __init__(self, existing: CaseRow) -> None:
         super().__init__(f"{existing.case_id} exists already, it is {existing.status}")
@@ -144,7 +147,7 @@ class CaseExists(Exception):
 
 
 async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> CaseRow:
-    """Store a case as `starting` with its first event. Raises CaseExists."""
+    """Store a new case with the status `starting` and its first event, and return it. Raises CaseExists."""
     row = _row(new)
     if not await insert_once(conn, cases, row):
         same_key = cases.c.idempotency_key == new.idempotency_key
@@ -274,7 +277,7 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
 
 
 async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
-    """Link this new case from an event of the previous round, and cancel that case's automatic next round."""
+    """Add an event to the case of the previous round that names this new case, and cancel its automatic next round."""
     assert new.resubmits is not None
     event = CaseEvent(
         event_id=f"{new.case_id}/resubmits",
@@ -298,7 +301,7 @@ async def cancel_resubmit(conn: AsyncConnection, case_id: str) -> None:
 
 
 async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
-    """Return the case with this id."""
+    """Return the case with this id, or None."""
     return await _one(conn, select(cases).where(cases.c.case_id == case_id))
 
 
@@ -329,7 +332,7 @@ async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
 
 
 async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
-    """Return the newest case of a reference."""
+    """Return the newest case of a reference, or None."""
     rounds = select(cases).where(cases.c.process == process, cases.c.reference_key == reference_key)
     return await _one(conn, rounds.order_by(cases.c.round.desc()).limit(1))
 
@@ -342,7 +345,7 @@ async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
 async def unstarted(
     conn: AsyncConnection, older_than: datetime, limit: int, after: CaseRow | None = None
 ) -> list[CaseRow]:
-    """Return cases submitted before this moment whose Workflow start is not confirmed, oldest first, after `after`."""
+    """Return cases submitted before `older_than` whose Workflow start is not confirmed, oldest first after `after`."""
     query = select(cases).where(cases.c.status == Status.STARTING, cases.c.submitted_at < older_than)
     if after is not None:
         place = tuple_(literal(after.submitted_at, Instant), literal(after.case_id))
@@ -351,7 +354,7 @@ async def unstarted(
 
 
 async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
-    """Return the id of the case that submits this one again."""
+    """Return the id of the case that submits this case again; None without one."""
     following = (cases.c.reference_key == case.reference_key, cases.c.round == case.round + 1)
     query = select(cases.c.case_id).where(cases.c.process == case.process, *following)
     found: str | None = await conn.scalar(query)
@@ -359,13 +362,13 @@ async def next_round(conn: AsyncConnection, case: CaseRow) -> str | None:
 
 
 async def with_next_round(conn: AsyncConnection, rows: Sequence[CaseRow]) -> set[str]:
-    """Return the ids of those of these cases that were submitted again."""
+    """Return the ids of the cases in `rows` that were submitted again."""
     again = select(cases.c.resubmits).where(cases.c.resubmits.in_([row.case_id for row in rows]))
     return {case_id for case_id in (await conn.execute(again)).scalars() if case_id}
 
 
 async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: str = "") -> list[CaseRow]:
-    """Return the cases whose next round has to start automatically by now, in order of ids after `after`."""
+    """Return the cases whose next round has to start automatically by `at`, in the order of ids after `after`."""
     query = select(cases).where(cases.c.resubmit_at <= at, cases.c.case_id > after).order_by(cases.c.case_id)
     return await _found(conn, query.limit(limit))
 
@@ -403,7 +406,7 @@ async def page(
 
 
 async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
-    """Return the names of all fields in the inputs and results of the cases that match, collected by the database."""
+    """Return the names of all fields in the inputs and results of the cases that match the filter."""
     output = cases.c.result["output"]
     return Fields(
         input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
@@ -413,7 +416,7 @@ async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFil
 
 
 def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]]:
-    """Return a query of the names in JSON objects; other JSON values have none."""
+    """Return a query of the names in JSON objects; other JSON values have no names."""
     if conn.dialect.name == "postgresql":
         # The SQL function fails for values that are no objects. A CASE without ELSE gives NULL, which counts as empty.
         an_object = either((func.json_typeof(value, type_=String) == "object", value))
@@ -452,7 +455,10 @@ async def count_running(conn: AsyncConnection, batch_id: str) -> int:
 
 
 async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
-    """Return the cases of a batch that can be rolled back and are not rolling back, newest first, after `before`."""
+    """Return the cases of a batch that can be rolled back and are not rolling back yet, newest first.
+
+    `before` is the last case of the previous page.
+    """
     wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
     query = select(cases).where(
         cases.c.batch_id == batch_id,

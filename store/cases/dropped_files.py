@@ -11,14 +11,16 @@ from store.tables.cases import dropped_files
 
 
 class ImportedFile(NamedTuple):
-    """The batch that was created from the bytes of a file, and the claim of the process that imported the file."""
+    """The batch that was created from the bytes of a file, and the token of the claim under which the drop folder held
+    the file.
+    """
 
     batch_id: str
     claim: str
 
 
 class AlreadyImported(Exception):
-    """These bytes already belong to a batch."""
+    """Raised if a batch was already created from these bytes."""
 
 
 async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile | None:
@@ -31,7 +33,7 @@ async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile
 async def take(conn: AsyncConnection, folder: str, sha256: str, batch_id: str, claim: str) -> None:
     """Store that these bytes belong to this batch, in the transaction that makes the batch visible.
 
-    Raises AlreadyImported.
+    Raises AlreadyImported if they belong to another batch.
     """
     row = {"process": folder, "sha256": sha256, "batch_id": batch_id, "claim": claim, "taken_at": datetime.now(UTC)}
     if not await insert_once(conn, dropped_files, row):

@@ -1,7 +1,7 @@
-"""How a case first ended, how long it took, and how much of that time it waited for people.
+"""Store how a case first ended, how long the case took, and how much of this time it waited for people.
 
-The durations are stored once, when the case ends: its tasks are read then anyway, and no list has to add up their times
-later.
+The durations are stored once, when the case ends: at that time its tasks are read anyway, and later no list has to add
+up their times.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ _MS = timedelta(milliseconds=1)
 
 
 async def note(conn: AsyncConnection, case_id: str, status: Status, at: datetime) -> None:
-    """Store the first end of a case whose tasks are all closed; a later end changes nothing."""
+    """Store the first end of a case whose tasks are all closed; a later end, such as a rollback, changes nothing."""
     first = (cases.c.case_id == case_id, cases.c.ended_at.is_(None))
     case = (await conn.execute(select(cases.c.submitted_at, cases.c.start_at).where(*first))).one_or_none()
     if case is None:

@@ -1,7 +1,7 @@
 """Open incidents as a queue for operators, grouped by cause so that one answer can resolve a whole group.
 
-A cause is a step and the code of its failure, such as `AccountLocked/operating`. The failure's sentence is only
-displayed.
+A cause is a step and the code of its failure, such as `AccountLocked/operating`. The sentence of the failure is only
+displayed, and does not decide the group.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from domain.task import TaskView
 from store.tables.cases import tasks
 
 AT_ONCE = 100
-"""Tasks of a group that are listed, oldest first; a bulk answer accepts no more."""
+"""How many tasks of a group are listed, oldest first. A bulk answer accepts no more tasks."""
 
 
 class Incidents(BaseModel):
@@ -28,7 +28,7 @@ class Incidents(BaseModel):
     process: str
     step: str
     failure: str
-    """The code of the failure, by which incidents are grouped."""
+    """The code of the failure. Incidents of a group have the same code."""
     cause: str
     """The cause, in the words of the oldest incident of the group, for people."""
     count: int
@@ -107,19 +107,19 @@ async def groups(conn: AsyncConnection, process: str | None = None, limit: int =
 
 
 async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[OpenIncident]:
-    """Return those of these tasks that are still open, oldest first."""
+    """Return the tasks in `task_ids` that are still open, oldest first."""
     query = select(*(tasks.c[name] for name in OpenIncident.model_fields)).where(*_OPEN, tasks.c.task_id.in_(task_ids))
     rows = await conn.execute(query.order_by(tasks.c.opened_at, tasks.c.task_id))
     return [OpenIncident.model_validate(row) for row in rows]
 
 
 async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, int]:
-    """Return the current revision of each task; for a closed task the last one."""
+    """Return the current revision of each task; for a closed task, its last revision."""
     query = select(tasks.c.task_id, tasks.c.revision).where(tasks.c.task_id.in_(task_ids))
     return {row.task_id: row.revision for row in await conn.execute(query)}
 
 
 async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, InterventionState]:
-    """Return the current state of those of these tasks that exist, by task id."""
+    """Return, by task id, the current state of the tasks in `task_ids`. Tasks that do not exist are left out."""
     query = select(*(tasks.c[name] for name in InterventionState.model_fields)).where(tasks.c.task_id.in_(task_ids))
     return {row.task_id: InterventionState.model_validate(row) for row in await conn.execute(query)}

@@ -1,4 +1,4 @@
-"""Open tasks for further processing, selected by filter, by a person they name, or by a question to a person."""
+"""Read open tasks that match a filter, that name a person, or that have a question to a person."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,8 @@ async def fitting(
     after: str | None = None,
     limit: int,
 ) -> tuple[list[TaskView], str | None]:
-    """Return open gates that the viewer may see and that match all filters, oldest first, and a cursor.
+    """Return the open tasks of gates that the viewer may see and that match all filters, oldest first, and the cursor
+    of the next page.
 
     `after` is the cursor of the previous page; raises ValueError for a cursor of another list.
     """
@@ -46,7 +47,9 @@ async def fitting(
 
 
 async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
-    """Return open tasks that refer to the person as candidate, asked person, assignee or delegator."""
+    """Return open tasks that name the person as a candidate, as asked in a question, as assignee, or as the person who
+    delegated.
+    """
     kinds = ("user", "asked")
     named = select(candidates.c.task_id).where(candidates.c.kind.in_(kinds), candidates.c.name == person)
     held = or_(tasks.c.task_id.in_(named), tasks.c.assignee == person, tasks.c.state["owner"].as_string() == person)
@@ -57,7 +60,7 @@ async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
 async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, limit: int) -> list[TaskView]:
     """Return open tasks with an unanswered question to one of `persons`, oldest first.
 
-    `persons` are the reader, and the absent people whom the reader substitutes.
+    `persons` are the ids of the reader, and of the absent people whom the reader substitutes.
     """
     asked = select(candidates.c.task_id).where(candidates.c.kind == "asked", candidates.c.name.in_(persons))
     oldest = select(tasks).where(tasks.c.status == "open", tasks.c.task_id.in_(asked))
@@ -74,5 +77,8 @@ async def with_questions_for(conn: AsyncConnection, persons: Sequence[str], *, l
 
 
 def _behind(opened_at: datetime, task_id: str) -> ColumnElement[bool]:
-    """Return the SQL condition for tasks that come after this task in the order of opening times."""
+    """Return the SQL condition for tasks that were opened after this task.
+
+    For equal times, the order of task ids decides.
+    """
     return tuple_(tasks.c.opened_at, tasks.c.task_id) > tuple_(literal(opened_at, Instant), literal(task_id))

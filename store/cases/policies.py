@@ -1,4 +1,4 @@
-"""Policy texts by their hash, so that the policy that decided a case can be read as long as the case."""
+"""Policy texts by their hash, so that people can read the policy of a case as long as the case is stored."""
 
 from datetime import UTC, datetime
 
@@ -22,6 +22,6 @@ async def keep(conn: AsyncConnection, hash: str, text: str) -> None:
 
 
 async def text(conn: AsyncConnection, hash: str) -> str | None:
-    """Return the text stored under this hash."""
+    """Return the text of the policy with this hash; None if it is not stored."""
     found: str | None = (await conn.execute(select(policies.c.text).where(policies.c.hash == hash))).scalar()
     return found

@@ -1,7 +1,9 @@
-"""Find open tasks whose candidates must be computed again because people or groups changed. No task is missed.
+"""Find open tasks whose candidates must be computed again because people or groups changed.
+
+No task is missed.
 
 A change of people, and the begin or end of an absence, become rows of `recounts` in the transaction that advances the
-reader position, all at once and without a limit. A row stays until its Workflow received the message.
+reader position, all of them and without a limit. A row stays until its Workflow received the message.
 
 A gate that opens at the moment of a change may have read the people before it and be stored after it. So each change is
 processed twice: at once, and `AGAIN` later for the tasks that were not stored yet.
@@ -25,12 +27,15 @@ from store.tables.people import absences, memberships, people
 
 READER, LATER_READER = "people", "people-again"
 AGAIN = timedelta(minutes=1)
-"""Longer than a gate can take from reading people to its commit: a local activity has 10 s."""
+"""The time between the two times that a change is processed.
+
+It is longer than a gate can take from reading people to its commit: a local activity has 10 s.
+"""
 LEASE = timedelta(seconds=30)
 """How long a worker that took rows has to notify their Workflows."""
 LONGEST_PAUSE = timedelta(minutes=5)
 _NAMES = 500
-"""Names in one IN list."""
+"""The maximum number of names in one IN list."""
 _KINDS = (
     "person_added",
     "person_replaced",
@@ -55,7 +60,7 @@ class Wanted:
 
 @dataclass
 class _Changed:
-    """The people that changes concern."""
+    """The people and the groups that changes of people concern."""
 
     persons: set[str]
     groups: set[str]
@@ -161,7 +166,9 @@ _MOMENTS = ("begin", "end")
 
 
 def _moment(which: str, until: datetime, step: int) -> ColumnElement[bool]:
-    """Return the SQL condition for absences that began or ended by `until` and of which only this step is done."""
+    """Return the SQL condition for absences that began or ended by `until` and for which exactly `step` of the two
+    passes are done.
+    """
     at, told = _column(which)
     return and_(at <= until, told == step)
 
@@ -173,7 +180,10 @@ def _column(which: str) -> tuple[Any, Any]:
 
 
 async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> set[str]:
-    """Return the people whose absence began or ended by `until`. Store that this step is done for their absences."""
+    """Return the people whose absence began or ended by `until` and was processed in `step` passes.
+
+    Store that one more pass is done.
+    """
     found: set[str] = set()
     for which in _MOMENTS:
         _, told = _column(which)
@@ -185,7 +195,7 @@ async def _moments_passed(conn: AsyncConnection, until: datetime, step: int) -> 
 async def _ripe(conn: AsyncConnection, came: int, head: int, until: datetime) -> int:
     """Return the audit log position up to which the second pass may read.
 
-    It is just before the first change that is newer than `until`.
+    This is the position before the first change that is newer than `until`.
     """
     young = select(func.min(events.c.position)).where(
         events.c.position > came, events.c.case_id.is_(None), events.c.kind.in_(_KINDS), events.c.at > until

@@ -33,7 +33,10 @@ from store.db.text_search import words_say
 from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
 
 Whose = Literal["mine", "claimed", "all"]
-"""Tasks that the viewer can decide now, has claimed, or may see."""
+"""Which tasks a list shows.
+
+`mine`: the viewer can decide them now. `claimed`: the viewer has claimed them. `all`: the viewer may see them.
+"""
 Sort = Literal["due_at", "-opened_at", "priority"]
 Due = Literal["overdue", "today", "week", "none"]
 
@@ -42,15 +45,21 @@ _SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
     "-opened_at": (tasks.c.opened_at, True, datetime),
     "priority": (tasks.c.priority, False, int),
 }
-"""Column, whether the highest value comes first, and the type of its values. Tasks without a due date come last."""
+"""By sort order: the column, True if the highest value comes first, and the type of the values.
+
+Tasks without a due date come last.
+"""
 _GROUPS = ("group", "snapshot")
-"""Kinds of candidates that are groups, with current members or with the members at the opening."""
+"""Kinds of `candidates` that are groups: `group` with its current members, `snapshot` with those at the opening."""
 _MOVE: frozenset[Sort] = frozenset({"due_at", "priority"})
 """Sort orders by values that may change while a person reads page by page."""
 _LONGEST = timedelta(days=30)
-"""How long a cursor can be used."""
+"""How long a cursor can be used after the first page was read."""
 _OVERLAP = timedelta(seconds=10)
-"""Largest difference between the clocks of a worker and a gateway; a task shown twice does no harm."""
+"""How much the clocks of a worker and a gateway may differ.
+
+Tasks that changed so shortly before the first page are shown again: a task shown twice does no harm.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,16 +71,19 @@ class TaskFilter:
     process: str | None = None
     gate: str | None = None
     group: str | None = None
-    """A candidate group of the task."""
+    """The name of a group that is a candidate of the task."""
     due: Due | None = None
-    """By days in the reader's time zone; `week` is today and the next six days. Each includes overdue tasks."""
+    """When the task is due, in days of the reader's time zone.
+
+    `week` is today and the next six days. `today` and `week` include overdue tasks.
+    """
     priority: int | None = None
     requester: str | None = None
     payee: str | None = None
-    """The value of the first key field, with any name."""
+    """The value of the first key field of the task, such as the payee. The name of the field does not matter."""
     batch_id: str | None = None
     q: str | None = None
-    """Words to find in title, reference and case id."""
+    """Search words: each of them must be in the title, the reference or the case id."""
 
 
 async def page(
@@ -126,7 +138,7 @@ def _once(found: Sequence[TaskView]) -> list[TaskView]:
 
 
 async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:
-    """Return those of these tasks that the viewer may see, in no order."""
+    """Return the tasks in `task_ids` that the viewer may see, in no order."""
     return await views(conn, matching(select(tasks), viewer, TaskFilter()).where(tasks.c.task_id.in_(task_ids)))
 
 
@@ -148,9 +160,9 @@ async def count(
 
 
 FEW = 2000
-"""Up to this number tasks are looked up one by one, instead of by a scan of all tasks."""
+"""Up to this number, tasks are looked up one by one. For more tasks, the database scans all tasks."""
 HISTORY = 20_000
-"""Candidate rows, including those of closed tasks, that are read to find these few."""
+"""How many rows of `candidates`, also of closed tasks, are read at most to find out whether tasks are few."""
 
 
 async def few_matching(
@@ -158,8 +170,8 @@ async def few_matching(
 ) -> list[str] | None:
     """Return the ids of all tasks that can match, if an index finds them and they are few. Otherwise return None.
 
-    Without this the lists scan all tasks in order until a page is full. That is fast when many tasks match, and slow
-    when few of very many match, which the query planners cannot predict.
+    Without these ids, the lists scan all tasks in order until a page is full. That is fast when many tasks match, and
+    slow when few of very many match, which the query planners cannot predict.
     """
     query = select(tasks.c.task_id)
     status = sought.status or ("open" if sought.whose == "mine" else None)
@@ -191,18 +203,15 @@ async def few_matching(
 
 
 async def _few(conn: AsyncConnection, query: Select[tuple[str]]) -> list[str] | None:
-    """Return the ids that the query finds; None if the query finds too many ids."""
+    """Return the ids that the query finds; None if the query finds more than `FEW` ids."""
     found = (await conn.execute(query.limit(FEW + 1))).all()
     return [row.task_id for row in found] if len(found) <= FEW else None
 
 
 async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
-    """Return a query of the open tasks that wait for the viewer.
+    """Return a query of the open tasks that wait for the viewer; None if too many tasks must be read to find them.
 
     In these tasks the viewer, or an absent person whom the viewer substitutes, is a candidate or has claimed the task.
-    Return None if too many tasks must be read.
-
-    Return None if there are too many such tasks.
     """
     named = await _asking(conn, _means(viewer))
     if named is None:
@@ -213,7 +222,9 @@ async def _mine(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
 
 
 async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | None:
-    """Return a query of the tasks of cases that `Viewer.sees` allows."""
+    """Return a query of the tasks of cases that the viewer may see (`Viewer.sees`); None if too many tasks must be
+    read.
+    """
     asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(viewer.answers_for))
     named = await _asking(conn, or_(_means(viewer), asked))
     own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
@@ -230,7 +241,9 @@ def _means(viewer: Viewer) -> ColumnElement[bool]:
 
 
 async def _asking(conn: AsyncConnection, *means: ColumnElement[bool]) -> Select[tuple[str]] | None:
-    """Return a query of the tasks with a candidate that the filter names; None if there are too many such tasks."""
+    """Return a query of the tasks with a candidate that fits the conditions; None if there are more than `HISTORY` such
+    rows.
+    """
     named = select(candidates.c.task_id).where(*means)
     return None if await _more(conn, named, HISTORY) else named
 
@@ -242,7 +255,7 @@ async def _more(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> 
 
 
 _OPEN: ColumnElement[str] = literal_column("'open'")
-"""Same text as in the index, so that SQLite uses the index."""
+"""The status `open`, written in the same way as in the index, so that SQLite uses the index."""
 _AFTERWARDS = tasks.c.status.concat("")
 """The status as an expression that no index matches, so that no database scans all open tasks first."""
 
@@ -383,7 +396,10 @@ def _due(due: Due, now: datetime, zone: tzinfo) -> ColumnElement[bool]:
 
 
 def _after(column: Column[Any], descending: bool, key: Any, task_id: str) -> ColumnElement[bool]:
-    """Return the condition for rows after (key, task_id), with rows without a key last."""
+    """Return the condition for rows that come after (key, task_id) in the order of a list.
+
+    Rows without a key come last.
+    """
     if key is None:
         return and_(column.is_(None), tasks.c.task_id > task_id)
     further = column < key if descending else column > key

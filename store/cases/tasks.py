@@ -1,6 +1,6 @@
-"""Tasks as inboxes show them, and the decisions on tasks.
+"""Store and read tasks, as inboxes show them, and the decisions on tasks.
 
-Changes that a case makes to its tasks are written by `cases.record` only.
+Only `cases.record` calls the functions that write the changes which a case makes to its tasks.
 """
 
 import re
@@ -34,7 +34,7 @@ class DecisionRow(BaseModel):
     verdict: Verdict
     comment: str
     content: str
-    """Digest of the decision's content: a repeat has the same."""
+    """The digest of the content of the decision. If a person repeats the decision, the digest is the same."""
     status: Literal["pending", "accepted", "refused", "withdrawn"]
     refusal: str
     code: str
@@ -46,7 +46,7 @@ class DecisionRow(BaseModel):
 
 
 async def get(conn: AsyncConnection, task_id: str) -> TaskView | None:
-    """Return one task with its accepted decisions."""
+    """Return one task with its accepted decisions; None if there is no such task."""
     found = await views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
     return found[0] if found else None
 
@@ -58,7 +58,7 @@ async def of_case(conn: AsyncConnection, case_id: str) -> list[TaskView]:
 
 
 async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | None:
-    """Return one decision, also if it is pending or was refused."""
+    """Return one decision, also if it is pending or was refused; None if the id is unknown."""
     row = (await conn.execute(select(decisions).where(decisions.c.decision_id == decision_id))).one_or_none()
     return DecisionRow.model_validate(row) if row else None
 
@@ -73,7 +73,7 @@ async def open_of(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, l
 
 
 async def snooze(conn: AsyncConnection, person: str, task_id: str, until: datetime | None) -> None:
-    """Snooze a task in a person's own list until a moment; None shows it again."""
+    """Snooze a task in a person's own list until a moment; None shows the task again at once."""
     await conn.execute(delete(follow_ups).where(follow_ups.c.person == person, follow_ups.c.task_id == task_id))
     if until is not None:
         await conn.execute(insert_into(conn, follow_ups), [{"person": person, "task_id": task_id, "until": until}])
@@ -110,7 +110,7 @@ async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> 
 
 
 async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[str, str, str]]:
-    """Return (task, kind, name) of all candidates and excluded people."""
+    """Return all candidates and excluded people of these tasks as (task id, kind, name)."""
     found = await conn.execute(
         select(candidates.c.task_id, candidates.c.kind, candidates.c.name).where(candidates.c.task_id.in_(task_ids))
     )
@@ -200,7 +200,10 @@ async def withdraw(conn: AsyncConnection, decision_ids: Sequence[str]) -> None:
 
 
 async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionRecord], case_id: str) -> None:
-    """Store the results of decisions as the Workflow decided them. An accepted decision changes only to withdrawn."""
+    """Store the results of decisions as the Workflow decided them.
+
+    An accepted decision does not change any more, except that it can be withdrawn.
+    """
     rows = [
         _decision_row(record.decision, case_id)
         | {
@@ -224,7 +227,7 @@ async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionReco
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,18})?")
-"""Numbers that both databases can add exactly."""
+"""Match an amount that both databases can add exactly."""
 _LINES = ("subject", "amount", "currency", "words")
 _MOST_THOUSANDTHS = 10**12
 """Nine million such amounts can be added in 64 bits, which SQLite has for an integer."""
@@ -329,7 +332,7 @@ def _task_row(view: TaskView) -> dict[str, Any]:
 def _lines_of(
     case_id: str, title: str, key_fields: Mapping[str, str], money: Mapping[str, str]
 ) -> dict[str, str | None]:
-    """Return the values of the columns by which lists sort and filter, computed from the content of a task.
+    """Return, by name of the column, the values by which lists sort and filter tasks, computed from the data of a task.
 
     The first key field names the subject, such as the payee.
     """
@@ -360,7 +363,7 @@ def _asked(task: TaskView | TaskPatch) -> str:
 
 
 def _names(task: TaskView | TaskPatch, excluded: Iterable[str], asked: Iterable[Mapping[str, Any]] = ()) -> set[Name]:
-    """Return kind and name of all people and groups of a task, as stored in `candidates`.
+    """Return all people and groups of a task as (kind, name), the form in which `candidates` stores them.
 
     A withdrawn question does not give access to the task.
     """
@@ -409,7 +412,7 @@ async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datet
 async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
     """Remove the tasks of a case that its Workflow does not know after a reset to an earlier point.
 
-    The Workflow will open them again. Decisions on them no longer count; the audit log keeps all events.
+    The Workflow will open them again. Decisions on the removed tasks no longer count; the audit log keeps all events.
     """
     query = select(tasks.c.task_id).where(tasks.c.case_id == case_id, tasks.c.task_id.not_in(list(known)))
     ids = list((await conn.execute(query)).scalars())
@@ -420,6 +423,6 @@ async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[st
 
 
 async def close_remaining(conn: AsyncConnection, case_id: str, at: datetime) -> None:
-    """Close all open tasks of an ended case, including those that its Workflow lost in a crash."""
+    """Close all open tasks of an ended case, including tasks that its Workflow does not know any more."""
     left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
     await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))

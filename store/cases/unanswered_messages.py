@@ -1,7 +1,7 @@
 """Refuse decisions and actions that wait for a worker although no Workflow will answer them.
 
 A Workflow that was terminated in Temporal loses the messages it had not read. A Workflow that was reset does not know
-messages that came later. Without this job their senders would wait forever.
+messages that came later. Without this job, the senders of these messages would wait for ever.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,13 +23,16 @@ WHY = "The task closed before this action ran, so the action had no effect."
 
 
 class UnansweredMessages:
-    """The worker job that refuses such messages."""
+    """The job of the worker that refuses decisions and actions that no Workflow will answer."""
 
     def __init__(self, db: Database, old: timedelta = OLD) -> None:
         self._db, self._old = db, old
 
     async def look(self) -> int:
-        """Refuse messages whose task is closed and return their number; more than `AT_ONCE` wait for the next run."""
+        """Refuse unanswered messages whose task is closed, and return their number.
+
+        At most `AT_ONCE` messages are refused in one run.
+        """
         found = 0
         for table, id_name in ((decisions, "decision_id"), (actions, "action_id")):
             async with self._db.read() as conn:
@@ -47,7 +50,10 @@ async def _left(conn: AsyncConnection, table: Table, id_name: str, before: datet
 
 
 async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) -> bool:
-    """Store the refusal in the row and in the audit log. Return False when it was answered in the meantime."""
+    """Store the refusal of a message in its row and in the audit log.
+
+    Return False if it was answered in the meantime.
+    """
     waiting = update(table).where(table.c[id_name] == id, table.c.status == "pending")
     refused = waiting.values(status="refused", refusal=WHY, code=RefusalCode.ALREADY_CLOSED.value).returning(table)
     row = (await conn.execute(refused)).mappings().one_or_none()

@@ -10,15 +10,18 @@ from domain.names import ADMINS, AUDITORS, OPERATORS
 from store.tables.cases import candidates, tasks
 
 Name = tuple[str, str]
-"""How a case is visible to a person: `person` (requester or assignee), otherwise kind and name in `candidates`."""
+"""A reason why a person may see a case, as (kind, name).
+
+The kind is `person` for the requester or an assignee, otherwise a kind in `candidates`.
+"""
 PERSONAL = ("user", "member")
-"""Kinds of `candidates` that name a person; `group` means the current members of a group."""
+"""The kinds of `candidates` whose name is a person. The kind `group` means the current members of a group."""
 
 
 def names_of(groups: Iterable[str], users: Iterable[str], members: Mapping[str, Sequence[str]]) -> set[Name]:
-    """Return kind and name of the candidates of a task, as stored in `candidates`.
+    """Return the candidates of a task as (kind, name), the form in which `candidates` stores them.
 
-    `members`: groups for which the members at the opening count. Their later members get no access.
+    `members` are groups for which only the members at the opening count: people who join them later get no access.
     """
     found = {("user", user) for user in users}
     for group in groups:
@@ -31,16 +34,16 @@ def names_of(groups: Iterable[str], users: Iterable[str], members: Mapping[str, 
 
 
 class Viewer(BaseModel):
-    """A person who reads lists and cases."""
+    """A person who reads lists and cases, with the data that say which cases the person may see."""
 
     model_config = ConfigDict(frozen=True)
 
     id: str
     groups: list[str] = []
     comes_after: list[str] = []
-    """People who left and whose successor this person is; their requests belong to this person now."""
+    """People who left and whose successor this person is; the requests of these people belong to this person now."""
     stands_in_for: "list[Viewer]" = []
-    """People who are out of office now with this person as their substitute."""
+    """People who are out of office now and have named this person as their substitute."""
 
     @property
     def sees_all(self) -> bool:
@@ -49,7 +52,9 @@ class Viewer(BaseModel):
 
     @property
     def asks_as(self) -> list[str]:
-        """Return the ids whose cases and uploads belong to this viewer."""
+        """Return the ids of the people whose cases and uploads belong to this viewer: the viewer, and people who left
+        and whose successor the viewer is.
+        """
         return [self.id, *self.comes_after]
 
     @property
@@ -59,7 +64,7 @@ class Viewer(BaseModel):
 
     @cached_property
     def known_as(self) -> frozenset[Name]:
-        """Return the names that give this viewer access to a case. This is the same rule as in `sees`, without SQL."""
+        """Return the names that give this viewer access to a case. `sees` expresses the same rule in SQL."""
         own = {*(("person", name) for name in self.asks_as), *(("asked", name) for name in self.answers_for)}
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
@@ -68,8 +73,8 @@ class Viewer(BaseModel):
     ) -> ColumnElement[bool]:
         """Return the condition under which the viewer may see a row with a case id and a requester.
 
-        With `first` the caller needs only the first of many rows. The condition is then written so that PostgreSQL does
-        not collect all visible cases before it returns the first row.
+        If `first` is True, the caller needs only the first of many rows. The condition is then written so that
+        PostgreSQL does not collect all visible cases before it returns the first row.
         """
         if self.sees_all:
             return true()

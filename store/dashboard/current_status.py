@@ -15,7 +15,7 @@ from store.tables.cases import batches as batches_table, cases as cases_table
 from store.tables.notifications import heartbeats
 
 BATCHES = 10
-"""Number of batches that are listed, newest first."""
+"""The maximum number of batches that are listed, newest first."""
 _UNDER_WAY = ("starting", "running", "paused", "cancelling")
 
 
@@ -48,7 +48,7 @@ class Signs(BaseModel):
 
 
 async def statuses(conn: AsyncConnection, scope: DashboardScope) -> dict[Status, int]:
-    """Return the number of cases by status, in the usual order of statuses; statuses without cases are not included."""
+    """Return the number of cases by status, in the usual order of statuses; a status that no case has is left out."""
     query = select(cases_table.c.status, func.count()).where(scope.cases()).group_by(cases_table.c.status)
     found = {row.status: row[1] for row in await conn.execute(query)}
     return {status: found[status] for status in Status if status in found}

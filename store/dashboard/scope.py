@@ -20,9 +20,9 @@ class Span:
     """A period that ends now, divided into hours or days. The last hour or day is not complete yet."""
 
     starts: tuple[datetime, ...]
-    """When each part begins, oldest first, in UTC."""
+    """When each hour or day of the period begins, oldest first, in UTC."""
     until: datetime
-    """Now: the end of the last part, itself not included."""
+    """The end of the period, which is now. This moment itself is not part of the period."""
     unit: Literal["hour", "day"]
 
     @property
@@ -56,8 +56,9 @@ def span(period: Period, now: datetime, zone: tzinfo) -> Span:
 class DashboardScope:
     """The cases, batches and tasks that count for a viewer.
 
-    Operators, auditors and admins: everything. Other people: the cases they requested, the batches they uploaded, and
-    the tasks that ask them or one of their groups. They may open all of these, so no figure discloses anything else.
+    For operators, auditors and admins, everything counts. For other people, the cases that they requested, the batches
+    that they uploaded, and the tasks that ask them or one of their groups count. They may open all of these, so no
+    figure discloses anything else.
     """
 
     person: str

@@ -165,7 +165,8 @@ def migrate(url: str) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise DatabaseUnavailable(
-                f"the database cannot be migrated, is it newer than this code? {error}"
+                f"the database has a schema that this code does not know ({error}). "
+                "Use newer code, or restore the backup"
             ) from error
         seals.baseline(conn)
 

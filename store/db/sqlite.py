@@ -148,7 +148,9 @@ def _refuse_a_file_that_moved(engine: Engine, path: Path) -> None:
     @event.listens_for(engine, "checkout")
     def check(_connection: Any, record: Any, _proxy: Any) -> None:
         if record.info["file"] is None or record.info["file"] != identity():
-            raise exc.DisconnectionError(f"{path} is not the file that was opened")
+            raise exc.DisconnectionError(
+                f"{path} was moved, deleted or replaced while Holdgate runs: put it back or restart Holdgate"
+            )
 
 
 class _Connection(aiosqlite.Connection):

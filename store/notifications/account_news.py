@@ -18,7 +18,7 @@ from store.tables.notifications import account_news, messages
 from store.tables.people import people
 
 FORMER_FOR = timedelta(days=7)
-"""How long the former address is notified too, so that nobody can change an address unnoticed."""
+"""How long the former address gets notifications, too, so that nobody can change an address without being noticed."""
 AT_A_TIME = 100
 
 
@@ -47,7 +47,7 @@ async def tell(
 
 
 async def of(conn: AsyncConnection, person: str, limit: int = 20) -> list[AccountNews]:
-    """Return the changes of the person's account, newest first."""
+    """Return the changes of the person's account, newest first, at most `limit`."""
     query = select(account_news).where(account_news.c.person == person)
     query = query.order_by(account_news.c.at.desc(), account_news.c.news_id.desc()).limit(limit)
     return [AccountNews.model_validate(row) for row in await conn.execute(query)]
@@ -65,9 +65,9 @@ async def waiting(conn: AsyncConnection) -> bool:
 
 
 async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: datetime) -> None:
-    """Create messages about changes of accounts.
+    """Create messages about changes of accounts for which no messages were created yet.
 
-    They go to the current address and, for some days after a change of the address, also to the former address.
+    The messages go to the current address and, for some days after a change of the address, also to the former address.
     `channels` are the enabled channels, each with True if the channel needs an address.
     """
     query = (

@@ -32,7 +32,9 @@ async def of_all(conn: AsyncConnection, persons: Iterable[str]) -> dict[str, dic
 
 
 async def choose(conn: AsyncConnection, person: str, choices: Mapping[NoticeKind, NoticeChoice]) -> None:
-    """Store the person's choice for these kinds only, and drop unsent notifications of kinds turned off."""
+    """Store the person's choice for these kinds only, and delete unsent notifications of kinds that the person has
+    turned off.
+    """
     if not choices:
         return
     rows = [{"person": person, "event": kind, "choice": choice} for kind, choice in choices.items()]

@@ -32,9 +32,11 @@ from store.tables.people import absences, memberships, people
 
 READER = "notices"
 CHUNK = 1000
-"""Events read in one transaction; more would delay decisions that wait for the write lock."""
+"""How many events are read in one transaction. With more events, decisions would wait longer for the write lock."""
 SETTLE = timedelta(seconds=2)
-"""Delay of notifications "at once", so that the approval and the end of one payment arrive in one message."""
+"""The delay of notifications that a person wants "at once", so that the approval and the end of one payment arrive in
+one message.
+"""
 BATCH_SETTLE = timedelta(seconds=10)
 """How long the last cases may take to reach their gates after the import of a file."""
 
@@ -57,7 +59,7 @@ _KINDS = (
     "question_withdrawn",
 )
 _HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced", "question_withdrawn"}
-"""Kinds of events that change the assignee of a task: `to` is notified in place of `from`."""
+"""Kinds of events that change the assignee of a task: the person in `to` is notified, not the person in `from`."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class Plan:
     """The enabled channels and the timing of messages."""
 
     channels: Mapping[str, bool]
-    """The enabled channels, each with whether it needs an address; people without an address are skipped."""
+    """The enabled channels by name, each with True if the channel needs an address.
+
+    For such a channel, people without an address are skipped.
+    """
     window: timedelta
     """The shortest time between two messages to one person through one channel."""
     digest_at: time
@@ -90,7 +95,7 @@ class _Event(NamedTuple):
 
     @property
     def named(self) -> list[str]:
-        """Return the people that the event names."""
+        """Return the ids of the people that the event names."""
         found = [self.data.get(name) for name in ("to", "from", "asked_by", "asked")]
         return [name for name in (*found, *self.data.get("askers", ())) if isinstance(name, str)]
 
@@ -150,20 +155,20 @@ class _Recipients:
     cases: Mapping[str, Row[Any]]
     tasks: Mapping[str, Row[Any]]
     candidates: Mapping[str, set[tuple[str, str]]]
-    """By task: kind and name of its candidates and of excluded people."""
+    """By task id: the candidates and the excluded people of the task, as (kind, name)."""
     members: Mapping[str, set[str]]
     decided: Mapping[str, set[tuple[str, str | None]]]
-    """By task: the people who decided it, each with the person they acted for."""
+    """By task id: the people who decided the task, each with the person in whose place they decided, or None."""
     told: Mapping[str, set[tuple[str, str]]]
-    """By closed task: the people notified of it, and through which channel."""
+    """By id of a closed task: the people who were notified of the task, each with the channel."""
     instead: Mapping[str, set[str]]
-    """By person out of office: their substitutes."""
+    """By id of a person who is out of office: the substitutes of this person."""
     apart: Mapping[str, set[str]]
-    """By person out of office, and by substitute: all groups they are in."""
+    """By id of a person who is out of office or is a substitute: all groups of this person."""
     heirs: Mapping[str, str | None]
-    """By person who has left: the successor."""
+    """By id of a person who has left: the successor, or None."""
     channels: Mapping[str, Sequence[str]]
-    """By active person: the channels that reach them."""
+    """By id of an active person: the channels that reach this person."""
     choices: Mapping[str, Mapping[NoticeKind, NoticeChoice]]
     known: dict[Any, dict[str, set[str]]] = field(default_factory=dict)
     """Cached results of `_may_decide` for tasks with the same candidates, such as those of one batch."""
@@ -231,9 +236,9 @@ class _Recipients:
         return rows
 
     def _at_once(self, case: Row[Any], now: datetime) -> _Due:
-        """Return when to send a notification that is not urgent for a digest: soon.
+        """Return when to send a notification that its person wants at once.
 
-        A notification about a case of a batch waits for the end of the batch, but not longer than one window.
+        A notification about a case of a batch waits for the end of the batch, but not longer than one `Plan.window`.
         """
         soon = now + SETTLE
         if case.batch_id is None:
@@ -251,7 +256,7 @@ class _Recipients:
     def _recipients_of(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
         """Yield the kind, the person and the channel of each notification that an event causes.
 
-        `asker` is the requester.
+        `asker` is the requester of the case.
         """
         if event.kind == "case_closed":
             yield from self._reached(NoticeKind.CASE_ENDED, asker)
@@ -305,9 +310,9 @@ class _Recipients:
     def _may_decide(self, task: Row[Any]) -> dict[str, set[str]]:
         """Return the people who can decide a task and have not decided it yet.
 
-        Each person comes with the candidate names that apply to them.
+        The result has, for each person, the names of candidates (groups or people) that apply to the person.
 
-        The rules are those of validation, so a substitute of an absent person is included.
+        The rules are the same as for the check of a decision, so a substitute of an absent person is included.
         """
         names = frozenset(self.candidates[task.task_id])
         done = frozenset(self.decided[task.task_id])
@@ -357,12 +362,15 @@ class _Recipients:
         return found
 
     def groups_of(self, person: str, asked: Mapping[str, list[str]]) -> list[str]:
-        """Return all groups of absent people and substitutes; for other people only the groups asked."""
+        """Return the groups of a person.
+
+        For a person who is neither absent nor a substitute, return only those in `asked`.
+        """
         return [*asked[person], *(self.apart.get(person, set()) - set(asked[person]))]
 
     @staticmethod
     def _named(of_kind: Mapping[str, list[str]], person: str) -> list[str]:
-        """Return the candidate names that apply to a person, besides their current groups."""
+        """Return the names of candidates that apply to a person, other than the current groups of the person."""
         own = [person] if person in of_kind["user"] else []
         return own + (of_kind["snapshot"] if person in of_kind["member"] else [])
 
@@ -393,7 +401,7 @@ _ACTIVE = select(people.c.id, people.c.email).where(people.c.active)
 
 
 async def _by_key(conn: AsyncConnection, query: Select[Any]) -> dict[str, Row[Any]]:
-    """Return the rows by their first column."""
+    """Return the rows that a query finds, by the value of their first column."""
     return {row[0]: row for row in await conn.execute(query)}
 
 

@@ -20,7 +20,7 @@ from store.tables.people import absences, memberships, people
 async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tuple[str, str]]) -> Letter | None:
     """Return the message with its notifications in the order of the audit log.
 
-    None if the person who gets it is not active any more.
+    Return None if the person who gets the message is not active any more.
 
     `money` maps a process to the input fields with an amount and its currency.
     """
@@ -50,7 +50,9 @@ async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tup
 
 
 async def link_of(conn: AsyncConnection, message_id: str) -> str | None:
-    """Return the one-time link in a message; None unless the message goes by mail to the current address."""
+    """Return the one-time link in a message; None if it has none, or does not go by mail to the current address of the
+    person.
+    """
     query = select(account_news.c.link_id).join(messages, messages.c.news_id == account_news.c.news_id)
     query = query.where(messages.c.message_id == message_id, ~messages.c.former, messages.c.channel == MAIL)
     found: str | None = await conn.scalar(query)

@@ -1,4 +1,4 @@
-"""The outbox: collect notifications, seal them into messages, and keep the messages until they are sent.
+"""The outbox: collect notifications, put them into messages, and keep the messages until they are sent.
 
 Each message is sent at least once, and its list of notifications never changes.
 
@@ -28,9 +28,9 @@ from store.tables.people import people
 
 LEASE = "notices"
 LEASE_FOR = timedelta(seconds=15)
-"""How long the lease of a dispatcher that stopped blocks the others."""
+"""How long a lease is valid. If a dispatcher dies, the other dispatchers wait for this time."""
 PAIRS = 100
-"""Messages sealed, or deleted, in one transaction."""
+"""How many messages are created, or deleted, in one transaction."""
 KEPT = timedelta(days=30)
 """How long sent messages are kept."""
 
@@ -40,7 +40,7 @@ _WAITING_KINDS = (
     NoticeKind.TASK_NUDGED,
     NoticeKind.TASK_ESCALATED,
 )
-"""Notifications about an open task: obsolete when the task is closed."""
+"""Kinds of notifications about an open task. Such a notification is obsolete when the task is closed."""
 
 
 class Due(NamedTuple):
@@ -51,7 +51,7 @@ class Due(NamedTuple):
 
 
 class Outbox:
-    """The outbox as one dispatcher uses it. Every method raises DatabaseUnavailable."""
+    """The outbox as one dispatcher uses it. Every method can raise DatabaseUnavailable."""
 
     def __init__(self, database: Database, plan: Plan, money: Mapping[str, tuple[str, str]], holder: str) -> None:
         """Set up the outbox; `money` maps a process to the input fields with an amount and its currency."""
@@ -82,9 +82,11 @@ class Outbox:
             await conn.execute(delete(leases).where(leases.c.name == LEASE, leases.c.holder == self._holder))
 
     async def advance(self, now: datetime) -> bool:
-        """Read new audit events and seal the messages that are due. Only the holder of the lease may call this.
+        """Create notifications from new audit events, and fix the content of the messages that are due.
 
-        Return True if there is more to do at once. Write nothing when there is nothing to do.
+        Only the holder of the lease may call this.
+
+        Write nothing if there is nothing to do. Return True if there is more to do at once.
         """
         async with self._database.read() as conn:
             unread = await _unread(conn)
@@ -114,10 +116,10 @@ class Outbox:
             return [Due(*row) for row in await conn.execute(query)]
 
     async def letter(self, message_id: str) -> Letter | None:
-        """Return the content of a message; None when its reader is no longer active.
+        """Return the content of a message; None if the person who gets the message is not active any more.
 
-        If the message contains a one-time link, its secret is created here, for this attempt to send it. So the secret
-        is stored nowhere.
+        If the message contains a one-time link, this call creates the secret of the link, for this attempt to send the
+        message. So the secret is stored nowhere.
         """
         async with self._database.read() as conn:
             letter = await message_content.letter(conn, message_id, self._money)
@@ -168,7 +170,7 @@ async def _unread(conn: AsyncConnection) -> int:
 
 
 async def _freed(conn: AsyncConnection) -> dict[str, datetime]:
-    """Return the imports that have ended and whose end notifications wait for, each with the time of its end."""
+    """Return the imports that have ended and for whose end notifications wait, each with the time of its end."""
     waited_for = select(notices.c.held_by).where(notices.c.held_by.is_not(None))
     ended = batches.c.closed_at.is_not(None)
     query = select(batches.c.batch_id, batches.c.closed_at).where(batches.c.batch_id.in_(waited_for), ended)
@@ -204,7 +206,7 @@ async def _seal(conn: AsyncConnection, plan: Plan, now: datetime) -> int:
 
     Return the number of persons and channels that had due notifications, also if all their notifications were obsolete.
 
-    Notifications that are obsolete by now are deleted. From here on a message keeps its notifications, because its
+    Notifications that are obsolete by now are deleted. The notifications of a created message never change, because its
     first attempt may arrive although it seems to fail.
     """
     pairs = await _ready(conn, plan, now)
@@ -280,13 +282,16 @@ class Lag(BaseModel):
     """The backlog of the outbox: the events, notifications and messages that it still has to process."""
 
     due: int
-    """Notifications that are due and not sent, including those that wait for the window since the last message."""
+    """How many notifications are due and not sent.
+
+    Included are those that wait because the person got a message recently.
+    """
     oldest_s: float
-    """Seconds since the oldest of them became due; 0 when none is due."""
+    """The seconds since the oldest due notification became due; 0 if no notification is due."""
     refused: int
-    """Undeliverable messages of the last 30 days."""
+    """How many messages of the last 30 days were undeliverable."""
     unread: int
-    """Audit events that the dispatcher has not read yet."""
+    """How many audit events the dispatcher has not read yet."""
 
 
 class UnsentMessages(BaseModel):
@@ -295,7 +300,7 @@ class UnsentMessages(BaseModel):
     state: Literal["gathering", "held", "sending", "retrying", "refused"]
     """`gathering`: the notifications are not in a message yet.
 
-    `held`: they wait until the import of their file has ended.
+    `held`: the notifications wait until the import of their file has ended.
     """
     channel: str
     person: str

@@ -1,8 +1,8 @@
 """Reminders that a requester sends to the people who can decide a task, at most once a day for each task.
 
-A reminder writes an audit event, from which `fan_out.py` creates notifications. It also stores its time with the task,
-so that only one of two concurrent reminders is sent. The Workflow is not informed, because nothing about the case
-changes.
+A reminder writes an audit event, from which `fan_out.py` creates notifications. The time of the reminder is also stored
+with the task, so that only one of two concurrent reminders is sent. The Workflow is not informed, because nothing about
+the case changes.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from store.tables.cases import tasks
 
 EVERY = timedelta(hours=24)
 NUDGED = "nudged"
-"""The kind of the event."""
+"""The kind of the audit event of a reminder."""
 
 
 class Nudge(BaseModel):
@@ -33,7 +33,7 @@ class Nudge(BaseModel):
 
 
 class ReminderTooSoon(Exception):
-    """The last reminder for this task was sent less than a day ago, so no reminder can be sent now."""
+    """Raised if the last reminder for this task was sent less than a day ago, so that no reminder can be sent now."""
 
     def __init__(self, last: Nudge) -> None:
         super().__init__(f"reminded at {last.nudged_at}, and not again before {last.again_at}")
@@ -41,7 +41,7 @@ class ReminderTooSoon(Exception):
 
 
 class NotWaiting(Exception):
-    """The task is closed, so no reminder is possible."""
+    """Raised if the task is closed, so that no reminder is possible."""
 
 
 async def nudge(conn: AsyncConnection, task: TaskView, by: str, at: datetime, event_id: str) -> Nudge:

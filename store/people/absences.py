@@ -32,7 +32,7 @@ class Absence(BaseModel):
 def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """Return the begin and the end of an absence.
 
-    `starts` and `ends` are moments, or days that are both part of the absence. Raises ValueError.
+    `starts` and `ends` are moments, or days that are both part of the absence. Raises ValueError for invalid texts.
     """
     return _moment(starts, zone, end=False), _moment(ends, zone, end=True)
 
@@ -49,7 +49,7 @@ async def add_by_days(
 ) -> Absence:
     """Store an absence from its first day to its last day, in the person's time zone.
 
-    Raises ValueError like `set_away`.
+    Raises ValueError in the same cases as `set_away`.
     """
     first, last, now = *span(*days, zone), datetime.now(UTC)
     for text, moment in zip(days, (first, last), strict=True):
@@ -66,7 +66,7 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
     """Store an absence. It replaces the parts of earlier stored absences that it overlaps; their other parts are kept.
 
     Raises ValueError for an end that is not after the start or is in the past, and for a substitute who is unknown,
-    inactive, or the person.
+    inactive, or the absent person.
     """
     person, start, end, substitute = absence.person, absence.starts_at, absence.ends_at, absence.substitute
     if end <= start:
@@ -95,7 +95,7 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
 
 
 def _left(old: Absence, new: Absence) -> Iterator[Absence]:
-    """Yield the parts of the absence `old` that are before and after the absence `new`."""
+    """Yield the parts of the absence `old` that remain before and after the absence `new`."""
     if old.starts_at < new.starts_at:
         yield old.model_copy(update={"ends_at": new.starts_at})
     if old.ends_at > new.ends_at:
@@ -122,7 +122,7 @@ async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]
 
 
 async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
-    """Return those of these people who are out of office at `at`, each with the active substitute or None."""
+    """Return the people in `persons` who are out of office at `at`, each with their active substitute or None."""
     substitute = people.alias()
     too = absences.alias()
     query = (
@@ -137,8 +137,8 @@ async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetim
 async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
     """Replace the substitute `old` by `new` in all absences of other people than `new`.
 
-    If `new` is None, or the absence is that of `new`, the absence has no substitute from then on. The absences of `old`
-    are deleted.
+    If `new` is None, or the absence is an absence of `new`, the absence has no substitute any more. The absences of
+    `old` are deleted.
     """
     if new is not None:
         theirs = update(absences).where(absences.c.substitute == old, absences.c.person != new)

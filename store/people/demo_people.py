@@ -1,6 +1,8 @@
-"""The people that the demo creates. They exist while the demo is enabled and are deactivated when it is off.
+"""The people that the demo creates.
 
-An admin can turn such an account into an ordinary account: with `people deactivate` (not needed where the demo is off),
+These people are active while the demo is on, and are deactivated when the demo is off.
+
+An admin can turn such an account into an ordinary account: with `people deactivate` (not needed if the demo is off),
 then `people reactivate`. After that the account does not belong to the demo any more, and its earlier credentials are
 invalid.
 """

@@ -1,4 +1,5 @@
-"""Failed sign-ins in the audit log: each failure is an event while there are few; after that only counts are stored.
+"""Failed sign-ins in the audit log: each failure is an event while failures are few; of more failures, only counts are
+stored.
 
 The text that somebody typed is never stored.
 
@@ -20,13 +21,18 @@ from store.db.database import insert_into
 from store.tables.people import failed_sign_ins
 
 SINGLE, SINGLE_IN_ALL = 20, 200
-"""Events of single failures in an hour: for one person (or for unknown names), and in total."""
+"""How many single failures in an hour become events: for one person (or for all unknown names), and in total."""
 
 SEEN = 4
-"""From this number on, failures of one person are stored even when the total limit is reached."""
+"""From this number of failures of one person in an hour on, their counts are stored, even if the limit of all events is
+reached.
+"""
 
 _ALL, _NOBODY = "*all", "*nobody"
-"""Keys that are no person ids, which cannot begin like this."""
+"""Keys of the counters for all failures, and for failures of unknown names.
+
+The id of a person cannot begin with `*`.
+"""
 
 Way = Literal["password", "token", "demo", "link", "step-up"]
 

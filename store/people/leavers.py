@@ -23,8 +23,8 @@ from store.tables.people import memberships, passwords, people, sessions
 async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
     """Deactivate the person `old`. The person `new` gets the groups, direct reports and substitutions of `old`.
 
-    Raises UnknownPerson, and ValueError if `old` and `new` are the same person. The open tasks of `old` are changed
-    afterwards by `store.cases.recounts`.
+    Raises UnknownPerson, and ValueError if `old` and `new` are the same person. `store.cases.recounts` later changes
+    the open tasks of `old`.
     """
     await locked(conn, old)
     leaver, successor = await get(conn, old), await get(conn, new)
@@ -66,9 +66,9 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
 
     Return these groups in their stored form.
 
-    Requests, groups and tasks that went to the successor stay there. The person needs a new password or token, and is
-    no longer a demo person. Raises UnknownPerson, and ValueError for a person who has not left, for an invalid group,
-    and for an address that another person uses now.
+    The successor keeps the requests, groups and tasks that the person had before leaving. The person needs a new
+    password or token, and is no longer a demo person. Raises UnknownPerson, and ValueError for a person who has not
+    left, for an invalid group, and for an address that another person uses now.
     """
     back = await get(conn, id)
     if await is_active(conn, id):
@@ -92,7 +92,7 @@ def _membership(person: str, group: str, by: str) -> dict[str, Any]:
 async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) -> list[str]:
     """Deactivate a person who leaves, and delete their group memberships, tokens, links, sessions and password.
 
-    Return the ids of the revoked tokens.
+    Return the ids of the tokens, which are then revoked.
     """
     await conn.execute(delete(memberships).where(memberships.c.person == id))
     await conn.execute(update(people).where(people.c.manager == id).values(manager=None))

@@ -1,8 +1,8 @@
 """Find the person or group that a written name means.
 
 People identify each other by id, name and e-mail address, with any capitals, accents and spaces. An unambiguous name is
-resolved. For an ambiguous one all matches are returned. For an unknown one similar names are suggested, but only those
-that the asking person may see.
+resolved. For an ambiguous name, the error names all matches. For an unknown name, the error suggests similar names, but
+only names that the asking person may see.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from domain.normalization import fold, without_accents
 from store.tables.people import memberships, people
 
 ROLES = frozenset({ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY})
-"""Groups with a meaning in the software itself, independent of policies."""
+"""Groups that have a meaning in Holdgate itself, in every policy."""
 CLOSE = 0.7
-"""Similarity (0 to 1) from which a name is suggested."""
+"""The least similarity (0 to 1) with which a name is suggested."""
 MOST = 3
-"""Largest number of suggestions."""
+"""The maximum number of suggestions in an error."""
 SHOWN = 80
-"""Characters of a name that an error repeats."""
+"""The maximum number of characters of a name that an error repeats."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class KnownPerson:
 
     @property
     def label(self) -> str:
-        """Return the person's name for errors; never the e-mail address."""
+        """Return the name and id of the person for error messages. The e-mail address is never part of it."""
         return self.id if self.name == self.id else f"{self.name} ({self.id})"
 
     @property
@@ -55,14 +55,17 @@ class KnownPerson:
 
 
 class UnknownName(ValueError):
-    """A name that matches nobody, or several people. `str()` is a sentence with this error and with suggestions."""
+    """Raised for a name that matches nobody, or several people.
+
+    `str()` is a sentence with this error and with suggestions.
+    """
 
     def __init__(self, said: str, suggestions: Sequence[str] = (), *, many: bool = False) -> None:
         super().__init__(said)
         self.suggestions = list(suggestions)
-        """Ids, or names of groups, most similar first."""
+        """The suggestions: ids of people or names of groups, most similar first."""
         self.many = many
-        """Whether the name matches each of them."""
+        """True if the name matches each of the suggestions; False if they are only similar."""
 
 
 def folded(text: str) -> str:
@@ -74,7 +77,7 @@ def folded(text: str) -> str:
 
 
 class NameResolver:
-    """Finds people and groups by name. Works in memory; `resolver` loads it from the store."""
+    """Finds people and groups by name. It works in memory; the function `resolver` loads it from the database."""
 
     def __init__(self, known: Iterable[KnownPerson], groups: Collection[str] = ()) -> None:
         """Set up the resolver; `groups` are additional names of groups without members."""
@@ -84,7 +87,8 @@ class NameResolver:
     def person(self, text: str, seen: Collection[str] | None = None) -> KnownPerson:
         """Return the person whom a text means. Raises UnknownName.
 
-        The error suggests only names in `seen`; None allows all names.
+        If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people
+        match, the error names all of them.
         """
         if (exact := self._people.get(text.strip())) is not None:
             return exact
@@ -126,7 +130,7 @@ class NameResolver:
         return found or [name for name, _ in self._close(text, kind, seen)]
 
     def _close(self, text: str, kind: Kind, seen: Collection[str] | None) -> list[tuple[str, str]]:
-        """Return similar names, most similar first: id or group, and its label in errors."""
+        """Return similar names, most similar first, each as (id of a person or name of a group, text for errors)."""
         wanted = folded(text)[: 2 * SHOWN]
         if not wanted:
             return []
@@ -152,7 +156,7 @@ def _likeness(wanted: str, name: str) -> float:
 
 
 async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameResolver:
-    """Return a resolver of all active people, their groups and these groups."""
+    """Return a resolver that knows all active people, their groups, and the groups in `groups`."""
     query = select(people.c.id, people.c.name, people.c.email, memberships.c.group_name)
     query = query.outerjoin(memberships, memberships.c.person == people.c.id).where(people.c.active)
     rows = (await conn.execute(query.order_by(people.c.id))).all()
@@ -171,7 +175,8 @@ async def exact_id(conn: AsyncConnection, text: str) -> str | None:
 async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | None = None) -> str:
     """Return the id of the active person whom an id, a name or an e-mail address means. Raises UnknownName.
 
-    The error suggests only names in `seen`; None allows all names.
+    If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people
+        match, the error names all of them.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact
@@ -186,7 +191,7 @@ async def members_of(conn: AsyncConnection, groups: Collection[str]) -> set[str]
 
 
 async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple[set[str], set[str]]:
-    """Return the names that are ids of active people, and those that are groups with active members."""
+    """Return two sets of names: those that are ids of active people, and those that are groups with active members."""
     wanted = sorted(names)
     persons: set[str] = set()
     groups: set[str] = set()
@@ -201,7 +206,7 @@ async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple
 
 
 class NewGroup(Exception):
-    """A group that has no members and that no policy names: its name may be a typing error.
+    """Raised for a group that has no members and that no policy names, because its name may be a typing error.
 
     `str()` is a sentence with this warning and with similar names.
     """
@@ -214,7 +219,8 @@ class NewGroup(Exception):
 
 
 async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Collection[str]) -> NewGroup | None:
-    """Return a question if one of the groups that people are to join may be a typing error; None otherwise.
+    """Return a warning if the name of one of the groups in `wanted`, which people will join, may be a typing error;
+    otherwise None.
 
     `named` are the groups of the policy.
 
@@ -231,7 +237,7 @@ async def new_group(conn: AsyncConnection, wanted: Collection[str], named: Colle
 
 
 def refused(name: str, kind: Kind, suggestions: Sequence[str]) -> str:
-    """Return a sentence that says why a name in a request is refused and what to write instead."""
+    """Return a sentence that says why a name in a request is refused, with similar names that may be meant."""
     what = {
         "person": "is not the id of an active person",
         "group": "is not a group that has members",

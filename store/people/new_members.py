@@ -21,7 +21,7 @@ async def tell(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -
 
     When a person becomes an administrator, all other administrators are notified, regardless of who made the change.
     For other groups people are notified only if a signed-in person made the change: the command line may add hundreds
-    of members. The group `requesters` decides nothing, so nobody is notified of it.
+    of members. Nobody is notified about the group `requesters`, because this group decides nothing.
     """
     for group in sorted(set(groups) - {REQUESTERS}):
         if group == ADMINS:

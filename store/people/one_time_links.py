@@ -3,10 +3,11 @@
 No administrator ever sees the password or the token.
 
 A link is sent to the address on record. A second administrator confirms the link when mail does not prove who reads it:
-no mail is configured, an administrator set the address within 7 days, or asks for a link to an address that they set.
-Without an address each of the two administrators gets half of the code, and the person needs both halves.
+no mail is configured, an administrator set the address within 7 days, or an administrator asks for a link to an address
+that the same administrator has set. Without an address each of the two administrators gets half of the code, and the
+person needs both halves.
 
-The secret is created while the mail is sent, and only its hash is stored, so that it cannot be stolen from the
+The secret is created while the mail is sent, and only its hash is stored, so that nobody can steal the secret from the
 database, the outbox or a backup.
 """
 
@@ -32,7 +33,11 @@ WAITS_FOR = timedelta(days=7)
 VALID_FOR = timedelta(hours=24)
 """How long a link can be used."""
 SETTLES_IN = timedelta(days=7)
-"""After this time everybody who was notified of an address, an administrator or a link counts as informed."""
+"""How long a change makes a second administrator necessary.
+
+The change is a new address, administrator or link. After this time, everybody who was notified of it counts as
+informed.
+"""
 
 Way = Literal["mail", "halves"]
 Status = Literal["waiting", "open", "used", "void", "withdrawn", "expired"]
@@ -40,12 +45,15 @@ _LIVE = ("waiting", "open")
 
 
 class OneTimeLink(BaseModel):
-    """One link, without its secret."""
+    """One one-time link, without its secret."""
 
     link_id: str
     person: str
     way: Way
-    """`mail`: to the address on record. `halves`: each of two administrators has one half of the code."""
+    """How the person gets the link.
+
+    `mail`: by mail to the address on record. `halves`: each of two administrators gets one half of the code.
+    """
     status: Status
     asked_by: str
     asked_at: datetime
@@ -56,15 +64,18 @@ class OneTimeLink(BaseModel):
 
 
 class WrongLink(ValueError):
-    """No one-time link can be created for this person now. `str()` is a sentence that says what to do instead."""
+    """Raised if no one-time link can be created for this person now.
+
+    `str()` is a sentence that says what to do instead.
+    """
 
 
 class UnknownLink(LookupError):
-    """No link has this id."""
+    """Raised if no link has this id."""
 
 
 class LinkClosed(ValueError):
-    """The link cannot be confirmed, withdrawn or used any more. `link` is the link in its present state."""
+    """Raised if the link cannot be confirmed, withdrawn or used any more. `link` is the link in its present state."""
 
     def __init__(self, message: str, link: OneTimeLink) -> None:
         super().__init__(message)
@@ -72,11 +83,11 @@ class LinkClosed(ValueError):
 
 
 class NotSecond(ValueError):
-    """This person may not confirm this link as the second administrator."""
+    """Raised if this person may not confirm this link as the second administrator."""
 
 
 class NotUsable(ValueError):
-    """The code of a one-time link is not valid.
+    """Raised if the code of a one-time link is not valid.
 
     `str()` is the same for every reason; `why` and `person` are for the audit log.
     """
@@ -92,7 +103,9 @@ class NotUsable(ValueError):
 async def ask(
     conn: AsyncConnection, person: str, by: str, now: datetime, *, mail: bool
 ) -> tuple[OneTimeLink, str | None]:
-    """Create a link for another person or for the administrator `by`. Earlier links of the person become void.
+    """Create a link for another person or for the administrator `by`.
+
+    Return the link. Earlier links of the person become void.
 
     For a link with a two-part code, also return the half of the code that only `by` may see; it is returned only by
     this call. `mail` is True if mail is configured. Raises WrongLink.
@@ -133,7 +146,7 @@ async def ask(
 
 
 async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> tuple[OneTimeLink, str | None]:
-    """Confirm a link that another administrator asked for.
+    """Confirm a link that another administrator asked for, and return the link.
 
     For a link with a two-part code, also return the second half of the code.
 
@@ -176,7 +189,7 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
 
 
 async def withdraw(conn: AsyncConnection, link_id: str, by: str, now: datetime) -> OneTimeLink:
-    """Withdraw a link that waits for confirmation or that can be used. Raises UnknownLink, LinkClosed."""
+    """Withdraw a link that waits for confirmation or that can be used. Raises UnknownLink and LinkClosed."""
     link = await get(conn, link_id, now, lock=True)
     if link.status not in _LIVE:
         raise LinkClosed(f"The link is already {link.status}.", link)
@@ -208,7 +221,10 @@ async def seal(conn: AsyncConnection, link_id: str, now: datetime) -> str | None
 
 
 async def is_known(conn: AsyncConnection, code: str, second: str) -> bool:
-    """Return True if this code was ever created for a link. Changes nothing."""
+    """Return True if this code was ever created for a link, also if the link cannot be used any more.
+
+    The function changes nothing.
+    """
     query = select(one_time_links.c.link_id).where(one_time_links.c.hash == _hashes(code, second)[0])
     return (await conn.execute(query)).first() is not None
 
@@ -243,7 +259,7 @@ async def get(conn: AsyncConnection, link_id: str, now: datetime, *, lock: bool 
     query = _LINKS.where(one_time_links.c.link_id == link_id)
     row = (await conn.execute(query.with_for_update(of=one_time_links) if lock else query)).first()
     if row is None:
-        raise UnknownLink(f"there is no link {link_id}")
+        raise UnknownLink(f"there is no one-time link with the id {link_id}")
     return _link(row, now)
 
 
@@ -266,7 +282,7 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
     """Return the administrators who may confirm a link for `person` that the administrator `first` asked for.
 
     An administrator who made somebody an administrator, set their address, or caused a link of theirs within some days
-    could act as that person. Two people count as two only when nobody could act as both.
+    could act as that person. So two administrators count as two people only if nobody could act as both of them.
     """
     made_by: defaultdict[str, set[str]] = defaultdict(set)
     since = now - SETTLES_IN
@@ -290,7 +306,10 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
 
 
 def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
-    """Return the person, and all people who could sign in as this person."""
+    """Return the person, and all people who could sign in as this person, as `made_by` says.
+
+    `made_by` has, for each person, the people who could sign in as the person directly.
+    """
     found, ahead = {person}, [person]
     while ahead:
         new = made_by[ahead.pop()] - found
@@ -308,7 +327,7 @@ async def _admins(conn: AsyncConnection) -> set[str]:
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
     """Return the reason why a mail to the address on record would not prove who reads the mail.
 
-    None if the mail proves that.
+    Return None if the mail proves who reads it.
     """
     if not mail:
         return "this server sends no mail"

@@ -24,7 +24,7 @@ async def of(conn: AsyncConnection, person: str) -> dict[str, str]:
 
 
 async def choose(conn: AsyncConnection, person: str, wanted: Mapping[str, str]) -> None:
-    """Change these settings only. Raises ValueError for an unknown setting or value."""
+    """Change only the settings in `wanted`. Raises ValueError for an unknown setting or value."""
     for name, value in wanted.items():
         if value not in CHOICES.get(name, ()):
             raise ValueError(f"'{value}' is not a choice for {name}")

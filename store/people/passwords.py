@@ -20,9 +20,12 @@ from store.people.secret_hash import secret_hash
 from store.tables.people import passwords, sign_in_tries
 
 LEAST, MOST = 12, 200
-"""Shortest password in characters. Only length is required, no mixture of characters (NIST SP 800-63B, 3.1.1.2)."""
+"""The minimum and maximum number of characters of a password.
+
+Only length is required, no mixture of characters (NIST SP 800-63B, 3.1.1.2).
+"""
 FREE = 5
-"""Failed attempts without a delay; after that 2 s, 4 s, 8 s, ..."""
+"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..."""
 LONGEST = timedelta(minutes=15)
 
 _hasher = PasswordHasher()
@@ -39,7 +42,7 @@ def _nobody() -> str:
 
 
 class TooManyAttempts(Exception):
-    """Too many attempts to sign in failed. The person cannot try again before `until`."""
+    """Raised if too many attempts to sign in have failed. The person cannot try again before `until`."""
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"too many attempts failed: try again after {moment_text(until, seconds=True)}")
@@ -47,7 +50,9 @@ class TooManyAttempts(Exception):
 
 
 def matches(password: str, stored: str | None) -> bool:
-    """Return True if the password is correct. `stored` is the stored hash; without one the call takes the same time.
+    """Return True if the password is correct.
+
+    `stored` is the stored hash; if it is None, the call takes the same time and returns False.
 
     The call blocks for about 50 ms of CPU time.
     """
@@ -59,7 +64,7 @@ def matches(password: str, stored: str | None) -> bool:
 
 
 def hash_of(password: str) -> str:
-    """Return the hash to store.
+    """Return the hash of a new password, which is stored in its place.
 
     Raises ValueError for a password that is too short, too long or one repeated character.
     """
@@ -76,7 +81,7 @@ def temporary() -> str:
 
 
 async def stored(conn: AsyncConnection, person: str) -> str | None:
-    """Return the hash of the person's password; None when they have none."""
+    """Return the hash of the person's password; None if the person has no password."""
     found: str | None = await conn.scalar(select(passwords.c.hash).where(passwords.c.person == person))
     return found
 
@@ -110,11 +115,11 @@ async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by
 
 
 async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:
-    """Count an attempt to sign in under this key, and return the number of attempts.
+    """Count an attempt to sign in under this key (a name or an address), and return the number of attempts.
 
     Call this before the password is checked, so that concurrent attempts count too.
 
-    Raises TooManyAttempts.
+    Raises TooManyAttempts if the person must wait before the next attempt.
     """
     hashed = _key(key)
     here = sign_in_tries.c.key == hashed

@@ -25,10 +25,10 @@ from store.people.secret_hash import secret_hash
 from store.tables.people import absences as absent_people, memberships, people, sessions, tokens
 
 TOKEN_PREFIX = "hg_"
-"""Prefix by which secret scanners and people recognise a token."""
+"""The prefix of each token, by which secret scanners and people recognise a token."""
 
 TOKEN_ID = 12
-"""Number of characters of a token's hash that form its id."""
+"""The number of characters of the hash of a token that are the id of the token."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -37,22 +37,22 @@ _RESERVED = frozenset({audit_log.ENGINE, "temporal"})
 
 
 class UnknownPerson(LookupError):
-    """No person has this id."""
+    """Raised if no person has this id."""
 
 
 class LastAdmin(ValueError):
-    """This person is the last active administrator."""
+    """Raised if this person is the last active administrator."""
 
 
 class UnknownToken(LookupError):
-    """The person has no valid token with this id: the id is unknown, or the token was revoked."""
+    """Raised if the person has no valid token with this id: the id is unknown, or the token was revoked."""
 
 
 class Token(BaseModel):
     """A token without its secret."""
 
     id: str
-    """The first characters of its hash; they disclose nothing."""
+    """The first characters of the hash of the token. They do not disclose the token."""
     label: str
     created_at: datetime
     revoked_at: datetime | None
@@ -66,7 +66,7 @@ class Candidate:
     groups: list[str]
     away: bool = False
     substitute: str | None = None
-    """The person who decides for them while they are out of office."""
+    """The person who decides in the place of this person, while this person is out of office."""
 
 
 class Person(BaseModel):
@@ -76,11 +76,11 @@ class Person(BaseModel):
     name: str
     groups: list[str]
     email: str | None = None
-    """The address for notifications; never in the audit log and never in a log file."""
+    """The address for notifications. It is never written to the audit log or to a log file."""
     manager: str | None = None
     time_zone: str | None = None
     demo: bool = False
-    """True if the demo created the person; demo people cannot sign in where the demo is off."""
+    """True if the demo created the person; such a person cannot sign in while the demo is off."""
     stands_in_for: "list[Person]" = []
     """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
@@ -131,7 +131,7 @@ async def add(
 
 
 def group_named(name: str) -> str:
-    """Return the stored form of a group name: `Managers` is `managers`. Raises ValueError."""
+    """Return the stored form of a group name: `managers` for `Managers`. Raises ValueError for an invalid name."""
     if not _GROUP.fullmatch(group := identity_key(name)):
         raise ValueError(
             f"'{name}' is not valid as a group: use lower case letters, digits and -, at most 60 characters"
@@ -142,7 +142,7 @@ def group_named(name: str) -> str:
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
     """Check that no person has this id or this e-mail address: one person with two ids could request and approve.
 
-    Raises ValueError.
+    Raises ValueError if a person has one of them.
     """
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
@@ -158,7 +158,7 @@ async def get(conn: AsyncConnection, id: str) -> Person:
     """Return the person. Raises UnknownPerson."""
     found = await _found(conn, _PEOPLE.where(people.c.id == id))
     if not found:
-        raise UnknownPerson(f"there is no person '{id}'")
+        raise UnknownPerson(f"there is no person with the id '{id}'")
     return found[0]
 
 
@@ -250,7 +250,7 @@ async def all(conn: AsyncConnection) -> list[Person]:
 
 
 async def by_token(conn: AsyncConnection, token: str) -> Person | None:
-    """Return the person of a token; None when it is unknown or revoked, or the person is not active."""
+    """Return the person of a token; None if the token is unknown or revoked, or the person is not active."""
     whose = select(tokens.c.person).where(tokens.c.hash == secret_hash(token), tokens.c.revoked_at.is_(None))
     person = await conn.scalar(whose)
     return None if person is None else await acting(conn, person, datetime.now(UTC))
@@ -401,14 +401,14 @@ async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: st
 async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
     """Return the id of the person to whom a token that is not valid any more belonged.
 
-    None for a text that never was a token.
+    Return None for any other text.
     """
     found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
     return found
 
 
 def zone_of(name: str | None) -> ZoneInfo:
-    """Return the time zone with this name, UTC for None. Raises ValueError."""
+    """Return the time zone with this name, UTC for None. Raises ValueError for an unknown name."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
@@ -428,7 +428,7 @@ _PEOPLE = (
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
 )
-"""One row for each person and group."""
+"""The query of people: one row for each person and each group of the person."""
 
 
 async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
@@ -454,7 +454,7 @@ def _address(email: str | None) -> str | None:
 
 
 def credential_of(token: str) -> str:
-    """Return the value that a session stores about the token with which it was begun."""
+    """Return the value that a session stores about the token with which a person signed in: a digest of the token."""
     return secret_hash(token)
 
 
@@ -481,12 +481,12 @@ class PeopleDirectory:
             return set((await conn.execute(query)).scalars())
 
     async def manager_of(self, person: str) -> str | None:
-        """Return the active manager of a person, or None."""
+        """Return the active manager of a person, None if there is no active manager."""
         async with self._db.read() as conn:
             return await manager_of(conn, person)
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
-        """Return those of these people who have left, each with the active successor, or None without a successor."""
+        """Return the people in `names` who have left, each with their active successor, or None without a successor."""
         if not names:
             return {}
         async with self._db.read() as conn:

@@ -6,6 +6,6 @@ import hashlib
 def secret_hash(text: str) -> str:
     """Return the SHA-256 of a text in hex.
 
-    Accepts any text, also with unpaired surrogates from a stranger's request.
+    The function accepts any text, also with unpaired surrogates, which a request of a stranger may contain.
     """
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -1,7 +1,7 @@
 """Browser sessions of signed-in people. A session is a random token; only the hash of the token is stored.
 
-A session refers to the token or password that began it and is looked up together with it. So a session ends when its
-token is revoked or its password is changed, in every order of events.
+A session refers to the token or password that began it and is looked up together with it. So a session always ends when
+its token is revoked or its password is changed, even if this happens at the same time as the sign-in.
 """
 
 import secrets
@@ -21,7 +21,7 @@ from store.tables.notifications import account_news
 from store.tables.people import passwords as stored_passwords, sessions, tokens
 
 LONGEST = timedelta(hours=24)
-"""Longest duration after signing in; then the person signs in again."""
+"""The longest time from the sign-in to the end of a session. Then the person must sign in again."""
 
 
 class Session(BaseModel):
@@ -38,7 +38,9 @@ class Session(BaseModel):
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """The credential that began the session, from `people.credential_of` or `passwords.credential_of`."""
+    """A digest of the token or password with which the session began: `people.credential_of` or
+    `passwords.credential_of`.
+    """
 
 
 class SignedIn(BaseModel):
@@ -48,7 +50,7 @@ class SignedIn(BaseModel):
     person: Person
     preferences: dict[str, str]
     must_change: bool
-    """True if another person chose the password used to sign in."""
+    """True if another person chose the password with which the person signed in, so that the person must change it."""
     news: bool = False
     """True if there are unread notifications about the person's account."""
 
@@ -123,7 +125,7 @@ _SESSION = (
 
 
 def _lives(row: Row[Any]) -> bool:
-    """Return True if the token or password with which the session began is still valid."""
+    """Return True if the token or password with which the session in this row began is still valid."""
     match row.way:
         case "token":
             return row.token is not None
@@ -172,7 +174,7 @@ async def replace_password(conn: AsyncConnection, person: str, hashed: str, now:
 
 
 async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Session]:
-    """Return the person's sessions that are not over, newest first."""
+    """Return the sessions of the person that have not ended, newest first."""
     query = select(sessions).where(sessions.c.person == person, sessions.c.ends_at > now)
     found = await conn.execute(query.order_by(sessions.c.begun_at.desc(), sessions.c.hash))
     return [Session.model_validate(row) for row in found]

@@ -1,4 +1,4 @@
-"""Successors: a person who has left refers to their successor, who is always an active person."""
+"""Successors: the row of a person who has left names their successor, who is always an active person."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ async def is_active(conn: AsyncConnection, id: str) -> bool:
 
 
 async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
-    """Return those of these people who have left, each with the active successor, or None without a successor.
+    """Return the people in `names` who have left, each with their active successor, or None without a successor.
 
     Names are compared without case, in the same way as in the rules of gates.
     """

@@ -1,1 +1,1 @@
-"""Receivers of the shipped processes' effects: ledger, datasets, accounts, accepted risks."""
+"""Receivers, which carry out the effects of shipped processes: ledger, datasets, accounts, accepted risks."""

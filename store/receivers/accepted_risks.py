@@ -33,7 +33,7 @@ class Risk(BaseModel):
 
 
 class Risks:
-    """Accepted risks in SQL."""
+    """The store of accepted risks in SQL."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -76,7 +76,8 @@ class Risks:
     async def accepted(self, digest: str, at: datetime, severities: Sequence[str] = ("low", "medium", "high")) -> bool:
         """Return True if the risk of files with this digest is accepted at the moment `at` for one of these severities.
 
-        A newer scanner may report a higher severity for the same files than the one people accepted.
+        The severity matters, because a newer scanner may report a higher severity for the same files than people
+        accepted.
         """
         risk = accepted_risks.c
         query = select(risk.risk_id).where(risk.digest == digest, risk.severity.in_(severities), _stands(at))
@@ -84,7 +85,7 @@ class Risks:
             return (await conn.execute(query.limit(1))).first() is not None
 
     async def listed(self, target: str | None = None) -> list[Risk]:
-        """Return the first fifty of `page`."""
+        """Return the first fifty risks of the list that `page` returns."""
         return (await self.page(target))[0]
 
     async def page(

@@ -3,8 +3,8 @@
 These accounts are not the people who use Holdgate.
 
 An account is reserved first and cannot be used then, so that two cases cannot take the same name. Nothing is deleted:
-an undo disables or revokes, with the time. The name of an account that was ever in use is never given to another
-person.
+an undo disables an account or revokes an entitlement, and stores the time. The name of an account that was ever in use
+is never given to another person.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from store.tables.receivers import directory_accounts, entitlements
 
 
 class UnknownAccount(LookupError):
-    """The directory has no account with this name."""
+    """Raised if the directory has no account with this name."""
 
 
 class Entitlement(BaseModel):
-    """An access right of an account. The right is current or was revoked."""
+    """An access right of an account, which is current or was revoked."""
 
     entitlement: str
     granted_at: datetime
@@ -51,7 +51,10 @@ class Account(BaseModel):
 
 
 class AccountDirectory:
-    """All changes of accounts. Every method that writes is one transaction and may be repeated."""
+    """Changes and reads accounts.
+
+    Every method that writes is one transaction and may be called again with the same key.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -145,7 +148,9 @@ class AccountDirectory:
 
         The account is then only reserved.
 
-        If that key was never used, make it void. Returns True or False like `disable`.
+        If that key was never used, make it void.
+
+        Return True if that key made a grant, also if it was undone before; False if the key is now void.
         """
 
         async def take_back(conn: AsyncConnection) -> bool:
@@ -179,7 +184,7 @@ class AccountDirectory:
         await idempotency.once(self._db, note)
 
     async def account(self, username: str) -> Account:
-        """Return one account with all grants it ever had, oldest first. Raises UnknownAccount."""
+        """Return one account with all entitlements that it has or had, the oldest first. Raises UnknownAccount."""
         name = username.casefold()
         granted = (
             select(entitlements)

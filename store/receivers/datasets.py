@@ -1,8 +1,8 @@
-"""Datasets in versions. Publishing changes one row, so readers see a complete version or nothing of it.
+"""Versions of datasets. Publishing a version changes one row, so readers see a complete version or nothing of it.
 
-Each attempt to load creates a new version. The version counts once the key is stored in the same transaction as its
-number of rows. The next attempt, or the undo, removes the rows of an attempt that died. Numbers are never reused. Each
-dataset has a row from its first attempt on; a change of the published version locks that row.
+Each attempt to load creates a new version. The version exists for other code when its key and its number of rows are
+stored, in one transaction. The next attempt, or the undo, removes the rows of an attempt that died. Numbers are never
+reused. Each dataset has a row from its first attempt on; a change of the published version locks that row.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ from store.receivers import idempotency
 from store.tables.receivers import dataset_rows, dataset_versions, datasets, effects as effects_table
 
 UNFINISHED = -1
-"""The number of rows of a version that is still being loaded."""
+"""The value that `rows` has while a version is still being loaded."""
 _PAGE = 2000
 _OVERTAKEN = "another attempt removed the rows that this attempt was loading"
 
@@ -32,14 +32,14 @@ class StagedVersion(BaseModel):
 
 
 class PublishedVersion(StagedVersion):
-    """A published version."""
+    """The version of a dataset that was published by `publish`, and the version before."""
 
     dataset: str
     published_at: datetime
 
 
 class DatasetView(PublishedVersion):
-    """A published dataset."""
+    """A published dataset, as people read it."""
 
     sha256: str
     case_id: str
@@ -47,7 +47,7 @@ class DatasetView(PublishedVersion):
 
 
 class Datasets:
-    """Versions of datasets in SQL."""
+    """The store of versions of datasets in SQL."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -63,7 +63,8 @@ class Datasets:
         profile: dict[str, Any],
         chunks: AsyncIterator[Sequence[Any]],
     ) -> StagedVersion:
-        """Load a version of a dataset, one transaction for each chunk of rows.
+        """Load the rows of a new version of a dataset, in one transaction for each chunk of rows, and return the
+        version.
 
         Raises Refused if the key is void, and every error that `chunks` raises.
         """
@@ -162,7 +163,7 @@ class Datasets:
         return await idempotency.once(self._db, put)
 
     async def unpublish(self, key: str, undoes: str, case_id: str) -> bool:
-        """Publish the previous version again.
+        """Undo `publish` with the key `undoes`: publish the previous version again. Return True if anything was undone.
 
         Raises Refused when another version was published since, or the previous one is no longer kept.
         """
@@ -195,7 +196,7 @@ class Datasets:
     # ----------------------------------------------------------------------------------------------------- reading
 
     async def current(self, name: str) -> int | None:
-        """Return the published version number."""
+        """Return the number of the published version; None if no version is published."""
         view = await self.view(name)
         return view.version if view else None
 
@@ -284,7 +285,7 @@ async def _next_number(conn: AsyncConnection, name: str) -> int:
 
 
 async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
-    """Return the published version and lock it until the end of this transaction."""
+    """Return the number of the published version, or None. Other transactions cannot change it until this one ends."""
     await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first version
     query = select(datasets.c.version).where(datasets.c.name == name).with_for_update()
     version: int | None = (await conn.execute(query)).scalar_one()
@@ -292,7 +293,9 @@ async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
 
 
 async def _published_over(conn: AsyncConnection, name: str, version: int) -> int | None:
-    """Return the version that replaced this version, if the rollback of that case would publish this version again."""
+    """Return the version that was published in place of `version`, if its rollback would publish `version` again; else
+    None.
+    """
     query = (
         select(effects_table.c.result)
         .join(dataset_versions, dataset_versions.c.case_id == effects_table.c.case_id)

@@ -21,12 +21,12 @@ T = TypeVar("T")
 
 
 class Undo(NamedTuple):
-    """The result of an undo."""
+    """The result of the function `undo`."""
 
     anything: bool
-    """True if the step had taken effect: the same answer for each attempt of the undo."""
+    """True if the step had taken effect. Each attempt of the undo gets the same answer."""
     now: Mapping[str, Any] | None
-    """The result of the step, if this attempt must undo its effect."""
+    """The stored result of the step, if this attempt of the undo must undo the effect; otherwise None."""
 
 
 async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -53,7 +53,7 @@ async def done(conn: AsyncConnection, key: str) -> dict[str, Any] | None:
 
 
 async def do(conn: AsyncConnection, key: str, kind: str, case_id: str, result: Mapping[str, Any] | None = None) -> None:
-    """Store that this transaction has the effect of this key.
+    """Store that this transaction contains the effect of this key, with the result.
 
     If two transactions use one key at the same time, the second is rolled back.
     """

@@ -1,4 +1,4 @@
-"""The ledger: double entry in minor units, each effect exactly once.
+"""The ledger: double-entry bookkeeping in minor units (such as cents). Each effect happens exactly once.
 
 Lines have two layers: a hold is a pair of *pending* lines, moved money is a pair of *posted* lines. Lines are never
 changed or deleted; an undo is an entry with the same lines reversed. Two unique columns prevent double effects of
@@ -33,7 +33,7 @@ from store.tables.receivers import accounts, entries, lines
 PAYMENTS = "payments"
 """The account of outgoing payments: the other side of holds and captures."""
 CAPITAL = "capital"
-"""The account from which funds come."""
+"""The account from which money from outside comes, as the other side of the entry."""
 MOST_MINOR = 9 * 10**18
 """Largest amount of an account in minor units: the limit of its column."""
 
@@ -41,7 +41,10 @@ T = TypeVar("T")
 
 
 class AccountLocked(Trouble):
-    """The account is temporarily locked. Not a business refusal: the step is retried, then becomes an incident."""
+    """Raised if the account is locked, which is temporary.
+
+    This is not a business refusal: the step is retried, and then becomes an incident.
+    """
 
 
 class Booking(NamedTuple):
@@ -60,7 +63,10 @@ class _Line(NamedTuple):
 
 
 class Ledger(LedgerReading):
-    """All changes of money. Every method that writes is one transaction and may be repeated."""
+    """Changes and reads the money of accounts.
+
+    Every method that writes is one transaction and may be called again with its key.
+    """
 
     # ------------------------------------------------------------------------------------------------ do and undo
 
@@ -135,9 +141,9 @@ class Ledger(LedgerReading):
         """Pay with the money that the case holds: the hold ends and the money moves.
 
         A reviewer may have changed the amount or the payee. If the new amount is lower, the rest of the held money
-        becomes available again. If it is higher, the difference is taken from the available balance. Raises Refused
-        when the case has no hold or one in another account, funds are insufficient, the account is closed, or the key
-        was undone.
+        becomes available again. If it is higher, the difference is taken from the available balance. Raises Refused if
+        the case has no hold, if its hold is in another account, if the account has too little money or is closed, or if
+        the key was undone.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -179,7 +185,8 @@ class Ledger(LedgerReading):
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
         """Undo the capture that was made with the key `undoes`: move its money back.
 
-        If that key was never used, make it void. Returns True or False like `release`.
+        If that key was never used, make it void. Return True if the payment was undone with this key, by this call or
+        before.
 
         Raises Refused if the books are closed for the time of the payment, unless the payment was undone before.
         """
@@ -321,9 +328,9 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
     """Return the account if it may pay in this currency; otherwise raise Refused or AccountLocked."""
     if account is not None:
         if not account.funded:
-            raise Refused(f"Account '{name}' is not an account for payments.")
+            raise Refused(f"Account '{name}' is not an account for payments. Choose another account.")
         if not account.open:
-            raise Refused(f"Account '{name}' ({currency}) is closed.")
+            raise Refused(f"Account '{name}' ({currency}) is closed. Choose another account.")
         if account.locked:
             raise AccountLocked(
                 f"Account '{name}' is locked, so no payment is possible. Unlock the account, then retry.", about=name
@@ -331,8 +338,8 @@ async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, c
         return account
     others = select(accounts.c.currency).where(accounts.c.name == name).order_by(accounts.c.currency)
     if has := (await conn.execute(others)).scalars().all():
-        raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}.")
-    raise Refused(f"There is no account '{name}'.")
+        raise Refused(f"Account '{name}' holds no {currency}, only {' and '.join(has)}. Choose another account.")
+    raise Refused(f"There is no account '{name}'. Choose another account.")
 
 
 def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
@@ -352,7 +359,7 @@ async def _find(conn: AsyncConnection, key: str) -> Row[Any] | None:
 
 
 async def _undone_by(conn: AsyncConnection, key: str) -> str | None:
-    """Return the kind of the entry that reversed `key`, or None."""
+    """Return the kind of the entry that reversed the entry with this key; None if no entry did."""
     kind: str | None = await conn.scalar(select(entries.c.kind).where(entries.c.undoes == key))
     return kind
 
@@ -375,7 +382,7 @@ async def _again(
 ) -> Booking:
     """Return the result of the first use of a key, if it was the same effect and was not undone.
 
-    Raises Refused when it was undone, ValueError when the key belongs to another effect.
+    Raises Refused if the effect was undone, and ValueError if the key belongs to another effect.
     """
     if first.kind == "void" or await _undone_by(conn, first.idempotency_key) in {"release", "refund"}:
         raise Refused("This step was already undone, so it is not done again.")
@@ -402,7 +409,7 @@ async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
 
 
 def _about(entry: Row[Any]) -> dict[str, Any]:
-    """Return the values that an entry copies from the entry it reverses."""
+    """Return the values that a reversing entry copies from the entry that it reverses, such as the reference."""
     taken_over = ("case_id", "reference", "account", "currency", "amount", "payee", "payee_key", "payee_account")
     return {name: getattr(entry, name) for name in taken_over}
 
@@ -410,7 +417,7 @@ def _about(entry: Row[Any]) -> dict[str, Any]:
 async def _book(
     conn: AsyncConnection, kind: Kind, key: str, sides: Sequence[_Line], undoes: str | None = None, **about: Any
 ) -> Booking:
-    """Insert one entry with its lines and add them to the sums of the accounts."""
+    """Insert one entry with its lines, and add the lines to the sums of their accounts."""
     at = datetime.now(UTC)
     row = {"idempotency_key": key, "kind": kind, "undoes": undoes, "at": at, **about}
     row["reference_key"] = fold(about["reference"])[:MAX_REFERENCE_KEY]
@@ -431,7 +438,7 @@ async def _book(
 def closing_moment(text: str) -> datetime:
     """Return the moment up to which books are closed. If the text is a day, this is the end of the day in UTC.
 
-    Raises ValueError.
+    Raises ValueError for any other text.
     """
     try:
         return datetime.combine(day_of(text), time.max, UTC) if len(text) == 10 else moment_of(text)

@@ -1,6 +1,6 @@
 """Changes of the ledger under dual control: one administrator asks for a change, another confirms the change.
 
-Accounts are opened or funded.
+A change opens an account, or adds money to an account.
 
 A person who could do both alone could invent money and pay it out. A requested change is visible to all administrators,
 can be withdrawn, and ends by itself after some days. A confirmed change takes effect in the same transaction.
@@ -27,21 +27,21 @@ from store.tables.receivers import accounts, ledger_changes
 WAITS_FOR = timedelta(days=7)
 """How long a change waits for confirmation."""
 MAX_AMOUNT = Decimal(10) ** 12
-"""Largest amount of one change, in any currency."""
+"""The largest amount of one change, in any currency."""
 
 Kind = Literal["open", "fund"]
 Status = Literal["waiting", "confirmed", "withdrawn", "expired"]
 
 
 class LedgerChange(BaseModel):
-    """One change of the ledger."""
+    """One change of the ledger that an administrator has asked for, and its state."""
 
     change_id: str
     kind: Kind
     account: str
     currency: str
     amount: str | None
-    """A decimal string; None for an account that is opened without money."""
+    """The amount as a decimal string; None for an account that is opened without money."""
     reason: str
     status: Status
     asked_by: str
@@ -60,7 +60,7 @@ class LedgerChange(BaseModel):
 
 
 class WrongChange(ValueError):
-    """The change of the ledger is invalid. `field` is the name of the invalid field."""
+    """Raised if a change of the ledger is invalid. `field` is the name of the invalid field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -68,11 +68,11 @@ class WrongChange(ValueError):
 
 
 class UnknownChange(LookupError):
-    """No change has this id."""
+    """Raised if no change of the ledger has this id."""
 
 
 class ChangeClosed(ValueError):
-    """The change of the ledger does not wait for confirmation, or cannot take effect any more.
+    """Raised if a change of the ledger does not wait for confirmation, or cannot take effect any more.
 
     `change` is the change in its present state.
     """
@@ -83,7 +83,7 @@ class ChangeClosed(ValueError):
 
 
 class SamePerson(ValueError):
-    """The person who asked for a change cannot confirm it."""
+    """Raised if the person who asked for a change tries to confirm the change."""
 
 
 async def ask(
@@ -106,7 +106,7 @@ async def ask(
         if key and (first := await _by_key(conn, key)):
             same = {name: getattr(first, name) for name in ("kind", *checked)}
             if same != {"kind": kind, **checked}:
-                raise WrongChange("idempotency_key", "was used before, for another change")
+                raise WrongChange("idempotency_key", "was used before, for another change: send a new key")
             return _change(first)
         now = datetime.now(UTC)
         await _check_possible(conn, kind, checked)
@@ -209,7 +209,10 @@ async def changes(
 
 
 def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, reason: str) -> dict[str, Any]:
-    """Return the change in its stored form. Raises WrongChange."""
+    """Return the values of a change in the form in which they are stored.
+
+    Raises WrongChange if one of them is invalid.
+    """
     try:
         name = identity_key(account)
     except ValueError as wrong:
@@ -284,7 +287,7 @@ async def get(conn: AsyncConnection, change_id: str, *, lock: bool = False) -> L
     query = select(ledger_changes).where(ledger_changes.c.change_id == change_id)
     row = (await conn.execute(query.with_for_update() if lock else query)).first()
     if row is None:
-        raise UnknownChange(f"there is no change {change_id}")
+        raise UnknownChange(f"there is no change of the ledger with the id {change_id}")
     return _change(row)
 
 

@@ -19,11 +19,11 @@ Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
 
 
 class UnknownLedgerAccount(LookupError):
-    """The ledger has no account with this name in this currency."""
+    """Raised if the ledger has no account with this name in this currency."""
 
 
 class PastPayment(NamedTuple):
-    """An earlier payment that is still valid: held, or captured and not refunded."""
+    """An earlier payment that is still valid: its money is held, or was paid and not refunded."""
 
     reference: str
     at: datetime
@@ -57,7 +57,7 @@ class LedgerLine(BaseModel):
 
 
 class LedgerEntry(BaseModel):
-    """One effect on the ledger, or an entry of the kind `void`, which has no lines."""
+    """One entry of the ledger: an effect with its lines, or an entry of the kind `void`, which has no lines."""
 
     entry_id: int
     idempotency_key: str
@@ -70,7 +70,7 @@ class LedgerEntry(BaseModel):
 
 
 class LedgerReading:
-    """Reads the ledger."""
+    """Reads balances, entries and earlier payments of the ledger."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -122,7 +122,7 @@ class LedgerReading:
         return [LedgerEntry(**entry._mapping, lines=sides[entry.entry_id]) for entry in found]
 
     async def payee_history(self, key: str, *, before_case: str, limit: int = 1000) -> list[PastPayment]:
-        """Return the payee's latest valid payments, newest first; `key` is a `payee_key`.
+        """Return the payee's latest valid payments, newest first; `key` is the key of the payee (`payee_key`).
 
         Each case gives one payment, whether its money is held or paid. Only holds that were booked before the hold of
         `before_case` count. So of two equal payments that run at the same time exactly one is the second. If
@@ -156,7 +156,7 @@ class LedgerReading:
             ]
 
     async def check(self) -> list[str]:
-        """Return the problems of the ledger, one sentence each; empty when debits equal credits everywhere."""
+        """Return one sentence for each error in the sums of the ledger; no sentence if all debits equal all credits."""
         async with self._db.read() as conn:
             return await ledger_check.check(conn)
 
@@ -173,5 +173,5 @@ def _balance(row: Row[Any]) -> Balance:
 
 
 def is_account(name: str, currency: str) -> Any:
-    """Return the SQL condition of one account in one currency."""
+    """Return the SQL condition for the row of one account in one currency."""
     return and_(accounts.c.name == name, accounts.c.currency == currency)

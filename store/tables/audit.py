@@ -19,7 +19,7 @@ events = Table(
     Column("hash", String(64), nullable=False),
     UniqueConstraint("case_id", "seq"),
 )
-"""Append-only. `store.audit.audit_log` says what the hashes cover."""
+"""The audit events. Rows are only added. `store.audit.audit_log` says which data the hashes cover."""
 
 event_payloads = Table(
     "event_payloads",
@@ -28,7 +28,9 @@ event_payloads = Table(
     Column("salt", String(64), nullable=True),
     Column("payload", Text, nullable=True),  # canonical JSON of {"summary", "data"}; null: erased
 )
-"""Summary and data of events, stored beside the chain: they can be erased and the chain still verifies."""
+"""Summary and data of events, stored beside the chain: they can be erased, and the check of the hash chain still
+succeeds.
+"""
 
 refusal_counts = Table(
     "refusal_counts",
@@ -59,7 +61,7 @@ chain = Table(
     Column("seals", BigInteger, nullable=False, server_default="0"),  # number and hash of the newest record of `seals`
     Column("seals_hash", String(64), nullable=False, server_default=""),
 )
-"""The head of the global order. Each writer locks its row, so positions have no gaps."""
+"""The last position and hash of the audit log. Each writer locks this row, so positions have no gaps."""
 
 checkpoints = Table(
     "checkpoints",
@@ -78,7 +80,10 @@ seals = Table(
     Column("salt", String(64), nullable=True),  # null: erased, with the rows
     Column("rows", Text, nullable=True),  # canonical JSON: by table and key, digest and hints of a row; null: deleted
 )
-"""Append-only: the state in which each transaction left the rows it wrote. See `store.audit.seals`."""
+"""Digests of the state in which each transaction left the rows that it wrote.
+
+Rows are only added. See `store.audit.seals`.
+"""
 
 readers = Table(
     "readers",

@@ -1,4 +1,7 @@
-"""The metadata of the tables. Their history is in `migrations/`; a test compares the two."""
+"""The metadata of the tables.
+
+`migrations/` creates the tables in a database; a test compares the migrations with this metadata.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +22,7 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a stored time needs a time zone")
+            raise ValueError("a stored time needs a time zone: pass a datetime with tzinfo")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:

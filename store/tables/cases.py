@@ -215,7 +215,7 @@ recounts = Table(
     Column("next_at", Instant, nullable=False),
     Index("ix_recounts_told_next_at", "told", "next_at"),
 )
-"""Tasks that must compute their candidates again because people changed. See `store.cases.recounts`."""
+"""Tasks whose Workflows must compute their candidates again because people changed. See `store.cases.recounts`."""
 
 decisions = Table(
     "decisions",
@@ -320,7 +320,7 @@ dropped_files = Table(
     Column("claim", String(60), nullable=False),
     Column("taken_at", Instant, nullable=False),
 )
-"""The batch created from the bytes of a file in the drop folder."""
+"""For the bytes of each imported file of the drop folder: the batch that was created from the file."""
 
 attachments = Table(
     "attachments",
@@ -369,4 +369,4 @@ stopped = Table(
     Column("technical", Text, nullable=False),
     Column("since", Instant, nullable=False),
 )
-"""Workflows that cannot continue, as the worker found them. A row is removed when its Workflow continues."""
+"""Workflows that cannot continue, as a worker has found out. A row is removed when its Workflow continues."""

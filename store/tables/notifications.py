@@ -43,7 +43,7 @@ account_news = Table(
         postgresql_where=text("seen_at IS NULL"),
     ),
 )
-"""Changes of a person's credentials. The person is notified and cannot turn that off."""
+"""Changes of a person's credentials. The person is notified of each change and cannot turn these notifications off."""
 
 heartbeats = Table(
     "heartbeats",
@@ -51,7 +51,7 @@ heartbeats = Table(
     Column("worker", String(120), primary_key=True),
     Column("at", Instant, nullable=False),
 )
-"""Heartbeats of workers; Temporal's own list of pollers is outdated by seconds."""
+"""Heartbeats of workers. They are stored here, because Temporal's own list of workers is some seconds old."""
 
 messages = Table(
     "messages",
@@ -106,7 +106,10 @@ notices = Table(
         postgresql_where=text("held_by IS NOT NULL"),
     ),
 )
-"""One event, one person, one channel. A row without a message is still waiting to be sent."""
+"""Notifications: each about one event, to one person, through one channel.
+
+A row without a message is not in a message yet.
+"""
 
 notice_choices = Table(
     "notice_choices",

@@ -116,7 +116,7 @@ failed_sign_ins = Table(
     Column("hour", Instant, primary_key=True),
     Column("number", Integer, nullable=False),
 )
-"""Failed sign-ins in an hour, so that a flood of attempts does not become a flood of audit events."""
+"""Numbers of failed sign-ins in an hour. With them, many attempts do not become as many audit events."""
 
 preferences = Table(
     "preferences",

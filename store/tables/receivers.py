@@ -27,7 +27,7 @@ effects = Table(
     Column("result", JSON, nullable=True),
     Column("at", Instant, nullable=False),
 )
-"""Each effect of a receiver that lives in this database, written in the transaction of the effect itself."""
+"""The effects of receivers in this database, by idempotency key. A row is written in the transaction of the effect."""
 
 dataset_versions = Table(
     "dataset_versions",
@@ -41,7 +41,7 @@ dataset_versions = Table(
     Column("staged_at", Instant, nullable=False),
     Column("published_at", Instant, nullable=True),
 )
-"""Versions of datasets, staged or published. The one in force is in `datasets`."""
+"""Versions of datasets, staged or published. `datasets` has the version that is published now."""
 
 dataset_rows = Table(
     "dataset_rows",
@@ -142,7 +142,7 @@ ledger_changes = Table(
     Column("closed_at", Instant, nullable=True),
     Index("ix_ledger_changes_asked", "asked_at", "change_id"),
 )
-"""Requested changes of accounts and their results."""
+"""Changes of accounts that administrators have asked for, and their results."""
 
 entries = Table(
     "entries",
@@ -164,7 +164,7 @@ entries = Table(
     Index("ix_entries_payee", "payee_key", "kind", "at"),
     CheckConstraint("amount IS NULL OR amount > 0", name="amount_positive"),
 )
-"""One row per effect, and per void: a key that was undone before it was used."""
+"""Entries of the ledger: one row for each effect, and for each void key, which was undone before it was used."""
 
 lines = Table(
     "lines",

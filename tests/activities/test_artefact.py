@@ -1,4 +1,4 @@
-"""Archives that somebody made to do harm are refused; honest ones come out as they were packed."""
+"""Hostile archives are refused, and valid archives are unpacked unchanged."""
 
 import gzip
 import io
@@ -131,9 +131,9 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "pipe": (lambda: packed(member("p", kind=tarfile.FIFOTYPE)), "neither a plain file"),
     "unknown kind": (lambda: packed(member("u", kind=b"Z")), "neither a plain file"),
     "holes": (sparse, "neither a plain file"),
-    "rights of its owner": (lambda: packed(member("s", mode=0o4755)), "rights of others"),
-    "rights of its group": (lambda: packed(member("s", mode=0o2755)), "rights of others"),
-    "folder for everybody": (lambda: packed(member("s", kind=tarfile.DIRTYPE, mode=0o1777)), "rights of others"),
+    "rights of its owner": (lambda: packed(member("s", mode=0o4755)), "special rights"),
+    "rights of its group": (lambda: packed(member("s", mode=0o2755)), "special rights"),
+    "folder for everybody": (lambda: packed(member("s", kind=tarfile.DIRTYPE, mode=0o1777)), "special rights"),
     "one name twice": (lambda: packed(member("a"), member("a")), "twice"),
     "one name twice, written otherwise": (lambda: packed(member("b/a"), member("./b//a")), "twice"),
     "file and folder": (lambda: packed(member("a"), member("a/b")), "both as a file and as a folder"),
@@ -151,9 +151,9 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut off": (lambda: packed(member("a", os.urandom(5000)))[:-400], "damaged"),
     "cut off tar": (lambda: gzip.compress(tar_of(member("a", bytes(5000)))[:2048]), "damaged"),
     "headers in headers": (nested_headers, "damaged|50 times"),
-    "no gzip": (lambda: tar_of(member("a")), "no tar.gz"),
+    "no gzip": (lambda: tar_of(member("a")), "not a tar.gz"),
     "no tar": (lambda: gzip.compress(b"hello"), "damaged"),
-    "nothing": (lambda: b"", "damaged|no tar.gz"),
+    "nothing": (lambda: b"", "damaged|not a tar.gz"),
     "no files": (lambda: packed(member("a", kind=tarfile.DIRTYPE)), "contains no files"),
 }  # fmt: skip
 

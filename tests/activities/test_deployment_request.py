@@ -1,4 +1,4 @@
-"""What may be asked of a deployment, and what the file of apps may say."""
+"""The input of a deployment, and the content of the file of apps."""
 
 import subprocess
 import sys
@@ -79,11 +79,11 @@ def test_every_key_of_an_app_is_documented_with_its_default() -> None:
         (GOOD + "keep_releases = 1\n", "[shop] keep_releases: "),
         (GOOD + 'keep_releases = "5"\n', "[shop] keep_releases: "),
         (GOOD + 'health_timeout = "soon"\n', '[shop] health_timeout: write it as a duration such as "20s" or "2m"'),
-        (GOOD + 'health_timeout = "6m"\n', "[shop] health_timeout: is at most 5m"),
+        (GOOD + 'health_timeout = "6m"\n', "[shop] health_timeout: must be at most 5m"),
         (GOOD + "checks_timeout = 20\n", "[shop] checks_timeout: write it as a duration"),
         (GOOD + 'checks = ["make test"]\n', "[shop] checks.0: "),
         (GOOD + "checks = [[]]\n", "[shop] checks.0: "),
-        (GOOD + 'cheks = [["make"]]\n', "[shop] cheks: there is no such key; there are health, "),
+        (GOOD + 'cheks = [["make"]]\n', "[shop] cheks: there is no such key; known keys are health, "),
         (GOOD.replace("shop", '"../shop"'), "[../shop]: the name of an app has small letters"),
         ("shop = 1\n", "[shop]: "),
         ("[shop\n", "line 1"),

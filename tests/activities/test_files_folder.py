@@ -1,4 +1,4 @@
-"""The folder of files gives what lies in it, and nothing else, whatever the name looks like."""
+"""The files folder gives only files inside it, for every name."""
 
 import os
 import socket
@@ -53,7 +53,7 @@ def test_a_file_inside_is_opened_also_through_a_link_that_stays_inside(root: Pat
         ("./a.csv", "goes through '.'"),
         ("inner//b.csv", "a / too many"),
         ("inner/", "name of a folder"),
-        ("inner", "no regular file"),
+        ("inner", "is not a regular file"),
         ("inner\\b.csv", "backslash"),
         ("..\\outside\\secret.csv", "backslash"),
         ("a.csv\0.txt", "cannot be shown"),
@@ -63,18 +63,18 @@ def test_a_file_inside_is_opened_also_through_a_link_that_stays_inside(root: Pat
         (".hidden", "hidden"),
         ("inner/.b.csv", "hidden"),
         ("x" * 501, "500 characters"),
-        ("x" * 300, "no file that can be read"),
+        ("x" * 300, "cannot be opened as a file"),
         ("missing.csv", "There is no file 'missing.csv'"),
-        ("a.csv/b.csv", "no file that can be read"),
+        ("a.csv/b.csv", "cannot be opened as a file"),
         ("out.csv", "leads out"),
         ("up.csv", "leads out"),
         ("out/secret.csv", "leads out"),
         ("sibling.csv", "leads out"),
         ("null.csv", "leads out"),
-        ("round.csv", "no file that can be read"),
+        ("round.csv", "cannot be opened as a file"),
         ("lost.csv", "There is no file"),
-        ("pipe.csv", "no regular file"),
-        ("s", "no file that can be read"),
+        ("pipe.csv", "is not a regular file"),
+        ("s", "cannot be opened as a file"),
         ("large.csv", "101 bytes; at most 100"),
     ],
 )
@@ -93,11 +93,11 @@ def test_a_folder_inside_is_opened_also_through_a_link_that_stays_inside(root: P
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("a.csv", "'a.csv' is no folder"),
+        ("a.csv", "'a.csv' is not a folder"),
         ("missing", "There is no folder 'missing'"),
         ("out", "leads out"),
         ("../outside", "goes through '..'"),
-        ("pipe.csv", "is no folder"),
+        ("pipe.csv", "is not a folder"),
     ],
 )
 def test_no_other_folder_is_opened(root: Path, name: str, words: str) -> None:

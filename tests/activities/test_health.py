@@ -1,4 +1,4 @@
-"""Checks run within their limits and away from the release; health is asked of a real server, and of broken ones."""
+"""Checks run within limits and apart from the release; health checks ask real servers, also broken ones."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""A hostile artefact, whose code tries what it can against the worker that runs it: nothing of it works."""
+"""A hostile artefact attacks the worker that runs its code, and every attack fails."""
 
 import ast
 import asyncio
@@ -25,11 +25,11 @@ from activities.deployment.health import may_isolate, run_checks
 from activities.shared import isolation, sandbox
 from activities.shared.commands import CommandLimits, NotIsolated, run
 from domain.errors import Refused
-from tests.support import hostile
+from tests.support import hostile_artefact
 from tests.support.installed_app import ROOT
 from tests.support.shop_app import put
 
-CODE = Path(hostile.__file__).read_bytes()
+CODE = Path(hostile_artefact.__file__).read_bytes()
 NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isolate: {isolation.missing()}")
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 SOMEBODY = 61_234
@@ -181,14 +181,14 @@ def victim(request: pytest.FixtureRequest, held: ExitStack) -> Victim:
 
 @NEEDS
 def test_nothing_that_hostile_code_tries_against_its_worker_works(victim: Victim) -> None:
-    assert victim.attack(hostile.ATTACKS, isolated=True) == set()
+    assert victim.attack(hostile_artefact.ATTACKS, isolated=True) == set()
     assert victim.harm() == []
 
 
 @ROOT_ONLY
 def test_each_of_these_attacks_works_where_nothing_isolates(victim: Victim) -> None:
     left_out = NOT_SHOWN | NEVER | OF_SOME_MACHINES | (OF_ROOT if victim.user else set())
-    wanted = [name for name in hostile.ATTACKS if name not in left_out]
+    wanted = [name for name in hostile_artefact.ATTACKS if name not in left_out]
     got = victim.attack(wanted, isolated=False)
     assert got == set(wanted)
     assert "killed" in victim.harm() and len(victim.harm()) > 4
@@ -374,13 +374,13 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
     command = [*NO_NAMESPACES, sys.executable, "-c", ASKED]
     told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.splitlines()
     begins = (
-        "True The checks were not run. This worker cannot isolate code of others (unshare: Operation not permitted)."
+        "True The checks were not run. This worker cannot isolate untrusted code (unshare: Operation not permitted)."
     )
     begins += " Run workers where they can, see 'Isolation' in docs/processes/deployment.md, "
     accept = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry."
-    too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is for code that somebody has approved: nobody has yet."
+    too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is only for code that somebody has approved."
     assert told[:4] == [begins + accept, begins + accept, begins + too_soon, "False"]
-    starts = "this machine cannot isolate code of others (unshare: Operation not permitted): checks of deployments "
+    starts = "this machine cannot isolate untrusted code (unshare: Operation not permitted): checks of deployments "
     ends = "; see 'Isolation' in docs/processes/deployment.md"
     refused, accepted = "do not run, and their cases wait for operators", "run as this user once a release is approved"
     assert told[4:] == [starts + refused + ends, starts + accepted + ends]
@@ -409,5 +409,5 @@ async def test_isolation_that_fails_later_is_trouble_and_runs_nothing(
     release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(isolation, "programs", lambda: {"visible": ["/proc/self/status"], "links": []})
-    with pytest.raises(NotIsolated, match=r"cannot isolate code of others \(/proc: File exists\)"):
+    with pytest.raises(NotIsolated, match=r"cannot isolate untrusted code \(/proc: File exists\)"):
         await run_checks(an_app("mark", file="/nowhere/x"), release, release.parent / "checks", isolated=True)

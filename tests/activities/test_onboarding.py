@@ -1,4 +1,4 @@
-"""What the lists of a policy make of a request, and the welcome on a real mail server."""
+"""The access that a policy gives for a request, and the welcome mail at a real mail server."""
 
 import csv
 import tomllib
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.user_onboarding.steps import Access, Onboarding, OnboardingRequest, access_of
+from activities.user_onboarding.request import OnboardingRequest
+from activities.user_onboarding.steps import Access, Onboarding, access_of
 from channels.mailer import Mailer, MailNotSent
 from channels.smtp.send import Smtp
 from domain.errors import Refused

@@ -1,4 +1,4 @@
-"""What an onboarding takes, what it makes of a name, and what it says about mistakes."""
+"""The input of an onboarding, the username made from a name, and the error messages."""
 
 import string
 from typing import Any

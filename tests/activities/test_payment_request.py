@@ -1,4 +1,4 @@
-"""The input of a payment: what is taken exactly, what is refused, and in which words."""
+"""The input of a payment: the accepted values, the refused values, and the error messages."""
 
 import json
 from decimal import Decimal

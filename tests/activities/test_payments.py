@@ -1,4 +1,4 @@
-"""The payment steps on the real ledger: as a Workflow calls them, twice, late, and undone."""
+"""The payment steps on the real ledger: as a Workflow calls them, repeated, late, and undone."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace

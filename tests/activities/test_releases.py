@@ -1,4 +1,4 @@
-"""Releases on disk: each key once, each undo exact, and an app in one pair of hands at a time."""
+"""Releases on disk: each key has one effect, each undo is exact, and one case holds an app at a time."""
 
 import threading
 import time
@@ -367,7 +367,7 @@ def test_a_rollback_that_breaks_off_half_way_keeps_the_app_until_it_goes_on(shop
 
 
 @pytest.mark.undoes("switch_back")
-def test_a_late_undo_does_not_take_the_app_from_whoever_holds_it_now(shop: Shop) -> None:
+def test_a_late_undo_does_not_unlock_an_app_that_another_case_holds(shop: Shop) -> None:
     one, two = shop.deploy("a"), shop.deploy("b")
     shop.back("b")
     three = shop.unpack("c")

@@ -1,4 +1,4 @@
-"""Real scanners on files that would rather not be found out; what is said of secrets; what is left behind."""
+"""Real scanners on files that try to hide, how secrets are reported, and which files are left behind."""
 
 import asyncio
 import fcntl

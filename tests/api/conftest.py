@@ -23,7 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from api.__main__ import Server
 from api.app import create_app
 from api.container import Services
-from cases.reconcile.loop import heartbeat
+from cases.reconcile.jobs import heartbeat
 from cases.reconcile.refused_messages import Refusals
 from cases.submit import Starter
 from core.settings import Settings
@@ -35,7 +35,7 @@ from store.db.database import Database
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS
 

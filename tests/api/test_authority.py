@@ -1,4 +1,4 @@
-"""Who may what: the table of the HTTP contract, over every route of the OpenAPI document."""
+"""Each route of the OpenAPI document is allowed to exactly the people in the table of the HTTP contract."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass

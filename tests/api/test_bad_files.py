@@ -1,4 +1,4 @@
-"""Whatever is uploaded, there is an answer that helps, and nothing starts from a file that is refused."""
+"""A bad file gets an answer that says what is wrong, and starts nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Live counters of a batch over a real connection: who may listen, what comes, how it ends."""
+"""Live counters of a batch over a real connection: permissions, events, and the end of the stream."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A batch is paused, goes on, is cancelled, and takes back what it started, if that is what somebody wants."""
+"""A batch is paused, resumed and cancelled, and rolls back its started cases on request."""
 
 from typing import Any
 from uuid import uuid4
@@ -41,7 +41,7 @@ async def order(gate: Gate, person: str, batch_id: str, act: str, **more: Any) -
 
 
 async def events(gate: Gate, batch_id: str) -> list[tuple[str, str]]:
-    """What the record says of a batch: kind and actor."""
+    """Return kind and actor of the audit events of a batch."""
     async with gate.database.read() as conn:
         found = await audit_log.page(conn, limit=100_000)
     return [(each.kind, each.actor) for each in found if each.data.get("batch_id") == batch_id and not each.case_id]

@@ -1,4 +1,4 @@
-"""Files over HTTP: looked at, started, reported on, and their bad rows given back."""
+"""Files over HTTP: dry run, start, report, and download of the invalid rows."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ async def test_a_dry_run_reports_and_starts_nothing(gate: Gate) -> None:
     assert not (await gate.get("requester-1", "/cases", q=mark)).json()["items"]
 
 
-async def test_good_rows_start_and_bad_rows_come_back_to_be_mended(gate: Gate) -> None:
+async def test_valid_rows_start_and_invalid_rows_can_be_downloaded(gate: Gate) -> None:
     mark = uuid4().hex[:8]
     data = sheet(
         f"{mark}-1,Somebody,10.00,GBP,operating,",
@@ -70,8 +70,8 @@ async def test_good_rows_start_and_bad_rows_come_back_to_be_mended(gate: Gate) -
     heading, row = back.content.decode("utf-8-sig").splitlines()
     assert heading == f"error,{HEAD}"
     assert f"{mark}-2,'=cmd(),-1,GBP,operating,+1" in row
-    mended = back.content.decode().replace(",-1,", ",20.00,").encode()
-    assert (await upload(gate, mended, dry_run=True)).json()["rows"]["valid"] == 1
+    corrected = back.content.decode().replace(",-1,", ",20.00,").encode()
+    assert (await upload(gate, corrected, dry_run=True)).json()["rows"]["valid"] == 1
 
 
 async def test_a_dry_run_foresees_tasks_and_says_of_each_duplicate_what_differs(gate: Gate) -> None:
@@ -207,7 +207,7 @@ async def test_a_mapping_comes_with_the_file_or_by_its_name(gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("kind", ["utf-16", "cp1252", "xlsx"])
-async def test_bad_rows_of_any_file_come_back_and_are_taken_once_mended(gate: Gate, kind: str) -> None:
+async def test_invalid_rows_of_each_kind_of_file_start_after_they_are_corrected(gate: Gate, kind: str) -> None:
     mark = uuid4().hex[:8]
     table: list[list[str | float]] = [["Title"], ["Trans No", "Supplier Name", "Note", "Amount"]]
     table += [[f"{mark}-1", "Acmé", "x", 1.0], [f"{mark}-2", "", "a;b\nc", 1500.25]]
@@ -220,6 +220,6 @@ async def test_bad_rows_of_any_file_come_back_and_are_taken_once_mended(gate: Ga
         ["error", "Trans No", "Supplier Name", "Note", "Amount"],
         ["Supplier Name: enter a value", f"{mark}-2", "", "a;b\nc", "1500.25"],
     ]
-    mended = back.content.decode().replace(f"{mark}-2,,", f"{mark}-2,Acmé,").encode()
-    body = (await upload(gate, mended, dry_run=True, data={"mapping": json.dumps(report["mapping"])})).json()
+    corrected = back.content.decode().replace(f"{mark}-2,,", f"{mark}-2,Acmé,").encode()
+    body = (await upload(gate, corrected, dry_run=True, data={"mapping": json.dumps(report["mapping"])})).json()
     assert body["rows"] == NONE | {"total": 1, "valid": 1}

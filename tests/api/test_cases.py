@@ -1,4 +1,4 @@
-"""Cases over HTTP: started once, found by everybody who may, cancelled."""
+"""Cases over HTTP: started once, visible to the people who may see them, cancelled."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote

@@ -1,4 +1,4 @@
-"""Nobody gets to act as somebody else: not by a token, an open browser, a route, or by being an administrator."""
+"""Nobody can act as another person: by a token, an open browser, a route, or administrator rights."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What processes have left, over HTTP: published data page by page, accepted risks with what has become of them."""
+"""Results of processes over HTTP: published data page by page, and accepted risks with their state."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -92,7 +92,7 @@ async def test_a_stale_revision_says_what_changed(gate: Gate) -> None:
     assert "changed" in stale.json()
 
 
-async def test_a_verdict_the_task_does_not_take_is_named_with_those_it_does(gate: Gate) -> None:
+async def test_a_verdict_that_the_task_does_not_accept_is_refused_and_recorded(gate: Gate) -> None:
     task = await gate.open_task(await gate.start())
     for verdict in ("maybe", "retry", "resubmit", "APPROVE"):
         wrong = await gate.decide("manager-1", task, verdict)
@@ -101,6 +101,8 @@ async def test_a_verdict_the_task_does_not_take_is_named_with_those_it_does(gate
             ["approve", "reject", "request_changes", "abstain"],
         )
         assert wrong.json()["errors"][0]["field"] == "verdict"
+    recorded = [(event["data"]["verdict"], event["data"]["code"]) for event in await refusals(gate, task["case_id"])]
+    assert recorded == [("retry", "WrongVerdict"), ("resubmit", "WrongVerdict")], "the other words are no verdicts"
     assert (await gate.decide("manager-1", task, comment="x" * 4001)).status_code == 422
     assert (await gate.decide("manager-1", task, edits={"amount": "1"})).status_code == 422
     assert (await gate.decide("manager-1", task, comment="x" * 4000)).status_code == 200

@@ -1,4 +1,4 @@
-"""The directory over HTTP: what an onboarding did to an account, for those who oversee."""
+"""The directory over HTTP: what an onboarding did to an account, for people who oversee it."""
 
 from tests.api.conftest import Gate
 
@@ -26,7 +26,7 @@ async def test_who_oversees_sees_an_account_from_its_hold_to_its_entitlements(ga
     assert (await gate.get("requester-1", "/directory/accounts/grace.hopper")).status_code == 404
 
 
-async def test_whoever_has_a_name_of_which_no_username_can_be_made_is_told_to_give_one(gate: Gate) -> None:
+async def test_a_name_that_makes_no_username_needs_a_username(gate: Gate) -> None:
     body = {"process": "user_onboarding", "reference": "IT-API-2", "input": {"full_name": "李雷"}}
     wrong = await gate.post("requester-1", "/cases", body)
     assert wrong.status_code == 422 and "username" in wrong.text and "ada.lovelace" in wrong.text

@@ -1,4 +1,4 @@
-"""The API describes itself: complete, with examples, and from our own files only."""
+"""The API documentation is complete, has examples, and loads only files of Holdgate."""
 
 import hashlib
 import json

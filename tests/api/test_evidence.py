@@ -1,4 +1,4 @@
-"""Comments and attachments: what may be said and shown, by whom, and that it stays as it was."""
+"""Comments and attachments: their limits, their readers, and that nobody can change them later."""
 
 import asyncio
 from typing import Any
@@ -143,7 +143,7 @@ async def test_the_page_of_a_case_takes_comments_and_files(gate: Gate) -> None:
 
 
 def test_a_list_of_facts_is_a_table() -> None:
-    table = templates.get_template("_kit.html").module.fields  # type: ignore[attr-defined]
+    table = templates.get_template("_macros.html").module.fields  # type: ignore[attr-defined]
     rows = [{"payee": "A <b>", "amount": f"{number}.00"} for number in range(60)]
     html = str(table({"earlier_payments": rows, "reasons": ["one", "two"], "score": 55, "by": {"rule": "x"}}))
     assert html.count("<tr>") == 51 and '<th scope="col">Payee</th>' in html and "10 more" in html

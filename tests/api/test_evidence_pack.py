@@ -1,4 +1,4 @@
-"""The evidence pack: what is in it is what happened, each file is what the manifest says, and a forger is named."""
+"""The evidence pack holds what happened, its files match the manifest, and a forged file is named."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ from store.cases import policies
 from store.db.database import Database
 from store.tables.audit import event_payloads, events
 from tests.api.conftest import Gate
-from tests.store.story import MORNING, event, submitted
+from tests.store.sample_cases import MORNING, event, submitted
 
 POLICY = "[payment.gates.approval]\n"
 POLICY_HASH = hashlib.sha256(POLICY.encode()).hexdigest()
@@ -66,7 +66,7 @@ async def test_the_pack_of_a_case_holds_its_record_line_by_line(gate: Gate) -> N
     (about,) = lines(files["cases.csv"])
     assert (about["case_id"], about["status"], about["events"]) == (case_id, "rejected", str(len(recorded)))
     assert json.loads(about["input"])["payee"] == "=HYPERLINK(0)<script>alert(1)</script>"
-    assert "GB82WEST12345698765432" not in "".join(files.values()), "whole account numbers stay in the house"
+    assert "GB82WEST12345698765432" not in "".join(files.values()), "whole account numbers are not in the pack"
     (attached,) = lines(files["attachments.csv"])
     assert attached["sha256"] == hashlib.sha256(b"One bill").hexdigest()
     policy = files[f"policies/{case['policy_hash']}.toml"]
@@ -150,5 +150,5 @@ async def test_a_pack_has_a_limit_and_says_what_to_do(year: Database, monkeypatc
         await packed(year, everything)
     monkeypatch.setattr(evidence_pack, "MOST_EVENTS", 5)
     monkeypatch.setattr(evidence_pack, "MOST_BYTES", 1024)
-    with pytest.raises(TooMuch, match="choose a shorter period"):
+    with pytest.raises(TooMuch, match="Choose a shorter period"):
         await packed(year, everything)

@@ -1,4 +1,4 @@
-"""Cases as CSV: what is in it, who gets what, and that no spreadsheet runs any of it."""
+"""Cases as CSV: the columns, the rows that each person gets, and that a spreadsheet runs no formula of them."""
 
 import csv
 import io

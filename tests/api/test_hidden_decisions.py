@@ -1,4 +1,4 @@
-"""Nobody hides what decided a case behind what they can make more of: refusals, comments; and nothing is lost."""
+"""Refusals and comments, however many, never hide the decisions of a case or push them out of its history."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

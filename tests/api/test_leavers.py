@@ -1,4 +1,4 @@
-"""People leave and come back, over HTTP and on the pages; and open gates that follow another policy, all of them."""
+"""People leave and come back, over HTTP and on the pages, and open gates follow another policy."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from store.people import leavers, people
 from store.tables.cases import tasks
 from store.tables.notifications import notices
 from tests.api.conftest import Gate
-from tests.api.test_gates import act, somebody, task_of
+from tests.api.test_task_actions import act, somebody, task_of
 from workflows.registry import INPUTS
 
 
@@ -88,7 +88,7 @@ async def test_the_pages_let_somebody_leave_and_come_back(gate: Gate) -> None:
         assert (await gate.get("admin-1", f"/people/{who}")).json()["groups"] == ["directors", "managers"]
 
 
-async def test_whoever_comes_back_is_not_put_into_a_new_group_unasked(gate: Gate) -> None:
+async def test_a_person_who_comes_back_is_not_put_into_a_new_group_unasked(gate: Gate) -> None:
     async with somebody(gate, "managers") as who:
         assert (await gate.post("admin-1", f"/people/{who}/deactivate", {"reason": "left"})).status_code == 204
         back = f"/people/{who}/reactivate"

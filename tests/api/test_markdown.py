@@ -1,4 +1,4 @@
-"""Markdown of requesters on the pages of reviewers: formatted, and unable to do anything."""
+"""Markdown of requesters on the pages of reviewers is formatted and cannot do harm."""
 
 import pytest
 

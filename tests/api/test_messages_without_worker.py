@@ -1,4 +1,4 @@
-"""Every message to a case while nobody is at work: stored, found again, and carried out once when somebody is."""
+"""Messages to a case without a running worker are stored, found again, and carried out once by the next worker."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,7 @@ ACTIONS: dict[str, tuple[str, dict[str, Any] | None, str]] = {
     "answer": ("requester-1", {"text": "The one of May"}, "question_answered"),
     "clock": ("admin-1", {"due_at": SOON, "reason": "They are away"}, "clock_set"),
 }
-"""Who sends what, and what the record then says once."""
+"""The sender of each message, and the audit event that must exist once."""
 
 
 async def test_an_action_without_a_worker_is_stored_once_found_again_and_done_when_one_is_back(stopped: Gate) -> None:
@@ -173,7 +173,7 @@ async def test_a_batch_is_paused_once_by_one_key_also_without_a_worker(stopped: 
         await eventually(look, lambda batch: batch["status"] == "completed")
 
 
-def test_every_route_that_sends_a_message_says_what_becomes_of_it_without_a_worker(stopped: Gate) -> None:
+def test_every_route_that_sends_a_message_documents_the_answer_without_a_worker(stopped: Gate) -> None:
     """A new route is in this table, or stands nowhere near a case."""
     sends = ("/tasks/{task_id}/", "/cases/{case_id}/", "/batches/{batch_id}/")
     in_sql = {"nudge", "follow-up", "comments", "attachments", "acknowledge"}
@@ -228,7 +228,7 @@ async def test_what_waits_for_an_open_task_is_left_to_its_case(stopped: Gate) ->
         await stopped.until(task["case_id"], lambda case: case["status"] == "completed")
 
 
-async def test_a_decision_that_the_record_has_and_temporal_lost_reaches_its_case(
+async def test_a_decision_that_is_in_sql_and_lost_in_temporal_reaches_its_case(
     stopped: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Under load Temporal may drop an Update after the case has recorded it: found with 19 clients on two cores."""

@@ -1,4 +1,4 @@
-"""/metrics when something is away, and what its labels are."""
+"""/metrics while a dependency is down, and the labels of its metrics."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,7 @@ from core.settings import Settings
 from core.temporal import metrics_of_sdk
 from tests.api.conftest import Gate
 from tests.support.installed_app import free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 
 
 async def test_without_the_database_its_numbers_are_left_out_and_come_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every door reads moments and days by the same rule: the same spellings at each of them, over HTTP, CSV and forms."""
+"""Moments and days are read by one rule in all inputs: HTTP, CSV and forms."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model
 
 from api.gateway.requests import ActionRequest
 from api.http.problems import Problem
-from api.pages.new import _own
+from api.pages.new_request import _own
 from api.pages.parts.schema_form import read_form
 from api.pages.tasks import _moment
 from domain.batch import BatchOrder
@@ -111,14 +111,14 @@ DOORS: dict[str, tuple[Door, str]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-async def test_no_door_takes_a_number_for_a_moment_or_one_that_is_out_of_bounds(stopped: Gate, door: str) -> None:
+async def test_no_input_accepts_a_number_as_a_moment_or_a_moment_out_of_bounds(stopped: Gate, door: str) -> None:
     ask, field = DOORS[door]
     for value in [*NUMBERS, *BEYOND, *(PAST_AND_FUTURE if door != "form start_at" else [])]:
         status, fields = await ask(stopped, value)
         assert status == 422 and field in [each.split(".")[-1] for each in fields], (door, value, status, fields)
 
 
-async def test_a_period_of_the_record_is_read_by_the_same_rule(stopped: Gate) -> None:
+async def test_a_period_of_the_audit_log_is_read_by_the_same_rule(stopped: Gate) -> None:
     for name in ("from", "to"):
         for value in [*map(str, NUMBERS), "9999-12-31", "9999-12-31T23:59:59-01:00"]:
             status, fields = refused(await stopped.get("auditor-1", "/audit", **{name: value}))
@@ -152,7 +152,7 @@ def test_no_request_has_a_moment_that_pydantic_reads_in_its_lenient_way(stopped:
 
 
 def test_a_raw_message_has_no_number_for_a_moment_and_is_brought_within_bounds() -> None:
-    """A Signal from the command line comes past the doors."""
+    """A Signal from the command line bypasses the gateway."""
     raw = {
         "id": "a1",
         "task_id": "t1",

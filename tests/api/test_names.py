@@ -1,4 +1,4 @@
-"""Names of people: refused in requests when they fit nobody, understood where somebody is handed or asked something."""
+"""Names of people: unknown names in requests are refused, and names in actions on tasks are understood."""
 
 import json
 from typing import Any

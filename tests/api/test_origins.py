@@ -1,4 +1,4 @@
-"""Which forms are ours, by what browsers and proxies say: pure rules, over tables."""
+"""Which origins of forms are accepted, by the headers of browsers and proxies: pure rules in tables."""
 
 import pytest
 

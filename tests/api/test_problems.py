@@ -1,4 +1,4 @@
-"""What goes wrong is a problem document, whatever it is, and tells nobody how we are made."""
+"""Every error is a problem document, and no error shows internals."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ from store.db.database import Database
 from store.people import people
 from tests.api.conftest import Gate, payment
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 
 
 def check(answer: httpx2.Response, status: int) -> dict[str, Any]:

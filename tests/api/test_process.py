@@ -1,4 +1,4 @@
-"""`python -m api` as a process: starts without Temporal, stops when asked, and says in one line what is wrong."""
+"""`python -m api` as a process: it starts without Temporal, stops on request, and reports an error in one line."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 
 from tests.support.installed_app import ROOT, free_port
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 
 
 def gateway(folder: Path, **environment: str) -> subprocess.Popen[str]:

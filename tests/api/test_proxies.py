@@ -1,4 +1,4 @@
-"""Behind a real nginx, configured in each way that the docs and other people's guides show."""
+"""The gateway behind a real nginx, in each configuration of our docs and of common guides."""
 
 import asyncio
 import shutil

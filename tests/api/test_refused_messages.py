@@ -1,4 +1,4 @@
-"""What Workflows refuse, seen through the gateway: nothing is recorded twice, and nothing stops an import."""
+"""Messages that Workflows refuse, seen through the gateway: recorded once, and no obstacle for an import."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Every way back over HTTP: the plan before a no, rollback of what was completed, incidents in bulk, the next round."""
+"""Rollback over HTTP: the plan before a rejection, completed cases, incidents in bulk, and the next round."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -46,7 +46,7 @@ async def test_before_a_no_the_task_tells_in_words_what_it_would_undo(gate: Gate
     assert await effects(gate, case_id) == ["hold", "release"]
 
 
-async def test_a_completed_payment_is_taken_back_once_and_the_plan_leaves_out_what_was_used_up(gate: Gate) -> None:
+async def test_a_completed_payment_is_rolled_back_once_and_the_plan_omits_used_effects(gate: Gate) -> None:
     case_id = await completed(gate, payee="Brightwater Ltd", amount="1250.00")
     case = await gate.case(case_id)
     assert case["rollback_plan"] == []
@@ -139,7 +139,7 @@ async def test_incidents_are_rolled_back_together_one_result_each(gate: Gate) ->
         assert (await gate.post("operator-1", "/incidents/decisions", body)).status_code == 422
 
 
-async def test_a_case_that_ended_undone_is_submitted_again_with_a_mended_input_and_either_names_the_other(
+async def test_a_case_is_submitted_again_with_changed_input_and_both_cases_name_each_other(
     gate: Gate,
 ) -> None:
     first = await gate.start(amount="1250.00")

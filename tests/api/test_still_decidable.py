@@ -1,4 +1,4 @@
-"""No task waits for who cannot decide it, over HTTP: lists, 404s and decisions go by one authority."""
+"""No task waits for a person who cannot decide it: lists, 404s and decisions follow the same permissions."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,8 +10,8 @@ import pytest
 from policy.file import PolicyFile
 from store.people import absences, people
 from tests.api.conftest import Gate, eventually
-from tests.api.test_gates import act, is_mine, somebody
 from tests.api.test_leavers import told
+from tests.api.test_task_actions import act, is_mine, somebody
 from workflows.registry import INPUTS
 
 
@@ -34,7 +34,7 @@ async def asked_for(gate: Gate, group: str) -> dict[str, Any]:
 async def test_the_members_of_the_opening_see_list_and_decide_and_nobody_who_joined_later(
     gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Counting anew after people changed, whatever the other tests left open, comes before an answer.
+    # The recount after a change of people, also for tasks of other tests, comes before an answer.
     monkeypatch.setattr("api.gateway.decisions.UPDATE_PATIENCE_S", 30.0)
     group = f"g{uuid4().hex[:8]}"
     rule, policy = "[approval.gates.approval]\n", tmp_path / "policy.toml"

@@ -1,4 +1,4 @@
-"""What a request says and nobody reads: misspelt parameters, parameters given twice, keys that stand twice."""
+"""Requests with parts that nobody reads are refused: unknown parameters, repeated parameters, duplicate keys."""
 
 from typing import Any
 

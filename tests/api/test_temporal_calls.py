@@ -1,4 +1,4 @@
-"""What Temporal's failures mean: none of them is a 500, and none is taken for an answer that nobody gave."""
+"""Failures of calls to Temporal: none becomes a 500, and none is taken for an answer."""
 
 import builtins
 from typing import Any

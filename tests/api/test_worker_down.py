@@ -1,4 +1,4 @@
-"""Nobody at work: decisions are stored, cases are shown as last recorded."""
+"""Without a worker, decisions are stored, and cases are shown in their last recorded state."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Fifty texts that try to be more than text, and how to see on a parsed page whether one has succeeded."""
+"""Fifty texts that try to run as HTML or script, and a check whether one has succeeded on a parsed page."""
 
 from tests.api.pages.visits import Element, parsed
 

@@ -40,7 +40,7 @@ async def test_plots_are_drawn_and_their_numbers_stand_in_a_table(windows: Windo
 
 
 async def fits(page: Page) -> None:
-    """Also on a phone nothing stands out at the side, and the plots are drawn anew."""
+    """Also on a phone nothing overflows at the side, and the plots are drawn again."""
     await page.set_viewport_size({"width": 375, "height": 800})
     await page.wait_for_function(
         "() => [...document.querySelectorAll('figure canvas')].every((canvas) => canvas.clientWidth <= 343)"

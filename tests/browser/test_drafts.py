@@ -44,7 +44,7 @@ TYPED = """(at) => Object.fromEntries([...document.querySelectorAll("main form[m
 
 
 def places(product: Product) -> dict[str, str]:
-    """A task, and the case of another that waits for an answer of whoever asked."""
+    """Return a task, and a case of another person that waits for an answer of its requester."""
     pay(product, ["DRAFT-0", "DRAFT-1"], ["Draft Ltd", "Question Ltd"])
     with product.client("manager-2") as client:
         items = client.get("/tasks", params={"q": "draft-", "mine": True}).json()["items"]

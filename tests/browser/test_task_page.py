@@ -67,7 +67,7 @@ async def test_a_task_is_rejected_with_and_without_scripts_and_a_reason_is_asked
 
 
 async def test_changes_are_asked_for_made_and_seen_as_a_difference(windows: Windows) -> None:
-    path = waiting(windows.product, "CHANGE-1", "Mended Ltd")
+    path = waiting(windows.product, "CHANGE-1", "Changed Ltd")
     page = await windows.of("manager-1", path)
     await page.get_by_label("Comment").fill("Whose order is it?")
     await page.get_by_role("button", name="Request changes").click()

@@ -56,7 +56,7 @@ async def test_a_dropped_file_is_looked_at_started_and_watched_to_its_end(window
     await expect(page.get_by_text("Your request is being withdrawn.")).to_be_visible()
 
 
-async def test_without_scripts_in_the_dark_on_a_phone_a_file_is_mended_and_started(
+async def test_a_file_is_corrected_and_started_without_scripts_on_a_dark_phone(
     windows: Windows, tmp_path: Path
 ) -> None:
     phone = {"viewport": {"width": 375, "height": 700}, "color_scheme": "dark"}

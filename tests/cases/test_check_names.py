@@ -1,4 +1,4 @@
-"""Names of people and groups in requests, of shipped processes and of one's own, are those that there are."""
+"""Names of people and groups in requests must exist, for shipped processes and for plugins."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ POLICY: Policy = parse((ROOT / "config" / "policy.toml").read_text(), source="po
 
 
 class OwnRequest(BaseModel):
-    """The input of a process of one's own."""
+    """The input of a plugin."""
 
     sponsor: PersonId | None = None
     reviewers: list[PersonOrGroup] = []
@@ -69,14 +69,14 @@ async def test_a_request_of_a_shipped_process_names_who_there_is(
     assert all(said in message for _, message in found)
 
 
-async def test_a_request_of_a_process_of_ones_own_is_checked_by_its_types(db: Database) -> None:
+async def test_a_request_of_a_plugin_is_checked_by_its_types(db: Database) -> None:
     await furnished(db)
     request = OwnRequest(sponsor="Manager-1", reviewers=["managers", "nobody"], note="ghosts")
     assert [field for field, _ in await told(db, "payment", request)] == ["sponsor", "reviewers.1"]
     assert await told(db, "payment", OwnRequest(sponsor="manager-1", note="ghosts")) == []
 
 
-async def test_only_who_reads_the_list_of_people_is_told_of_those_who_decide_nothing(db: Database) -> None:
+async def test_only_readers_of_the_list_of_people_get_names_that_decide_nothing(db: Database) -> None:
     await furnished(db)
     request = OwnRequest(sponsor="audr", reviewers=["chess-clubb", "manager-2"])
     ((_, sponsor), (_, club), (_, manager)) = await told(db, "approval", request)

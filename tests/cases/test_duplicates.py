@@ -1,4 +1,4 @@
-"""Rows whose reference has a case already: what they are said to be, and when they become the next round of it."""
+"""Rows whose reference has a case already: how they are reported, and when they become the next round."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import Status
 from intake.classify_rows import RowClassifier, changes
-from intake.rows import ParsedRow, read
+from intake.parse_rows import ParsedRow, read
 from store.audit import audit_log
 from store.cases.batches import BatchRow, Existing, PlannedRow
 from tests.intake.conftest import HEAD, Office, ended, payment
@@ -72,7 +72,7 @@ def test_what_differs_is_said_as_it_is_written_and_no_account_is_given_away(
     assert not any(account in text for text in expected for account in (ONE, OTHER))
 
 
-def test_numbers_of_a_process_of_ones_own_are_compared_by_value_too() -> None:
+def test_numbers_of_a_plugin_are_compared_by_value_too() -> None:
     class Refund(BaseModel):
         share: Decimal
         note: str | None = None
@@ -113,7 +113,7 @@ def test_a_row_tells_nothing_of_somebody_elses_case_but_that_it_is_there(resubmi
         ),
     ],
 )
-def test_a_duplicate_says_what_became_of_its_case_and_whether_it_may_come_again(there: Existing, says: str) -> None:
+def test_a_duplicate_says_how_its_case_ended_and_whether_to_submit_again(there: Existing, says: str) -> None:
     found = judged(there)
     assert (found.outcome, found.case_id, found.says) == ("duplicate", there.case_id, says)
     assert found.resubmits == (there.case_id if "can be" in says else None)

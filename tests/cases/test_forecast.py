@@ -1,4 +1,4 @@
-"""What a file would ask of people, told before anything starts."""
+"""The forecast of a file: the approvals that its rows will need."""
 
 import time
 import tracemalloc
@@ -149,7 +149,7 @@ def test_gates_of_the_engine_are_no_part_of_a_forecast() -> None:
 amounts = st.decimals("0.01", "60000", places=2).map(str) | st.sampled_from(["499.99", "500", "10000", "50000"])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(amounts, st.sampled_from(["GBP", "EUR", "CHF"])), max_size=20))
 def test_what_is_foreseen_is_what_is_ruled_on_each_case_by_itself(asked: list[tuple[str, str]]) -> None:
     rows = [of(amount, currency) for amount, currency in asked]

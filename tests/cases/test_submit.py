@@ -1,4 +1,4 @@
-"""The one way a case begins: stored first, started once, never lost."""
+"""The one way in which a case starts: stored first, started once, never lost."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta, timezone
@@ -340,7 +340,7 @@ async def test_a_case_that_temporal_never_takes_ends_failed_with_the_reason(
     request = payment(process="errand", input={"parcel": "x" * size})
     row = (await starter.start_case(request, "rita")).row
     assert row.status == Status.FAILED
-    assert row.result is not None and "Temporal refuses the case" in row.result.reason
+    assert row.result is not None and "Temporal refuses to start the case" in row.result.reason
     async with office.db.read() as conn:
         events = [event.kind for event in await audit_log.page(conn, case_id=row.case_id)]
     assert events == ["case_submitted", "case_not_started"]

@@ -1,4 +1,4 @@
-"""The dispatcher over the real outbox and a real mail server that is away, slow, or refuses people."""
+"""The dispatcher with the real outbox and a real mail server that is down, slow, or refuses recipients."""
 
 import asyncio
 import io
@@ -23,7 +23,7 @@ from domain.status import Outcome
 from store.db.database import Database, DatabaseUnavailable
 from store.notifications import fan_out, outbox
 from store.people import people
-from tests.store.mailroom import Mailroom
+from tests.store.outbox_fixture import Mailroom
 from tests.support.smtp_sink import Sink
 
 WINDOW = timedelta(seconds=3)
@@ -233,7 +233,7 @@ async def test_who_has_no_address_any_more_when_the_mail_is_written_gets_none(ro
         async with room.db.write() as conn:
             await people.set_email(conn, "manager-1", None, by="admin-1")
         (line,) = await until_lines(room, "refused", 1)
-        assert line.problem == "nobody is there to read it"
+        assert line.problem == "the person is no longer active, or has no address"
 
 
 async def test_a_mail_that_is_late_says_what_is_true_when_it_goes(

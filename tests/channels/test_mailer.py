@@ -1,4 +1,4 @@
-"""Single mails to people outside, by a real mail server or into the log."""
+"""Single mails to external people, by a real mail server or into the log."""
 
 import io
 from collections.abc import Iterator

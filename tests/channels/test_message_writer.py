@@ -1,4 +1,4 @@
-"""What messages say: the subject, the lines and their order, and that nothing of other people can do harm in them."""
+"""The content of messages: the subject, the lines in order, and that foreign text does no harm."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -139,7 +139,7 @@ def test_operators_are_told_that_they_are_needed() -> None:
         (Status.ROLLED_BACK, "was rolled back"),
     ],
 )
-def test_the_end_of_ones_own_case_is_named(status: Status, says: str) -> None:
+def test_the_end_of_the_readers_own_case_is_named(status: Status, says: str) -> None:
     ended = notice(kind=NoticeKind.CASE_ENDED, status=status, task=None)
     assert write(ended, person="rita").subject == f"Your payment {says}: Pay Acme Ltd 1.00 GBP"
 

@@ -1,4 +1,4 @@
-"""The registry of channels: which are on, and what each needs to be set."""
+"""The registry of channels: which channels are on, and which settings each needs."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_mail_needs_a_server_and_a_sender_and_says_which_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("channels", "says"),
-    [("console,pigeon", "'pigeon' is no channel. Channels are: console, smtp"), ("", "'' is no channel")],
+    [("console,pigeon", "'pigeon' is not a channel. Name one or more of: console, smtp"), ("", "'' is not a channel")],
 )
 def test_an_unknown_channel_is_refused_with_the_names_there_are(channels: str, says: str) -> None:
     with pytest.raises(WrongSettings, match=says):

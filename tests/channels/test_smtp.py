@@ -1,4 +1,4 @@
-"""Mail against a real SMTP server: what arrives, what is refused, and what never travels in the clear."""
+"""Mail to a real SMTP server: delivered, refused, and what is never sent unencrypted."""
 
 import ssl
 import subprocess

@@ -14,7 +14,7 @@ def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp
     assert run("audit", "verify").code == 0
 
 
-def test_the_record_is_verified_and_names_what_was_edited(run: Run, tmp_path: Path) -> None:
+def test_audit_verify_names_the_edited_row(run: Run, tmp_path: Path) -> None:
     run("people", "add", "anna")
     intact = run("audit", "verify")
     assert intact.code == 0 and intact.out.startswith("the audit log is intact: 1 events")
@@ -32,7 +32,7 @@ def test_a_database_that_is_not_there_is_not_made_by_looking(run: Run, tmp_path:
     for command in (("audit", "verify"), ("people", "list")):
         answer = run(*command)
         assert answer.code == 2
-        assert "holdgate.db is not there, or not yours; 'make up' creates it" in answer.err
+        assert "holdgate.db is missing, or you cannot write to it; 'make up' creates it" in answer.err
     assert not (tmp_path / "holdgate.db").exists()
 
 

@@ -24,7 +24,7 @@ def test_without_a_token_it_says_how_to_get_one(run: Run, tmp_path: Path) -> Non
     (tmp_path / "demo-tokens.json").write_text('{"manager-1": "hg_x"}')
     unknown = run("decide", "t1", "approve", "--as", "manager-9")
     assert (unknown.code, unknown.out) == (2, "")
-    assert "no token for 'manager-9'" in unknown.err and "there are manager-1" in unknown.err
+    assert "no token for 'manager-9'" in unknown.err and "name one of: manager-1" in unknown.err
     (tmp_path / "demo-tokens.json").write_text("[]")
     assert "cannot be read" in run("cases").err
 

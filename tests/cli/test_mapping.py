@@ -20,7 +20,7 @@ def test_a_suggested_mapping_is_printed_as_it_is_saved(
     assert "# 'Suplier Name' stands for payee, as it is close to 'supplier name'" in said.out
     (tmp_path / "mappings.toml").write_text(said.out)
     monkeypatch.setenv("HOLDGATE_MAPPINGS", str(tmp_path / "mappings.toml"))
-    assert run("mapping", "check").out.strip().endswith("is valid; it holds 1 mappings")
+    assert run("mapping", "check").out.strip().endswith("is valid; mappings: 1")
     listed = json.loads(run("mapping", "list", "--json").out)
     assert listed["june-2027"]["columns"]["payee"] == ["Suplier Name"]
     assert "june-2027 (payment): reference = Trans No" in run("mapping", "list").out
@@ -51,5 +51,5 @@ def test_a_mapping_to_submit_with_is_a_name_or_a_file(tmp_path: Path) -> None:
     file.write_text('{"negative": "skip"}')
     assert json.loads(mapping.mapping_to_send(str(file)) or "") == {"negative": "skip"}
     file.write_text("[mappings.one]\n[mappings.two]\n")
-    with pytest.raises(CommandError, match="holds 2 mappings"):
+    with pytest.raises(CommandError, match="has 2 mappings"):
         mapping.mapping_to_send(str(file))

@@ -76,7 +76,7 @@ def test_a_person_who_comes_back_is_not_put_into_a_new_group_unasked(run: Run) -
     assert back.out == "anna is back with chess-club\n"
 
 
-def test_a_person_has_an_address_for_notices_which_the_record_does_not_keep(run: Run, tmp_path: Path) -> None:
+def test_the_address_of_a_person_is_not_in_the_audit_log(run: Run, tmp_path: Path) -> None:
     assert run("people", "add", "anna", "--email", "anna@example.com").code == 0
     assert "anna@example.com" in run("people", "list").out
     assert run("people", "email", "anna", "berg@example.com").out == "anna gets mail at berg@example.com\n"

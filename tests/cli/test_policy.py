@@ -18,7 +18,7 @@ def test_the_shipped_policy_passes_its_check(run: Run) -> None:
     assert len(json.loads(run("policy", "check", "--json").out)["hash"]) == 64
 
 
-def test_a_wrong_policy_is_told_by_file_line_and_key(run: Run, tmp_path: Path) -> None:
+def test_a_wrong_policy_is_reported_by_file_line_and_key(run: Run, tmp_path: Path) -> None:
     shipped, wrong = (ROOT / "config" / "policy.toml").read_text(), tmp_path / "wrong.toml"
     wrong.write_text(shipped.replace('due = "4h"', 'deu = "4h"'))
     line = shipped.splitlines().index('due = "4h"') + 1
@@ -67,7 +67,7 @@ def test_a_policy_is_explained_for_a_case_that_is_not_there_yet(run: Run, paymen
     [
         ('{"amount": "12.345", "currency": "GBP"}', (), ["payee: enter a value", "amount: ", "account: enter a"]),
         ('{"payee": "x", "typo": 1}', (), ["typo: is not a field of this process"]),
-        ("[]", (), ["must hold a JSON object"]),
+        ("[]", (), ["must contain a JSON object"]),
         ("{", (), ["is not JSON"]),
         ("{}", ("--at", "tomorrow"), ["--at: 'tomorrow': write a moment"]),
         ("{}", ("--at", "2026-11-24T09:00:00"), ["--at: "]),
@@ -85,7 +85,7 @@ def test_a_mistake_in_the_case_to_explain_names_its_field(
 
 def test_a_case_that_cannot_be_explained_is_exit_code_2(run: Run, payment: Path, tmp_path: Path) -> None:
     unknown = run("policy", "explain", "paymint", "--input", str(payment))
-    assert unknown == (2, "", "there is no process 'paymint'; there is " + ", ".join(sorted(PROCESSES)) + "\n")
+    assert unknown == (2, "", "there is no process 'paymint'; name one of: " + ", ".join(sorted(PROCESSES)) + "\n")
     missing = run("policy", "explain", "payment", "--input", str(tmp_path / "none.json"))
     assert missing.code == 2 and "none.json cannot be read: No such file" in missing.err
 

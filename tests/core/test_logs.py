@@ -1,4 +1,4 @@
-"""Log lines as they are written: nothing that others said makes a line of its own, and no variable is shown."""
+"""Log lines: no foreign text makes a line of its own, and no variable value is shown."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Settings: names, defaults, and what is said of a wrong one."""
+"""Settings: names, defaults, and the error for a wrong value."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What a worker cannot do is one line, and exit code 2."""
+"""A worker that cannot start prints one line and exits with code 2."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The gate as plain Python: people's rules, quorum, clock."""
+"""The gate as plain Python: rules about people, quorum, timers."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -260,7 +260,7 @@ def test_whatever_comes_a_gate_has_one_outcome_and_counts_people_not_clicks(
         assert len(approved) < quorum
 
 
-def test_a_level_may_take_the_place_of_those_before() -> None:
+def test_an_escalation_level_can_replace_the_levels_before_it() -> None:
     gate = a_gate()
     level = Escalation(at=NOON + timedelta(hours=1), groups=["directors"], users=["dan"], replace=True, priority=1)
     gate = Gate(gate.task, gate.ruling.model_copy(update={"escalations": [level]}))
@@ -272,7 +272,7 @@ def test_a_level_may_take_the_place_of_those_before() -> None:
     assert gate.check(an_answer("dora", groups=("directors",))) == "member of directors"
 
 
-def test_a_task_says_what_its_clock_will_do_and_when_in_order() -> None:
+def test_a_task_lists_its_future_timers_in_order() -> None:
     day = timedelta(days=1)
     ruling = GateRuling(
         needed=True,

@@ -1,4 +1,4 @@
-"""Moments and days are read by one strict rule and printed by one formatter, wherever they come in and go out."""
+"""Moments and days are read by one strict rule and printed by one formatter."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Annotated, Any

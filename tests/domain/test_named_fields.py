@@ -1,4 +1,4 @@
-"""Which fields of a request name people or groups, by their types alone."""
+"""The types of a model alone say which fields of a request name people or groups."""
 
 from typing import Annotated, Any
 

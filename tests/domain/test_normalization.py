@@ -1,4 +1,4 @@
-"""Names that people read as one are one, what nobody can see is refused, and searches do not mind accents or marks."""
+"""Names that look equal are equal, invisible characters are refused, and searches ignore accents."""
 
 import sys
 import unicodedata

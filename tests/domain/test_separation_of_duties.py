@@ -1,4 +1,4 @@
-"""Who arranged that a task is decided by somebody does not decide it, and who may stand in for whom: plain Python."""
+"""A person who arranged the deciders does not decide, and who may stand in for another person: plain Python."""
 
 from datetime import timedelta
 from typing import Any
@@ -61,7 +61,7 @@ ARRANGED: list[tuple[str, list[Action]]] = [
 
 
 @pytest.mark.parametrize(("done"), [done for _, done in ARRANGED], ids=[name for name, _ in ARRANGED])
-def test_who_arranged_who_decides_does_not_decide_whatever_happens_then(done: list[Action]) -> None:
+def test_a_person_who_arranged_who_decides_never_decides(done: list[Action]) -> None:
     gate = a_gate(
         users=("zoe",),
         expires=timedelta(days=1),
@@ -109,7 +109,7 @@ def test_what_gives_nobody_else_a_place_costs_nobody_theirs(done: list[Action]) 
 @pytest.mark.parametrize("act", [Act.REASSIGN, Act.REPLACE])
 @pytest.mark.parametrize("id", ["ada", "ADA"])
 def test_nobody_gives_a_task_to_themselves(act: Act, id: str) -> None:
-    with pytest.raises(Refusal, match="cannot give a task to yourself"):
+    with pytest.raises(Refusal, match="cannot put yourself on a task"):
         a_gate().check_action(action(act, replaces="zoe", to=Actor(id=id)))
 
 

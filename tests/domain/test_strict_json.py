@@ -1,4 +1,4 @@
-"""JSON that readers take for different things, or cannot take at all, is refused before anybody stores it."""
+"""JSON that programs read differently, or cannot read, is refused before it is stored."""
 
 import pytest
 

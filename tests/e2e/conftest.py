@@ -1,4 +1,4 @@
-"""One running product for the tests that leave the product as it was, or running again.
+"""One running product for the tests that leave the product unchanged, or running again.
 
 The tests of the command line come first, see `EMPTY` in tests/conftest.py: they look at all that waits.
 """

@@ -1,4 +1,4 @@
-"""A file is carried through while its processes are killed: every row is exactly one case or one recorded reason."""
+"""A file is imported while its processes are killed: every row becomes one case or one recorded reason."""
 
 import asyncio
 import time

@@ -232,7 +232,7 @@ def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Ru
     assert done.code == 1
     assert "\x1b" not in done.out + done.err and "\r" not in done.out + done.err
     assert re.search(r"^completed: 1 of 1 rows started, 0 failed; cases: 1 completed$", done.err, re.MULTILINE)
-    assert "1 bad rows are in " in done.err
+    assert "1 invalid or failed rows are in " in done.err
     for row in ("rows +invalid +1", "rows +started +1", "cases +completed +1"):
         assert re.search(row, done.out), row
     (batch_id,) = re.findall(r"some.csv: batch (b\w+), completed", done.out)
@@ -250,9 +250,9 @@ def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Ru
     for answer in (run("batch", batch_id, "--as", "requester-2"), run("batch", "none", "--follow")):
         assert (answer.code, answer.out, answer.err) == (1, "", "There is no such batch.\n")
 
-    mended = file.with_name("mended.csv")
-    mended.write_text(HEAD + "LOOK-2,Birch,20.00,GBP,operating\n")
-    assert run("submit", str(mended), "--process", "payment").code == 0
+    corrected = file.with_name("corrected.csv")
+    corrected.write_text(HEAD + "LOOK-2,Birch,20.00,GBP,operating\n")
+    assert run("submit", str(corrected), "--process", "payment").code == 0
 
 
 def test_a_file_that_is_refused_starts_nothing_and_says_why(run: Run, tmp_path: Path) -> None:
@@ -317,13 +317,13 @@ def test_ctrl_c_in_a_terminal_leaves_the_batch_alone_and_says_how_to_look_again(
     shown = ""
     while "waiting for approval" not in shown:
         shown += os.read(terminal, 65536).decode()
-    assert "rows started" in shown and "\x1b[" in shown  # a bar, which is drawn anew
+    assert "rows started" in shown and "\x1b[" in shown  # a progress bar, which is redrawn
     os.write(terminal, b"\x03")
     assert submit.wait(10) == 130
     shown += os.read(terminal, 65536).decode()
     os.close(terminal)
     (batch_id,) = set(re.findall(r"'\./holdgate batch (b\w+) --follow' watches it again", shown))
-    assert f"batch {batch_id} goes on" in shown
+    assert f"batch {batch_id} continues" in shown
     assert run("batch", batch_id, "--json").json["cases"] == {"awaiting_approval": 1}
     approve(product, "payment:ctrl-1")
     assert run("batch", batch_id, "--wait", "--json").json["cases"] == {"completed": 1}

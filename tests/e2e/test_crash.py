@@ -1,6 +1,6 @@
 """Payments, one a second, while worker, gateway and Temporal server are killed under them every five seconds.
 
-The driver writes down what was acknowledged; afterwards the record, the ledger and the cases are held against its log.
+The driver writes down what was acknowledged; afterwards audit log, ledger and cases are compared with its log.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Large files are looked at while other people work, whose lists and decisions do not wait."""
+"""Dry runs of large files do not delay the lists and decisions of other people."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Notices from the whole product to a real mail server: an import, and a killed worker."""
+"""Notifications of the whole product to a real mail server: an import, and a killed worker."""
 
 import asyncio
 import csv
@@ -57,7 +57,7 @@ def in_sql(product: Product, query: str) -> int:
 
 
 def unsent(product: Product) -> int:
-    """What the record or the outbox still has for managers."""
+    """Return the messages for managers that the audit log or the outbox still has."""
     unread = in_sql(
         product, "SELECT chain.position - readers.position FROM chain, readers WHERE readers.name = 'notices'"
     )

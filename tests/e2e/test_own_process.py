@@ -1,4 +1,4 @@
-"""A process of one's own in a running product: a case by HTTP and cases by CSV come through their gate."""
+"""A plugin in a running product: a case by HTTP and cases by CSV pass their gate."""
 
 import time
 from collections.abc import Iterator

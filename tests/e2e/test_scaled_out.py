@@ -1,4 +1,4 @@
-"""Grown out of one machine: a Temporal server that is not ours, PostgreSQL, two workers and two gateways at once."""
+"""More than one machine: an external Temporal server, PostgreSQL, two workers and two gateways."""
 
 import asyncio
 import subprocess
@@ -198,7 +198,7 @@ def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) 
         assert Decimal(money["balance"]) == 100_000_000 - paid and Decimal(money["held"]) == 0
 
 
-async def test_the_books_and_the_record_are_right_afterwards(house: House) -> None:
+async def test_the_ledger_and_the_audit_log_are_right_afterwards(house: House) -> None:
     database = Database(house.url)
     assert await Ledger(database).check() == []
     assert (await verify(database)).problems == []

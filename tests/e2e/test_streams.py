@@ -1,4 +1,4 @@
-"""Many who listen to one gateway, a real process: how soon they hear, and what a power cut costs them."""
+"""Many listeners of one gateway, a real process: the delay of events, and the cost of a power cut."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from store.db.database import Database
 from store.people import people
-from tests.store.story import opening, recorded, submitted, task
+from tests.store.sample_cases import opening, recorded, submitted, task
 from tests.support.installed_app import ROOT, free_port
 
 STRANGERS = 10

@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "a workbook with entities": (
         book({"S": '<!DOCTYPE x [<!ENTITY a "aaaa">]>' + sheet(rows([THEIRS, ROW]))}),
-        "definitions of its own",
+        "entity definitions",
     ),
     "a workbook with macros": (book({"S": sheet("")}, {"xl/vbaProject.bin": b"x"}), "macros"),
     "a workbook with a password": (bytes(_ENCRYPTED), "protected by a password"),

@@ -34,7 +34,7 @@ HEAD = "reference,payee,amount,currency,account\n"
 
 @dataclass
 class Office:
-    """What takes cases and files in, and words for looking at what became of them."""
+    """The functions that take cases and files in, and short ways to read the results."""
 
     client: Client
     db: Database

@@ -1,4 +1,4 @@
-"""Files with several columns of amounts, and with amounts in thousands or in cents: asked, never guessed."""
+"""Files with several amount columns, or with amounts in thousands or cents: people are asked, nothing is guessed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ import pytest
 
 from intake.mapping.column_mapping import WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import read_file
-from intake.rows import Sheet
 from workflows.registry import PROCESSES
 
 TARGET = target_of(PROCESSES["payment"])
@@ -117,7 +117,7 @@ def test_usual_headings_tell_of_no_unit(heading: str) -> None:
     assert len(amounts(read(f"Invoice No,Supplier,{heading}\nA,Acme,120\n"))) == 1
 
 
-def test_a_column_in_place_of_a_usual_value_is_told() -> None:
+def test_a_column_in_place_of_a_usual_value_is_reported() -> None:
     sheet = read("Bill No.,Vendor,Account,Amount\n1,Acme,Office Supplies,12.50\n")
     assert "'Account' stands for account, instead of the default operating" in sheet.notes
 

@@ -1,4 +1,4 @@
-"""The watched folder: what is complete is imported once and put away with its report, whatever happens in between."""
+"""The drop folder: a complete file is imported once and moved away with its report, also after a crash."""
 
 import asyncio
 import json
@@ -261,7 +261,7 @@ async def test_a_file_that_cannot_be_read_is_refused_with_the_reason(
     assert await count(house, "batches") == 0
 
 
-async def test_a_folder_that_is_named_after_no_process_is_told_so(house: Office, folder: Path) -> None:
+async def test_a_folder_that_is_named_after_no_process_is_reported(house: Office, folder: Path) -> None:
     (folder / "payments").mkdir()
     (folder / "payments" / "x.csv").write_text(HEAD + rows(1))
     assert await looked(importer_of(house, folder)) == 1
@@ -284,7 +284,7 @@ async def test_links_devices_and_folders_are_never_followed(house: Office, folde
     assert await count(house, "batches") == 0
 
 
-async def test_a_file_that_lies_under_a_second_name_elsewhere_is_refused_and_that_one_kept(
+async def test_a_file_with_a_second_hard_link_is_refused_and_the_other_link_kept(
     house: Office, folder: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret.csv"

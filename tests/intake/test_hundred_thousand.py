@@ -1,4 +1,4 @@
-"""The largest file that is taken: it is carried through in little memory, and an import that was killed goes on."""
+"""The largest accepted file is imported in little memory, and the import continues after a kill."""
 
 import asyncio
 import os

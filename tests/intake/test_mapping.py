@@ -1,4 +1,4 @@
-"""Columns of other people's files: given, saved or suggested; and how their cells are read."""
+"""Column mappings: given, saved or suggested, and how their cells are read."""
 
 import os
 import tomllib
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intake.cells.parse_cells import Marks, Misread, amount_of, date_of, decimal_in, formats_in, strptime_of
 from intake.mapping.column_mapping import SIGNS, ColumnMapping, WrongMapping, check_constants, parse_mapping
 from intake.mapping.mapping_choice import target_of
 from intake.mapping.saved_mappings import SavedMappings, as_toml
+from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import read_file
-from intake.rows import ParsedRow, Sheet
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import workbook
 from workflows.registry import PROCESSES
@@ -97,7 +97,7 @@ def test_the_day_of_the_payment_is_not_the_day_on_which_it_is_due() -> None:
     assert sheet.mapping is not None and "due_date" not in sheet.mapping.columns
 
 
-def test_a_column_whose_cells_speak_against_it_is_left_out_and_told_of() -> None:
+def test_a_column_whose_cells_do_not_fit_is_ignored_and_reported() -> None:
     sheet = read("Trans No,Supplier,Amount,Due\n1,A,2,00:00:00\n")
     assert "'Due' could stand for due_date, but the column has no dates" in sheet.notes
     with pytest.raises(UnreadableFile, match="missing: amount"):
@@ -112,7 +112,7 @@ def test_the_currency_is_the_one_in_the_heading_or_beside_each_amount() -> None:
     assert told(wrong) == ["Amount: '€2' says EUR, and the currency is GBP"]
 
 
-def test_references_that_stand_in_several_rows_are_told_of_with_a_way_out() -> None:
+def test_references_in_several_rows_are_reported_with_a_way_out() -> None:
     body = "1,A,2,x,N1\n1,A,3,x,N2\n2,A,3,x,N1\n"
     assert (
         "1 values of 'Trans No' stand in several rows; a mapping can tell them apart: "
@@ -150,7 +150,6 @@ their_rows = st.lists(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(their_rows | st.lists(st.sampled_from(["", ",,,,,", "1,A", "1,Acme,2,,,"]), min_size=1))
 def test_the_mapping_that_was_suggested_reads_the_same_when_it_is_given(lines: list[str]) -> None:
     data = (THEIRS + "\n".join(lines)).encode()
@@ -276,7 +275,7 @@ WRONG: list[tuple[Any, list[str]]] = [
         {"constants": {"currency": "GPB"}},
         ["constants.currency: 'GPB' is not an ISO 4217 currency code such as GBP, EUR or USD"],
     ),
-    ({"dates": "DD/YY"}, ["dates: 'DD/YY' does not say day, month and year, as DD/MM/YYYY does"]),
+    ({"dates": "DD/YY"}, ["dates: 'DD/YY' does not have day, month and year. Use YYYY, MM and DD, such as DD/MM/YYYY"]),
     ({"negative": "no"}, ["negative: 'no' is not one of 'refuse' or 'skip'"]),
     ("[]", [": must be a JSON object, or the name of a saved mapping"]),
 ]
@@ -334,7 +333,7 @@ def test_an_amount_is_read_as_people_write_it_or_refused(cell: str) -> None:
     assert f"{read.text} {read.currency or ''}".strip() == AMOUNTS[cell]
 
 
-def test_a_given_mark_leaves_no_doubt() -> None:
+def test_a_given_decimal_mark_is_certain() -> None:
     assert amount_of("1,500", Marks(".")).text == "1500"
     assert amount_of("1,500", Marks(",")).text == "1.500"
     assert amount_of("$5", Marks(".", signs=(("$", "USD"),))).currency == "USD"
@@ -343,7 +342,6 @@ def test_a_given_mark_leaves_no_doubt() -> None:
             amount_of(cell, Marks(".", "none"))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.decimals(0, 10**12, places=2), st.sampled_from([(".", ","), (",", ".")]), st.booleans())
 def test_what_is_written_with_marks_is_read_back(value: Any, marks: tuple[Any, str], negative: bool) -> None:
     text = f"{value:,.2f}".replace(",", "\0").replace(".", marks[0]).replace("\0", marks[1])
@@ -351,7 +349,7 @@ def test_what_is_written_with_marks_is_read_back(value: Any, marks: tuple[Any, s
     assert read.text == f"{'-' if negative and value else ''}{value:.2f}"
 
 
-def test_the_decimal_mark_is_the_one_that_the_column_leaves_no_doubt_of() -> None:
+def test_the_decimal_mark_follows_from_the_cells_of_the_column() -> None:
     assert decimal_in(["1,500", "12.5"], EITHER) == "."
     assert decimal_in(["1.500", "12,5"], EITHER) == ","
     assert decimal_in(["7", "1500"], EITHER) == "."
@@ -399,9 +397,17 @@ def test_formats_are_those_of_people_or_of_python() -> None:
     assert strptime_of("DD/MM/YYYY") == "%d/%m/%Y"
     assert strptime_of("D MMM YY") == "%d %b %y"
     assert strptime_of("%d.%m.%Y") == "%d.%m.%Y"
-    for wrong in ("MM/YYYY", "%H", "date", "%"):
+    for wrong in ("MM/YYYY", "%H", "date", "%", "DD/DD/YYYY", "%d%d%m%Y", "%q", "DD/MM/YYYY" * 2):
         with pytest.raises(ValueError, match=f"'{wrong}'"):
             strptime_of(wrong)
+
+
+@given(st.text(alphabet="%dmYyHIpbBDMY/-. ()[*\\\0\ud800", max_size=20))
+def test_any_text_is_a_date_format_or_an_error_that_says_so(words: str) -> None:
+    try:
+        strptime_of(words)
+    except ValueError as wrong:
+        assert "Use YYYY, MM and DD" in str(wrong)
 
 
 # ---------------------------------------------------------------------------------------------------------------- saved
@@ -451,7 +457,7 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path) -> None:
         'mappings.b mappings.toml:3: needs its process, such as process = "payment"',
         "mappings.c.columns.payeee mappings.toml:7: is not a field of this process; is 'payee' meant?",
         "usual.payment.currency mappings.toml:9: 'POUNDS' is not an ISO 4217 currency code such as GBP, EUR or USD",
-        "other mappings.toml:10: is neither [mappings.NAME] nor [usual.PROCESS]",
+        "other mappings.toml:10: is not a known table: name it [mappings.NAME] or [usual.PROCESS]",
     ]
     assert "cannot be read" in mistakes(saved(tmp_path, "[mappings"))[0]
 

@@ -1,4 +1,4 @@
-"""A file of several processes: each row says what it is for, and is judged as that process judges it."""
+"""A file of several processes: each row names its process, and is validated by this process."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from intake.mixed_process_file import read_seed
-from intake.rows import ParsedRow, UnreadableFile
+from intake.parse_rows import ParsedRow, UnreadableFile
 from tests.support.installed_app import ROOT
 from workflows.registry import PROCESSES
 
@@ -84,7 +84,7 @@ def test_an_unknown_type_is_an_invalid_row_that_lists_the_known_ones() -> None:
         ("T-1,payment,Acme,x,2,5,GBP,,more", "too many cells: 9 for 8 headings"),
     ],
 )
-def test_a_wrong_row_is_told_by_the_column_that_stands_in_the_file(line: str, said: str) -> None:
+def test_a_wrong_row_is_reported_by_the_column_of_the_file(line: str, said: str) -> None:
     (row,) = rows(line)
     assert row.input is None and any(each.startswith(said) for each in told(row)), told(row)
 

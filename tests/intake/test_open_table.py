@@ -1,10 +1,10 @@
-"""Bytes to lines of cells: what is detected, and told."""
+"""From bytes to lines of cells: what is detected and reported."""
 
 import csv
 import io
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intake.tables.open_table import FileFormat, UnreadableFile, table_of
 from tests.intake.workbooks import Day, book, rows, sheet, workbook
@@ -28,7 +28,7 @@ def lines(data: bytes) -> list[list[str]]:
         ("Trans No,Supplier Name,Amount\nT-1,NESTLÉ\u2019S ÀÉ,12.50\n".encode("cp1252"), "Windows-1252"),
     ],
 )
-def test_the_encoding_is_found_and_told(data: bytes, encoding: str) -> None:
+def test_the_encoding_is_found_and_reported(data: bytes, encoding: str) -> None:
     assert table_of(data).format == FileFormat(kind="csv", encoding=encoding, delimiter=",")
     assert lines(data)[0] == ["Trans No", "Supplier Name", "Amount"]
     assert lines(data)[1][1] in ("Café “Ö”", "NESTLÉ\u2019S ÀÉ")
@@ -86,7 +86,6 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_siz
 tables = st.lists(st.lists(cells, min_size=2, max_size=4), min_size=1, max_size=6)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(tables, st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.sampled_from([",", ";", "\t"]))
 def test_what_a_program_writes_is_read_back(table: list[list[str]], encoding: str, mark: str) -> None:
     text = io.StringIO(newline="")
@@ -96,7 +95,6 @@ def test_what_a_program_writes_is_read_back(table: list[list[str]], encoding: st
     assert [found for _, found in read.lines()] == [["first", "second"], *table]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(0, 1600), st.binary(min_size=1, max_size=4))
 def test_a_workbook_with_wrong_bytes_is_read_or_refused(place: int, wrong: bytes) -> None:
     data = bytearray(workbook(["Ref", "Payee"], ["1", "Acme"]))

@@ -1,4 +1,4 @@
-"""Files as other programs and other countries write them: headings, currencies, amounts, uneven rows, lists."""
+"""Files of other programs and countries: headings, currencies, amounts, uneven rows, lists."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from intake.mapping.column_mapping import Target, WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import look, read_file
-from intake.rows import Sheet
 from intake.tables.open_table import UnreadableFile
 from workflows.registry import PROCESSES
 
@@ -216,7 +216,7 @@ def test_a_currency_above_the_headings_counts() -> None:
 
 
 def test_an_amount_of_the_books_is_not_in_the_currency_of_the_document() -> None:
-    with pytest.raises(WrongMapping, match="Name both columns in the mapping"):
+    with pytest.raises(WrongMapping, match="Name both in the mapping"):
         read("Invoice No,Vendor,Amount in local currency,Document currency\n1,A,2,USD\n")
 
 
@@ -280,7 +280,7 @@ def test_a_row_that_lacks_what_is_needed_or_holds_more_is_invalid(head: str, row
 
 
 class Trip(BaseModel):
-    """A process of one's own."""
+    """A plugin."""
 
     city: str
     tags: list[str] = []

@@ -1,4 +1,4 @@
-"""Files are read in processes with limits, a few at a time, and none of them outlives what it was started for."""
+"""Files are read in processes with limits, a few at a time, and each process ends with its work."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Files held between looking and starting: only for whoever sent them, started once, and not for ever."""
+"""Files between preview and start: available to their sender only, started once, and deleted after a time."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from intake.staged_files import KEPT_S, MOST, NotStaged, StagedFiles, StartedBef
 BATCH = "b0123456789abcdef"
 
 
-def test_a_file_is_there_for_whoever_sent_it_and_for_nobody_else(tmp_path: Path) -> None:
+def test_a_staged_file_is_available_to_its_sender_only(tmp_path: Path) -> None:
     held = StagedFiles(tmp_path)
     sha256 = held.hold("requester-1", b"a,b")
     assert held.read("requester-1", sha256) == b"a,b"

@@ -1,4 +1,4 @@
-"""Files that are not UTF-8: their encoding is found, doubted aloud, or named."""
+"""Files that are not UTF-8: their encoding is detected, reported as doubtful, or named by the sender."""
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -81,7 +81,7 @@ def test_an_encoding_that_few_use_is_never_taken_without_a_word(codec: str) -> N
 
 
 @pytest.mark.parametrize(("payee", "codec"), [("חברת החשמל", "cp1255"), ("Muñoz", "cp1252"), ("Müller", "cp850")])
-def test_what_may_be_two_encodings_is_told_with_what_each_makes_of_it(payee: str, codec: str) -> None:
+def test_a_file_that_fits_two_encodings_is_shown_in_both(payee: str, codec: str) -> None:
     data = f"Invoice No,Supplier,Amount\n1,{payee},12.50\n".encode(codec)
     (note,) = [note for note in read_file(data, TARGET, None, lambda: USUAL).notes if "uncertain" in note]
     assert payee in note or codec == "cp1255"
@@ -119,7 +119,7 @@ def test_an_encoding_that_does_not_fit_is_refused_by_its_key() -> None:
             ColumnMapping(encoding=odd)
 
 
-@settings(deadline=None, max_examples=60)  # the machine may be busy
+@settings(max_examples=60)  # the machine may be busy
 @given(st.binary(min_size=1, max_size=80), st.sampled_from(["", *NAMES.values()]))
 def test_any_bytes_are_text_or_a_refusal(data: bytes, name: str) -> None:
     try:

@@ -1,4 +1,4 @@
-"""Taking a file: what the dry run says, and that the real start does the same."""
+"""Uploading a file: the result of the dry run, and that the start does the same."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,7 @@ from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import ENDED_UNDONE, Status
 from intake.classify_rows import RowClassifier
-from intake.rows import UnreadableFile, read
+from intake.parse_rows import UnreadableFile, read
 from intake.upload import Uploads
 from policy.file import PolicyFile
 from store.cases import batches
@@ -45,7 +45,7 @@ async def test_a_dry_run_of_the_shipped_sample_finds_nothing_wrong_and_starts_no
     assert await office.workflow_ids("") == []
 
 
-async def test_a_dry_run_of_the_messy_sample_says_what_to_mend_in_each_row(office: Office) -> None:
+async def test_a_dry_run_of_the_messy_sample_says_what_to_correct_in_each_row(office: Office) -> None:
     data = (SAMPLES / "payments-messy.csv").read_bytes()
     report = await office.uploads.dry_run("payment", "payments-messy.csv", data, "rita")
     assert report.rows == BatchCounts(total=9, valid=2, invalid=6, duplicate=1)
@@ -215,7 +215,7 @@ uploads = st.lists(st.tuples(again, st.sampled_from(["rita", "raul"]), st.boolea
 FIRST = row("INV-1") + row("INV-2") + row("INV-3")
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # the next rounds of what ended undone, at once and after an offer, and not for somebody else
     ends=[Status.REJECTED] * 3,
     uploads=[

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from intake.invalid_rows import bad_rows
 from intake.mapping.column_mapping import WrongMapping, parse_mapping
 from intake.mapping.mapping_choice import target_of
+from intake.parse_rows import Sheet
 from intake.read_file import look, read_file
-from intake.rows import Sheet
 from intake.tables.number_formats import format_of, general
 from intake.tables.open_table import UnreadableFile
 from tests.intake.workbooks import MAIN, OFFICE, Cell, Cells, book, rows, sheet, styled, styles_of
@@ -105,7 +105,6 @@ def test_what_computing_leaves_over_is_not_a_decimal() -> None:
     assert amounts(read(of(PLAIN, ["1", "Acme", 192.29999999999998, "GBP", "x"]))) == ["192.30"]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 10**11), st.sampled_from(["0.00", "#,##0.00", "General"]))
 def test_every_amount_that_a_spreadsheet_computes_in_cents_is_read_exactly(cents: int, code: str) -> None:
     text = text_of(code, repr(cents * 0.01))
@@ -235,7 +234,7 @@ def shown(found: Sheet) -> list[str]:
 
 @pytest.mark.parametrize("attribute", ['hidden="1"', 'hidden="true"', 'ht="0" customHeight="1"'])
 @pytest.mark.parametrize("head", [THEIRS, PLAIN])
-def test_hidden_rows_are_left_out_counted_and_told_of(attribute: str, head: Sequence[Cell]) -> None:
+def test_hidden_rows_are_ignored_counted_and_reported(attribute: str, head: Sequence[Cell]) -> None:
     table = [[n, "A", 5, "GBP", "x"] for n in ("1", "2", "3")]
     data = of(head, *table, about={3: attribute})
     found = read(data)
@@ -258,7 +257,7 @@ def test_hidden_rows_do_not_say_how_the_others_are_read() -> None:
     assert len(found.mapping.dates["due_date"]) == 2
 
 
-def test_hidden_columns_are_not_read_and_told_of() -> None:
+def test_hidden_columns_are_ignored_and_reported() -> None:
     data = of((*HEAD, "Narrative"), ["1", "A", 5, "secret"], before='<cols><col min="4" max="4" hidden="1"/></cols>')
     found = read(data)
     assert [getattr(row.input, "memo", None) for row in found.rows] == [""]
@@ -291,7 +290,7 @@ def test_a_sheet_can_be_named_and_a_wrong_one_lists_all() -> None:
     with pytest.raises(WrongMapping) as wrong:
         read(data, {"sheet": "August"})
     assert [(each.column, each.message) for each in wrong.value.problems] == [
-        ("sheet", "the workbook has no sheet 'August'; there are 'Cover', 'June', 'July'")
+        ("sheet", "the workbook has no sheet 'August'. Choose one of: 'Cover', 'June', 'July'")
     ]
     with pytest.raises(UnreadableFile, match="the sheet 'Cover' was read; name another as 'sheet': 'June'"):
         read(data, {"sheet": "Cover"})
@@ -347,14 +346,13 @@ def test_a_sheet_that_no_program_writes_is_refused(inside: str) -> None:
         read(book({"S": sheet(inside)}))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text('0#?.,;%_*"\\[]$€-@/EeGdmyhs+ x', max_size=20), st.floats(allow_nan=False, allow_infinity=False))
 def test_any_format_shows_any_number(code: str, number: float) -> None:
     assert isinstance(text_of(code, repr(number)), str)
 
 
 @pytest.mark.parametrize("value", ["<v></v>", "<v/>", ""])
-def test_a_formula_that_was_never_computed_is_told_wherever_it_stands(value: str) -> None:
+def test_a_formula_without_a_stored_result_is_reported_everywhere(value: str) -> None:
     """openpyxl writes the empty value; an optional field would be dropped without a word."""
     due = Cells(f'<c r="{{place}}"><f>TODAY()+30</f>{value}</c>')
     (row,) = read(of((*HEAD, "Due date"), ("A", "Acme", 12, due))).rows

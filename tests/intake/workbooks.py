@@ -1,4 +1,4 @@
-"""Workbooks for tests, written by hand: whole ones, and such as no program would write."""
+"""Workbooks for tests, written byte by byte: valid ones, and ones that no program would write."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""`make dev`: who saves a file sees the new code answer; who saves a mistake sees it answer after the next save."""
+"""`make dev`: after each save the new code answers, also after a save with a mistake."""
 
 import asyncio
 import shutil
@@ -83,7 +83,7 @@ async def test_saved_code_starts_worker_and_gateway_again_and_nothing_else_does(
 
 
 @pytest.mark.soak
-def test_saved_code_answers_and_a_mistake_is_mended_by_the_next_save(running: tuple[Path, str]) -> None:
+def test_saved_code_answers_and_the_next_save_corrects_a_mistake(running: tuple[Path, str]) -> None:
     copy, address = running
     health = copy / "api" / "routes" / "health.py"
     before = health.read_text()

@@ -1,4 +1,4 @@
-"""Nobody else on the machine reads what Holdgate keeps, whatever umask it was started with and whatever was there."""
+"""Other users of the machine cannot read files of Holdgate, with any umask and with files of earlier runs."""
 
 import os
 import stat

@@ -21,7 +21,7 @@ from core.errors import Mistake
 from domain.batch import BatchInput
 from domain.status import Verdict
 from ops.replay.check import replayed
-from tests.ops.changed import Broken, Demanding, Guarded, OtherGate, OtherImport, Reordered, Unasked, Ungated
+from tests.ops.changed_process import Broken, Demanding, Guarded, OtherGate, OtherImport, Reordered, Unasked, Ungated
 from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house
 from tests.support.sample_processes import ErrandProcess, ErrandRequest
 from workflows.registry import workflows
@@ -169,7 +169,7 @@ async def test_an_input_that_does_not_fit_is_named_by_field_without_its_values(h
 
 async def test_a_defect_is_named_with_its_file_and_line(house: House) -> None:
     said = await words(house, await at_the_gate(house), Broken)
-    assert re.fullmatch(r"this code fails: ValueError: no scales for a parcel \(changed.py, line \d+\)", said)
+    assert re.fullmatch(r"this code fails: ValueError: no scales for a parcel \(changed_process.py, line \d+\)", said)
 
 
 async def test_a_signal_that_this_code_would_drop_is_a_difference(house: House) -> None:

@@ -99,7 +99,7 @@ async def test_a_child_that_does_not_answer_yet_has_no_pid_for_others(run: Run) 
 
 async def test_a_child_that_dies_five_times_before_it_answers_ends_the_run_with_its_last_lines(run: Run) -> None:
     run.supervisor.start(program("worker", SICK, healthy=never))
-    with pytest.raises(KeepsDying, match="worker died 5 times before it answered") as failure:
+    with pytest.raises(KeepsDying, match="worker stopped 5 times before it answered") as failure:
         await run.supervisor.watch()
     assert failure.value.lines == ["no money left"] * 5
 
@@ -109,7 +109,7 @@ async def test_a_child_that_answers_and_dies_again_and_again_ends_the_run_too(tm
     pace = Pace(first_delay=0.01, longest_delay=0.01, deaths=4)
     supervisor = Supervisor(tmp_path, on_healthy=answered.append, pace=pace)
     supervisor.start(program("worker", "import time; print('up'); time.sleep(0.3)"))
-    with pytest.raises(KeepsDying, match="worker died 4 times in"):
+    with pytest.raises(KeepsDying, match="worker stopped 4 times in"):
         await supervisor.watch()
     await supervisor.stop()
     assert answered == ["worker"] * 4

@@ -1,4 +1,4 @@
-"""What stands before Temporal's Web UI: who gets through, what it changes on the way, and that it keeps nothing."""
+"""The guard of Temporal's Web UI: who can pass, what the guard changes, and that the guard stores nothing."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""`make up` whole: every process real, ports of its own, state in a folder of its own."""
+"""The whole `make up`: all processes are real, with their own ports and their own folder."""
 
 import asyncio
 import contextlib

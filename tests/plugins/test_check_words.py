@@ -1,4 +1,4 @@
-"""Sentences of a process: checked against the models that fill them, and never able to stop a case."""
+"""Sentences of a process are checked against the models that fill them, and never stop a case."""
 
 from pathlib import Path
 from typing import assert_type
@@ -107,7 +107,7 @@ def test_a_sentence_of_a_step_with_several_models_may_name_any_field(folder: Pat
         ("Note {text}", "Note {}", "names '': name fields only"),
         ("Note {text}", "Note {0}", "names '0': name fields only"),
         ("Note {text}", "Note {text:.2f}", "cannot be filled: .*fields of a sentence are texts"),
-        ("Note {text}", "Note {text:{text}}", "formats 'text' by another field"),
+        ("Note {text}", "Note {text:{text}}", "takes the format of 'text' from another field"),
         ("Note {text}", "Note {text!x}", "cannot be filled"),
         ("Note {text}", "Note {text", "cannot be read"),
     ],

@@ -1,4 +1,4 @@
-"""A small process and policy that the tests of this room share."""
+"""A small process and policy for the tests in this folder."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal

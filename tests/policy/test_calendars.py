@@ -143,7 +143,7 @@ def test_a_clock_that_ends_on_a_day_which_was_never_there_ends_at_the_next_start
         ({"holidays": [date(9999, 12, 31)]}, "between 1970 and 2200"),
         (
             {"days": ["mon"], "holidays": [date(2026, 11, 30) + timedelta(days=7 * n) for n in range(120)]},
-            "has no working time in the two years from 2026-11-30",
+            "has no working time in the two years from 2026-11-30: remove some of the holidays",
         ),
     ],
 )
@@ -207,7 +207,7 @@ def is_open(of: Calendar, day: date) -> bool:
 
 
 @given(calendars(), MOMENTS.map(lambda at: at.replace(second=0, microsecond=0)), st.integers(1, 900))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_as_much_is_worked_as_was_asked_for(of: Calendar, at: datetime, minutes: int) -> None:
     if of.time_zone != "UTC":
         of = of.model_copy(update={"time_zone": "Asia/Kathmandu"})  # no changes of clocks; those have their own tests
@@ -217,7 +217,6 @@ def test_as_much_is_worked_as_was_asked_for(of: Calendar, at: datetime, minutes:
 
 
 @given(calendars(), MOMENTS, LENGTHS, LENGTHS)
-@settings(deadline=None)
 def test_time_adds_up_and_never_runs_back(of: Calendar, at: datetime, first: timedelta, second: timedelta) -> None:
     try:
         of.after_time(at, first + second)
@@ -230,7 +229,6 @@ def test_time_adds_up_and_never_runs_back(of: Calendar, at: datetime, first: tim
 
 
 @given(calendars(), MOMENTS, st.integers(1, 30), st.integers(1, 30))
-@settings(deadline=None)
 def test_days_end_in_working_time_and_on_a_later_day(of: Calendar, at: datetime, first: int, more: int) -> None:
     ends = of.after_days(at, first)
     assert ends > at

@@ -1,4 +1,4 @@
-"""Comparisons are read out of conditions."""
+"""Comparisons are found in conditions."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What an expression reads, and how values reach it."""
+"""What a CEL expression of the policy reads, and how it gets its values."""
 
 from datetime import date
 from decimal import Decimal

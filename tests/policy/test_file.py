@@ -40,7 +40,7 @@ def test_a_bad_edit_leaves_the_last_valid_policy_and_says_so(path: Path) -> None
 def test_a_file_that_goes_away_is_a_bad_edit(path: Path) -> None:
     file = PolicyFile(path, INPUTS)
     path.unlink()
-    assert file.problem == f"{path}:1: cannot be read: No such file or directory"
+    assert file.problem == f"{path}:1: cannot be read: No such file or directory. Correct the path or the permissions"
     assert file.current.has("payment")
 
 
@@ -77,7 +77,7 @@ def test_the_section_of_a_process_may_lie_in_a_file_of_its_own_and_is_part_of_th
     policy = PolicyFile(path, BOTH, sections={"expense_claim": section}).current
     assert policy.has("payment") and policy.gate("expense_claim", "approval").groups == ["managers"]
     assert policy.text == f"{GATE.rstrip()}\n\n# ---- from expense_claim/section.toml\n{CLAIM}"
-    # Whoever has the text, as a case has it in SQL, has all of the policy.
+    # The stored text, as a case has it in SQL, is the whole policy.
     assert parse(policy.text, inputs=BOTH).hash == policy.hash
     assert parse(policy.text, inputs=INPUTS, pinned=True).has("payment")
     with pytest.raises(PolicyError, match="unknown process"):
@@ -91,9 +91,7 @@ def test_a_section_in_the_policy_itself_comes_before_the_file_of_its_own(path: P
     assert policy.text == path.read_text()
 
 
-def test_a_change_of_a_section_is_in_force_at_once_and_a_bad_one_is_told_with_its_file_and_line(
-    path: Path, section: Path
-) -> None:
+def test_a_changed_section_applies_at_once_and_a_bad_one_is_reported_with_its_line(path: Path, section: Path) -> None:
     file = PolicyFile(path, BOTH, sections={"expense_claim": section})
     before = file.current
     section.write_text(f"# two of them\n{CLAIM}quorum = 2\n")
@@ -102,7 +100,9 @@ def test_a_change_of_a_section_is_in_force_at_once_and_a_bad_one_is_told_with_it
     assert str(file.problem).startswith(f"{section}:3: expense_claim.gates.approval.quorom: unknown key")
     assert file.current.gate("expense_claim", "approval").quorum == 2
     section.unlink()
-    assert file.problem == f"{section}:1: cannot be read: No such file or directory"
+    assert (
+        file.problem == f"{section}:1: cannot be read: No such file or directory. Correct the path or the permissions"
+    )
     section.write_text(CLAIM)
     assert file.problem is None and file.current.hash == before.hash
 
@@ -124,14 +124,14 @@ def test_a_mistake_in_a_section_names_its_own_file_and_line(path: Path, section:
     assert str(wrong.value).startswith(f"{section}{says}")
 
 
-def test_a_mistake_in_the_policy_is_told_as_one_there_though_sections_follow(path: Path, section: Path) -> None:
+def test_a_mistake_in_the_policy_is_reported_there_although_sections_follow(path: Path, section: Path) -> None:
     path.write_text(GATE + 'memo = """')
     with pytest.raises(PolicyError) as wrong:
         PolicyFile(path, BOTH, sections={"expense_claim": section})
     assert str(wrong.value).startswith(f"{path}:7: not valid TOML")
 
 
-def test_what_is_doubtful_in_a_section_is_told_with_its_own_file_and_line(path: Path, section: Path) -> None:
+def test_a_doubtful_value_in_a_section_is_reported_with_its_file_and_line(path: Path, section: Path) -> None:
     section.write_text(f'{CLAIM}expires = "2d"\non_expiry = "approve"\n')
     said = warnings(PolicyFile(path, BOTH, sections={"expense_claim": section}).current, BOTH)
     assert said == [

@@ -1,4 +1,4 @@
-"""Mistakes in a policy are found when it is read, with file, line and key."""
+"""Mistakes in a policy are found when it is read, and reported with file, line and key."""
 
 import json
 from pathlib import Path
@@ -190,11 +190,12 @@ def test_a_gate_that_nobody_could_pass_is_refused() -> None:
     assert "must give a list of names" in problem('candidates = "1.5 > 1.0"')
     assert "unknown name 'owners'" in problem('candidates = "owners"')
     assert refused("[payment.gates.board]\nusers = ['anna']\nquorum = 2") == [
-        "policy.toml:3: payment.gates.board.quorum: 2 approvals can never be reached by 1 people"
+        "policy.toml:3: payment.gates.board.quorum: 2 approvals can never be reached by 1 people: "
+        "lower the quorum or add people"
     ]
 
 
-def test_every_mistake_is_told_at_once_in_the_order_of_lines() -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_lines() -> None:
     said = refused(GATE + "when = 'amuont > 1'\ndue = 'x'\n\n[payment.gates.board]\nquorum = 2\n[deployment]\n")
     assert [line.split(": ")[:2] for line in said] == [
         ["policy.toml:7", "payment.gates.manager-approval.when"],
@@ -299,9 +300,7 @@ def test_a_gate_that_approves_what_nobody_looked_at_is_a_warning() -> None:
         ([], 1, "groups: the group managers has no members"),
     ],
 )
-def test_people_who_are_too_few_are_a_warning_where_the_people_are_known(
-    members: list[str], quorum: int, says: str | None
-) -> None:
+def test_too_few_known_people_for_a_quorum_are_a_warning(members: list[str], quorum: int, says: str | None) -> None:
     asked = policy(f"quorum = {quorum}")
     assert warnings(asked, INPUTS) == []
     said = warnings(asked, INPUTS, {"managers": members})

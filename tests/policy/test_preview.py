@@ -1,4 +1,4 @@
-"""What would become of a case that is not there yet: nothing is guessed, and it is said in sentences."""
+"""The preview of a case that does not exist yet: nothing is guessed, and the result is in sentences."""
 
 import json
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any], str]] = [
     ((RISKY,), {"facts": {"score": 49}}, "no"),
     # Facts that are given are all of them: as in a real case, an error opens the gate.
     ((RISKY,), {"facts": {}}, "1 of managers"),
-    # What does not hang on the fact does not depend on it.
+    # A gate without the fact in its conditions does not depend on the fact.
     (('when = "amount > 5 || facts.score > 50"',), {}, "1 of managers"),
     (('when = "amount > 1000 || facts.score > 50"',), {}, "depends on facts.score"),
     (('when = "facts.score > 50 && amount > 1000"',), {}, "no"),
@@ -129,7 +129,7 @@ def test_the_ruling_of_a_known_case_is_the_real_one_and_clocks_that_are_not_know
     assert (preview.ruling.reminders, preview.ruling.expires_at, preview.ruling.problem) == ([], None, None)
 
 
-def test_a_gate_is_told_with_its_rule_its_people_and_its_end() -> None:
+def test_explain_shows_a_gate_with_its_rule_its_people_and_its_expiry() -> None:
     asked = policy(
         FROM_LIMIT,
         "quorum = 2",

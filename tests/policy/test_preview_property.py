@@ -113,7 +113,7 @@ def previewed(policy: Policy, payment: Payment, found: Mapping[str, Any] | None,
     return Preview(policy, "payment", "manager-approval", FutureCase(payment, found, None, case), AT)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(policies(), payments, facts)
 def test_with_all_facts_known_the_preview_is_the_ruling(
     policy: Policy, payment: Payment, found: dict[str, Any]
@@ -123,7 +123,7 @@ def test_with_all_facts_known_the_preview_is_the_ruling(
     assert preview.unknown == {} and preview.outcome != "depends"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     policies(),
     payments,
@@ -161,7 +161,7 @@ def test_no_ruling_contradicts_the_preview_without_the_facts(
     assert {*preview.ruling.reminders} <= {*ruling.reminders}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(policies(), st.lists(payments, max_size=6))
 def test_many_cases_are_previewed_as_each_alone(policy: Policy, asked: list[Payment]) -> None:
     many = Previews(policy, "payment", "manager-approval")

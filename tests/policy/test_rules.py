@@ -1,4 +1,4 @@
-"""What a policy says about one gate of one case."""
+"""The decision of a policy about one gate of one case."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -225,7 +225,7 @@ def test_a_gate_that_is_not_needed_is_not_judged_by_rules() -> None:
     assert (made.needed, made.decided, made.rule) == (False, None, "amount >= limits.manager")
 
 
-def test_where_no_rule_decides_people_do_and_the_record_has_what_the_rules_read() -> None:
+def test_people_decide_where_no_rule_does_and_the_values_are_recorded() -> None:
     made = ruling("auto_reject = \"payee == 'x'\"", APPROVE, facts={"score": 10})
     assert (made.needed, made.decided, made.rule, made.problem) == (True, None, "always", None)
     assert made.names == {"facts.score": 10, "payee": "Northwind Paper Ltd"}

@@ -1,4 +1,4 @@
-"""Tables of cases, and what the policy must make of each."""
+"""Table tests of a policy: cases, and the expected answer of each gate."""
 
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def test_a_moment_that_is_not_met_is_told_in_the_time_of_the_calendar() -> None:
     ]
 
 
-def test_what_could_not_be_told_is_said_beside_what_was_found() -> None:
+def test_unknown_results_are_listed_beside_the_findings() -> None:
     (said,) = failures(row("facts = { }", 'gates = { risk = "no" }'))
     assert "found 1 of analysts ('facts.score >= 50' reads 'score', which does not exist, so the gate opens)" in said
 
@@ -90,7 +90,7 @@ def test_what_could_not_be_told_is_said_beside_what_was_found() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "t.toml: has no rows; one begins with [[payment]]"),
+        ("", "t.toml: has no rows: begin each row with [[payment]]"),
         ("[[payment]", "t.toml: not valid TOML"),
         ("[[paymint]]", "t.toml: paymint: unknown process; the policy knows payment"),
         ("[payment]\nname = 'x'", "t.toml: payment: must be rows, each beginning with [[payment]]"),

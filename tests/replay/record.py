@@ -1,6 +1,6 @@
 """Record the histories that `test_replay.py` replays: `python -m tests.replay.record`.
 
-Record anew only with a change that is meant to break running cases; otherwise use `workflow.patched` and keep these.
+Record again only with a change that is meant to break running cases; otherwise use `workflow.patched` and keep these.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The benchmarks run and say what they measured."""
+"""The benchmarks run, and print their figures."""
 
 import json
 import subprocess

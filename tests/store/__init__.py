@@ -1,1 +1,1 @@
-"""The record, the projections and the ledger, on both databases."""
+"""The audit log, the projections and the ledger, on both databases."""

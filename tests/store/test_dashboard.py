@@ -15,11 +15,11 @@ from domain.task import TaskView
 from store.cases import cases, incidents
 from store.cases.durations import waiting
 from store.cases.visibility import Viewer
-from store.dashboard import current_status, flow, work
-from store.dashboard.flow import Spread
+from store.dashboard import current_status, ended_cases, task_counts
+from store.dashboard.ended_cases import Spread
 from store.dashboard.scope import DashboardScope, span
 from store.db.database import Database
-from tests.store.story import decision, new_case, patch, recorded, task
+from tests.store.sample_cases import decision, new_case, patch, recorded, task
 
 pytestmark = pytest.mark.both_databases
 
@@ -77,7 +77,7 @@ class Story:
         )
         await recorded(self.db, record)
 
-    async def taken_back(self, case_id: str, ago: float) -> None:
+    async def rolled_back(self, case_id: str, ago: float) -> None:
         at = NOW - ago * HOUR
         asked = RollbackAsked(by="operator-1", reason="wrong", policy_hash="f" * 64, at=at)
         async with self.db.write() as conn:
@@ -90,14 +90,14 @@ class Story:
 
 @pytest.fixture
 async def story(db: Database) -> AsyncIterator[Story]:
-    """Five ended cases, one of them taken back, and three that are open.
+    """Five ended cases, one of them rolled back, and three open cases.
 
     | case | submitted | waited for people | ended |
     | A | 10 h ago | 8 h: managers, in time | 1 h ago, completed |
     | B | 10 h ago | 5 h: two tasks that overlap, 4 h and 3 h; one ran out of time | 4.5 h ago, expired |
     | C | 5 h ago | not at all | 4 h ago, completed |
     | D | 100 h ago | 30 h, directors, late, rejected | 50 h ago |
-    | E | 80 h ago | 2 h, fraud-analysts | 60 h ago, completed; taken back 2 h ago |
+    | E | 80 h ago | 2 h, fraud-analysts | 60 h ago, completed; rolled back 2 h ago |
     """
     told = Story(db)
     a = await told.submitted("A", 10)
@@ -118,7 +118,7 @@ async def story(db: Database) -> AsyncIterator[Story]:
     asked = await told.asked(e, 70, "fraud-review", candidate_groups=["fraud-analysts"], candidate_users=["manager-1"])
     await told.answered(asked, 68, Outcome.APPROVED, "fraud-1")
     await told.ended(e, 60, Status.COMPLETED)
-    await told.taken_back(e, 2)
+    await told.rolled_back(e, 2)
     for reference, ago, groups in (("F", 3, ["managers"]), ("G", 26, ["managers", "directors"])):
         await told.asked(await told.submitted(reference, ago), ago, candidate_groups=groups)
     h = await told.submitted("H", 6)
@@ -129,8 +129,8 @@ async def story(db: Database) -> AsyncIterator[Story]:
 
 async def test_cases_that_ended_are_counted_by_day_with_their_times(story: Story) -> None:
     async with story.db.read() as conn:
-        whole = await flow.whole(conn, ALL, span("7d", NOW, UTC))
-        parts = await flow.parts(conn, ALL, span("7d", NOW, UTC))
+        whole = await ended_cases.whole(conn, ALL, span("7d", NOW, UTC))
+        parts = await ended_cases.parts(conn, ALL, span("7d", NOW, UTC))
     assert whole.ended == {"completed": 3, "expired": 1, "rejected": 1}
     # 9, 5.5, 1, 50 and 20 hours from start to end, of which 8, 5, 0, 30 and 2 waited for people.
     assert whole.cycle == spread(9, 50, mean=17.1)
@@ -151,8 +151,8 @@ async def test_cases_that_ended_are_counted_by_day_with_their_times(story: Story
 
 async def test_an_hour_holds_what_ended_in_it_and_a_period_no_more(story: Story) -> None:
     async with story.db.read() as conn:
-        whole = await flow.whole(conn, ALL, span("24h", NOW, UTC))
-        parts = await flow.parts(conn, ALL, span("24h", NOW, UTC))
+        whole = await ended_cases.whole(conn, ALL, span("24h", NOW, UTC))
+        parts = await ended_cases.parts(conn, ALL, span("24h", NOW, UTC))
     assert whole.ended == {"completed": 2, "expired": 1}
     ended = {part.since.hour: part.ended for part in parts if part.ended}
     assert ended == {5: {"expired": 1}, 6: {"completed": 1}, 9: {"completed": 1}}
@@ -166,7 +166,7 @@ def spread(median_h: float, p90_h: float, mean: float) -> Spread:
 
 async def test_steps_tell_what_waits_and_what_was_answered_in_time(story: Story) -> None:
     async with story.db.read() as conn:
-        found = await work.by_step_and_group(conn, ALL, span("7d", NOW, UTC))
+        found = await task_counts.by_step_and_group(conn, ALL, span("7d", NOW, UTC))
     named = {step.gate: step.model_dump(exclude={"process", "gate"}, exclude_defaults=True) for step in found.steps}
     assert list(named) == ["manager-approval", "intervention", "director-approval", "fraud-review"]
     assert named == {
@@ -188,8 +188,8 @@ async def test_steps_tell_what_waits_and_what_was_answered_in_time(story: Story)
 
 async def test_groups_and_reviewers_have_their_own_figures(story: Story) -> None:
     async with story.db.read() as conn:
-        tasks = await work.by_step_and_group(conn, ALL, span("7d", NOW, UTC))
-        reviewers = await work.reviewers(conn, span("7d", NOW, UTC))
+        tasks = await task_counts.by_step_and_group(conn, ALL, span("7d", NOW, UTC))
+        reviewers = await task_counts.reviewers(conn, span("7d", NOW, UTC))
     assert [(group.name, group.open, group.closed, group.approved, group.overturned) for group in tasks.groups] == [
         ("managers", 2, 2, 2, 0),
         ("directors", 1, 2, 0, 0),
@@ -209,16 +209,18 @@ async def test_somebody_without_a_role_sees_their_own_requests_and_what_asks_the
     manager = DashboardScope.of(Viewer(id="manager-1", groups=["managers"]))
     week = span("7d", NOW, UTC)
     async with story.db.read() as conn:
-        own = await flow.whole(conn, requester, week)
+        own = await ended_cases.whole(conn, requester, week)
         assert own.ended == {"completed": 2}
         assert (own.taken_back, own.overturned, own.cycle) == (1, 1, spread(1, 20, mean=10.5))
-        assert [part.ended for part in await flow.parts(conn, requester, week) if part.ended] == [{"completed": 1}] * 2
+        assert [part.ended for part in await ended_cases.parts(conn, requester, week) if part.ended] == [
+            {"completed": 1}
+        ] * 2
         assert await current_status.statuses(conn, requester) == {"completed": 1, "rolled_back": 1}
-        nothing = await work.by_step_and_group(conn, requester, week)
-        assert (nothing.total, nothing.steps, nothing.groups) == (work.Work(), [], [])
-        assert (await flow.whole(conn, manager, week)).ended == {}
+        nothing = await task_counts.by_step_and_group(conn, requester, week)
+        assert (nothing.total, nothing.steps, nothing.groups) == (task_counts.Work(), [], [])
+        assert (await ended_cases.whole(conn, manager, week)).ended == {}
         assert await current_status.statuses(conn, manager) == {}
-        asked = await work.by_step_and_group(conn, manager, week)
+        asked = await task_counts.by_step_and_group(conn, manager, week)
         assert {step.gate: (step.open, step.closed) for step in asked.steps} == {
             "manager-approval": (2, 2),
             "fraud-review": (0, 1),  # named in person
@@ -250,7 +252,7 @@ async def test_a_scheduled_case_takes_time_from_its_start(db: Database) -> None:
     for case_id in (planned, early, never):
         await told.ended(case_id, 1, Status.CANCELLED if case_id == never else Status.COMPLETED)
     async with db.read() as conn:
-        whole = await flow.whole(conn, ALL, span("24h", NOW, UTC))
+        whole = await ended_cases.whole(conn, ALL, span("24h", NOW, UTC))
     assert whole.cycle == spread(2, 6, mean=8 / 3)
 
 

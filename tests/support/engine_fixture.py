@@ -1,4 +1,4 @@
-"""A house for engine tests: the real server on a clock that tests wind, real SQL, the real records, one worker."""
+"""A fixture for engine tests: the real server with a clock that tests move, real SQL, real records, one worker."""
 
 import asyncio
 import hashlib
@@ -45,7 +45,7 @@ from store.db.database import Database, migrate
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.five_step_process import FiveProcess, FiveRequest
-from tests.support.migrated import migrated_copy
+from tests.support.migrated_database import migrated_copy
 from tests.support.sample_processes import (
     AskingProcess,
     ErrandProcess,
@@ -138,7 +138,7 @@ class House(WorkerHarness):
         before: Callable[[str], None] | None = None,
         task_timeout: timedelta | None = None,
     ) -> Handle:
-        """Store and start a case whose clock stands still until a test winds it. `before` sees its id first."""
+        """Store and start a case whose clock is stopped until a test moves it. `before` gets its id first."""
         request = request or ErrandRequest()
         reference = reference or f"ref-{uuid4()}"
         case_id = case_id_for(process, reference)

@@ -1,4 +1,4 @@
-"""A process of five steps for tests that kill its worker. What took effect lies in a file, which survives that."""
+"""A process of five steps for tests that kill its worker. Its effects are in a file, which survives a kill."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ class Receiver:
             db.execute("CREATE TABLE IF NOT EXISTS effects (n INTEGER PRIMARY KEY, case_id TEXT, name TEXT)")
 
     def do(self, call: StepCall[FiveRequest], name: str) -> None:
-        """One effect per key; a key that was undone first stays unused."""
+        """One effect for each key; a key that an undo occupied has none."""
         with self._turn() as db:
             state = db.execute("SELECT state FROM keys WHERE key = ?", (call.key,)).fetchone()
             if state is None:

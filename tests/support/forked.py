@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.support.installed_app import ROOT
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["alembic.command", "api.app", "ops.run", "plugins.workers", __name__])
+_CONTEXT.set_forkserver_preload(["alembic.command", "api.app", "ops.start_programs", "plugins.workers", __name__])
 
 
 class Ended(NamedTuple):

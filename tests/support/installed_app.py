@@ -1,4 +1,4 @@
-"""The whole product as `make up` runs it: supervisor, Temporal server, worker, gateway, each a process of its own."""
+"""The whole product as `make up` runs it: supervisor, Temporal server, worker and gateway as real processes."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 class Product:
-    """Start it with `with Product(folder) as product:`. State lies in the folder, so it can be started again there."""
+    """Start the product with `with Product(folder) as product:`. Its state is in the folder, for another start."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder

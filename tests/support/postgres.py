@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: a server of our own in a temporary folder, on a free port, gone with the test run."""
+"""A real PostgreSQL server for tests, in a temporary folder, on a free port, removed after the test run."""
 
 import os
 import pwd
@@ -72,7 +72,7 @@ class Postgres:
                 time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the server; whoever is connected is cut off."""
+        """Stop the server, and cut all connections."""
         if self._process is not None:
             self._process.send_signal(2)  # SIGINT: a fast shutdown
             self._process.wait(_START_SECONDS)

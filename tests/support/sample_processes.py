@@ -1,4 +1,4 @@
-"""A process for tests of the engine: three errands, each with its undo, one gate before the last.
+"""A process for tests of the engine: three steps, each with its undo, and one gate before the last step.
 
 The receiver honours idempotency keys as a real one must, counts what took effect, and can be told to fail.
 """
@@ -46,7 +46,7 @@ class Receiver:
         """The values that were sent, by case."""
         self.tried: defaultdict[str, list[str]] = defaultdict(list)
         self.broken: set[tuple[str, str]] = set()
-        """Case and errand that fail until somebody mends them."""
+        """The cases and steps that fail until a test removes them from the set."""
         self.refusing: set[tuple[str, str]] = set()
         self.buggy: set[tuple[str, str]] = set()
         """Case and errand that fail as only a defect does."""

@@ -1,4 +1,4 @@
-"""The shop of the samples for tests: its artefacts, variants of them, and the process that serves it."""
+"""The sample shop for tests: its artefacts, variants of them, and the process that serves it."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps what it is sent, and can be slow, refuse people, or be away."""
+"""A real SMTP server that stores received mail, and can be slow, refuse recipients, or be down."""
 
 import asyncio
 import ssl

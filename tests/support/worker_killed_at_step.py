@@ -2,8 +2,9 @@
 
 Start it with `python -m tests.support.worker_killed_at_step ADDRESS DATABASE FOLDER`.
 
-A file in FOLDER/doomed, named for a case and a point, is a death to come: whoever reaches it moves it to FOLDER/dead
-and takes its process along, as `kill -9` does. The next life begins at once, forked from a parent that imported all.
+A file in FOLDER/doomed, named for a case and a point, plans a kill. The worker that reaches the point moves the file to
+FOLDER/dead and ends its process, as `kill -9` does. The next worker starts at once, forked from a parent that has
+imported everything.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Start it with `python -m tests.support.worker_killed_in_rollback`.
 
-SQL has the record then, and Temporal's history has not: the moment in which a careless engine loses or doubles things.
+SQL then has the event, and Temporal's history does not: the moment in which an engine could lose or repeat an effect.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ async def main(address: str, url: str, kind: str) -> None:
         ],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
     )
-    print("working", flush=True)  # noqa: T201  # whoever started this waits for the line
+    print("working", flush=True)  # noqa: T201  # the parent process waits for this line
     await worker.run()
 
 

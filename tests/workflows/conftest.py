@@ -1,4 +1,4 @@
-"""One house for all tests of the engine."""
+"""One engine fixture for all tests of the engine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Hous
 
 @pytest_asyncio.fixture
 async def house(opened: House, request: pytest.FixtureRequest) -> AsyncIterator[House]:
-    """The house, with a new worker after a test that failed.
+    """Return the engine fixture, with a new worker after a test that failed.
 
     It may have left none; and a time limit of pytest interrupts whatever runs, also a worker, in whose place all tests
     that follow would fail.

@@ -1,4 +1,4 @@
-"""The general approval: a question to people whom the requester names; their answer is the result."""
+"""The general request: a question to people whom the requester names."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from activities.approval.request import MAX_PAYLOAD_BYTES, ApprovalRequest
 from domain.input_errors import problems_of
 from domain.status import Status, Verdict
-from intake.rows import read
+from intake.parse_rows import read
 from tests.support.engine_fixture import Handle, House
 from tests.support.installed_app import ROOT
 from tests.workflows.test_payment import SHIPPED
@@ -48,7 +48,7 @@ async def test_the_requester_names_groups_and_people_and_else_the_policy_does(ho
     assert (unnamed.candidate_groups, unnamed.candidate_users) == (["managers"], [])
 
 
-async def test_whoever_was_not_named_cannot_answer_and_the_requester_never_can(house: House) -> None:
+async def test_only_named_people_can_decide_and_never_the_requester(house: House) -> None:
     case = await ask(house, candidates=["fred", "rita"])
     task = await house.open_task(case)
     for person, groups in (("mia", ("managers",)), ("rita", ())):
@@ -107,7 +107,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"title": "x", "payload": '{"price": 12'}, "is not valid JSON"),
     ({"title": "x", "payload": '{"price": NaN}'}, "NaN is not JSON"),
     ({"title": "x", "payload": {"price": float("inf")}}, "is not JSON"),
-    ({"title": "x", "payload": "y" * (MAX_PAYLOAD_BYTES + 1)}, "bytes as JSON; at most 32,768 are taken"),
+    ({"title": "x", "payload": "y" * (MAX_PAYLOAD_BYTES + 1)}, "bytes as JSON: at most 32,768 are allowed"),
     ({"title": "x", "payload": DEEP}, "is nested more than 20 levels deep"),
     ({"title": "x", "payload": "[" * 100_000}, "payload:"),
     ({"title": "x", "candidates": [f"p{n}" for n in range(51)]}, "candidates"),

@@ -121,7 +121,7 @@ DONE = {
 
 @pytest.mark.parametrize("answer", [Verdict.RETRY, Verdict.ROLL_BACK])
 @pytest.mark.parametrize(("process", "step", "approved", "undone"), FORTH, ids=[step for _, step, *_ in FORTH])
-async def test_a_step_that_fails_for_good_is_done_once_when_it_is_mended_or_all_is_undone(
+async def test_a_failed_step_is_done_once_after_a_correction_or_all_is_undone(
     place: Place, process: str, step: str, approved: bool, undone: dict[str, int], answer: Verdict
 ) -> None:
     name = f"{step}-{answer}".replace("_", "-")
@@ -157,7 +157,7 @@ BACK = [
 @pytest.mark.undoes("restore_version")
 @pytest.mark.undoes("withdraw_accepted_risk")
 @pytest.mark.parametrize(("process", "undo", "end", "undone"), BACK, ids=[undo for _, undo, *_ in BACK])
-async def test_an_undo_that_fails_for_good_is_done_once_when_it_is_mended(
+async def test_a_failed_undo_is_done_once_after_a_correction(
     place: Place, process: str, undo: str, end: Status, undone: dict[str, int]
 ) -> None:
     name = undo.replace("_", "-")

@@ -1,4 +1,4 @@
-"""A case that asks for another: it goes on when that is completed, and else is undone."""
+"""A case that starts a child case: it continues when the child is completed, and is rolled back otherwise."""
 
 import asyncio
 from datetime import timedelta
@@ -137,7 +137,7 @@ async def test_a_step_beside_a_rejected_case_has_ended_before_anything_is_undone
 
 
 async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_path: Path) -> None:
-    # In a house of its own: the end that is put into the record here is one that the audit would find.
+    # In an engine fixture of its own: the audit check would find the end that is stored here.
     async with open_house(tmp_path) as house:
         case, child = await asked(house)
         await house.open_task(child)
@@ -153,7 +153,7 @@ async def test_an_end_that_could_not_be_told_is_found_when_the_case_looks(tmp_pa
 
 
 @pytest.mark.undoes("withdraw_case")
-async def test_a_key_that_was_undone_first_starts_no_case(house: House) -> None:
+async def test_a_key_that_an_undo_occupied_starts_no_case(house: House) -> None:
     wanted = ChildRequest(kind="question", process="approval", reference="never", input={"title": "x"})
     call = StepCall[ChildRequest](
         case_id="asking:none", reference="none", requester="rita", policy_hash="", key="asking:none/ask", input=wanted

@@ -1,4 +1,4 @@
-"""Imports of data: checked, loaded aside, seen by stewards, published at once, and taken back."""
+"""Data imports: checked, staged, approved by stewards, published at once, and rolled back."""
 
 import asyncio
 import json
@@ -143,7 +143,7 @@ async def test_a_rollback_publishes_the_version_before_and_of_the_first_none(off
     before = await office.view("back")
     second = await office.published("back", NOVEMBER)
     assert len(await office.names("back")) == 4
-    # The older one cannot be taken back from under the newer.
+    # The older version cannot be undone before the newer one.
     refused = await (await office.house.roll_back(first, policy=SHIPPED)).result()
     assert refused.status is Status.COMPLETED and len(await office.names("back")) == 4
     result = await (await office.house.roll_back(second, policy=SHIPPED)).result()
@@ -333,11 +333,11 @@ async def test_a_line_of_json_that_does_not_fit_is_refused(tmp_path: Path, line:
     ("schema", "said"),
     [
         ("{", "The schema cannot be read"),
-        ("[]", "must be that of one row"),
-        ('{"type": "array"}', "must be that of one row"),
-        ('{"type": "object", "properties": {"id": {"type": "figure"}}}', "The schema has a mistake"),
-        ('{"type": "object", "$ref": "https://spy.example/s.json"}', "refers to another document, which is not read"),
-        ('{"type": "object", "$ref": "file:///etc/passwd"}', "refers to another document, which is not read"),
+        ("[]", "must describe one row"),
+        ('{"type": "array"}', "must describe one row"),
+        ('{"type": "object", "properties": {"id": {"type": "figure"}}}', "The schema is not valid"),
+        ('{"type": "object", "$ref": "https://spy.example/s.json"}', "refers to another document, "),
+        ('{"type": "object", "$ref": "file:///etc/passwd"}', "refers to another document, "),
     ],
 )
 async def test_a_schema_that_cannot_be_used_is_refused_and_nothing_is_fetched(

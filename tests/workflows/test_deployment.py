@@ -1,4 +1,4 @@
-"""Deployments: approved and live, refused and never seen, sick and switched back; one at a time, whatever is killed."""
+"""Deployments: approved and live, rejected, unhealthy and switched back, one at a time, with killed workers."""
 
 import asyncio
 import threading
@@ -98,7 +98,7 @@ class App:
         return self.yard.releases.live(self.name)
 
     def effects(self, case: Handle) -> dict[str, str]:
-        """What became of each key of a case, at the receiver."""
+        """Return the effect of each key of a case, at the receiver."""
         return {each.kind: each.state for each in self.yard.releases.entries(self.name) if each.case_id == case.id}
 
 
@@ -130,7 +130,7 @@ def app(yard: Yard, house: House, names: Iterator[str]) -> Iterator[App]:
 # ------------------------------------------------------------------------------------------------------------ the story
 
 
-async def test_a_release_goes_live_a_second_one_takes_its_place_and_both_can_be_taken_back_in_turn(app: App) -> None:
+async def test_two_releases_go_live_in_turn_and_both_can_be_rolled_back(app: App) -> None:
     assert app.site.get()[0] == 503
     case = await app.start("one", version="1.0")
     task = await app.house.open_task(case)
@@ -230,7 +230,7 @@ async def test_what_is_not_as_it_was_asked_for_is_refused_in_words(app: App) -> 
     asked: list[tuple[dict[str, str], str]] = [
         ({"sha256": "0" * 64}, f"and {'0' * 64} was asked for"),
         ({"artefact": "untold"}, "The SHA-256 of 'untold.tar.gz' is missing"),
-        ({"artefact": "others"}, "holds no SHA-256 of 'others.tar.gz'"),
+        ({"artefact": "others"}, "has no SHA-256 of 'others.tar.gz'"),
         ({"artefact": "nothing"}, "There is no file 'nothing.tar.gz'"),
         ({"artefact": "bad", "sha256": "a" * 64}, "has the SHA-256"),
         ({"app": "no-such-app"}, "There is no app 'no-such-app'. The apps that can be deployed: shop-0, shop-1"),
@@ -320,7 +320,7 @@ async def test_deployments_of_one_app_at_once_never_interleave(app: App) -> None
     assert app.site.release == order[-1]
 
 
-async def test_whoever_waits_too_long_for_an_app_asks_operators_who_hear_which_case_it_is(app: App) -> None:
+async def test_a_case_that_waits_too_long_for_an_app_asks_operators(app: App) -> None:
     blocking = await app.start("one")
     held = app.yard.releases
     await app.house.open_task(blocking)
@@ -341,7 +341,7 @@ async def test_whoever_waits_too_long_for_an_app_asks_operators_who_hear_which_c
 
 
 @pytest.mark.parametrize("step", ["unpack_release", "hold_app", "switch_release", "finish_deployment"])
-async def test_a_step_that_fails_waits_for_operators_and_goes_on_once_it_is_mended(app: App, step: str) -> None:
+async def test_a_failed_step_waits_for_operators_and_continues_after_the_correction(app: App, step: str) -> None:
     folder = app.yard.app(app.name)
     in_the_way = {
         "unpack_release": folder,  # a file, where there should be a folder

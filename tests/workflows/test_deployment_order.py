@@ -1,4 +1,4 @@
-"""When code of a release runs: after somebody has approved it and before somebody else decides, or isolated before."""
+"""Code of a release runs after an approval, or isolated before it."""
 
 import json
 import time
@@ -11,14 +11,14 @@ from activities.shared import isolation
 from core.settings import load
 from domain.status import Status, Verdict
 from domain.task import TaskView
-from tests.support import hostile
+from tests.support import hostile_artefact
 from tests.support.engine_fixture import Handle, House, open_house
 from tests.support.shop_app import contents, put
 from tests.workflows.test_deployment import App, Yard
 from tests.workflows.test_payment import SHIPPED
 
 NEEDS = pytest.mark.skipif(isolation.missing() is not None, reason=f"cannot isolate: {isolation.missing()}")
-CODE = Path(hostile.__file__).read_bytes()
+CODE = Path(hostile_artefact.__file__).read_bytes()
 SECURITY, RELEASE = "[deployment.gates.security-approval]", "[deployment.gates.release-approval]"
 LAST = {
     "whose condition does not hold": "when = 'facts.added < 0'",
@@ -132,8 +132,8 @@ async def test_where_nothing_isolates_code_runs_once_it_is_approved_if_that_risk
     single = await app.start("marking", policy=SHIPPED.replace(RELEASE, f"{RELEASE}\nwhen = 'false'"))
     task = await house.open_task(case, "security-approval")
     blocked = await house.open_task(single, "intervention")
-    assert "The checks were not run. This worker cannot isolate code of others (unshare: " in blocked.summary
-    assert "is for code that somebody has approved: nobody has yet." in blocked.summary
+    assert "The checks were not run. This worker cannot isolate untrusted code (unshare: " in blocked.summary
+    assert "is only for code that somebody has approved." in blocked.summary
     skip = house.decision(blocked, "olga", Verdict.SKIP, groups=("operators",), comment="read by hand")
     await house.send(single, skip)
     unseen = await house.open_task(single, "security-approval")

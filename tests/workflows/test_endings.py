@@ -1,4 +1,4 @@
-"""Each way a case can end, on the real server: what took effect, what was undone, what the record says."""
+"""Each end of a case on the real server: its effects, its undos, and its audit events."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ async def test_an_approved_case_does_everything_once_and_completes(house: House)
     assert (await house.recorded(case))[-1] == "case_closed"
 
 
-async def test_a_case_below_the_limit_is_approved_by_rule_and_the_record_holds_the_rule(house: House) -> None:
+async def test_a_case_below_the_limit_is_approved_by_a_rule_that_is_recorded(house: House) -> None:
     case = await house.start(ErrandRequest(value=7), policy=NO_GATE)
     assert (await house.end(case)).status is Status.COMPLETED
     assert (await house.recorded(case)).count("gate_skipped") == 2
@@ -67,7 +67,7 @@ async def test_a_rejected_case_undoes_everything_newest_first(house: House) -> N
     assert result.undone == ["Unpack a parcel", "Bring back a parcel"]
 
 
-async def test_a_case_nobody_decides_is_reminded_escalated_and_expires(house: House) -> None:
+async def test_a_case_without_a_decision_is_reminded_escalated_and_expires(house: House) -> None:
     case = await house.start(policy=EXPIRING.replace("ON_EXPIRY", "reject"))
     await house.open_task(case)
     await house.forward(case, timedelta(hours=5))

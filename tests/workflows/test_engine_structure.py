@@ -1,4 +1,4 @@
-"""How the engine is built: one documented state, handlers that delegate, collaborators without state of their own."""
+"""The structure of the engine: one documented state, handlers that delegate, collaborators without state."""
 
 import ast
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""Moments that must lie ahead: when a case is asked for, not when it is read again."""
+"""Moments that must be in the future are checked when a case is submitted, not when it is read again."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from activities.approval.request import ApprovalRequest
 from domain.moments import asked
-from intake.rows import read
+from intake.parse_rows import read
 from workflows.registry import PROCESSES
 
 NOW = datetime(2031, 6, 1, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def test_a_deadline_that_has_passed_is_refused_when_it_is_asked_for_and_read_for
         ApprovalRequest.model_validate(given, context=asked(NOW))
 
 
-def test_a_row_of_a_file_whose_deadline_has_passed_is_told_by_its_cell() -> None:
+def test_a_row_whose_deadline_has_passed_is_reported_by_its_cell() -> None:
     later = (datetime.now(UTC) + timedelta(days=400)).date()
     process = PROCESSES["approval"]
     past = (datetime.now(UTC) - timedelta(days=2)).date()

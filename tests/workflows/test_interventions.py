@@ -38,7 +38,7 @@ async def test_a_step_whose_retries_end_waits_for_operators_and_says_why(house: 
     await house.end(case)
 
 
-async def test_an_operator_retries_a_mended_step_and_the_case_goes_on(house: House) -> None:
+async def test_an_operator_retries_a_corrected_step_and_the_case_continues(house: House) -> None:
     case, _ = await broken_at(house, "pack")
     mend(house, case, "pack")
     await house.decide(case, "olga", Verdict.RETRY)
@@ -125,7 +125,7 @@ async def test_a_raw_cancel_out_of_needs_intervention_ends_cancelled(house: Hous
     assert house.effects(case) == ["fetch", "bring_back"]
 
 
-async def test_mended_input_begins_the_case_anew_and_asks_people_again(house: House) -> None:
+async def test_fixed_input_starts_the_procedure_again_and_asks_people_again(house: House) -> None:
     case = await house.start(before=lambda case_id: house.receiver.broken.add((case_id, "send")))
     await house.decide(case, "mia")
     await house.forward(case, RETRIES_END)
@@ -136,7 +136,7 @@ async def test_mended_input_begins_the_case_anew_and_asks_people_again(house: Ho
     assert receipt.task.outcome is Outcome.RETRY
     again = await house.open_task(case, "approval")
     assert again.round == 2 and [(c.field, c.before, c.after) for c in again.changes] == [("value", 100, 70)]
-    assert "olga" in again.excluded_users, "whoever mends an input does not approve it"
+    assert "olga" in again.excluded_users, "the operator who fixed the input does not approve it"
     await house.decide(case, "max")
     assert (await house.end(case)).status is Status.COMPLETED
     assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back", "fetch", "pack", "send"]
@@ -144,7 +144,7 @@ async def test_mended_input_begins_the_case_anew_and_asks_people_again(house: Ho
     assert (await house.row(case)).input["value"] == 70
 
 
-async def test_mended_input_must_be_valid_and_may_come_with_no_other_answer(house: House) -> None:
+async def test_fixed_input_must_be_valid_and_comes_only_with_a_retry(house: House) -> None:
     case, _ = await broken_at(house, "pack")
     for verdict, edits in ((Verdict.RETRY, {"value": "many"}), (Verdict.ROLL_BACK, {"value": 3})):
         with pytest.raises(WorkflowUpdateFailedError) as refused:
@@ -256,7 +256,7 @@ def with_step(**keys: Any) -> str:
     return f"{ONE_GATE}\n[errand.steps.pack]\n{said}\n"
 
 
-async def test_a_step_is_tried_as_long_as_the_policy_says_and_the_record_tells_how_often(house: House) -> None:
+async def test_a_step_is_tried_as_long_as_the_policy_says_and_attempts_are_recorded(house: House) -> None:
     case = await house.start(
         policy=with_step(retry_for="2h", longest="10m", first="1m"),
         before=lambda case_id: house.receiver.broken.add((case_id, "pack")),

@@ -1,4 +1,4 @@
-"""People leave, come back and go away while tasks are open: everything that names them follows, and nobody waits."""
+"""People leave, come back and are absent while tasks are open: the tasks follow, and none waits in vain."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from store.cases import recounts, tasks
 from store.people import absences, leavers, people
 from store.tables.cases import candidates, tasks as tasks_table
 from tests.support.engine_fixture import Handle, House
-from tests.workflows.test_handing_over import act, decide, no, person
+from tests.workflows.test_claim_and_delegate import act, decide, no, person
 
 PAUSING = """
 [errand.gates.approval]
@@ -124,7 +124,7 @@ async def test_a_question_to_a_leaver_goes_to_who_comes_after_and_the_clock_goes
     await over(house, case)
 
 
-async def test_when_nobody_comes_after_the_clock_goes_on_and_the_asker_is_told_and_may_withdraw(house: House) -> None:
+async def test_a_question_to_a_leaver_without_successor_can_be_withdrawn(house: House) -> None:
     gone = await added(house)
     case = await house.start(policy=PAUSING)
     task = await house.open_task(case)
@@ -132,7 +132,7 @@ async def test_when_nobody_comes_after_the_clock_goes_on_and_the_asker_is_told_a
     await left(house, gone)
     lapsed = await once(house, case, lambda task: task.questions[0].lapsed)
     assert lapsed.paused_at is None and lapsed.expires_at is not None and task.expires_at is not None
-    assert lapsed.expires_at >= task.expires_at, "what the clock stood still is added"
+    assert lapsed.expires_at >= task.expires_at, "the length of the pause is added"
     event = next(each for each in (await house.state(case)).timeline if each.kind == "candidate_replaced")
     assert event.data["askers"] == ["mia"] and "nobody can answer: Which order?" in event.summary
     question = lapsed.questions[0].id
@@ -143,9 +143,7 @@ async def test_when_nobody_comes_after_the_clock_goes_on_and_the_asker_is_told_a
 
 
 @pytest.mark.parametrize("by", [MIA, person("olga", "operators"), person("ada", "admins")])
-async def test_a_question_is_withdrawn_by_whoever_asked_or_by_operators_and_the_clock_goes_on(
-    house: House, by: Actor
-) -> None:
+async def test_the_asker_or_operators_withdraw_a_question_and_the_timers_continue(house: House, by: Actor) -> None:
     case = await house.start(policy=PAUSING)
     task = await house.open_task(case)
     asked = await act(case, task, Act.ASK, MIA, to=Actor(id="max"), text="Which order?")
@@ -192,7 +190,7 @@ async def test_changes_of_a_requester_who_has_left_wait_for_somebody_who_is_ther
     assert (changes.candidate_users, changes.candidate_groups) == (([new], []) if successor else ([], ["operators"]))
     await decide(house, case, changes, by, verdict=Verdict.RESUBMIT, edits={"value": 7})
     again = await house.open_task(case, "approval")
-    assert again.excluded_users == [by.id], "whoever made the changes does not approve them"
+    assert again.excluded_users == [by.id], "the person who made the changes does not approve them"
     await over(house, case)
 
 
@@ -275,7 +273,7 @@ async def test_holder_and_giver_follow(house: House) -> None:
     assert now.owner == after_giver
     await left(house, after_holder)
     now = await once(house, case, lambda task: task.assignee != after_holder)
-    assert (now.assignee, now.owner) == (after_giver, None), "back to whoever gave it"
+    assert (now.assignee, now.owner) == (after_giver, None), "back to the person who gave it"
     await left(house, after_giver)
     await once(house, case, lambda task: task.assignee is None)
     await decide(house, case, now, MIA)
@@ -306,7 +304,7 @@ async def test_when_the_outside_substitute_of_the_only_approver_goes_away_too_op
     await over(house, case)
 
 
-async def test_a_snapshot_member_who_has_left_the_group_still_counts_and_is_still_told_of(house: House) -> None:
+async def test_a_snapshot_member_who_left_the_group_still_counts_and_is_listed(house: House) -> None:
     group = f"g{uuid4().hex[:8]}"
     only = await added(house, group)
     policy = PAUSING.replace('["managers"]', f'["{group}"]\nmembership = "snapshot"')

@@ -1,4 +1,4 @@
-"""Whatever is sent to a Workflow, it goes on: it answers, and its case can be decided and cancelled."""
+"""A Workflow survives every message: it answers, and its case can still be decided and cancelled."""
 
 import asyncio
 import uuid

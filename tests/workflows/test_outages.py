@@ -1,4 +1,4 @@
-"""SQL away for a while, a worker away during a decision, a worker that remembers nothing."""
+"""The database is down for a while, the worker dies during a decision, and a worker without cache continues."""
 
 import asyncio
 import sqlite3

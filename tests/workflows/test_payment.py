@@ -1,4 +1,4 @@
-"""The payment process with the policy as shipped: money held, moved, given back, counted at the ledger."""
+"""The payment process with the shipped policy: money held, moved, released, and counted at the ledger."""
 
 import asyncio
 from decimal import Decimal
@@ -152,13 +152,13 @@ async def test_the_task_and_the_timeline_never_show_a_whole_bank_account(house: 
     await house.end(case)
 
 
-async def test_after_all_these_payments_debits_equal_credits_and_the_record_verifies(house: House) -> None:
+async def test_after_all_payments_debits_equal_credits_and_the_audit_log_verifies(house: House) -> None:
     assert await house.ledger.check() == []
     assert await house.audit_problems() == []
 
 
 @pytest.mark.parametrize(("asked", "approved"), [("2000.00", "1500.00"), ("2000.00", "2400.00")])
-async def test_what_a_reviewer_changed_is_what_is_paid(house: House, account: str, asked: str, approved: str) -> None:
+async def test_the_input_changed_by_a_reviewer_is_paid(house: House, account: str, asked: str, approved: str) -> None:
     gate = "[payment.gates.manager-approval]\n"
     policy = SHIPPED.replace(gate, gate + 'edit = ["amount", "payee"]\n')
     case = await house.start(a_payment(account, asked), process="payment", policy=policy, requester="rita")

@@ -1,4 +1,4 @@
-"""Messages at the worst moment: between a record and Temporal's history, in floods, in a shape nobody would send."""
+"""Messages at the worst moment: between a record and Temporal's history, in floods, and malformed."""
 
 import asyncio
 import sys
@@ -81,7 +81,7 @@ async def test_a_late_decision_while_the_end_is_recorded_is_refused_and_the_end_
 
 
 async def dying_worker(house: House, kind: str) -> asyncio.subprocess.Process:
-    """A worker that dies with the record of such an event."""
+    """Return a worker that is killed when it records such an event."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -97,7 +97,7 @@ async def dying_worker(house: House, kind: str) -> asyncio.subprocess.Process:
     return process
 
 
-async def test_a_decision_sent_after_a_worker_died_behind_a_reminder_is_in_the_record(tmp_path: Path) -> None:
+async def test_a_decision_after_a_worker_died_during_a_reminder_is_recorded(tmp_path: Path) -> None:
     async with open_house(tmp_path) as house:
         case = await house.start(policy=REMINDED, task_timeout=SOON)
         task = await house.open_task(case)
@@ -167,7 +167,7 @@ async def test_a_decision_whose_time_has_no_zone_changes_nothing(house: House) -
     assert (await house.recorded(case)).count("decided") == 1
 
 
-async def test_a_flood_of_refused_signals_locks_nobody_out_and_does_not_fill_the_record(house: House) -> None:
+async def test_a_flood_of_refused_signals_blocks_nobody_and_does_not_fill_the_log(house: House) -> None:
     case = await house.start()
     task = await house.open_task(case)
     flood = [house.decision(task, "rita", id=f"flood-{n}") for n in range(MAX_IDLE_MESSAGES + 100)]

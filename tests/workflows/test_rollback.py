@@ -1,4 +1,4 @@
-"""Taking back what was completed, and what becomes of cases that somebody ended or reset in Temporal."""
+"""Rollback of completed cases, and of cases that somebody ended or reset in Temporal."""
 
 import asyncio
 from datetime import timedelta
@@ -145,7 +145,7 @@ async def looked(house: House, watching: Watcher, until: int = 1) -> None:
 
 
 async def lost(house: House, case: Handle) -> tuple[Handle, TaskView]:
-    """A case that was terminated, and the task by which operators decide what becomes of it."""
+    """Return a terminated case, and the task in which operators decide about it."""
     await case.terminate(reason="tidying up")
     await looked(house, watcher(house))
     row = await house.row(case)
@@ -172,7 +172,7 @@ async def test_a_terminated_case_is_an_incident_and_is_undone_when_an_operator_s
 
 
 async def test_a_case_terminated_in_the_middle_of_a_step_is_undone_with_that_step(house: House) -> None:
-    """The record does not know of the step yet; its Workflow still tells the plan."""
+    """The step is not recorded yet, and the Workflow still returns the plan."""
     case = await house.start(before=lambda case_id: house.receiver.slow.add((case_id, "pack")))
     async with asyncio.timeout(60):
         while "pack" not in house.receiver.tried[case.id]:
@@ -317,7 +317,7 @@ async def test_a_case_reset_to_before_its_decision_asks_again_and_the_inbox_know
     assert house.effects(case) == DONE
 
 
-async def test_the_end_that_the_record_holds_stands_when_an_ended_case_is_reset(house: House) -> None:
+async def test_the_recorded_end_stays_when_an_ended_case_is_reset(house: House) -> None:
     case = await house.start()
     await house.decide(case, verdict=Verdict.REJECT)
     assert (await house.end(case)).status is Status.REJECTED

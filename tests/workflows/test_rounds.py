@@ -1,4 +1,4 @@
-"""Cases that time out are mended and submitted again: numbered, one open at a time, and no more often than allowed."""
+"""Expired cases are changed and submitted again: numbered, one open at a time, within the allowed number."""
 
 import asyncio
 
@@ -18,7 +18,7 @@ POLICY = (
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("count", [5, pytest.param(300, marks=pytest.mark.soak)])
-async def test_cases_that_time_out_are_mended_and_submitted_again_in_three_rounds(house: House, count: int) -> None:
+async def test_cases_that_time_out_are_changed_and_submitted_again_in_three_rounds(house: House, count: int) -> None:
     starter = house.starter(POLICY)
     ids = [f"errand:rounds-{count}-{number}" for number in range(count)]
 
@@ -35,7 +35,7 @@ async def test_cases_that_time_out_are_mended_and_submitted_again_in_three_round
         """Twice at the same moment: one of them is refused."""
         both: list[Started | BaseException] = []
         while not any(isinstance(each, Started) for each in both):
-            # A busy machine may not answer in time; then nothing was stored, and whoever asks is told to ask again.
+            # A busy machine may not answer in time; then nothing was stored, and the caller is told to try again.
             assert all(isinstance(each, TemporalUnavailable | DatabaseUnavailable) for each in both), both
             with house.env.with_time_skipping_disabled():
                 both = await asyncio.gather(

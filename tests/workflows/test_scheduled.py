@@ -1,4 +1,4 @@
-"""Cases that are to start later: seen, cancelled with nothing done, started early by somebody, once."""
+"""Scheduled cases: visible, cancelled without effects, started early, and started once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ async def test_a_scheduled_case_waits_and_runs_when_its_time_has_come(house: Hou
     assert told[0] == ("case_started", "holdgate")
 
 
-async def test_a_scheduled_case_is_started_early_and_the_record_says_by_whom(house: House) -> None:
+async def test_a_scheduled_case_is_started_early_and_the_audit_log_says_by_whom(house: House) -> None:
     case = await scheduled(house)
     assert await start_now(case, by("olga")) is Status.RUNNING
     await house.decide(case)
@@ -79,7 +79,7 @@ async def test_only_one_of_two_people_starts_a_case_early(house: House) -> None:
 async def test_a_case_that_was_never_scheduled_cannot_be_started_early(house: House) -> None:
     case = await house.start()
     await house.open_task(case)
-    assert "does not wait for its time" in await refused(case, by("rita"))
+    assert "cannot start this case early" in await refused(case, by("rita"))
 
 
 async def test_a_time_in_the_past_starts_the_case_at_once(house: House) -> None:

@@ -1,4 +1,4 @@
-"""Security reviews: real scanners, risks that people accept with an end, and nothing that silences a scanner."""
+"""Security reviews: real scanners, accepted risks with an expiry date, and files that try to silence a scanner."""
 
 import asyncio
 import io
@@ -232,7 +232,7 @@ async def test_a_scanner_that_fails_is_never_one_that_found_nothing(
             scanners._read("bandit", scanners._BanditReport, report)
         with pytest.raises(ScannerFailed, match="wrote a report that cannot be read"):
             scanners._read("detect-secrets", scanners._SecretsReport, report)
-    with pytest.raises(ScannerFailed, match="stopped with an error"):
+    with pytest.raises(ScannerFailed, match="failed and gave no report"):
         await scanners._run("bandit", ["-c", "raise SystemExit(3)"], tmp_path, good=(0, 1))
     monkeypatch.setattr(scanners, "TIMEOUT", 0.3)
     with pytest.raises(ScannerFailed, match="did not end within"):
@@ -275,12 +275,12 @@ def _pipe(path: Path) -> None:
 
 BAD = [
     ("x", Path.exists, "There is no folder 'x'"),
-    ("x", lambda path: (path / "x").write_text("a file"), "'x' is no folder"),
+    ("x", lambda path: (path / "x").write_text("a file"), "'x' is not a folder"),
     ("x", lambda path: (path / "x").symlink_to("/etc"), "leads out of the folder of files"),
     ("x", lambda path: (path / "x").mkdir(), "There are no files"),
-    ("x", _link, "is a link or no plain file"),
-    ("x", _linked_folder, "is a link or no plain file"),
-    ("x", _pipe, "is a link or no plain file"),
+    ("x", _link, "is a link or not a regular file"),
+    ("x", _linked_folder, "is a link or not a regular file"),
+    ("x", _pipe, "is a link or not a regular file"),
     ("x.tar.gz", Path.exists, "There is no file"),
     ("x.tar.gz", lambda path: (path / "x.tar.gz").write_text("no archive"), ""),
     ("x.tar.gz", lambda path: archive(path / "x.tar.gz", (tarfile.TarInfo("../out.py"), b"x")), ""),

@@ -1,4 +1,4 @@
-"""No task waits for who cannot decide it: on the real server, with people and clocks as they are."""
+"""No task waits for people who cannot decide it: on the real server, with real people and timers."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -12,7 +12,7 @@ from store.cases import tasks
 from store.people import people
 from tests.support.engine_fixture import Handle, House
 from tests.support.sample_processes import ErrandRequest
-from tests.workflows.test_handing_over import act, decide, no, person
+from tests.workflows.test_claim_and_delegate import act, decide, no, person
 from tests.workflows.test_leavers import added, away, told
 
 SECOND = """
@@ -185,7 +185,7 @@ async def test_changes_that_nobody_can_make_are_the_business_of_operators(house:
 PAUSING = 'expires = "9d"\npause_for_questions = true\n'
 
 
-async def test_the_clock_does_not_wait_for_somebody_who_is_away(house: House) -> None:
+async def test_timers_do_not_wait_for_people_out_of_office(house: House) -> None:
     asked = await added(house)
     case = await house.start(policy=policy("managers", PAUSING))
     task = await house.open_task(case)
@@ -212,7 +212,7 @@ async def test_an_end_that_an_admin_sets_in_a_pause_stays_where_it_was_set(house
     told = await act(case, task, Act.ANSWER, person("rita"), question=asked.questions[0].id, text="The top one")
     assert (told.expires_at, told.paused_at) == (end, None)
     assert [(each.at, each.fixed) for each in if_nobody_decides(told)] == [(end, False)]
-    assert told.due_at is not None and told.due_at - task.due_at >= timedelta(days=4, hours=23), "this stood still"
+    assert told.due_at is not None and told.due_at - task.due_at >= timedelta(days=4, hours=23), "the clock was paused"
     await over(house, case)
 
 

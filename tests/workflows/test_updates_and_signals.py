@@ -1,4 +1,4 @@
-"""Decisions by Update and by Signal: repeated, late, unauthorised, stale, malformed, early, and all at once."""
+"""Decisions by Update and by Signal: repeated, late, unauthorised, stale, malformed, early, and concurrent."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ async def test_the_same_decision_twice_is_one_decision_with_one_receipt(house: H
     assert (await house.recorded(case)).count("decided") == 1
 
 
-async def test_a_decision_through_both_doors_counts_once(house: House) -> None:
+async def test_a_decision_by_update_and_by_signal_counts_once(house: House) -> None:
     policy = ONE_GATE.replace('groups = ["managers"]', 'groups = ["managers"]\nquorum = 2', 1)
     case = await house.start(policy=policy)
     decision = house.decision(await house.open_task(case))
@@ -47,7 +47,7 @@ async def test_a_decision_through_both_doors_counts_once(house: House) -> None:
     assert "decision_refused" not in await house.recorded(case)
 
 
-async def test_the_second_door_refuses_what_the_first_would_and_records_it(house: House) -> None:
+async def test_a_signal_is_refused_like_an_update_and_the_refusal_is_recorded(house: House) -> None:
     case = await house.start()
     task = await house.open_task(case)
     await case.signal("submit_decision", house.decision(task, "rita"))
@@ -143,7 +143,7 @@ async def test_fifty_people_at_once_end_one_task_one_way_and_all_are_told_which(
     async with asyncio.timeout(60):
         answers = await asyncio.gather(*map(outcome, decisions), return_exceptions=True)
     late = [answer for answer in answers if isinstance(answer, BaseException)]
-    # The case may close before the last callers are heard; the gateway answers those from the record.
+    # The case may close before the last callers are heard; the gateway answers those from the database.
     assert all(isinstance(error, RPCError) and error.status is RPCStatusCode.NOT_FOUND for error in late), late
     told = [answer for answer in answers if not isinstance(answer, BaseException)]
     assert sum(accepted for accepted, _ in told) == 1
@@ -153,7 +153,7 @@ async def test_fifty_people_at_once_end_one_task_one_way_and_all_are_told_which(
     assert told[0][1] == expected.value
 
 
-async def test_by_no_door_does_a_decision_without_a_revision_count_unless_the_policy_lets_it(house: House) -> None:
+async def test_a_decision_without_a_revision_counts_only_if_the_policy_allows_it(house: House) -> None:
     case = await house.start()
     blind = house.decision(await house.open_task(case), revision=None)
     refused = await the_refusal(house, case, blind)

@@ -1,4 +1,4 @@
-"""Onboardings with the policy as shipped: accounts in the directory, mail at a real server, `kill -9` at each step."""
+"""Onboardings with the shipped policy: accounts in the directory, mail at a real server, `kill -9` at each step."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from activities.user_onboarding.steps import OnboardingRequest
+from activities.user_onboarding.request import OnboardingRequest
 from core.settings import load
 from domain.case import CaseResult, CaseState
 from domain.status import Status, Verdict
@@ -324,19 +324,19 @@ async def test_a_welcome_that_no_server_takes_may_be_skipped(office: House, sink
     assert (await account(office, name)).active and mails(sink, name) == []
 
 
-async def test_an_address_that_operators_mend_begins_the_case_anew_with_the_same_name(
+async def test_an_address_fixed_by_operators_starts_again_with_the_same_username(
     office: House, sink: Sink, name: str
 ) -> None:
     sink.replies[f"{name}@wrong.example"] = "550 no such user"
     case = await take_on(office, name, manager="mia", email=f"{name}@wrong.example")
     await say(office, case, MANAGER, "mia")
     task = await office.open_task(case, "intervention")
-    mended = {"email": f"{name}@example.org"}
-    await office.send(case, office.decision(task, "olga", Verdict.RETRY, edits=mended, comment="a slip"))
+    corrected = {"email": f"{name}@example.org"}
+    await office.send(case, office.decision(task, "olga", Verdict.RETRY, edits=corrected, comment="a slip"))
     await say(office, case, MANAGER, "mia")
     assert (await office.end(case)).status is Status.COMPLETED
     used = await account(office, name)
-    assert used.active and used.disabled_at is None and used.email == mended["email"]
+    assert used.active and used.disabled_at is None and used.email == corrected["email"]
     assert sorted((each.entitlement, each.revoked_at is None) for each in used.entitlements) == [
         ("mail", False),
         ("mail", True),
@@ -372,7 +372,7 @@ async def test_who_skips_the_hold_cannot_have_anything_granted_without_its_owner
         await account(office, name)
 
 
-async def test_after_all_this_the_record_verifies(office: House) -> None:
+async def test_after_all_these_cases_the_audit_log_verifies(office: House) -> None:
     assert await office.audit_problems() == []
 
 

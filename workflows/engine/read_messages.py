@@ -108,9 +108,10 @@ def refusing(recipient: Recipient, name: str, handle: Callable[[], None]) -> Non
 
 
 def reads_start(run: HandlerT) -> HandlerT:
-    """Wrap the `run` of a Workflow: with an input that does not fit, it fails at once with a sentence.
+    """Wrap the `run` of a Workflow, so that it checks its input first.
 
-    Only a Workflow that was started by hand can have such an input.
+    If the input does not fit the model, a Workflow that somebody started by hand fails at once, with a sentence that
+    says why. The Workflow of a case fails its Workflow task until the code is corrected.
     """
     model = _model_of(run)
 
@@ -143,9 +144,7 @@ class GuardedWorkflow:
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
         """Record Signals that have no handler. The SDK would keep them for ever, without a message to anybody."""
-        self.message_refused(
-            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Signal of this name."), ""
-        )
+        self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Signal of this name."), "")
 
     @workflow.update(dynamic=True)
     def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
@@ -153,7 +152,7 @@ class GuardedWorkflow:
 
     @unknown_update.validator
     def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Update of this name."))
+        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Update of this name."))
 
 
 def not_ours(why: str) -> ApplicationError:

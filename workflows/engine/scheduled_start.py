@@ -56,7 +56,7 @@ class ScheduledStart:
         if not waits or run.start_now is not None or run.cancellation is not None:
             raise Refusal(
                 RefusalCode.NOT_SCHEDULED,
-                "This case does not wait for its time: it was started, or cancelled, already.",
+                "You cannot start this case early: it was already started or cancelled.",
             )
 
     def start(self, asked: StartNow) -> Status:

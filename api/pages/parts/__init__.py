@@ -1,1 +1,1 @@
-"""Parts that pages share."""
+"""Modules that several pages share."""

@@ -1,4 +1,4 @@
-"""Shared by the page of a task and the page of its case: the case, its progress, its history and its files."""
+"""Collect what the pages of a case and of its tasks both show: the case, its progress, its history and its files."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from api.container import Services
 from api.http.schemas import CaseDetail
 from api.http.security import is_in
 from api.pages.parts import timeline
+from api.pages.parts.case_progress import Pipeline, pipeline
 from api.pages.parts.page import templates
-from api.pages.parts.pipeline import Pipeline, pipeline
 from api.routes.cases import one_case
 from api.services.if_approved import preview_case
 from domain.names import ADMINS, AUDITORS, OPERATORS
@@ -20,14 +20,14 @@ from store.cases.cases import CaseRow
 from store.people.people import Person
 
 COMMENTS = 100
-"""Comments shown, the newest. The history has all of them."""
+"""The most comments that the page shows, the newest. The history of the case has all comments."""
 
 templates.env.globals |= {"step_named": timeline.step_named, "size": timeline.size}
 
 
 @dataclass(frozen=True)
 class CaseContext:
-    """One case for one person."""
+    """One case as a page shows it to one person."""
 
     case: CaseDetail
     way: Pipeline | None
@@ -35,16 +35,17 @@ class CaseContext:
     attachments: Sequence[Attachment]
     comments: Sequence[Comment]
     technical: bool
-    """True if the person works with the audit log, and sees its technical data."""
+    """True if the person may read the whole audit log, and so sees the technical data of events."""
     may_cancel: bool
     may_roll_back: bool
     may_start: bool
     may_ask_again: bool
-    """True if the case ended undone and the reader may submit it again with changes."""
+    """True if the reader may submit the case again with changes, because it was rejected, expired, cancelled or
+    failed."""
 
 
 async def case_context(row: CaseRow, person: Person, services: Services) -> CaseContext:
-    """Return the case as the JSON route does, with additional parts for pages."""
+    """Return the case as the JSON route does, with the additional parts that pages show."""
     case, (attachments, comments) = await asyncio.gather(
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
@@ -65,7 +66,7 @@ async def case_context(row: CaseRow, person: Person, services: Services) -> Case
 
 
 def _after(case: CaseDetail) -> bool:
-    """Return True if the case had ended and waits for the approval of its rollback."""
+    """Return True if the case was completed, and people must now approve its rollback."""
     return bool(case.if_rolled_back)
 
 

@@ -1,4 +1,4 @@
-"""The input and the facts of a case as labelled fields: key fields first, amounts with their currency."""
+"""Turn the input and the facts of a case into labelled fields: key fields first, amounts with their currency."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,19 +13,22 @@ from workflows.registry import PROCESSES, Process
 
 @dataclass(frozen=True)
 class LabelledField:
-    """One field with its label."""
+    """One field of the input or the facts, with its label."""
 
     label: str
     value: Any
-    """For the `value` macro. A `block` has HTML of its own."""
+    """The value.
+
+    If `block` is True, the value is HTML that the template inserts as it is; otherwise the macro `value` shows it.
+    """
     key: bool = False
-    """True if the field helps to tell cases apart at a glance."""
+    """True for a key field, by which people tell cases apart."""
     block: bool = False
 
 
 @dataclass(frozen=True)
 class CheckResults:
-    """The facts: notable ones as sentences, and the others."""
+    """The facts of a case: sentences about notable facts, and the other facts as fields."""
 
     flags: Sequence[str] = ()
     rest: Mapping[str, Any] = field(default_factory=dict)
@@ -36,7 +39,7 @@ class CheckResults:
 
 @dataclass(frozen=True)
 class ChangedField:
-    """One field whose value changed."""
+    """One field of the input whose value has changed."""
 
     label: str
     before: Any
@@ -44,7 +47,10 @@ class ChangedField:
 
 
 def labelled(process_name: str, shown: Mapping[str, Any]) -> list[LabelledField]:
-    """Return the fields of an input as it may be shown: key fields first, missing fields left out."""
+    """Return the labelled fields of an input: key fields first, missing fields left out.
+
+    `shown` is the input with secret values masked.
+    """
     process = PROCESSES.get(process_name)
     if process is None:
         return [LabelledField(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
@@ -76,7 +82,7 @@ def _value(process: Process, name: str, value: Any) -> Any:
 
 
 def changed(process_name: str, changes: Sequence[FieldChange]) -> list[ChangedField]:
-    """Return the changed fields, with the labels of the process."""
+    """Return the changed fields with the labels of their process."""
     process = PROCESSES.get(process_name)
     labels = process.words.labels if process else {}
     return [
@@ -86,11 +92,11 @@ def changed(process_name: str, changes: Sequence[FieldChange]) -> list[ChangedFi
 
 
 _TECHNICAL = frozenset({"error", "failure", "would_be_undone"})
-"""Fields that a page shows elsewhere, or only to operators."""
+"""Facts that the page shows in another place, or only to operators."""
 
 
 def checked(facts: Mapping[str, Any]) -> CheckResults:
-    """Return the facts of the steps, with sentences for the notable ones. Steps have their names for people."""
+    """Return the facts that steps have found, with sentences about notable facts."""
     flags: list[str] = []
     rest: dict[str, Any] = {}
     # These words of a blocked case are for programs only.
@@ -104,6 +110,9 @@ def checked(facts: Mapping[str, Any]) -> CheckResults:
 
 
 def task_and_revision(value: str) -> tuple[str, int | None]:
-    """Return task and revision from a form's `task.revision`: the ticked task as the page showed it."""
+    """Return the task id and the revision from the value of a selected check box, `task.revision`.
+
+    The revision is None if the value has none.
+    """
     id, _dot, revision = value.rpartition(".")
     return (id, int(revision)) if id and revision.isdecimal() and len(revision) < 9 else (value, None)

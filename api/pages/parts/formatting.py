@@ -1,4 +1,4 @@
-"""How templates show values: moments in the reader's time zone, lengths of time, states with name and colour."""
+"""Functions by which templates show values: moments in the reader's time zone, lengths of time, states with colours."""
 
 import re
 import string
@@ -41,21 +41,24 @@ TONES: dict[str, str] = {
     "cancelling": "undo",
     "receiving": "going",
 }
-"""The colour of each state, as the name of a design token. The text names the state, too."""
+"""The colour of each state, as the name of a design token.
+
+Pages always show the name of the state in addition to its colour.
+"""
 
 
 def state_words(state: str) -> str:
-    """Return a state of a case, a task or an upload in the reader's language."""
+    """Return the words for a state of a case, a task or an upload, in the reader's language."""
     return _(state_wording.state(str(state)))
 
 
 def verdict_words(verdict: str) -> str:
-    """Return what a person did, as text after the person's name, in the reader's language."""
+    """Return the words for a verdict as text after the name of the person who decided, in the reader's language."""
     return _(state_wording.decided(verdict))
 
 
 def state(of: str | None) -> Markup:
-    """Return a state as a coloured tag."""
+    """Return a state as HTML: its name in a coloured tag."""
     if of is None:
         return Markup("")
     tone = TONES.get(str(of), "quiet")
@@ -63,12 +66,12 @@ def state(of: str | None) -> Markup:
 
 
 def time_text(at: datetime) -> str:
-    """Return a moment in the reader's time zone: `26 Nov 2026, 10:42 GMT`."""
+    """Return a moment as text in the reader's time zone: `26 Nov 2026, 10:42 GMT`."""
     return moment_in_words(at, reader.get().zone)
 
 
 def time(at: datetime | str | None) -> Markup:
-    """Return a moment as HTML; empty for None."""
+    """Return a moment as an HTML `<time>` element in the reader's time zone; empty for None."""
     if at is None:
         return Markup("")
     moment = datetime.fromisoformat(at) if isinstance(at, str) else at
@@ -76,7 +79,7 @@ def time(at: datetime | str | None) -> Markup:
 
 
 def as_shown(value: object) -> object:
-    """Return a stored value for the page: a moment in the reader's time zone, other values unchanged."""
+    """Return a stored value as pages show it: a moment in the reader's time zone, other values unchanged."""
     if isinstance(value, str) and len(value) >= len("2031-06-01T00:00Z") and value[10:11] == "T":
         try:
             return time(moment_of(value))
@@ -86,12 +89,12 @@ def as_shown(value: object) -> object:
 
 
 def span(of: timedelta) -> str:
-    """Return a length of time by its largest unit, rounded down: `3 h`, `2 days`."""
+    """Return a length of time in its largest unit, rounded down: `3 h`, `2 days`."""
     return roughly(of, reader.get().texts)
 
 
 def clock_words() -> dict[str, str]:
-    """Return the words of `span` and `due`, for scripts that update times."""
+    """Return the words that `span` and `due` use, for scripts that update times on an open page."""
     return {
         "in": _("in %(span)s", span="{span}"),
         "late": _("%(span)s late", span="{span}"),
@@ -104,7 +107,7 @@ def clock_words() -> dict[str, str]:
 
 
 def ago(at: datetime | None, now: datetime | None = None) -> Markup:
-    """Return how long ago a moment was, with the moment as a tooltip. `since 3 h` is `since {{ ago(at) }}`."""
+    """Return the time since a moment as HTML, such as `3 h`, with the moment as a tooltip; empty for None."""
     if at is None:
         return Markup("")
     told = span((now or datetime.now(UTC)) - at)
@@ -112,7 +115,10 @@ def ago(at: datetime | None, now: datetime | None = None) -> Markup:
 
 
 def urgency(due_at: datetime | None, now: datetime | None = None) -> str:
-    """Return `late`, `soon` (within 4 h), `today` (within a day), `calm`, or `none`."""
+    """Return how urgent a due time is.
+
+    The result is `late`, `soon` (within 4 h), `today` (within 24 h), `calm`, or `none` if there is no due time.
+    """
     if due_at is None:
         return "none"
     left = due_at - (now or datetime.now(UTC))
@@ -122,7 +128,7 @@ def urgency(due_at: datetime | None, now: datetime | None = None) -> str:
 
 
 def due(at: datetime | None, now: datetime | None = None) -> Markup:
-    """Return when something is due, in words and with a colour: `in 3 h`, `2 days late`."""
+    """Return a due time as HTML, in words and with a colour: `in 3 h`, `2 days late`."""
     if at is None:
         return Markup('<span class="due none">{}</span>').format(_("no due time"))
     left = at - (now or datetime.now(UTC))
@@ -138,13 +144,13 @@ def person(id: str | None) -> Markup:
 
 
 def isolated(text: object) -> Markup:
-    """Return a sentence with names as HTML. Text from right to left moves no word beside it."""
+    """Return a sentence with names as HTML, in which a name written from right to left moves no other word."""
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(str(text)))
     return Markup("").join(parts)
 
 
 def titled(title: str, process: str) -> Markup:
-    """Return a title with each value isolated, so that no payee changes places with the amount beside it."""
+    """Return the title of a case as HTML, in which no payee changes places with the amount beside it."""
     words = PROCESSES[process].words if process in PROCESSES else None
     found = _template(words.title).fullmatch(title) if words else None
     if found is None:  # the process, or its wording, is no longer there
@@ -158,13 +164,13 @@ def titled(title: str, process: str) -> Markup:
 
 @cache
 def _template(title: str) -> re.Pattern[str]:
-    """Return the pattern that finds the values in a title."""
+    """Return the pattern that finds the values in the title of a case, from the title template of its process."""
     parts = string.Formatter().parse(title)
     return re.compile("".join(re.escape(text) + ("(.*)" if name is not None else "") for text, name, *_ in parts), re.S)
 
 
 def plain(text: str) -> str:
-    """Return the text as `isolated` does, without markup: for the title of a window."""
+    """Return the text with the effect of `isolated`, but without HTML, for the title of a browser window."""
     return "".join(f"\u2068{part}\u2069" if rtl else part for part, rtl in runs(text))
 
 
@@ -178,22 +184,22 @@ def money(amount: object, currency: str) -> Markup:
 
 
 def in_path(name: str) -> str:
-    """Return an id as a part of a path."""
+    """Return an id percent-encoded, as a part of a path."""
     return quote(name, safe="")
 
 
 def readable(name: object) -> str:
-    """Return a name of the code for people: `manager-approval` is `manager approval`."""
+    """Return a name from the code in a form for people: `manager-approval` becomes `manager approval`."""
     return str(name).replace("_", " ").replace("-", " ")
 
 
 def request_type(process: str) -> str:
-    """Return the request type of a process: the noun of its wording, such as `general request` for `approval`."""
+    """Return the name of a process for people: the noun of its wording, such as `general request` for `approval`."""
     return PROCESSES[process].words.nouns[0] if process in PROCESSES else readable(process)
 
 
 def what_failed(process: str, step: str) -> str:
-    """Return the subject of an incident: `payment, reserve funds`; the request type alone if no step is blocked."""
+    """Return what an incident is about: `payment, reserve funds`; the request type alone if no step has failed."""
     return request_type(process) if step == WHOLE_CASE else f"{request_type(process)}, {readable(step)}"
 
 
@@ -205,7 +211,7 @@ def step_words(gate: str) -> str:
 
 
 def listed(names: list[str]) -> Markup:
-    """Return names of people or groups, separated by commas."""
+    """Return names of people or groups as HTML, separated by commas."""
     return Markup(", ").join(Markup("<bdi>{}</bdi>").format(name) for name in names)
 
 

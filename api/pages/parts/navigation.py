@@ -1,4 +1,4 @@
-"""The entries of the navigation, by what the person may see."""
+"""List the entries of the navigation that a person may see."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,11 @@ class NavigationEntry(NamedTuple):
     path: str
     name: str
     rare: bool = False
-    """True if the entry is in the second row, under "More"."""
+    """True if the entry is not in the main row, but under "More"."""
 
 
 def places(person: Person) -> list[NavigationEntry]:
-    """Return the entries for this person, in their order."""
+    """Return the entries of the navigation that this person may see, in their order."""
     asks = is_in(person, REQUESTERS, ADMINS)
     operates = is_in(person, OPERATORS, ADMINS)
     oversees = is_in(person, OPERATORS, AUDITORS, ADMINS)

@@ -1,4 +1,4 @@
-"""Shared by all pages: rendering of templates, the signed-in person, and errors as pages."""
+"""Functions and classes for all pages: render templates, find the signed-in person, show errors as pages."""
 
 import hmac
 import json
@@ -74,20 +74,26 @@ PAGE_ADDRESS = re.compile(
     r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
     r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
 )
-"""Addresses to which the sign-in page may redirect: pages of Holdgate with their filters, and no other site."""
+"""The pattern of addresses to which the sign-in page may redirect: pages of Holdgate, never another site."""
 LONGEST_ADDRESS = 8_000
-"""Characters of an address to return to. An upload has its settings in the address; escaped again, the address still
-fits the form of a visitor."""
-WENT_THROUGH = "holdgate-sent-"
-"""The name of the cookie by which a form learns that it was accepted. The form's value of `draft` completes the name.
+"""The most characters of an address to which the sign-in page returns.
 
-Only the answer to the form itself can say so. The next page may be another one, such as an error or the sign-in page.
+The address of an upload is long, because it has the settings of the upload. Escaped in the sign-in form, an address of
+this length still fits the size limit for visitors.
+"""
+WENT_THROUGH = "holdgate-sent-"
+"""The start of the name of a cookie that tells the browser that a form was accepted.
+
+The value of the form's field `draft` completes the name. The answer to the form must set this cookie, because the next
+page may be another one, such as an error or the sign-in page.
 """
 
 
 @dataclass(frozen=True)
 class Context:
-    """The variables of a template. `person` is None for a visitor who is not signed in.
+    """Base class for the variables that a handler passes to a template; each page has a subclass.
+
+    `person` is None for a visitor who is not signed in.
 
     Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
     to switch to), `demo_link` (whether the demo runs here), `session_ends` and `account_news` (whether the person has
@@ -99,18 +105,18 @@ class Context:
 
 @dataclass(frozen=True)
 class SignInPage(Context):
-    """`sign_in.html`: the form, and the address that follows."""
+    """The variables of `sign_in.html`: the form, and the address to open after it."""
 
     following: str
     wrong: str = ""
-    """Why the last try failed, in words."""
+    """Why the last attempt to sign in failed, in words; empty if there was none."""
     name: str = ""
-    """The name as it was entered."""
+    """The name, as the person entered it."""
 
 
 @dataclass(frozen=True)
 class ErrorPage(Context):
-    """`wrong.html`: an error, and what to do next."""
+    """`error.html`: an error, and what to do next."""
 
     title: str
     detail: str
@@ -119,18 +125,18 @@ class ErrorPage(Context):
 
 
 class NotSignedIn(Exception):
-    """The page needs a signed-in person."""
+    """Raised if a page needs a signed-in person, but nobody is signed in."""
 
 
 class MustChange(Exception):
-    """The person must first set a password of their own."""
+    """Raised if the person must set a new password before they can open another page."""
 
 
 class PageRequest(Request):
-    """A request whose form has no NUL, which PostgreSQL refuses."""
+    """A request that removes NUL characters from its form, because PostgreSQL refuses them."""
 
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override] # nobody here enters it as a context
-        """Return the form. Files in it are unchanged."""
+        """Return the sent form without NUL characters in its texts. Files in the form are unchanged."""
         sent = await super().form(**limits)
         return FormData(
             [
@@ -141,12 +147,12 @@ class PageRequest(Request):
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages."""
+    """A route that answers errors with an HTML page."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler, with errors turned into pages.
+        """Return the handler of the route, which turns errors into pages.
 
-        If the route needs a signed-in person, that is checked before body and parameters are read.
+        If the route needs a signed-in person, the handler checks this before it reads body and parameters.
         """
         answer = super().get_route_handler()
         for_people = _asks_for(_signed_in, self.dependant)
@@ -186,7 +192,7 @@ def _asks_for(dependency: Callable[..., Any], dependant: Dependant) -> bool:
 
 
 async def _noted(request: Request, answer: Response) -> Response:
-    """Tell the browser that a form was accepted, so that it deletes the saved draft, and not before."""
+    """Add a cookie to the answer if its form was accepted, so that the browser deletes the saved draft of the form."""
     if request.method != "POST" or answer.status_code >= 400 or getattr(request.state, "unfinished", False):
         return answer
     try:
@@ -200,12 +206,12 @@ async def _noted(request: Request, answer: Response) -> Response:
 
 
 def unfinished(request: Request) -> None:
-    """Record that the answer to a form asks for more, so that the browser keeps the draft."""
+    """Record that the form of this request is not finished, so that the browser keeps the saved draft of the form."""
     request.state.unfinished = True
 
 
 def pages() -> APIRouter:
-    """Return a router of pages."""
+    """Return a router for pages: its routes are `PageRoute`, and are not in the OpenAPI document."""
     return APIRouter(route_class=PageRoute, default_response_class=HTMLResponse)
 
 
@@ -221,11 +227,14 @@ async def _signed_in(request: Request, person: Visitor) -> Person:
 
 
 SignedIn = Annotated[Person, Depends(_signed_in)]
-"""The person who looks at the page. A visitor is asked to sign in, and then returns to the page."""
+"""The type of the parameter for the signed-in person. A visitor is asked to sign in, and then returns to the page."""
 
 
 def _read_by(request: Request, zone: str | None, person: Person | None = None) -> None:
-    """Set language and time zone of the answer: the person's own time zone, else the browser's."""
+    """Set the language and the time zone of the answer.
+
+    The time zone is the person's own; without one, it is `zone`, the zone of the browser.
+    """
     locale = request.app.state.services.settings.locale
     where = people.zone_of((person.time_zone if person else None) or zone)
     translation.reader.set(translation.Reader(locale=locale, zone=where, texts=translation.catalogue(locale)))
@@ -234,8 +243,8 @@ def _read_by(request: Request, zone: str | None, person: Person | None = None) -
 async def check_same_site(request: Request) -> None:
     """Raise Problem 403 for a form from another site.
 
-    Browsers send headers that name the site. Within a session the form also needs the session's secret. Other clients
-    have no cookie, and need no secret.
+    Browsers send headers that name the site of the form. If the request has a session cookie, the form must also
+    contain the session's secret. Clients without a cookie need no secret.
     """
     ours = request.app.state.services.settings.public_url
     if is_foreign(request.headers, ours):
@@ -254,7 +263,7 @@ async def check_same_site(request: Request) -> None:
 
 
 def scripted(request: Request) -> bool:
-    """Return True if a script sent the request. A script has no use for a whole page."""
+    """Return True if a script of a page sent the request, so that the answer need not be a whole page."""
     accept = request.headers.get("accept", "")
     if "hx-request" in request.headers or ("application/json" in accept and "text/html" not in accept):
         return True
@@ -262,14 +271,14 @@ def scripted(request: Request) -> bool:
 
 
 def local_address(path: str) -> str:
-    """Return the path if it is a page of Holdgate, else the start page. No link may lead to another site."""
+    """Return the path if it is a page of Holdgate, else `/`, so that no redirect leads to another site."""
     return path if len(path) <= LONGEST_ADDRESS and PAGE_ADDRESS.fullmatch(path) else "/"
 
 
 def render(
     request: Request, template: str, context: Context, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the page. The fields of the context are variables of the template."""
+    """Return the page that the template makes. The fields of `context` are the variables of the template."""
     named = {each.name: getattr(context, each.name) for each in fields(context)}
     return templates.TemplateResponse(
         request, template, named | _around(request, context.person), status_code=status, headers=headers
@@ -277,7 +286,7 @@ def render(
 
 
 def _around(request: Request, person: Person | None) -> dict[str, Any]:
-    """Return the variables for the frame of every page."""
+    """Return the variables for the frame of every page: navigation, session, preferences."""
     signed_in: SessionOf | None = getattr(request.state, "signed_in", None)
     secret = csrf_of(request) if signed_in else ""
     services = request.app.state.services
@@ -312,7 +321,10 @@ def sign_in_form(
 
 
 def address_of(request: Request) -> str:
-    """Return the address of the reader's page, with its filters. For a sent form: the page with the form."""
+    """Return the address of the page that the reader sees, with its filters.
+
+    For a sent form, this is the page of the form.
+    """
     # Not `request.url`: it is built from the Host header, which any client can set.
     query = "?" + request.scope["query_string"].decode("latin-1") if request.scope["query_string"] else ""
     own = quote(request.scope["path"]) + query
@@ -324,7 +336,7 @@ def address_of(request: Request) -> str:
 
 
 def _path_of(address: str) -> str:
-    """Return the path and query of an address; empty for an invalid one, such as `http://[`."""
+    """Return the path and the query of an address; empty for an invalid address, such as `http://[`."""
     try:
         came = urlsplit(address)
     except ValueError:
@@ -333,7 +345,10 @@ def _path_of(address: str) -> str:
 
 
 def _nearest(address: str) -> str:
-    """Return the address if it is a page of Holdgate, else the address of the page above it, which has the form."""
+    """Return the address if it is a page of Holdgate.
+
+    Otherwise return the address of the page above, which has the form.
+    """
     if PAGE_ADDRESS.fullmatch(address):
         return address
     path = address.partition("?")[0]
@@ -343,7 +358,7 @@ def _nearest(address: str) -> str:
 
 
 def too_large(request: Request) -> Response:
-    """Return the page for a form that is too large."""
+    """Return the error page for a form or file that is too large."""
     _read_by(request, None)
     page = ErrorPage(
         person=None,
@@ -354,7 +369,7 @@ def too_large(request: Request) -> Response:
         ),
         back=local_address(quote(request.scope["path"])),
     )
-    return render(request, "wrong.html", page, 413)
+    return render(request, "error.html", page, 413)
 
 
 def _advice(status: int) -> str:
@@ -371,7 +386,7 @@ def _advice(status: int) -> str:
 
 
 def as_page(request: Request, problem: Problem) -> Response | None:
-    """Return an unknown address as an error page for browsers; None for programs."""
+    """Return a problem as an error page, if a browser opened an address that is not below `/api`; else None."""
     path = request.scope["path"]
     if "text/html" not in request.headers.get("accept", "") or path.startswith(("/api/", "/static/")):
         return None
@@ -396,6 +411,6 @@ def _wrong(request: Request, problem: Problem) -> Response:
         advice=_advice(status),
         back=address_of(request) if request.method == "POST" or status >= 500 or status == 429 else "/",
     )
-    answer = render(request, "wrong.html", page, status)
+    answer = render(request, "error.html", page, status)
     answer.headers.update(problem.headers or {})
     return answer

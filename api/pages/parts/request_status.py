@@ -1,4 +1,4 @@
-"""The status of a request, as a sentence for its requester."""
+"""Say the status of a request in a sentence for its requester."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,7 @@ def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
 
 
 def why(case: CaseRow) -> str:
-    """Return the recorded reason why a case ended undone; empty for other cases."""
+    """Return the recorded reason why a case was rejected, expired, cancelled or failed; empty for other cases."""
     undone = case.status.closed and case.status is not Status.COMPLETED
     return case.result.reason if undone and case.result else ""
 
@@ -87,5 +87,5 @@ def _done(case: CaseRow) -> str:
 
 
 def _say(text: str, **values: object) -> Markup:
-    """Return the text with values put in. Values that are not markup are escaped."""
+    """Return the translated text with the values filled in. Values that are not HTML markup are escaped."""
     return Markup(text) % values

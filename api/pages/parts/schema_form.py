@@ -1,7 +1,7 @@
-"""A form for the input of a process, made from the JSON Schema of its model, and the reader of the sent form.
+"""Make a form for the input of a process from the JSON Schema of its model, and read the form that a person sends.
 
-`schema_form` returns the fields that `_form.html` shows, `read_form` reads them. Entered text is kept as it was
-entered, so that a form with a mistake is shown again unchanged, with the mistake beside its field.
+`schema_form` returns the fields that `_form.html` shows, `read_form` reads them. The entered texts are kept unchanged:
+a form with errors is shown again with these texts, and with each error beside its field.
 """
 
 import json
@@ -19,11 +19,11 @@ from domain.moments import asked
 from domain.wording import Words
 
 PREFIX = "input."
-"""Begins the names of fields in a form, so that no field has the name of another part of the form."""
+"""The start of the name of each input field in the form, so that no field has the name of another part of the form."""
 LONG = 500
-"""Characters. A field that may have more gets several lines."""
+"""A field whose value may have more characters than this gets several lines."""
 SHOWN = 80
-"""Characters. A field with a longer value gets several lines."""
+"""A field whose present value has more characters than this gets several lines."""
 
 Kind = Literal["text", "long", "number", "money", "date", "moment", "choice", "yes_no", "list", "json"]
 
@@ -33,42 +33,45 @@ class FormField:
     """One field as the template shows it."""
 
     name: str
-    """The name in the model. In the form it is `form_name`."""
+    """The name of the field in the model. `form_name` is its name in the form."""
     label: str
     kind: Kind
     value: str
-    """The entered value, else the stored one."""
+    """The value that the person entered; if there is none, the stored value."""
     help: str
     example: str
     required: bool
     options: tuple[str, ...] = ()
-    """The options of a choice. An empty option means no choice."""
+    """The options of a field with a fixed choice. An empty option means that nothing is chosen."""
     max_length: int | None = None
     kept: bool = False
-    """True if a stored value is hidden. If the field stays empty, the stored value stays."""
+    """True if the field has a stored value that the form does not show.
+
+    If the person leaves the field empty, this value stays.
+    """
     error: str = ""
 
     @property
     def form_name(self) -> str:
-        """Return the name of the field in the sent form."""
+        """Return the name of the input element in the HTML form."""
         return f"{PREFIX}{self.name}"
 
     @property
     def id(self) -> str:
-        """Return the id of the element. Its help is `<id>-help`, its mistake `<id>-error`."""
+        """Return the id of the input element. Its help text has the id `<id>-help`, its error text `<id>-error`."""
         return f"input-{self.name}"
 
 
 @dataclass(frozen=True)
 class Read:
-    """A sent form after reading."""
+    """A form that a person sent, after it was read."""
 
     typed: Mapping[str, str]
-    """The entered texts by field, to show the form again."""
+    """The entered text of each field, to show the form again."""
     values: Mapping[str, Any]
-    """The values for the model. With a `base`, only the changed values."""
+    """The values for the model, by field. If the form was read with `base`, only the changed values."""
     errors: Mapping[str, str]
-    """Mistakes by field. Under the empty name: mistakes that belong to no single field."""
+    """The errors by field. The key "" has errors that belong to no single field."""
 
 
 def schema_form(
@@ -82,8 +85,9 @@ def schema_form(
 ) -> list[FormField]:
     """Return the fields of a form for a model, in the model's order.
 
-    `values` are stored or suggested values, as JSON. `only` names the wanted fields, all if None. `read` is a form that
-    is shown again: an entered value comes before a stored one. `errors` are shown with those of `read`.
+    `values` are stored or suggested values, as JSON. `only` names the wanted fields; None for all. `read` is a sent
+    form that is shown again: its entered values replace those in `values`. `errors` are further errors by field, which
+    are shown together with those of `read`.
     """
     schema = model.model_json_schema()
     wrong = {**(read.errors if read else {}), **(errors or {})}
@@ -102,11 +106,11 @@ def read_form(
     only: Collection[str] | None = None,
     base: Mapping[str, Any] | None = None,
 ) -> Read:
-    """Read the fields of `schema_form`, checked by the model.
+    """Read a sent form with the fields of `schema_form`, and check the values with the model.
 
-    With `base`, the whole stored input as JSON, the result has only changed values, checked together with the others:
-    an emptied field gets its default, and a hidden one that was left empty stays. Without `base`, empty fields are left
-    out.
+    `base` is the complete stored input as JSON, or None for a new input. With `base`, the result has only the changed
+    values, which are checked together with the unchanged ones: a field that the person emptied gets its default, and a
+    hidden field that is empty keeps its stored value. Without `base`, the result leaves empty fields out.
     """
     schema = model.model_json_schema()
     typed: dict[str, str] = {}
@@ -140,7 +144,7 @@ def read_form(
 
 
 def text_of(value: Any) -> str:
-    """Return a stored value as it appears in a form, and as `read_form` reads it again."""
+    """Return a stored value as text in a form. `read_form` reads this text as the same value."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -160,7 +164,7 @@ def _wanted(schema: Mapping[str, Any], only: Collection[str] | None) -> Iterator
 
 
 def _leaves(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Return the alternatives of a field, with references resolved and without null."""
+    """Yield the schemas of the types that a field allows, with references resolved and without null."""
     if reference := part.get("$ref"):
         yield from _leaves(schema["$defs"][reference.rsplit("/", 1)[-1]], schema)
     elif inner := [*part.get("anyOf", ()), *part.get("oneOf", ()), *part.get("allOf", ())]:
@@ -171,7 +175,7 @@ def _leaves(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Mapp
 
 
 def _options(leaves: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the options of a field that allows only these."""
+    """Return the values of a field that allows only fixed values; empty for any other field."""
     given = [leaf.get("enum", [leaf["const"]] if "const" in leaf else None) for leaf in leaves]
     return tuple(text_of(each) for some in given for each in some) if given and None not in given else ()
 
@@ -239,7 +243,7 @@ def _field(
 
 
 def _as_typed(sent: str) -> str:
-    """Return the text without NUL, and with line ends as LF: a form always sends CR LF."""
+    """Return the text without NUL characters, and with LF in place of the CR LF that browsers send."""
     return sent.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -250,7 +254,7 @@ def _unchanged(name: str, text: str, stored: Any, words: Words | None) -> bool:
 
 
 def _value(text: str, kind: Kind, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
-    """Return the value for the model. Models read text, as in a CSV; only lists and objects are parsed here."""
+    """Return the value of a field for the model: parsed JSON for lists and objects, else the text."""
     types = {leaf.get("type") for leaf in _leaves(part, schema)}
     if kind == "list" and "string" not in types:
         return [each.strip() for each in text.replace("\n", ",").split(",") if each.strip()]

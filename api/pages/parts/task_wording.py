@@ -1,4 +1,4 @@
-"""The words of a task about people and time: who can decide, why the reader can, and what happens if nobody decides."""
+"""Say in words who can decide a task, why the reader can or cannot, and what happens if nobody decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from domain.task import TaskView
 from store.people import people
 
 SHOWN = 12
-"""People of a group whom a page names."""
+"""The most members of a group whom a page names."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,24 @@ class Deciders:
     group: bool
     people: Sequence[str] = ()
     more: int = 0
-    """Members who are not named."""
+    """The number of members whom the page does not name."""
 
 
 @dataclass(frozen=True)
 class TimerEvent:
-    """One event that comes if nobody decides."""
+    """One event that happens if nobody decides: a reminder, an escalation or the expiry."""
 
     at: datetime
     text: str
     fixed: bool = False
-    """True if an admin set the time while the timers are stopped, so that it does not move."""
+    """True if an admin set the time while the timers were stopped.
+
+    Such a time does not move when the timers start again.
+    """
 
 
 async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[Deciders]:
-    """Return who can decide: the groups with their members who can, then the people named in the task."""
+    """Return who can decide the task: first groups, with their members who can, then people whom the task names."""
     found = await people.candidates_of(conn, task.candidate_groups, task.candidate_users, now)
 
     def members(group: str) -> list[str]:
@@ -59,7 +62,7 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[De
 
 
 def why(task: TaskView, can: CanDecide) -> str:
-    """Return why the reader can or cannot decide, in a sentence."""
+    """Return a sentence that says why the reader can or cannot decide the task."""
     if not can.allowed:
         return _("You cannot decide this task. %(why)s", why=can.why)
     if task.kind == "changes":
@@ -87,7 +90,7 @@ def _first(rule: str, start: str) -> str:
 
 
 def approvals(task: TaskView) -> str:
-    """Return `1 of 2 approvals`, and whether one rejection ends the step."""
+    """Return the number of approvals as text, such as `1 of 2 approvals`, and whether one rejection ends the step."""
     told = ngettext(
         "%(given)s of %(num)s approval", "%(given)s of %(num)s approvals", task.quorum.needed, given=task.quorum.given
     )
@@ -99,7 +102,7 @@ def approvals(task: TaskView) -> str:
 
 
 def if_nobody_decides(task: TaskView) -> list[TimerEvent]:
-    """Return the events of the timers, in order."""
+    """Return the events that happen if nobody decides the task, in the order of their times."""
     if not task.clock and task.expires_at:  # without a worker the steps of the timers are unknown
         return [TimerEvent(task.expires_at, _ends(task))]
     told = []
@@ -136,7 +139,10 @@ def _ends(task: TaskView) -> str:
 
 
 def needs_comment(task: TaskView) -> list[Verdict]:
-    """Return the verdicts that need a comment. On a page a rejection always does: the requester needs the reason."""
+    """Return the verdicts that need a comment.
+
+    On a page, a rejection always needs a comment, because the requester must know the reason.
+    """
     return [
         verdict
         for verdict in task.verdicts
@@ -145,17 +151,17 @@ def needs_comment(task: TaskView) -> list[Verdict]:
 
 
 def decided_by(task: TaskView, person: str) -> bool:
-    """Return True if the person has made a decision that counts."""
+    """Return True if the person has decided this task and the decision still counts."""
     return among(person, voters(task))
 
 
 def mine(task: TaskView, person: str) -> bool:
-    """Return True if the person has claimed the task, was handed it, or has handed it over."""
+    """Return True if the person has claimed or delegated the task, or if the task was given to the person."""
     return same(person, task.assignee) or same(person, task.owner)
 
 
 def claimed(task: TaskView) -> Markup | None:
-    """Return who has claimed the task; None if nobody has."""
+    """Return a sentence that says who has claimed the task; None if nobody has."""
     if task.assignee is None:
         return None
     if task.owner:
@@ -167,7 +173,7 @@ def claimed(task: TaskView) -> Markup | None:
 
 
 def stale_words(changed: Sequence[Any]) -> str:
-    """Return what has changed since the reader opened the page."""
+    """Return in words what has changed in a task since the reader opened its page."""
     names = {
         "candidates": _("the people who can decide"),
         "questions": _("a question was answered"),

@@ -1,4 +1,4 @@
-"""The history of a case for people: the event, the person, and the client they used."""
+"""Make the history of a case for people: each event as a sentence, with its person and the person's client."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from domain.event_kinds import EventKind
 from domain.task import TaskView
 
 _REPEATED = frozenset({EventKind.INTERVENTION_BY_DEFAULT})
-"""Kinds that are left out, because the next event says the same."""
+"""The kinds of event that the history leaves out, because the next event says the same."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,18 @@ class TimelineLine:
     kind: str
     sentence: str
     who: str
-    """The actor, if the sentence does not name them; empty for Holdgate itself."""
+    """The actor of the event, if the sentence does not name the actor; empty for Holdgate itself."""
     via: str
-    """The client that sent the message, in words; empty if that says nothing."""
+    """The client with which the person acted, such as the command line, in words; empty if it is not worth showing."""
     technical: Mapping[str, Any]
-    """Data for people who work with the audit log itself."""
+    """The data of the event, for people who may read the whole audit log."""
 
 
 def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineItem]) -> list[TimelineLine]:
-    """Return the events of a case of this process, oldest first. `input` is as it may be shown."""
+    """Return the events of a case of this process as lines, oldest first.
+
+    `input` is the input of the case, with secret values masked.
+    """
     questions = {
         each.data.get("question"): each.data.get("text")
         for each in events
@@ -55,7 +58,7 @@ def size(bytes: int) -> str:
 
 
 def _with_question(event: TimelineItem, questions: Mapping[Any, Any]) -> TimelineItem:
-    """Return the event of a withdrawn question, with the text of the question from the earlier event."""
+    """Return an event about a withdrawn question with the text of the question, which only an earlier event has."""
     if event.kind != EventKind.QUESTION_WITHDRAWN or not event.data:
         return event
     text = questions.get(event.data.get("question"))

@@ -1,7 +1,7 @@
-"""The texts of the pages in the language and time zone of their reader.
+"""Translate the texts of the pages into the language of their reader, and keep the reader's time zone.
 
-The code has English; other languages are message catalogues in `api/locales/<language>/messages.po`. Titles, questions
-and recorded texts of a case come from its process and are not translated.
+The code contains the English texts; the texts of another language are in `api/locales/<language>/messages.po`. Titles,
+questions and recorded texts of a case come from its process and are not translated.
 """
 
 import gettext
@@ -18,12 +18,12 @@ from babel.messages.pofile import read_po
 
 LOCALES = Path(__file__).parents[2] / "locales"
 PSEUDO = "en-XA"
-"""English with accents and brackets. Text without them on a page is missing in the catalogue."""
+"""A test language: English with accents and brackets. A text without accents on a page is missing in the catalogue."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """The reader of the page that is being rendered."""
+    """The language and the time zone of the reader of the page that is being rendered."""
 
     locale: str = "en"
     zone: tzinfo = field(default=UTC)
@@ -40,13 +40,13 @@ def _(message: str, **values: Any) -> str:
 
 
 def ngettext(one: str, many: str, number: int, **values: Any) -> str:
-    """Return the text for this number. `%(num)s` is the number."""
+    """Return the singular or plural text for this number, in the reader's language. `%(num)s` stands for the number."""
     return reader.get().texts.ngettext(one, many, number) % {"num": number, **values}
 
 
 @cache
 def catalogue(locale: str) -> gettext.NullTranslations:
-    """Return the texts of a language. Raises LookupError for a missing catalogue."""
+    """Return the translated texts of a language. Raises LookupError if the language has no catalogue."""
     if locale == "en":
         return gettext.NullTranslations()
     if locale == PSEUDO:

@@ -1,7 +1,8 @@
 // The inbox by keyboard, with live changes, deciding in place, and the task beside the list on wide screens.
 
 import { shortcuts, typing } from "./app.js";
-import { ask, busy, dismiss } from "./inbox/bar.js";
+import { ask, busy, dismiss } from "./inbox/bulk_decision.js";
+import "./inbox/live_changes.js";
 import {
   all, changed, choose, current, inbox, panel, pick, pickUnflagged, prepare, reselect, rows, step, wide,
 } from "./inbox/rows.js";

@@ -1,6 +1,6 @@
-"""Serve whatever release of the shop is live: `python docs/samples/shop/serve.py [--port 8400] [--current LINK]`.
+"""Serve the live release of the shop: `python docs/samples/shop/serve.py [--port 8400] [--current LINK]`.
 
-Each request looks where the link leads; when that has changed, the app is loaded anew from there, without a restart.
+At each request, read the link. If the link has changed, load the app again from its new place, without a restart.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from .process import MyProcessProcess
 
 
 def equip(folder: Path) -> Sequence[object]:
-    """Make the objects that run the steps. `folder` is for files of this process."""
+    """Make the objects whose methods run the steps. `folder` is a folder for the files of this process."""
     return [MyProcessSteps(Book(folder))]
 
 

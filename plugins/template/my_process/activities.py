@@ -14,7 +14,10 @@ from plugins import Day, Message, Refused, StepCall
 
 
 class MyProcessRequest(Message):
-    """The input: the body over HTTP and a row of a CSV. The requester reads the errors of this model."""
+    """The input of a case: the body of an HTTP request, or a row of a CSV.
+
+    The requester reads the errors of this model.
+    """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -29,8 +32,8 @@ class MyProcessRequest(Message):
 class Book:
     """The receiver of the effects: an SQLite file with one row for each key.
 
-    A key takes effect once, also in repeated calls. Your own service must do the same: store the key with the effect,
-    in one transaction or as an idempotency key.
+    A key takes effect once, even if a call is repeated. Your own service must do the same: store the key with the
+    effect, in one transaction or as an idempotency key.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +42,7 @@ class Book:
             db.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, state TEXT, said TEXT)")
 
     def do(self, key: str, said: str) -> None:
-        """Take effect once for this key. Raises Refused where the undo of the key came first."""
+        """Carry out the effect of this key once. Raises Refused if the undo of the key came first."""
         with self._writing() as db:
             db.execute("INSERT INTO entries VALUES (?, 'done', ?) ON CONFLICT DO NOTHING", (key, said))
             (state,) = db.execute("SELECT state FROM entries WHERE key = ?", (key,)).fetchone()
@@ -47,7 +50,10 @@ class Book:
             raise Refused("This step was undone before it took effect.")
 
     def undo(self, undoes: str) -> bool:
-        """Undo the effect of a key, or make an unused key void. Return True if the key had an effect."""
+        """Undo the effect of a key, or, if the key was not used, make the key void.
+
+        Return True if the key had an effect.
+        """
         with self._writing() as db:
             db.execute("INSERT INTO entries VALUES (?, 'void', '') ON CONFLICT DO NOTHING", (undoes,))
             db.execute("UPDATE entries SET state = 'undone' WHERE key = ? AND state = 'done'", (undoes,))

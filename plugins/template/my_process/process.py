@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="my_process")
 class MyProcessProcess(CaseWorkflow):
-    """Grant an amount for a purpose.
+    """Grant an amount of money for a purpose.
 
     1. Set the amount aside; undone by freeing it.
     2. A manager decides, if the policy asks for one.

@@ -1,4 +1,4 @@
-"""My process: approved by rule, approved, rejected, expired; and each undo at the receiver."""
+"""Tests of my process: approved by rule, approved, rejected, expired; and the effect of each undo at the receiver."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -17,7 +17,7 @@ A_TRAIN = {"purpose": "Train to Leeds", "amount": "184.50", "needed_by": "2031-0
 
 @pytest_asyncio.fixture(scope="module")
 async def harness(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProcessHarness]:
-    """A real Temporal server whose clock tests move, a database, and a worker for this process."""
+    """Yield a real Temporal server whose clock the tests move, a database, and a worker for this process."""
     async with trial("my_process", tmp_path_factory.mktemp("harness")) as harness:
         yield harness
 

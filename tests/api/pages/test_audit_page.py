@@ -1,4 +1,4 @@
-"""The record as auditors see it: found by what they know, checked while others work, and taken along as evidence."""
+"""The Audit log page: search, the check while other people work, and the evidence pack."""
 
 import io
 import re
@@ -25,7 +25,7 @@ async def test_an_auditor_finds_what_somebody_did_to_a_case(gate: Gate) -> None:
     assert "No events found" in nothing
 
 
-async def test_pages_of_the_record_follow_each_other_to_its_first_entry(stopped: Gate) -> None:
+async def test_pages_of_the_audit_log_follow_each_other_to_the_first_event(stopped: Gate) -> None:
     async with stopped.database.write() as conn:
         for number in range(60):
             await people.set_time_zone(conn, "steward-1", ("UTC", "Europe/London")[number % 2], by="admin-1")
@@ -72,11 +72,11 @@ async def test_evidence_is_downloaded_from_the_page_and_a_refusal_stands_in_it(g
     with ZipFile(io.BytesIO(got.content)) as pack:
         assert "report.html" in pack.namelist()
     refused = await auditor.get("/audit/pack", params={"from": "2026-13-01", "to": "2026-12-31"})
-    assert refused.status_code == 422 and "write a day" in refused.text and 'value="2026-13-01"' in refused.text
+    assert refused.status_code == 422 and "does not exist" in refused.text and 'value="2026-13-01"' in refused.text
     assert (await auditor.get("/audit/pack", params={"case_id": "payment:none"})).status_code == 404
 
 
-async def test_others_do_not_find_the_record(stopped: Gate) -> None:
+async def test_other_people_do_not_find_the_audit_log(stopped: Gate) -> None:
     for path in ("/audit", "/audit/check", "/audit/pack"):
         for person, status in (("manager-1", 404), ("requester-1", 404), ("operator-1", 200), ("admin-1", 200)):
             assert (await stopped.as_(person).get(path)).status_code == status

@@ -1,4 +1,4 @@
-"""The page of a case: where it stands, what happened, what was undone, its files, and what may be done with it."""
+"""The page of a case: status, history, undone steps, files, and available actions."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -39,7 +39,7 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     assert not page.all("b") and "GB82" not in page.text, "bank accounts are shown by their last four"
     assert stops(page)[0] == "Hold 1,250.00 GBP on operating: rolled back"
     assert stops(page)[3:5] == ["Manager approval: rejected", "Director approval: not reached"]
-    assert not page.all("details", class_="technical"), "what stands in the record is for those who work with it"
+    assert not page.all("details", class_="technical"), "technical details are for operators"
     assert page.one("code", class_="id").text == case_id == page.one("button", data_copy=case_id).attrs["data-copy"]
     (again,) = [each for each in page.all("a") if each.text == "Submit again"]
     assert again.attrs["href"] == f"/new/payment?resubmits={quote(case_id, safe='')}"
@@ -47,7 +47,7 @@ async def test_a_rejected_case_shows_what_happened_and_what_was_undone(gate: Gat
     assert temporal.attrs["href"].endswith(f"/workflows/{quote(case_id, safe='')}")
 
 
-async def test_the_page_checks_the_record_of_the_case_and_says_when_it_was_changed(gate: Gate) -> None:
+async def test_the_case_page_checks_its_audit_events_and_reports_a_change(gate: Gate) -> None:
     case_id = await gate.start(amount="120.00")
     case = await gate.until(case_id, lambda case: case["status"] == "completed")
     change = "UPDATE event_payloads SET payload = :new WHERE payload = :old"

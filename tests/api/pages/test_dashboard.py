@@ -1,4 +1,4 @@
-"""The dashboard over HTTP: what has just happened is in its figures, and each sees only what is theirs."""
+"""The dashboard over HTTP: its figures are current, and each person sees only their own part."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ async def figures(gate: Gate, person: str, zone: str, period: str = "24h") -> di
     return found
 
 
-async def test_a_case_that_was_approved_moves_the_figures_and_again_when_it_is_taken_back(gate: Gate) -> None:
+async def test_an_approval_and_a_later_rollback_change_the_figures(gate: Gate) -> None:
     before = await figures(gate, "admin-1", "Africa/Abidjan")
     case_id = await gate.start()
     task = await gate.open_task(case_id)

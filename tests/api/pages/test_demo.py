@@ -1,4 +1,4 @@
-"""The demo's way in: by the link that `make up` shows, at this machine, and by nothing else; and its end."""
+"""Signing in to the demo works only by the link of `make up` on this machine, and ends with the demo."""
 
 import itertools
 import json
@@ -257,7 +257,7 @@ async def test_whatever_opened_as_a_demo_person_is_refused_with_the_reason(runni
         assert answer.json()["id"] == "real", "who was not made by the demo stays"
 
 
-async def test_who_was_let_go_decides_nothing_and_the_record_says_so(running: Running) -> None:
+async def test_a_deactivated_person_decides_nothing_and_the_audit_log_says_so(running: Running) -> None:
     directory = people.PeopleDirectory(running.database)
     assert {each.id for each in await directory.candidates(["managers"], ["director-1"])} > {"manager-1", "director-1"}
     assert await demo_people.dismiss_all(running.database, by="holdgate") == len(demo_people_people_and_money.PEOPLE)

@@ -1,4 +1,4 @@
-"""A form made from the JSON Schema of a process, and what people typed into it."""
+"""A form from the JSON Schema of a process, and the values that people entered."""
 
 from datetime import date
 from enum import StrEnum
@@ -57,7 +57,7 @@ class Order(BaseModel):
     day: date | None = None
 
 
-def test_choices_lists_and_objects_of_a_process_of_ones_own_are_read() -> None:
+def test_choices_lists_and_objects_of_a_plugin_are_read() -> None:
     size, wanted, *_ = schema_form(Order, {"size": "large"})
     assert (size.kind, size.options, size.value) == ("choice", ("small", "large"), "large")
     assert (wanted.kind, wanted.options) == ("yes_no", ("", "true", "false"))

@@ -1,4 +1,4 @@
-"""The inbox without a browser: what its address asks for, and many decisions at once with one result each."""
+"""The inbox without a browser: its filters, and many decisions at once with one result each."""
 
 import re
 from typing import Any

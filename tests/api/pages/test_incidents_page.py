@@ -1,4 +1,4 @@
-"""The incidents as operators see them: a group answered as a whole, or a part of it, with one result each."""
+"""The Incidents page: operators resolve a group, or a part of a group, with one result for each task."""
 
 import re
 from decimal import Decimal
@@ -34,9 +34,9 @@ async def test_an_operator_goes_on_without_a_step_for_some_of_a_group_and_must_s
         assert refused.status_code == 422
         assert "Say in the comment what was done by hand" in refused.text
         assert len(re.findall(r" checked>", refused.text)) == 2, "what was ticked stays ticked"
-        nothing = await client.post(address, data={**hidden(page), "verdict": "retry", "comment": "It is mended"})
+        nothing = await client.post(address, data={**hidden(page), "verdict": "retry", "comment": "It is fixed"})
         assert nothing.status_code == 422
-        assert "Select at least one" in nothing.text and "It is mended</textarea>" in nothing.text
+        assert "Select at least one" in nothing.text and "It is fixed</textarea>" in nothing.text
         done = await client.post(address, data={**form, "verdict": "roll_back", "comment": "Not wanted"})
         for _again in range(2):  # the result is a page of its own: it can be read again
             assert "2 of 2 incidents decided" in (await client.get(done.headers["location"])).text

@@ -1,4 +1,4 @@
-"""What one wants to be told, on its page and as JSON."""
+"""The choice of notifications, on its page and as JSON."""
 
 from tests.api.conftest import Gate
 from tests.api.pages.visits import signed_in

@@ -1,4 +1,4 @@
-"""People as admins keep them on pages: each change is in the record, secrets are seen once, and names do nothing."""
+"""The People page: each change is in the audit log, secrets are shown once, and hostile names do no harm."""
 
 import re
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ async def add(client: httpx2.AsyncClient, **more: str) -> str:
 
 
 async def told(gate: Gate, person: str) -> list[str]:
-    """The kinds of what the record says of somebody."""
+    """Return the kinds of the audit events about a person."""
     async with gate.database.read() as conn:
         return [each.kind for each in await search.oldest(conn, case_id="", text=person)]
 

@@ -1,4 +1,4 @@
-"""The policy and the mappings as people read them: every rule in words, every line as it stands, a case tried out."""
+"""The policy and the mappings on pages: rules in words, the source line by line, and the trial of a case."""
 
 import html
 import re

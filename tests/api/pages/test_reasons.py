@@ -1,4 +1,4 @@
-"""Conditions of the policy in plain words, with what they read."""
+"""Conditions of the policy in plain words, with the values that they read."""
 
 from typing import Any
 

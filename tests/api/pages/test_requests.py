@@ -1,4 +1,4 @@
-"""My requests and the forms to ask: where each stands, reminding, withdrawing, answering, asking again."""
+"""My requests and the forms of requests: status, reminder, withdrawal, answers, and another submission."""
 
 import html
 import re
@@ -127,10 +127,10 @@ async def test_a_form_with_mistakes_comes_back_as_it_was_with_each_beside_its_fi
         for field in ("input-amount", "priority", "start_at"):
             assert f'id="{field}-error"' in answer.text, field
         assert 'value="12,5x"' in answer.text and "&lt;b&gt;kept&lt;/b&gt;" in answer.text
-        mended = typed | {"input.amount": "1250.00", "priority": "2", "start_at": "2030-03-31T09:00"}
-        started = await client.post("/new/payment", data=mended)
+        corrected = typed | {"input.amount": "1250.00", "priority": "2", "start_at": "2030-03-31T09:00"}
+        started = await client.post("/new/payment", data=corrected)
         assert started.status_code == 303
-        assert (await client.post("/new/payment", data=mended)).headers == started.headers, "sent twice, asked once"
+        assert (await client.post("/new/payment", data=corrected)).headers == started.headers, "sent twice, asked once"
         case = await gate.case(f"payment:{typed['reference'].lower()}")
         assert (case["priority"], case["status"]) == (2, "scheduled")
         assert "Scheduled for 31 Mar 2030, 09:00 UTC" in text(await client.get("/requests"))

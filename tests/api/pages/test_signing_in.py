@@ -1,4 +1,4 @@
-"""Signing in to the pages by password: who is who, lockout, a first password, the cookie, and errors as pages."""
+"""Signing in to the pages by password: identity, lockout, first password, cookie, and errors as pages."""
 
 import re
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Pages of a case whose Workflow does not answer: they say what is known, and no more."""
+"""Pages of a case whose Workflow does not answer show the stored state and say so."""
 
 from urllib.parse import quote
 

@@ -1,4 +1,4 @@
-"""The page of a task: what it says, and everything that can be done there without a script."""
+"""The page of a task: its content, and all actions without a script."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -48,7 +48,7 @@ async def test_a_link_to_a_task_leads_through_signing_in_to_the_task(gate: Gate)
         assert "This is the first payment to this payee." in page
 
 
-async def test_opening_a_task_decides_nothing_whoever_does_it(gate: Gate) -> None:
+async def test_opening_a_task_decides_nothing(gate: Gate) -> None:
     case_id, address = await opened(gate)
     async with signed_in(gate, "manager-1") as client:
         for path in ("", "/decide", "?verdict=approve", "/decide?verdict=approve&decision_id=x&revision=1"):
@@ -176,27 +176,27 @@ async def test_within_the_inbox_a_task_is_a_part_that_answers_in_its_place(gate:
 
 
 async def test_changes_are_asked_for_made_with_mistakes_first_and_shown_as_a_difference(gate: Gate) -> None:
-    case_id, address = await opened(gate, payee="Mended Ltd", memo="Old")
+    case_id, address = await opened(gate, payee="Changed Ltd", memo="Old")
     async with signed_in(gate, "manager-1") as client:
         sent = form(await seen(client, address)) | {"verdict": "request_changes", "comment": "Whose order?"}
         assert (await client.post(f"{address}/decide", data=sent)).status_code == 303
-    mending = f"/tasks/{(await gate.open_task(case_id))['task_id']}"
+    changes_task = f"/tasks/{(await gate.open_task(case_id))['task_id']}"
     async with signed_in(gate, "requester-1") as client:
-        page = await seen(client, mending)
+        page = await seen(client, changes_task)
         assert page.one(class_="question").text == "manager-1 asks for changes: Whose order?"
         assert answers(page) == ["Submit again"]
         sent = form(page) | {"verdict": "resubmit", "comment": "Ours"}
-        assert sent["input.payee"] == "Mended Ltd" and sent["input.payee_account"] == ""
+        assert sent["input.payee"] == "Changed Ltd" and sent["input.payee_account"] == ""
         wrong = sent | {"input.amount": "12,5", "input.memo": "Order 4711\r\nof May"}
-        answer = await client.post(f"{mending}/decide", data=wrong)
+        answer = await client.post(f"{changes_task}/decide", data=wrong)
         assert answer.status_code == 422
         page = parsed(answer.text)
         assert page.one(id="input-amount").attrs["value"] == "12,5"
         assert "plain number" in page.one(id="input-amount-error").text
         assert page.one(id="input-memo").raw == "\nOrder 4711\nof May"
         assert form(page)["comment"] == "Ours"
-        mended = form(page) | {"verdict": "resubmit", "input.amount": "1300.00"}
-        assert (await client.post(f"{mending}/decide", data=mended)).status_code == 303
+        corrected = form(page) | {"verdict": "resubmit", "input.amount": "1300.00"}
+        assert (await client.post(f"{changes_task}/decide", data=corrected)).status_code == 303
     task = await gate.open_task(case_id)
     assert task["input"]["payee_account"] == "…5432", "what was not shown has stayed"
     async with signed_in(gate, "manager-1") as client:

@@ -1,4 +1,4 @@
-"""Every text of a page can be translated: it stands in the catalogue, and a pseudo-language reaches all of them."""
+"""Every text of a page can be translated: the catalogue has it, and a pseudo-language reaches it."""
 
 from html.parser import HTMLParser
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""The way in by an access token, for people and for what looks after the gateway."""
+"""Signing in by an access token, for people and for monitoring."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What was typed and where one was: signing in, errors and restarts lead back there, and scripts are told plainly."""
+"""Entered text and the open page survive signing in, errors and restarts; scripts get plain errors."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -133,7 +133,7 @@ async def test_only_the_answer_to_a_form_that_went_through_says_so(gate: Gate) -
         assert await said("/new/payment", reference="X", do="look") == (200, False), "it only asked who would be asked"
 
 
-async def test_a_first_password_is_changed_and_then_one_is_where_one_wanted_to_be(stopped: Gate) -> None:
+async def test_after_changing_the_first_password_the_wanted_page_opens(stopped: Gate) -> None:
     name = f"new-{uuid4().hex[:6]}"
     body = {"id": name, "name": "New", "groups": ["managers"]}
     assert (await stopped.post("admin-1", "/people", body)).status_code == 201

@@ -1,4 +1,4 @@
-"""Uploading on the pages: the file is sent once, read as people say, looked at, started once, watched, stopped."""
+"""The upload pages: a file is sent once, previewed, started once, followed and cancelled."""
 
 import html
 import json

@@ -1,4 +1,4 @@
-"""What reviewers and requesters read has no words of engineers: pages of tasks and cases in each state, and mails."""
+"""Pages of tasks and cases in each state, and mails, contain no words for engineers."""
 
 import asyncio
 import re
@@ -60,11 +60,11 @@ async def cases_of_every_kind(gate: Gate) -> dict[str, str]:
         made("", "awaiting_approval", amount="60000.00", currency="GBP"),
         made("approve", "completed"),
     )
-    kinds = ("two", "by rule", "rejected", "changes", "stuck", "large", "taken back")
+    kinds = ("two", "by rule", "rejected", "changes", "stuck", "large", "rolled back")
     found = dict(zip(kinds, made_, strict=True))
-    path = f"/cases/{quote(found['taken back'], safe='')}/rollback"
+    path = f"/cases/{quote(found['rolled back'], safe='')}/rollback"
     assert (await gate.post("operator-1", path, {"reason": "Paid twice"})).status_code == 202
-    await gate.until(found["taken back"], lambda case: case["status"] == "rolled_back")
+    await gate.until(found["rolled back"], lambda case: case["status"] == "rolled_back")
     two = await gate.open_task(found["two"])
     for person, verdict in (("requester-1", "approve"), ("manager-1", "approve"), ("manager-1", "approve")):
         await gate.decide(person, two, verdict)  # the last and the first are refused, which is told in the timeline

@@ -1,4 +1,4 @@
-"""Fifty texts that try to be more than text, in every field of a task and of a case: all of them stay text."""
+"""Fifty hostile texts in every field of a task and of a case stay text."""
 
 from typing import Any
 from urllib.parse import quote

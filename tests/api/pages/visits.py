@@ -1,4 +1,4 @@
-"""Looking at pages without a browser: signing in, and what a page says once it is parsed."""
+"""Open pages without a browser: sign in, and read the parsed page."""
 
 import re
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""The record: every event has its place, and whoever touches one later is found out and what they touched is named."""
+"""The audit log: every event has its position, and a later change of an event is found and named."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ from store.cases.cases import Viewer
 from store.db.database import Database, normalised
 from store.tables.audit import chain, checkpoints, event_payloads, events
 from store.tables.cases import cases as case_rows
-from tests.store.story import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
+from tests.store.sample_cases import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.both_databases
@@ -232,7 +232,7 @@ def remove_event_and_close_the_gap(conn: Connection, chance: random.Random) -> T
 
 
 def insert_event(conn: Connection, chance: random.Random) -> Tampered:
-    """At the end of the record, with a hash that fits."""
+    """Add an event at the end of the audit log, with a hash that fits."""
     row = _forge(conn, chance, conn.execute(select(chain.c.position)).scalar_one() + 1)
     return Tampered([f"event {row['event_id']} "])
 
@@ -293,7 +293,7 @@ def cut_the_tail(conn: Connection, chance: random.Random) -> Tampered:
     return Tampered([f"position {positions[0]}", f"positions {positions[0]} "])
 
 
-def cut_the_tail_and_mend_the_head(conn: Connection, chance: random.Random) -> Tampered:
+def cut_the_tail_and_fix_the_head(conn: Connection, chance: random.Random) -> Tampered:
     """Someone who recomputes the head of the audit log forgets the rows of the cases."""
     row = _pick(conn, chance, events.c.case_id.is_not(None))
     _remove(conn, *conn.execute(select(events.c.position).where(events.c.position >= row.position)).scalars().all())
@@ -333,7 +333,7 @@ def edit_result(conn: Connection, chance: random.Random) -> Tampered:
     return Tampered([f"case {row.case_id}"])
 
 
-def edit_head_of_the_record(conn: Connection, chance: random.Random) -> Tampered:
+def edit_head_of_the_audit_log(conn: Connection, chance: random.Random) -> Tampered:
     conn.execute(chance.choice([update(chain).values(hash="0" * 64), delete(chain)]))
     return Tampered(["the head of the audit log"])
 
@@ -360,11 +360,11 @@ TAMPERINGS = [
     remove_case_and_events,
     remove_every_trace_of_a_case,
     cut_the_tail,
-    cut_the_tail_and_mend_the_head,
+    cut_the_tail_and_fix_the_head,
     cut_a_case_and_mend_its_row,
     edit_case_head,
     edit_result,
-    edit_head_of_the_record,
+    edit_head_of_the_audit_log,
     forge_a_checkpoint,
 ]
 
@@ -381,7 +381,7 @@ async def told_file(sqlite_url: str) -> AsyncIterator[Path]:
 
 
 @pytest.mark.parametrize("tamper", TAMPERINGS, ids=lambda tamper: tamper.__name__)
-async def test_whoever_touches_the_record_is_found_out(
+async def test_a_changed_audit_log_is_detected(
     tamper: Callable[[Connection, random.Random], Tampered], told_file: Path, tmp_path: Path
 ) -> None:
     chance = random.Random(f"{SEED} {tamper.__name__}")
@@ -390,9 +390,7 @@ async def test_whoever_touches_the_record_is_found_out(
         await _find_out(tamper, f"sqlite:///{copy}", chance)
 
 
-async def test_whoever_touches_the_record_on_postgresql_is_found_out(
-    postgres_url: str, postgres_server: Postgres
-) -> None:
+async def test_a_changed_audit_log_is_detected_on_postgresql(postgres_url: str, postgres_server: Postgres) -> None:
     db = Database(postgres_url)
     await _tell(db)
     assert (await audit_log.verify(db)).problems == []

@@ -1,4 +1,4 @@
-"""What is new and who hears of it, on each database."""
+"""The feed of changes and the people who get each change, on each database."""
 
 from datetime import timedelta
 from itertools import product
@@ -12,7 +12,7 @@ from store.audit.feed import News
 from store.cases import cases
 from store.cases.cases import Viewer
 from store.db.database import Database
-from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, event, opening, patch, recorded, submitted, task
 
 
 async def read(db: Database, since: int = 0) -> tuple[list[News], int]:
@@ -89,18 +89,18 @@ async def test_tasks_that_end_with_their_case_are_told_as_closed_and_each_change
     for record in (opening(earlier), closing, opening(view, 3)):
         await recorded(db, record)
     found, since = await read(db)
-    kinds = {told.task_id: told.kind for told in map(told_of, found) if told}
+    kinds = {told.task_id: told.kind for told in map(task_news, found) if told}
     assert kinds == {earlier.task_id: "closed", view.task_id: "opened"}
     ended = CaseRecord(
         case_id=case.case_id, status=Status.CANCELLED, events=[event(case.case_id, n, "x") for n in (4, 5)]
     )
     await recorded(db, ended)
     found, newest = await read(db, since)
-    told = [each for each in map(told_of, found) if each]
+    told = [each for each in map(task_news, found) if each]
     assert [(each.task_id, each.kind, each.outcome) for each in told] == [(view.task_id, "closed", "cancelled")]
     assert feed.CaseNews.model_validate_json(found[-1].data).status is Status.CANCELLED
     assert {each.position for each in found} == {newest} == {since + 2}
 
 
-def told_of(news: News) -> feed.TaskNews | None:
+def task_news(news: News) -> feed.TaskNews | None:
     return feed.TaskNews.model_validate_json(news.data) if news.name == "task" else None

@@ -13,8 +13,6 @@ from store.cases import cases
 from store.cases.cases import NewCaseRow
 from store.db.database import Database
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
 AT_ONCE = timedelta(0)
 
@@ -55,6 +53,7 @@ async def events_of(db: Database, case_id: str) -> list[audit_log.StoredEvent]:
         return await audit_log.page(conn, case_id, limit=100_000)
 
 
+@pytest.mark.both_databases
 async def test_twenty_refusals_of_a_person_on_a_task_are_listed_and_the_rest_is_one_event(db: Database) -> None:
     await stored(db, "a")
     assert sum(await refuse(db, "payment:a", 100)) == LISTED == 20
@@ -64,7 +63,7 @@ async def test_twenty_refusals_of_a_person_on_a_task_are_listed_and_the_rest_is_
     (counted,) = [each for each in await events_of(db, "payment:a") if each.kind == "refusals_counted"]
     assert (counted.data["count"], counted.data["person"]) == (80, "mallory")
     assert counted.data["first_at"] <= counted.data["last_at"]
-    # What comes later is counted anew, and the counts add up to all there were.
+    # Later refusals get a new count, and the counts add up to all refusals.
     await refuse(db, "payment:a", 7)
     assert await job.look() == 1
     whole = await events_of(db, "payment:a")

@@ -1,4 +1,4 @@
-"""Finding things in the record, and the check of one case: what was done to it is named, and nothing else is."""
+"""Search in the audit log, and the check of one case: exactly the changed events are named."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from store.audit import audit_log, search
 from store.audit.verification import verify, verify_case
 from store.db.database import Database
 from store.tables.audit import event_payloads, events
-from tests.store.story import MORNING, event, submitted
+from tests.store.sample_cases import MORNING, event, submitted
 
 pytestmark = pytest.mark.both_databases
 

@@ -1,4 +1,4 @@
-"""Every row of the database is what Holdgate wrote, or `audit verify` says which one is not."""
+"""`audit verify` names every row of the database that Holdgate did not write."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ from store.cases import cases, policies, tasks
 from store.db.database import Database, migrate
 from store.tables.audit import event_payloads, events
 from store.tables.base import Instant, metadata
-from tests.store.story import decision, ending, event, new_case, opening, recorded, submitted, task
+from tests.store.sample_cases import decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
 
 pytestmark = pytest.mark.both_databases

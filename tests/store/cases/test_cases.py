@@ -1,4 +1,4 @@
-"""A case in SQL: stored before its Workflow exists, moved by records that may come twice, seen by whom it concerns."""
+"""A case in SQL: stored before its Workflow exists, changed by records that may repeat, visible to the right people."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from store.audit.audit_log import UnknownCase
 from store.cases import cases, tasks
 from store.cases.cases import CaseExists, Fields, Viewer
 from store.db.database import Database
-from tests.store.story import (
+from tests.store.sample_cases import (
     MORNING,
     decision,
     ending,
@@ -26,8 +26,6 @@ from tests.store.story import (
     submitted,
     task,
 )
-
-pytestmark = pytest.mark.both_databases
 
 CASE = "payment:inv-1"
 
@@ -79,6 +77,7 @@ async def test_a_next_round_is_another_case(db: Database) -> None:
         assert await cases.latest_round(conn, "payment", "inv-2") is None
 
 
+@pytest.mark.both_databases
 async def test_of_many_at_once_one_makes_the_case(db: Database, another_db: Callable[[], Database]) -> None:
     doors = [db, another_db()]
     made = await asyncio.gather(*(submitted(doors[n % 2]) for n in range(20)), return_exceptions=True)
@@ -104,6 +103,7 @@ async def test_an_import_tells_new_cases_from_old_ones(db: Database) -> None:
     }
 
 
+@pytest.mark.both_databases
 async def test_two_imports_of_the_same_rows_make_each_case_once(
     db: Database, another_db: Callable[[], Database]
 ) -> None:
@@ -193,7 +193,7 @@ async def test_a_closed_case_never_goes_back(db: Database) -> None:
     )
     after = await stored(db)
     assert after.model_copy(update={"head_count": 3, "head_hash": before.head_hash}) == before
-    assert after.head_count == 4, "what came late is in the record all the same"
+    assert after.head_count == 4, "a late event is still in the audit log"
     assert (await audit_log.verify(db)).problems == []
 
 
@@ -214,6 +214,7 @@ async def test_nothing_is_recorded_about_a_case_without_a_row(db: Database) -> N
             await recorded(db, record)
 
 
+@pytest.mark.both_databases
 async def test_a_decision_that_was_pending_becomes_what_the_case_made_of_it(db: Database) -> None:
     await submitted(db)
     view = task(CASE)
@@ -252,6 +253,7 @@ async def test_what_was_accepted_stays_accepted_when_its_id_comes_again(db: Data
     assert row is not None and (row.status, row.verdict, row.refusal) == ("accepted", Verdict.APPROVE, "")
 
 
+@pytest.mark.both_databases
 async def test_any_text_that_a_raw_signal_carries_can_be_recorded(db: Database) -> None:
     """A record that fails for ever would hold its case."""
     await submitted(db)
@@ -324,6 +326,7 @@ async def test_a_list_shows_the_newest_first_page_by_page(db: Database) -> None:
         await references_from(db, "nonsense")
 
 
+@pytest.mark.both_databases
 async def test_the_fields_of_inputs_and_results_are_those_of_the_cases_that_are_sought(db: Database) -> None:
     await submitted(db, "INV-1", batch_id="b1", input={"payee": "A", "amount": "1.00"})
     await submitted(db, "INV-2", requester="requester-2", input={"payee": "B", "lines": [{"inner": 1}]})
@@ -349,6 +352,7 @@ async def references_from(db: Database, cursor: str) -> None:
         await cases.page(conn, AUDITOR, cursor=cursor)
 
 
+@pytest.mark.both_databases
 async def test_a_list_is_filtered(db: Database) -> None:
     await submitted(db, "INV-1", batch_id="b1", title="Pay Zürich Müller 10% off")
     await submitted(db, "ÄPFEL_2", requester="requester-2", submitted_at=MORNING + timedelta(seconds=1))

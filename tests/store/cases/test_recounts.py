@@ -1,4 +1,4 @@
-"""Changes of people reach every task that they may concern: none is left out, whatever comes in between."""
+"""Changes of people reach every task that they may concern, also with other writes in between."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -15,9 +15,7 @@ from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
 from store.tables.cases import tasks as tasks_table
-from tests.store.story import MORNING, submitted, task
-
-pytestmark = pytest.mark.both_databases
+from tests.store.sample_cases import MORNING, submitted, task
 
 NOW = datetime.now(UTC)
 PEOPLE = {"mia": ["managers"], "sue": ["visitors"], "new": [], "old": [], "ada": ["admins"], "zoe": ["others"]}
@@ -63,6 +61,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_of_a_group_reaches_its_open_tasks_of_every_kind(db: Database, change: str) -> None:
     await furnished(db)
@@ -109,7 +108,7 @@ WAYS = (
 
 
 @pytest.mark.parametrize("how", WAYS)
-async def test_whoever_a_task_names_in_any_way_concerns_it(db: Database, how: str) -> None:
+async def test_a_task_concerns_each_person_that_it_names(db: Database, how: str) -> None:
     await furnished(db)
     case = await submitted(db)
     view = _named(how, case.case_id)
@@ -159,6 +158,7 @@ async def test_of_more_than_a_thousand_tasks_all_are_told_in_parts(db: Database)
         assert await recounts.waiting(conn) == 0
 
 
+@pytest.mark.both_databases
 async def test_who_could_not_be_told_is_told_later_also_by_another_worker(db: Database) -> None:
     await furnished(db)
     case = await submitted(db)
@@ -198,6 +198,7 @@ async def test_a_change_that_comes_while_a_task_is_being_told_is_told_too(db: Da
         assert [each.task_id for each in await recounts.take(conn, now, 10)] == [taken.task_id]
 
 
+@pytest.mark.both_databases
 async def test_a_task_that_is_stored_just_after_a_change_it_may_not_have_seen_is_told(db: Database) -> None:
     await furnished(db)
     case = await submitted(db)
@@ -208,7 +209,9 @@ async def test_a_task_that_is_stored_just_after_a_change_it_may_not_have_seen_is
     assert await wanted(db) == {before.task_id}
     await opened(db, beside)  # it had looked for its people before
     assert await wanted(db) == set()
-    assert await wanted(db, datetime.now(UTC) + AGAIN) == {beside.task_id}, "and whoever knows is not told again"
+    assert await wanted(db, datetime.now(UTC) + AGAIN) == {beside.task_id}, (
+        "and a task that knows is not notified again"
+    )
     assert await wanted(db, datetime.now(UTC) + AGAIN + AGAIN) == set()
 
 

@@ -1,4 +1,4 @@
-"""Rollback and incidents in the store, on both databases: who has a case, its plan, and groups of like incidents."""
+"""Rollback and incidents in the store, on both databases: conductor and plan of a case, and groups of incidents."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from domain.undo import PlannedUndo
 from store.cases import cases, incidents, recounts, tasks
 from store.db.database import Database
 from store.people import people
-from tests.store.story import MORNING, decision, ending, event, opening, recorded, submitted, task
+from tests.store.sample_cases import MORNING, decision, ending, event, opening, recorded, submitted, task
 
 
 def undo(step: str) -> PlannedUndo:

@@ -1,4 +1,4 @@
-"""Lists of many tasks: grouped with exact sums, found by words and payee without looking at each, true after edits."""
+"""Lists of many tasks: groups with exact sums, fast search by words and payee, correct after edits."""
 
 import random
 import re
@@ -19,7 +19,7 @@ from store.cases.task_lists import Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
 from store.people import people
-from tests.store.story import MORNING, decision, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, decision, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

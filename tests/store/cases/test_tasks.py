@@ -1,4 +1,4 @@
-"""Inboxes: each person finds what waits for them, in the order they ask for, and nothing that does not concern them."""
+"""Inboxes: each person finds their own tasks in the requested order, and no other tasks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from store.cases import task_lists, tasks
 from store.cases.cases import Viewer
 from store.cases.task_lists import Sort, TaskFilter
 from store.db.database import Database
-from tests.store.story import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
+from tests.store.sample_cases import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 

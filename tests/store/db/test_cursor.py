@@ -1,4 +1,4 @@
-"""Cursors are opaque, and anything that we never gave out is refused with one error."""
+"""Cursors are opaque, and a cursor that Holdgate did not make is refused with one error."""
 
 import base64
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from store.db import cursor
-from tests.api.odd import CURSORS
+from tests.api.odd_values import CURSORS
 
 pytestmark = pytest.mark.both_databases
 

@@ -1,4 +1,4 @@
-"""The database goes away in each way it can, and what comes after it is back simply works."""
+"""The database becomes unavailable in each possible way, and work continues when it is back."""
 
 import asyncio
 import sqlite3
@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select, text
 from store.db import heartbeats
 from store.db.database import BUSY_SECONDS, Database, DatabaseUnavailable
 from store.tables.notifications import heartbeats as beats
-from tests.store.story import MORNING
+from tests.store.sample_cases import MORNING
 from tests.support import postgres
 from tests.support.postgres import Postgres
 

@@ -1,4 +1,4 @@
-"""What people look for is found on both databases: without accents, composed or not, and numbers by their value."""
+"""Search on both databases: without accents, composed or not, and numbers by their value."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from store.cases import cases, task_lists
 from store.cases.cases import Viewer
 from store.cases.task_lists import TaskFilter
 from store.db.database import Database
-from store.people import people, roster
-from tests.store.story import MORNING, event, opening, recorded, submitted, task
+from store.people import people, people_list
+from tests.store.sample_cases import MORNING, event, opening, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 
@@ -62,5 +62,5 @@ async def test_people_are_found_without_accents_and_a_group_has_one_name(db: Dat
             await people.add(conn, "x", "Ann\u202ea", [], by="admin-1")
     async with db.read() as conn:
         for query in ("jorg", "J\u00d6RG muller", "m\u00fcll"):
-            assert [each.id for each in await roster.page(conn, MORNING, q=query)] == ["jm"]
+            assert [each.id for each in await people_list.page(conn, MORNING, q=query)] == ["jm"]
         assert (await people.get(conn, "jm")).groups == ["managers"]

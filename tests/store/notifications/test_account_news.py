@@ -8,7 +8,7 @@ from domain.notification import AccountNewsKind
 from store.db.database import Database
 from store.notifications import account_news
 from store.tables.notifications import messages
-from tests.store.mailroom import Mailroom
+from tests.store.outbox_fixture import Mailroom
 
 
 async def test_channels_whose_names_start_with_the_same_letters_each_get_a_message(db: Database) -> None:

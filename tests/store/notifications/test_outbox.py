@@ -1,4 +1,4 @@
-"""Notices: who is told of what, when, in how few messages, and what becomes of them."""
+"""Notifications: who gets which, when, in how few messages, and their final state."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +15,7 @@ from store.notifications import choices, outbox
 from store.people import people
 from store.tables.notifications import notices
 from store.tables.people import people as people_table
-from tests.store.mailroom import CHANNELS, WINDOW, Mailroom, at, seconds, told
+from tests.store.outbox_fixture import CHANNELS, WINDOW, Mailroom, at, seconds, told
 
 MANAGERS = ["manager-1", "manager-2"]
 
@@ -39,7 +39,6 @@ async def choose(room: Mailroom, person: str, **chosen: str) -> None:
 # ------------------------------------------------------------------------------------------------------- who is told
 
 
-@pytest.mark.both_databases
 async def test_a_task_is_told_to_all_who_may_decide_it_and_not_to_its_requester(room: Mailroom) -> None:
     await room.open()
     assert await room.noted(NoticeKind.TASK_OPENED) == MANAGERS
@@ -57,7 +56,7 @@ async def test_somebody_who_has_left_is_not_told(room: Mailroom) -> None:
     assert await room.noted(NoticeKind.TASK_OPENED) == ["manager-1"]
 
 
-async def test_a_gate_that_needed_nobody_is_told_to_nobody(room: Mailroom) -> None:
+async def test_a_gate_that_needed_nobody_notifies_nobody(room: Mailroom) -> None:
     view = await room.open(candidate_groups=[])
     assert await room.noted(NoticeKind.TASK_OPENED) == []
     assert (await room.stored_task(view.task_id)).status == "open"
@@ -68,7 +67,6 @@ async def test_an_intervention_is_told_to_the_operators(room: Mailroom) -> None:
     assert await room.noted(NoticeKind.TASK_OPENED) == ["operator-1", "operator-2"]
 
 
-@pytest.mark.both_databases
 async def test_a_reminder_is_for_those_who_have_not_decided(room: Mailroom) -> None:
     view = await room.open(quorum=Quorum(needed=2))
     await room.decide(view, "manager-1")
@@ -111,7 +109,7 @@ async def test_an_expiry_is_told_to_the_requester_and_to_those_who_could_still_d
 
 
 @pytest.mark.parametrize("outcome", [Outcome.APPROVED, Outcome.REJECTED, Outcome.CANCELLED])
-async def test_who_was_told_of_a_task_hears_that_it_is_gone_but_not_who_decided_it(
+async def test_notified_people_hear_that_a_task_is_closed_but_not_the_person_who_decided(
     room: Mailroom, outcome: Outcome
 ) -> None:
     view = await room.open()
@@ -121,7 +119,7 @@ async def test_who_was_told_of_a_task_hears_that_it_is_gone_but_not_who_decided_
     assert await room.noted(NoticeKind.TASK_LOST) == ["manager-2"]
 
 
-async def test_who_was_never_told_of_a_task_does_not_hear_that_it_is_gone(room: Mailroom) -> None:
+async def test_people_who_were_not_notified_do_not_hear_that_a_task_is_closed(room: Mailroom) -> None:
     view = await room.open()
     await room.decide(view, "manager-1")
     await room.close(view, Outcome.APPROVED)
@@ -154,7 +152,6 @@ async def test_without_an_address_people_are_told_on_the_console_only(room: Mail
 # --------------------------------------------------------------------------------------------------------------- when
 
 
-@pytest.mark.both_databases
 async def test_the_first_message_goes_at_once_and_the_next_after_five_minutes(room: Mailroom) -> None:
     await room.open("INV-1")
     assert told(await room.deliver(seconds(1.9))) == {}
@@ -187,7 +184,6 @@ async def test_the_channels_do_not_wait_for_each_other(room: Mailroom) -> None:
     assert told(await room.deliver())["manager-1"] == ["task_opened inv-1"]
 
 
-@pytest.mark.both_databases
 async def test_an_approval_and_the_end_of_its_case_are_one_message(room: Mailroom) -> None:
     view = await room.open()
     await room.close(view, Outcome.APPROVED)
@@ -206,7 +202,6 @@ async def test_what_waits_for_the_digest_goes_along_with_a_message_that_goes_any
     assert told(await room.deliver(seconds(3))) == {"manager-2": ["task_opened inv-1", "task_reminded inv-1"]}
 
 
-@pytest.mark.both_databases
 async def test_the_digest_of_a_day_is_one_message_at_eight(room: Mailroom) -> None:
     await choose(room, "manager-1", task_opened="digest")
     await choose(room, "manager-2", task_opened="off")
@@ -250,7 +245,6 @@ async def test_a_choice_can_be_changed_and_leaves_the_others(room: Mailroom) -> 
 # ------------------------------------------------------------------------------------------------------------ batches
 
 
-@pytest.mark.both_databases
 async def test_a_batch_is_one_message_ten_seconds_after_its_import(room: Mailroom) -> None:
     batch_id = await room.upload()
     for number in range(3):
@@ -310,7 +304,6 @@ async def test_who_is_no_longer_asked_is_not_told(room: Mailroom) -> None:
     assert (await room.stored_task(view.task_id)).status == "open"
 
 
-@pytest.mark.both_databases
 async def test_a_sealed_message_keeps_its_notices_and_its_id_however_often_it_is_tried(room: Mailroom) -> None:
     await room.open("INV-1", candidate_groups=[], candidate_users=["manager-1"])
     await room.wait(seconds(2))
@@ -326,7 +319,6 @@ async def test_a_sealed_message_keeps_its_notices_and_its_id_however_often_it_is
     assert await room.outbox.letter(message_id) == first
 
 
-@pytest.mark.both_databases
 async def test_a_message_that_was_refused_is_over_and_the_next_one_is_tried(room: Mailroom) -> None:
     await room.open("INV-1", candidate_groups=[], candidate_users=["manager-1"])
     await room.wait(seconds(2))
@@ -341,7 +333,6 @@ async def test_a_message_that_was_refused_is_over_and_the_next_one_is_tried(room
         assert (await outbox.lag(conn, room.now)).refused == 1
 
 
-@pytest.mark.both_databases
 async def test_a_letter_names_people_money_and_reasons_and_nothing_else_of_the_input(room: Mailroom) -> None:
     view = await room.open(amount="2640.00")
     await room.deliver(seconds(3))
@@ -406,7 +397,7 @@ async def test_a_lease_that_is_given_back_can_be_taken_at_once(
 
 
 @pytest.mark.both_databases
-async def test_reading_the_record_again_tells_nobody_twice(room: Mailroom) -> None:
+async def test_reading_the_audit_log_again_notifies_nobody_twice(room: Mailroom) -> None:
     await room.open()
     await room.noted(NoticeKind.TASK_OPENED)
     async with room.db.write() as conn:
@@ -430,7 +421,6 @@ async def test_a_channel_that_is_switched_off_leaves_nothing_that_waits_for_ever
 # ------------------------------------------------------------------------------------------------------ for operators
 
 
-@pytest.mark.both_databases
 async def test_operators_see_what_gathers_is_held_tried_again_and_how_late_it_is(room: Mailroom) -> None:
     async with room.db.read() as conn:
         assert await outbox.lag(conn, room.now) == outbox.Lag(due=0, oldest_s=0, refused=0, unread=0)
@@ -456,7 +446,6 @@ async def test_operators_see_what_gathers_is_held_tried_again_and_how_late_it_is
         assert (lag.due, lag.oldest_s, lag.unread) == (4, 60, 0)  # INV-1 and INV-3, on both channels
 
 
-@pytest.mark.both_databases
 async def test_what_was_sent_is_forgotten_after_a_month_unless_its_task_is_still_open(room: Mailroom) -> None:
     closed, still_open = await room.open("INV-1"), await room.open("INV-2")
     await room.deliver(seconds(3))
@@ -481,7 +470,7 @@ async def test_what_was_sent_is_forgotten_after_a_month_unless_its_task_is_still
 # ---------------------------------------------------------------------------------------------------------- addresses
 
 
-async def test_an_address_is_kept_with_the_person_and_not_in_the_record(room: Mailroom) -> None:
+async def test_an_address_is_kept_with_the_person_and_not_in_the_audit_log(room: Mailroom) -> None:
     async with room.db.write() as conn:
         await people.set_email(conn, "manager-1", " mary@example.com ", by="admin-1")
         await people.set_email(conn, "manager-1", "mary@example.com", by="admin-1")

@@ -1,4 +1,4 @@
-"""Nudges: once a day for each task, once for each request, in the record and in the outbox."""
+"""Reminders by the requester: one a day for each task, stored in the audit log and in the outbox."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -13,8 +13,8 @@ from store.cases import tasks
 from store.db.database import Database
 from store.notifications import reminders
 from store.notifications.reminders import NUDGED, NotWaiting, Nudge, ReminderTooSoon
-from tests.store.mailroom import Mailroom
-from tests.store.story import MORNING
+from tests.store.outbox_fixture import Mailroom
+from tests.store.sample_cases import MORNING
 
 A_DAY = timedelta(hours=24)
 
@@ -45,7 +45,7 @@ async def test_those_who_may_decide_and_have_not_are_reminded(room: Mailroom) ->
 
 
 @pytest.mark.both_databases
-async def test_a_second_one_within_a_day_is_refused_and_the_record_knows_only_the_first(room: Mailroom) -> None:
+async def test_a_second_reminder_within_a_day_is_refused_and_not_recorded(room: Mailroom) -> None:
     task, other = await room.open(), await room.open("INV-2")
     first = await nudge(room, task, MORNING, "nudge/1")
     with pytest.raises(ReminderTooSoon) as refused:

@@ -1,4 +1,4 @@
-"""Absences that overlap: each day belongs to what was said of it last."""
+"""Absences that overlap: the last statement about a day applies."""
 
 import random
 from datetime import UTC, datetime, timedelta

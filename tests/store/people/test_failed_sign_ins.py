@@ -1,4 +1,4 @@
-"""Failed sign-ins are in the audit log, each while they are few, and a flood of them is a handful of events."""
+"""Failed sign-ins are audit events while they are few, and many of them become a few counted events."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +9,6 @@ from store.audit.audit_log import StoredEvent
 from store.db.database import Database
 from store.people import failed_sign_ins, people
 
-pytestmark = pytest.mark.both_databases
-
 NOW = datetime(2026, 11, 30, 9, 5, tzinfo=UTC)
 
 
@@ -19,6 +17,7 @@ async def noted(db: Database) -> list[StoredEvent]:
         return [event for event in await audit_log.page(conn, limit=1000) if event.kind.startswith("sign_in")]
 
 
+@pytest.mark.both_databases
 async def test_the_first_of_an_hour_are_single_events_and_the_rest_is_counted(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "ada", "Ada", [], by="test")

@@ -1,4 +1,4 @@
-"""Each edit of the database, alone, by somebody with the file in hand: `holdgate audit verify` fails and names it."""
+"""Each single edit of the database file makes `holdgate audit verify` fail and name the edit."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ from store.tables.cases import attachments
 from tests.store.audit.test_verification import told
 from tests.store.cases.test_batches import ROWS, batch
 from tests.store.receivers.test_ledger import Payment
-from tests.store.story import MORNING, submitted
+from tests.store.sample_cases import MORNING, submitted
 
 FILE = b"the invoice"
 HASH = hashlib.sha256(FILE).hexdigest()
@@ -115,5 +115,5 @@ def test_each_of_23_edits_is_named_by_the_command(
         with closing(sqlite3.connect(used, isolation_level=None)) as connection:
             assert connection.execute(edit).rowcount, edit
         assert command_line.main(("audit", "verify")) == 1, edit
-        told_of = capsys.readouterr().out.splitlines()
-        assert any(all(word in line for word in words) for line in told_of), (edit, told_of)
+        output = capsys.readouterr().out.splitlines()
+        assert any(all(word in line for word in words) for line in output), (edit, output)

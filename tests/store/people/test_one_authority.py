@@ -27,7 +27,7 @@ from store.notifications.message_content import waits_for
 from store.people import absences, people
 from store.people.people import Person
 from store.tables.notifications import notices
-from tests.store.story import decision, event, patch, recorded, submitted, task
+from tests.store.sample_cases import decision, event, patch, recorded, submitted, task
 
 WORLD: dict[str, list[str]] = {
     "rob": ["requesters", "clerks"],
@@ -97,7 +97,6 @@ def a_task(chance: random.Random, case_id: str, persons: list[Person]) -> TaskVi
             return held
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("number_of_tasks", TASKS)
 async def test_all_who_ask_who_may_decide_a_task_get_one_answer(db: Database, number_of_tasks: int) -> None:
     seed = int(os.environ.get("HOLDGATE_TEST_SEED", time.time_ns() % 1_000_000))

@@ -1,4 +1,4 @@
-"""One-time links: where they go, who confirms them, what voids them, and that each opens one thing once."""
+"""One-time links: their recipients, confirmation, invalidation, and that each is used once."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ from store.people import leavers, one_time_links, passwords, people, sessions
 from store.people.one_time_links import LinkClosed, NotSecond, NotUsable, WrongLink
 from store.tables.audit import event_payloads
 from store.tables.base import metadata
-from tests.store.mailroom import Mailroom
+from tests.store.outbox_fixture import Mailroom
 from tests.support.smtp_sink import Sink
 
 NOW = datetime.now(UTC)
@@ -197,7 +197,7 @@ async def test_who_got_a_link_by_somebody_is_no_second_for_them(office: Database
     assert await confirmed(office, link, "admin-3")
 
 
-async def test_a_lone_administrator_is_told_of_the_command_line(office: Database) -> None:
+async def test_a_single_administrator_is_referred_to_the_command_line(office: Database) -> None:
     async with office.write() as conn:
         await people.leave(conn, "admin-2", "admins", by="admin-1")
         with pytest.raises(WrongLink, match=r"\./holdgate people password mary"):

@@ -1,4 +1,4 @@
-"""People are known by their tokens, and every change of them is in the record."""
+"""People are known by their tokens, and every change of a person is in the audit log."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -94,7 +94,7 @@ async def test_nobody_knows_a_person_who_was_never_added(db: Database) -> None:
 
 
 @pytest.mark.both_databases
-async def test_changes_of_people_and_policy_are_events_of_the_record(db: Database) -> None:
+async def test_changes_of_people_and_policy_are_audit_events(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", ["managers"], by="admin-1")
         token = await people.new_token(conn, "manager-1", "laptop", by="admin-1")

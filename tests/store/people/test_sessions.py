@@ -1,4 +1,4 @@
-"""Signing in: sessions that can be ended, passwords of which only a hash is kept, and tries that take ever longer."""
+"""Sessions that can be ended, passwords stored as hashes only, and growing delays after failed sign-ins."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -60,7 +60,7 @@ async def test_who_is_signed_out_everywhere_or_replaced_has_no_session_left(db: 
         assert await passwords.stored(conn, "ada") is None
 
 
-async def test_a_password_of_another_is_to_be_changed_and_ones_own_is_not(db: Database) -> None:
+async def test_a_password_set_by_another_person_must_be_changed(db: Database) -> None:
     person = await ada(db)
     async with db.write() as conn:
         given = passwords.hash_of(passwords.temporary())

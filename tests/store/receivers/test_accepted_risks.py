@@ -1,4 +1,4 @@
-"""Accepted risks on both databases: each once, listed with those that stand first, page by page."""
+"""Accepted risks on both databases: each once, listed with the valid ones first, page by page."""
 
 from datetime import UTC, datetime, timedelta
 

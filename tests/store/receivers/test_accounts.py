@@ -1,4 +1,4 @@
-"""The directory of accounts: names held once, used, given back; each key once, however often it comes."""
+"""The directory of accounts: usernames reserved once, used, released; each key has one effect."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ class Case:
     case_id: str
     username: str = "ada.lovelace"
     again: str = ""
-    """`#2` when the case has begun anew."""
+    """`#2` after the case has started again."""
 
     async def reserve(self) -> None:
         await self.directory.reserve(
@@ -172,15 +172,15 @@ async def test_a_name_that_was_in_use_is_for_no_other_case(directory: AccountDir
         await Case(directory, "c2").reserve()
 
 
-async def test_a_case_that_begins_anew_has_its_name_again_even_if_it_was_in_use(directory: AccountDirectory) -> None:
-    first, anew = Case(directory, "c1"), Case(directory, "c1", again="#2")
+async def test_a_case_that_starts_again_keeps_its_username_even_if_it_was_in_use(directory: AccountDirectory) -> None:
+    first, again = Case(directory, "c1"), Case(directory, "c1", again="#2")
     await first.reserve()
     await first.grant("mail")
     await first.revoke()
     await first.disable()
     since = (await directory.account("ada.lovelace")).activated_at
-    await anew.reserve()
-    await anew.grant("wiki")
+    await again.reserve()
+    await again.grant("wiki")
     account = await directory.account("ada.lovelace")
     assert (account.active, account.activated_at) == (True, since)
     assert [(each.entitlement, each.revoked_at is None) for each in account.entitlements] == [

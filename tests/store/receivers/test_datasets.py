@@ -1,4 +1,4 @@
-"""Versions of datasets: none is removed that is read or may be wanted back, no number is given twice."""
+"""Versions of datasets: a version in use or needed for a rollback is kept, and no number is used twice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

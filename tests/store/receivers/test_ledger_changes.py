@@ -1,4 +1,4 @@
-"""Accounts are opened and funded by two people: asked, confirmed, withdrawn, over; each effect once, within bounds."""
+"""Accounts are opened and funded by two people: requested, confirmed, withdrawn, expired; each effect once."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

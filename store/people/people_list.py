@@ -1,0 +1,109 @@
+"""The list of people with all data that the People page shows. A few queries load a whole page."""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.db.text_search import texts_say
+from store.tables.people import absences, memberships, passwords, people, tokens
+
+
+class RosterEntry(BaseModel):
+    """One person of the list.
+
+    The e-mail address is not included, only True or False for whether the person has an address.
+    """
+
+    id: str
+    name: str
+    active: bool
+    """False for a person who has left: they can no longer sign in."""
+    groups: list[str]
+    email: bool
+    manager: str | None
+    time_zone: str | None
+    away_until: datetime | None = None
+    """For a person who is out of office: the end of the absence."""
+    substitute: str | None = None
+    """The person who decides in the place of this person during the absence."""
+    tokens: int = 0
+    """The number of valid tokens of the person."""
+    password: bool = False
+    """True if the person has a password."""
+    created_at: datetime
+
+
+class Member(BaseModel):
+    """A member of a group."""
+
+    id: str
+    name: str
+    active: bool
+
+
+class RosterGroup(BaseModel):
+    """A group and its members, by id."""
+
+    group: str
+    members: list[Member]
+
+
+async def page(
+    conn: AsyncConnection,
+    now: datetime,
+    *,
+    q: str | None = None,
+    group: str | None = None,
+    after: str = "",
+    limit: int = 50,
+    only: str | None = None,
+) -> list[RosterEntry]:
+    """Return the people whose ids come after `after`, in the order of ids.
+
+    `q` are search words, which must be in the id or the name.
+
+    With `only`, return only the person with this id.
+    """
+    query = select(people).where(people.c.id > after).order_by(people.c.id).limit(limit)
+    if q:
+        query = query.where(texts_say([people.c.id, people.c.name], q))
+    if group:
+        query = query.where(people.c.id.in_(select(memberships.c.person).where(memberships.c.group_name == group)))
+    if only is not None:
+        query = query.where(people.c.id == only)
+    found = {row.id: row for row in await conn.execute(query)}
+    ids = list(found)
+    groups: dict[str, list[str]] = {id: [] for id in ids}
+    of_groups = select(memberships).where(memberships.c.person.in_(ids)).order_by(memberships.c.group_name)
+    for row in await conn.execute(of_groups):
+        groups[row.person].append(row.group_name)
+    gone = select(absences).where(absences.c.person.in_(ids), absences.c.starts_at <= now, absences.c.ends_at > now)
+    away = {row.person: row for row in await conn.execute(gone)}
+    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), tokens.c.revoked_at.is_(None))
+    number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
+    known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
+    return [
+        RosterEntry(
+            **{name: getattr(row, name) for name in ("id", "name", "active", "manager", "time_zone", "created_at")},
+            groups=groups[row.id],
+            email=bool(row.email),
+            away_until=away[row.id].ends_at if row.id in away else None,
+            substitute=away[row.id].substitute if row.id in away else None,
+            tokens=number.get(row.id, 0),
+            password=row.id in known,
+        )
+        for row in found.values()
+    ]
+
+
+async def groups(conn: AsyncConnection) -> list[RosterGroup]:
+    """Return all groups that have members, by name."""
+    query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active)
+    query = query.join(people, people.c.id == memberships.c.person)
+    found: dict[str, RosterGroup] = {}
+    for row in await conn.execute(query.order_by(memberships.c.group_name, people.c.id)):
+        group = found.setdefault(row.group_name, RosterGroup(group=row.group_name, members=[]))
+        group.members.append(Member(id=row.id, name=row.name, active=row.active))
+    return list(found.values())
