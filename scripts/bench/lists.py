@@ -89,7 +89,7 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
         command = [sys.executable, "-m", "cli", "api"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
             try:
                 httpx2.get(f"{address}/health/live", trust_env=False)
