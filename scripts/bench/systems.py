@@ -145,6 +145,7 @@ class Bare(System):
         self._variant = {"BARE_LOCAL": str(int(local)), "BARE_SQL": str(int(sql))}
         self._port, self._temporal_port = free_port(), free_port()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=60)
         self._began = 0
 
     @property
@@ -163,7 +164,6 @@ class Bare(System):
         self._spawn("temporal", [*server, *(str(each) for flag in flags.items() for each in flag)])
         for name in ("worker", "gateway"):
             self._spawn(name, [sys.executable, "-m", f"scripts.bench.bare.{name}"])
-        self._http = httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=60)
         async with asyncio.timeout(60):
             while not await self._answers():  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.1)
@@ -183,6 +183,7 @@ class Bare(System):
 
     async def close(self) -> None:
         """Stop all processes, the server last."""
+        await self._http.aclose()
         for process in reversed(self._processes.values()):
             process.terminate()
             try:
@@ -247,6 +248,7 @@ class Holdgate(System):
         super().__init__(name, folder)
         self._product = Product(folder, HOLDGATE_CHANNELS="console")
         self._tasks: dict[str, str] = {}
+        self._clients: list[httpx2.AsyncClient] = []
 
     async def open(self) -> None:
         """Start all processes and return when they answer."""
@@ -258,14 +260,18 @@ class Holdgate(System):
         self.requester, self.manager = self._client("requester-1"), self._client("manager-1")
 
     def _client(self, person: str) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(
+        client = httpx2.AsyncClient(
             base_url=f"{self.up['gateway_url']}/api/v1",
             headers={"Authorization": f"Bearer {self._product.token(person)}"},
             timeout=600,
         )
+        self._clients.append(client)
+        return client
 
     async def close(self) -> None:
         """Stop all processes."""
+        for client in self._clients:
+            await client.aclose()
         await asyncio.to_thread(self._product.stop)
 
     async def start(self, name: str) -> str:
