@@ -30,8 +30,9 @@ from domain.money import decimals_of
 from domain.status import Verdict
 from domain.task import TaskView
 from store.audit import audit_log
-from store.cases import bulk_results, task_lists
-from store.cases.task_lists import GroupTotals, TaskFilter
+from store.cases import bulk_results, task_groups, task_lists
+from store.cases.task_groups import GroupTotals
+from store.cases.task_lists import TaskFilter
 from store.people.people import Person
 from workflows.registry import PROCESSES
 
@@ -217,7 +218,7 @@ async def inbox(
             since = await audit_log.position(conn)
             count = await task_lists.count(conn, who, sought, now, reader.get().zone)
             if by:
-                grouped = await task_lists.groups(conn, who, sought, by, now, reader.get().zone)
+                grouped = await task_groups.groups(conn, who, sought, by, now, reader.get().zone)
             else:
                 found, following = await task_lists.page(
                     conn, who, sought, now, reader.get().zone, sort=asked.sort, cursor=asked.cursor, limit=SHOWN

@@ -4,9 +4,12 @@ All data is written straight into the database. The gateway caches figures for s
 measured separately.
 """
 
+import argparse
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ import httpx2
 from sqlalchemy import bindparam, insert, text, update
 
 from domain.task import TaskView
-from scripts.bench.engine import milliseconds
+from scripts.bench.databases import on_both, show
+from scripts.bench.figures import milliseconds, write_json
 from scripts.bench.lists import AT_ONCE, PEOPLE, add_people, case_row, client_of, gateway, seed, view_of
 from store.cases.tasks import open_all
 from store.db.database import Database, migrate
@@ -33,6 +37,17 @@ ZONES = (
 
 The gateway caches the figures of each zone separately, so that a new zone makes it count again.
 """
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Measure the dashboard on both databases, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench dashboard", description=__doc__)
+    parser.add_argument("--tasks", type=int, default=100_000, help="open tasks (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    asked = parser.parse_args(arguments)
+    found = on_both(partial(dashboard, size=asked.tasks))
+    show(found, f"{asked.tasks:,} open tasks and as many ended cases, median / p95 in ms, goal {GOAL_MS:g}")
+    write_json(asked.json, found)
 
 
 def dashboard(url: str, folder: Path, size: int) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 The tasks are written directly into the database.
 """
 
+import argparse
 import asyncio
 import hashlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ import httpx2
 from sqlalchemy import create_engine, insert, text
 
 from domain.task import Quorum, TaskView
-from scripts.bench.engine import milliseconds
+from scripts.bench.databases import on_both, show
+from scripts.bench.figures import milliseconds, write_json
 from store.cases.tasks import open_all
 from store.db.database import Database, migrate, normalised
 from store.tables.cases import cases
@@ -37,21 +40,25 @@ ASKED = {
 }
 
 
-def lists(url: str, folder: Path, sizes: tuple[int, ...], repeats: int) -> dict[str, Any]:
-    """Measure the lists with each number of open tasks in `sizes`.
+def run(arguments: Sequence[str]) -> None:
+    """Measure lists on both databases, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.bench lists", description=__doc__)
+    parser.add_argument("--tasks", type=int, default=100_000, help="open tasks (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=20, help="requests of each kind (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
+    asked = parser.parse_args(arguments)
+    found = on_both(partial(lists, open_tasks=asked.tasks, repeats=asked.repeats))
+    show(found, f"{asked.tasks:,} open tasks, median / p95 in ms")
+    write_json(asked.json, found)
 
-    Return latencies in milliseconds by number and by query.
-    """
+
+def lists(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, Any]:
+    """Measure the lists with this number of open tasks. Return latencies in milliseconds by query."""
     migrate(url)
-    found: dict[str, Any] = {}
-    have = 0
     add_people(url, PEOPLE)
-    for size in sizes:
-        seed(url, have, size, view_of)
-        have = size
-        with gateway(url, folder) as address, client_of(address, "mia") as client:
-            found[str(size)] = {name: milliseconds(times(client, path, repeats)) for name, path in ASKED.items()}
-    return found
+    seed(url, 0, open_tasks, view_of)
+    with gateway(url, folder) as address, client_of(address, "mia") as client:
+        return {name: milliseconds(times(client, path, repeats)) for name, path in ASKED.items()}
 
 
 def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
@@ -82,7 +89,7 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
         command = [sys.executable, "-m", "cli", "api"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 30
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
             try:
                 httpx2.get(f"{address}/health/live", trust_env=False)
@@ -167,6 +174,7 @@ def view_of(number: int, opened: datetime) -> TaskView:
         title=f"Pay {payee} {amount} GBP",
         summary=f"May {amount} GBP be paid to {payee}?",
         key_fields={"Payee": payee, "Amount": amount, "Currency": "GBP"},
+        money={"amount": amount, "currency": "GBP"},
         requester="rita",
         candidate_groups=["directors" if number % 10 == 0 else "managers"],
         excluded_users=["dan"],

@@ -1,21 +1,18 @@
-"""Lists of open and closed tasks: filtered, paged, counted, and grouped with sums."""
+"""Lists of open and closed tasks: filtered, paged and counted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
-from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from sqlalchemy import (
     Column,
     ColumnElement,
-    Numeric,
+    Integer,
     Select,
-    String,
     and_,
-    case,
-    cast,
     exists,
+    false,
     func,
     literal,
     literal_column,
@@ -24,8 +21,9 @@ from sqlalchemy import (
     union,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
-from domain.money import exact
 from domain.permissions import shares_group
 from domain.task import TaskView
 from store.cases.tasks import views
@@ -41,7 +39,6 @@ Whose = Literal["mine", "claimed", "all"]
 """
 Sort = Literal["due_at", "-opened_at", "priority"]
 Due = Literal["overdue", "today", "week", "none"]
-By = Literal["batch", "payee", "step", "requester"]
 
 _SORTS: dict[Sort, tuple[Column[Any], bool, type]] = {
     "due_at": (tasks.c.due_at, False, datetime),
@@ -89,18 +86,6 @@ class TaskFilter:
     """Search words: each of them must be in the title, the reference or the case id."""
 
 
-class GroupTotals(NamedTuple):
-    """The number of tasks that have one value in common, such as the same payee, and the sums of their amounts."""
-
-    key: str
-    """The common value: a batch, a payee, `process/gate`, or a person; empty for tasks without one."""
-    number: int
-    overdue: int
-    first_due: datetime | None
-    sums: dict[str, str]
-    """The exact sums of the amounts of the tasks, by currency."""
-
-
 async def page(
     conn: AsyncConnection,
     viewer: Viewer,
@@ -119,8 +104,8 @@ async def page(
     order.
     """
     column, descending, kind = _SORTS[sort]
-    among = await _among(conn, viewer, sought, now, zone)
-    query = _found(select(tasks), viewer, sought, now, zone, among=among, first=True)
+    among = await few_matching(conn, viewer, sought, now, zone)
+    query = matching(select(tasks), viewer, sought, now, zone, among=among, first=True)
     key, task_id, since, over = None, "", now, False
     if cursor:
         key, task_id, since, over = cursors.decode(cursor, kind, str, datetime, bool, optional=1)
@@ -154,7 +139,7 @@ def _once(found: Sequence[TaskView]) -> list[TaskView]:
 
 async def some(conn: AsyncConnection, viewer: Viewer, task_ids: Sequence[str]) -> list[TaskView]:
     """Return the tasks in `task_ids` that the viewer may see, in no order."""
-    return await views(conn, _found(select(tasks), viewer, TaskFilter()).where(tasks.c.task_id.in_(task_ids)))
+    return await views(conn, matching(select(tasks), viewer, TaskFilter()).where(tasks.c.task_id.in_(task_ids)))
 
 
 async def count(
@@ -164,44 +149,11 @@ async def count(
 
     Counting stops at `most` + 1, because counting a row takes as long as reading it.
     """
-    among = await _among(conn, viewer, sought, now, zone)
+    among = await few_matching(conn, viewer, sought, now, zone)
     some = (
-        _found(select(tasks.c.task_id), viewer, sought, now, zone, among=among, first=True).limit(most + 1).subquery()
+        matching(select(tasks.c.task_id), viewer, sought, now, zone, among=among, first=True).limit(most + 1).subquery()
     )
     return (await conn.execute(select(func.count()).select_from(some))).scalar_one()
-
-
-async def groups(
-    conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, by: By, now: datetime, zone: tzinfo = UTC
-) -> list[GroupTotals]:
-    """Return all matching tasks in groups, largest first."""
-    key = {
-        "batch": func.coalesce(cases.c.batch_id, ""),
-        "payee": tasks.c.subject,
-        "step": tasks.c.process + literal("/") + tasks.c.gate,
-        "requester": tasks.c.requester,
-    }[by].label("key")
-    late = func.sum(case((tasks.c.due_at < now, 1), else_=0))
-    query = _found(
-        select(key, tasks.c.currency, _sum(conn), func.count(), late, func.min(tasks.c.due_at)),
-        viewer,
-        sought,
-        now,
-        zone,
-        among=await _among(conn, viewer, sought, now, zone),
-    )
-    if by == "batch" and not sought.batch_id:
-        query = query.join(cases, cases.c.case_id == tasks.c.case_id)
-    found: dict[str, GroupTotals] = {}
-    for name, currency, total, number, overdue, first in await conn.execute(query.group_by("key", tasks.c.currency)):
-        group = found.get(name) or GroupTotals(name, 0, 0, None, {})
-        dues = [each for each in (group.first_due, first) if each is not None]
-        if currency is not None:
-            group.sums[currency] = f"{exact(Decimal(total), currency):f}"
-        found[name] = GroupTotals(
-            name, group.number + number, group.overdue + overdue, min(dues, default=None), group.sums
-        )
-    return sorted(found.values(), key=lambda group: (-group.number, group.key))
 
 
 # --------------------------------------------------------------------------------------------------- the few there are
@@ -213,7 +165,7 @@ HISTORY = 20_000
 """How many rows of `candidates`, also of closed tasks, are read at most to find out whether tasks are few."""
 
 
-async def _among(
+async def few_matching(
     conn: AsyncConnection, viewer: Viewer, sought: TaskFilter, now: datetime, zone: tzinfo
 ) -> list[str] | None:
     """Return the ids of all tasks that can match, if an index finds them and they are few. Otherwise return None.
@@ -311,7 +263,7 @@ _AFTERWARDS = tasks.c.status.concat("")
 # ---------------------------------------------------------------------------------------------------------- conditions
 
 
-def _found(
+def matching(
     query: Select[Any],
     viewer: Viewer,
     sought: TaskFilter,
@@ -319,14 +271,21 @@ def _found(
     zone: tzinfo = UTC,
     among: Sequence[str] | None = None,
     first: bool = False,
+    every: bool = False,
 ) -> Select[Any]:
+    """Return the query, restricted to the tasks that the filter finds and the viewer may see.
+
+    `among`: ids from `few_matching`. `first`: the caller needs only the first tasks. `every`: the query looks at all
+    tasks. These three change how the database works and not what it finds.
+    """
     status: ColumnElement[str] = tasks.c.status
     if among is not None:
         query, status = query.where(tasks.c.task_id.in_(among)), _AFTERWARDS
     if sought.whose == "mine":
-        query = query.where(status == _OPEN, _decidable(viewer))
+        query = query.where(status == _OPEN, _decidable(viewer, every and among is None))
     else:
-        query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester, first=first and among is None))
+        sees = viewer.sees(tasks.c.case_id, tasks.c.requester, first=(first or every) and among is None)
+        query = query.where(or_(asks_a_group_of(viewer), sees) if every and not viewer.sees_all else sees)
     if sought.whose == "claimed":
         query = query.where(tasks.c.assignee == viewer.id)
     if sought.status:
@@ -354,47 +313,80 @@ def _step(sought: TaskFilter) -> list[ColumnElement[bool]]:
     return [column == value for column, value in wanted if value is not None]
 
 
-def _sum(conn: AsyncConnection) -> ColumnElement[Any]:
-    """Return the expression for the exact sum of amounts."""
-    if conn.dialect.name == "postgresql":
-        return func.sum(cast(tasks.c.amount, Numeric))
-    return func.exact_sum(tasks.c.amount, type_=String)
-
-
-def _decidable(viewer: Viewer) -> ColumnElement[bool]:
+def _decidable(viewer: Viewer, every: bool) -> ColumnElement[bool]:
     """Return the condition that the viewer is a candidate and not excluded as requester, by rule or by a decision."""
-    of_task = candidates.c.task_id == tasks.c.task_id
     free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
-    own = and_(free, or_(exists().where(of_task, viewer.is_candidate()), tasks.c.assignee == viewer.id))
-    ways = [and_(own, _not_ruled_out(viewer.id))]
+    own = and_(free, or_(_can_decide(viewer, every), tasks.c.assignee == viewer.id))
+    ways = [and_(own, _not_ruled_out(viewer.id, every))]
     for absent in viewer.stands_in_for:
         held = or_(free, tasks.c.assignee == absent.id)
-        theirs = exists().where(of_task, absent.is_candidate())
-        fits = or_(tasks.c.substitutes == "anyone", exists().where(of_task, viewer.is_candidate()))
+        fits = or_(tasks.c.substitutes == "anyone", _can_decide(viewer, every))
         if shares_group(viewer.groups, absent.groups):
-            fits = or_(fits, exists().where(of_task, candidates.c.kind == "user", candidates.c.name == absent.id))
-        ways.append(and_(held, theirs, fits, _not_ruled_out(absent.id), _not_ruled_out(viewer.id)))
-    later = exists().where(
-        follow_ups.c.task_id == tasks.c.task_id,
-        follow_ups.c.person == viewer.id,
-        follow_ups.c.until > datetime.now(UTC),
-    )
-    return and_(or_(*ways) if len(ways) > 1 else ways[0], ~later)
+            named = (candidates.c.kind == "user", candidates.c.name == absent.id)
+            fits = or_(fits, _has(candidates.c.task_id, *named, every=every))
+        ruled = (_not_ruled_out(absent.id, every), _not_ruled_out(viewer.id, every))
+        ways.append(and_(held, _can_decide(absent, every), fits, *ruled))
+    snoozed = (follow_ups.c.person == viewer.id, follow_ups.c.until > datetime.now(UTC))
+    return and_(or_(*ways) if len(ways) > 1 else ways[0], ~_has(follow_ups.c.task_id, *snoozed, every=every))
 
 
-def _not_ruled_out(person: str) -> ColumnElement[bool]:
+def _can_decide(person: Viewer, every: bool) -> ColumnElement[bool]:
+    """Return the condition that the person is a candidate of the task."""
+    if not every:
+        return _has(candidates.c.task_id, person.is_candidate(), every=False)
+    return or_(asks_a_group_of(person), _has(candidates.c.task_id, person.is_named(), every=True))
+
+
+def asks_a_group_of(person: Viewer) -> ColumnElement[bool]:
+    """Return the condition that the person is a candidate of the task by one of their current groups.
+
+    `tasks.asked` answers this without a look into `candidates`, which has a row for each task.
+    """
+    asked = literal(",").concat(tasks.c.asked).concat(",")
+    return or_(false(), *(position_in(asked, f",{group},") > 0 for group in person.groups))
+
+
+def _not_ruled_out(person: str, every: bool) -> ColumnElement[bool]:
     excluded = candidates.alias()
     return and_(
         or_(tasks.c.requester != person, tasks.c.kind == "changes"),
-        ~exists().where(
-            excluded.c.task_id == tasks.c.task_id, excluded.c.kind == "excluded", excluded.c.name == person
-        ),
-        ~exists().where(
-            decisions.c.task_id == tasks.c.task_id,
+        ~_has(excluded.c.task_id, excluded.c.kind == "excluded", excluded.c.name == person, every=every),
+        # By task also for `every`: decisions are never deleted, and a person may have made very many.
+        ~_has(
+            decisions.c.task_id,
             or_(decisions.c.person == person, decisions.c.on_behalf_of == person),
             decisions.c.status.in_(("pending", "accepted")),
+            every=False,
         ),
     )
+
+
+def _has(task_id: ColumnElement[str], *conditions: ColumnElement[bool], every: bool) -> ColumnElement[bool]:
+    """Return the condition that a row with this `task_id` fulfils the conditions.
+
+    With `every` the rows that fulfil them are read once, by an index, for a query that looks at all tasks. Otherwise
+    they are looked up for each task, for a query that stops after some.
+    """
+    if every:
+        return tasks.c.task_id.in_(select(task_id).where(*conditions))
+    return exists().where(task_id == tasks.c.task_id, *conditions)
+
+
+class position_in(GenericFunction[int]):
+    """Position of the second text in the first, beginning with 1; 0 if the first does not contain the second."""
+
+    type = Integer()
+    inherit_cache = True
+
+
+@compiles(position_in)
+def _instr(element: Any, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(position_in, "postgresql")
+def _strpos(element: Any, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
 
 
 def _due(due: Due, now: datetime, zone: tzinfo) -> ColumnElement[bool]:

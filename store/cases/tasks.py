@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import JSON, Integer, String, and_, bindparam, case, delete, func, or_, select, update
+from sqlalchemy import JSON, BigInteger, Integer, String, and_, bindparam, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.messages import Decision
@@ -229,6 +229,8 @@ async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionReco
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,18})?")
 """Match an amount that both databases can add exactly."""
 _LINES = ("subject", "amount", "currency", "words")
+_MOST_THOUSANDTHS = 10**12
+"""Nine million such amounts can be added in 64 bits, which SQLite has for an integer."""
 
 _PATCH = (
     update(tasks)
@@ -265,6 +267,11 @@ _PATCH = (
             "state": func.coalesce(bindparam("new_state", type_=JSON(none_as_null=True)), tasks.c.state),
             # A changed input also changes title, key fields and sum.
             **{name: func.coalesce(bindparam(f"new_{name}", type_=String), tasks.c[name]) for name in _LINES},
+            # Belongs to the amount: a new amount may be too long for it.
+            "thousandths": case(
+                (bindparam("new_amount", type_=String).is_(None), tasks.c.thousandths),
+                else_=bindparam("new_thousandths", type_=BigInteger),
+            ),
         }
     )
 )
@@ -291,10 +298,12 @@ def _patch_row(patch: TaskPatch, case_id: str) -> dict[str, Any]:
         "new_substitutes": patch.state.get("substitutes"),
         "new_state": patch.state or None,
         **{f"new_{name}": value for name, value in changed.items()},
+        "new_thousandths": thousandths(changed["amount"]),
     }
 
 
 def _task_row(view: TaskView) -> dict[str, Any]:
+    lines = _lines_of(view.case_id, view.title, view.key_fields, view.money)
     return {
         "task_id": view.task_id,
         "case_id": view.case_id,
@@ -315,7 +324,8 @@ def _task_row(view: TaskView) -> dict[str, Any]:
         "asked": _asked(view),
         "substitutes": view.substitutes,
         "view": view.model_dump(mode="json"),
-        **_lines_of(view.case_id, view.title, view.key_fields, view.money),
+        **lines,
+        "thousandths": thousandths(lines["amount"]),
     }
 
 
@@ -334,6 +344,18 @@ def _lines_of(
         "currency": currency if summable else None,
         "words": fit(search_words(case_id, title), tasks.c.words),
     }
+
+
+def thousandths(amount: str | None) -> int | None:
+    """Return the amount in thousandths, which databases add fast and exactly.
+
+    Return None for an amount of more than three decimals, or of a thousand million and more: its text is added.
+    """
+    if amount is None:
+        return None
+    whole, _, fraction = amount.partition(".")
+    number = int(f"{whole}{fraction:0<3}") if len(fraction) <= 3 else _MOST_THOUSANDTHS
+    return number if abs(number) < _MOST_THOUSANDTHS else None
 
 
 def _asked(task: TaskView | TaskPatch) -> str:

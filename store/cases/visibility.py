@@ -95,7 +95,8 @@ class Viewer(BaseModel):
 
     def is_candidate(self) -> ColumnElement[bool]:
         """Return the condition under which a row of `candidates` matches this viewer."""
-        return or_(
-            and_(candidates.c.kind.in_(PERSONAL), candidates.c.name == self.id),
-            and_(candidates.c.kind == "group", candidates.c.name.in_(self.groups)),
-        )
+        return or_(self.is_named(), and_(candidates.c.kind == "group", candidates.c.name.in_(self.groups)))
+
+    def is_named(self) -> ColumnElement[bool]:
+        """Return the condition under which a row of `candidates` names this viewer as a person."""
+        return and_(candidates.c.kind.in_(PERSONAL), candidates.c.name == self.id)

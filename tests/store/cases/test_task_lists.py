@@ -1,6 +1,9 @@
 """Lists of many tasks: groups with exact sums, fast search by words and payee, correct after edits."""
 
+import random
+import re
 from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
 from typing import Any, get_args
 
 import pytest
@@ -9,17 +12,20 @@ from sqlalchemy import event as sql_event
 from domain.records import CaseRecord
 from domain.status import Status
 from domain.task import TaskView
-from store.cases import task_lists
+from store.cases import task_groups, task_lists, tasks
 from store.cases.cases import Viewer
-from store.cases.task_lists import By, GroupTotals, Sort, TaskFilter, Whose
+from store.cases.task_groups import By, GroupTotals
+from store.cases.task_lists import Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
-from tests.store.sample_cases import MORNING, event, opening, patch, recorded, submitted, task
+from store.people import people
+from tests.store.sample_cases import MORNING, decision, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
 
 MANAGER = Viewer(id="manager-1", groups=["managers"])
 LATER = MORNING + timedelta(days=2)
+WIDE = Context(prec=100)
 
 
 async def asked(db: Database, reference: str, payee: str, amount: str, currency: str, **changes: Any) -> TaskView:
@@ -33,7 +39,7 @@ async def asked(db: Database, reference: str, payee: str, amount: str, currency:
 
 async def grouped(db: Database, by: By, **sought: Any) -> dict[str, GroupTotals]:
     async with db.read() as conn:
-        found = await task_lists.groups(conn, MANAGER, TaskFilter(whose="mine", **sought), by, LATER)
+        found = await task_groups.groups(conn, MANAGER, TaskFilter(whose="mine", **sought), by, LATER)
     assert [group.number for group in found] == sorted((group.number for group in found), reverse=True)
     return {group.key: group for group in found}
 
@@ -64,6 +70,86 @@ async def test_groups_have_exact_sums_by_currency(db: Database) -> None:
     assert set(await grouped(db, "payee", q="bolt")) == {"Bolt"}
 
 
+async def test_sums_are_exact_for_amounts_of_any_length(db: Database) -> None:
+    chance = random.Random(19)
+    views, totals = [], dict[tuple[str, str], Decimal]()
+    for number in range(400):
+        whole, places = chance.randrange(10 ** chance.randrange(1, 41)), chance.randrange(19)
+        fraction = f".{chance.randrange(10**places):0{places}}" if places else ""
+        amount = f"{chance.choice(['', '-'])}{chance.choice(['', '0'])}{whole}{fraction}"[:60]
+        payee, currency = chance.choice("ABC"), chance.choice(["GBP", "JPY", "KWD", "points"])
+        case_id = f"payment:{number}"
+        shown: dict[str, Any] = {"task_id": f"t{number}", "title": "Pay", "key_fields": {"Payee": payee}}
+        views.append(task(case_id, **shown, money={"amount": amount, "currency": currency}))
+        if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,18})?", amount):
+            totals[payee, currency] = WIDE.add(totals.get((payee, currency), Decimal()), Decimal(amount))
+    row = await submitted(db, "1")
+    async with db.write() as conn:
+        await tasks.open_all(conn, [view.model_copy(update={"case_id": row.case_id}) for view in views])
+    found = await grouped(db, "payee")
+    shown_sums = {
+        (payee, currency): Decimal(text) for payee, group in found.items() for currency, text in group.sums.items()
+    }
+    assert shown_sums == totals
+    assert len(totals) == 12
+
+
+async def test_groups_and_pages_find_the_same_tasks(db: Database) -> None:
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"candidate_groups": ["directors"]},
+        {"candidate_groups": ["directors", "managers"]},
+        {"candidate_groups": ["managers2"]},
+        {"candidate_groups": ["managers"], "members": {"managers": ["dora"]}},
+        {"candidate_groups": [], "candidate_users": ["dora"]},
+        {"candidate_groups": [], "candidate_users": ["manager-1"]},
+        {"excluded_users": ["manager-1"]},
+        {"excluded_users": ["dora"]},
+        {"requester": "manager-1"},
+        {"substitutes": "same-group"},
+    )
+    for number, change in enumerate(changes):
+        await asked(db, f"A{number}", f"P{number}", "1.00", "GBP", **change)
+    snoozed = await asked(db, "S", "S", "1.00", "GBP")
+    decided = await asked(db, "D", "D", "1.00", "GBP")
+    claimed = await asked(db, "C", "C", "1.00", "GBP")
+    held = patch(claimed, state={"assignee": "dora"})
+    events = [event(claimed.case_id, 2)]
+    await recorded(db, CaseRecord(case_id=claimed.case_id, status=Status.RUNNING, events=events, patched=[held]))
+    async with db.write() as conn:
+        await people.add(conn, "manager-1", "Mia", [], "admin-1")
+        await tasks.snooze(conn, "manager-1", snoozed.task_id, datetime.now(UTC) + timedelta(days=1))
+        await tasks.add_pending(conn, decision(decided, "manager-1"), decided.case_id)
+    dora = Viewer(id="dora", groups=["directors"])
+    viewers = [
+        MANAGER,
+        dora,
+        Viewer(id="requester-1"),
+        Viewer(id="stranger"),
+        Viewer(id="auditor-1", groups=["auditors"]),
+        Viewer(id="dieter", stands_in_for=[dora]),
+        Viewer(id="dieter", groups=["directors"], stands_in_for=[dora, MANAGER]),
+    ]
+    numbers = []
+    for viewer in viewers:
+        for whose in get_args(Whose):
+            sought = TaskFilter(whose=whose, status="open")
+            async with db.read() as conn:
+                # The groups look at all tasks by other conditions than the page, which looks at one after another.
+                page, _ = await task_lists.page(conn, viewer, sought, LATER)
+                totals = await task_groups.groups(conn, viewer, sought, "payee", LATER)
+                with pytest.MonkeyPatch.context() as patched:
+                    patched.setattr(task_lists, "FEW", -1)
+                    every = await task_groups.groups(conn, viewer, sought, "payee", LATER)
+            shown = sorted(view.key_fields["Payee"] for view in page)
+            assert sorted(group.key for group in totals) == sorted(group.key for group in every) == shown, (
+                viewer.id,
+                whose,
+            )
+            numbers.append(len(shown))
+    assert len(set(numbers)) > 5
+
+
 async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Database) -> None:
     view = await asked(db, "A/1", "Acme", "10.00", "GBP")
     shown = {"title": "Pay Zoë", "key_fields": {"Payee": "Zoë"}, "money": {"amount": "12.34", "currency": "EUR"}}
@@ -81,6 +167,10 @@ async def test_an_edited_task_is_found_and_summed_by_what_it_shows_now(db: Datab
     plain = edit.model_copy(update={"events": [event(view.case_id, 3)], "patched": [patch(view, given=1)]})
     await recorded(db, plain)
     assert (await grouped(db, "payee"))["Zoë"].sums == {"EUR": "12.34"}
+    for number, amount in enumerate(("0.12345", "9", "4000000000.5")):
+        patched = patch(view, state={**shown, "money": {"amount": amount, "currency": "XAU"}, "input": {}})
+        await recorded(db, edit.model_copy(update={"events": [event(view.case_id, 4 + number)], "patched": [patched]}))
+        assert (await grouped(db, "payee"))["Zoë"].sums == {"XAU": amount}
 
 
 async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,3 +304,20 @@ async def test_a_cursor_that_is_not_ours_is_refused(db: Database, forged: str) -
     with pytest.raises(ValueError, match="cursor"):
         async with db.read() as conn:
             await task_lists.page(conn, MANAGER, TaskFilter(), datetime.now(UTC), cursor=forged)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("by", ["payee", "step"])
+async def test_groups_are_read_from_one_index_in_its_order(db: Database, by: By) -> None:
+    said: list[tuple[str, Any]] = []
+    engine = db._engine.sync_engine
+    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, values, *_: said.append((sql, values)))
+    async with db.read() as conn:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(task_lists, "FEW", -1)
+            await task_groups.groups(conn, MANAGER, TaskFilter(whose="mine", status="open"), by, LATER)
+        statement, values = said[-1]
+        rows = (await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).mappings()
+        plan = " ".join(row["detail"] for row in rows)
+    assert "tasks USING COVERING INDEX ix_tasks_open" in plan
+    assert "TEMP B-TREE" not in plan
