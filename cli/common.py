@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -48,6 +49,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
 
     With `migrated`, create the database first where there is none. Raises CommandError and DatabaseUnavailable.
     """
+    from store.audit.sequencer import catch_up
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
 
@@ -64,7 +66,11 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
         database = Database(url)
         try:
             await database.ready()
-            return await work(database)
+            try:
+                return await work(database)
+            finally:
+                with suppress(DatabaseUnavailable):
+                    await catch_up(database)  # perhaps no worker and no gateway runs
         finally:
             await database.close()
             # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.

@@ -13,7 +13,7 @@ from domain.status import Status
 from store.audit import audit_log
 from store.cases import blocked
 from store.notifications import outbox
-from store.tables.audit import event_payloads, events
+from store.tables.audit import events
 from store.tables.cases import cases, tasks
 from store.tables.notifications import heartbeats
 
@@ -90,12 +90,7 @@ async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple
     Return those that metrics count, and the position of the last event that was read.
     """
     upto = min(since + limit, await audit_log.position(conn))
-    query = (
-        select(events.c.kind, events.c.case_id, event_payloads.c.payload)
-        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.position > since, events.c.position <= upto, events.c.kind.in_(COUNTED))
-        .order_by(events.c.position)
-    )
+    query = audit_log.in_order(since, upto).where(events.c.kind.in_(COUNTED))
     found = [
         CountedEvent(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
         for row in await conn.execute(query)

@@ -1,0 +1,29 @@
+"""A database whose transactions are sequenced before `write` returns, as if the sequencer were infinitely fast."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from store.audit.sequencer import catch_up
+from store.db.database import Database
+
+
+class Sequenced(Database):
+    """The same as a Database on SQLite, where a transaction sequences itself."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._sequencing = Database(url)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Open one transaction, and sequence what it committed."""
+        async with super().write() as conn:
+            yield conn
+        await catch_up(self._sequencing)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._sequencing.close()
+        await super().close()
