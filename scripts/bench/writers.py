@@ -26,7 +26,6 @@ from sqlalchemy import make_url, select
 from domain.case import CaseEvent
 from domain.records import CaseRecord
 from domain.status import Status
-from scripts.bench.lists import new_case
 from store.audit.sequencer import Sequencer
 from store.cases import cases
 from store.db.database import Database, migrate
@@ -125,7 +124,18 @@ async def _commit(database: Database, case_id: str, number: int) -> str:
 
 
 async def _new_case(database: Database) -> str:
-    new = new_case(os.urandom(8).hex())
+    reference = os.urandom(8).hex()
+    new = cases.NewCaseRow(
+        case_id=f"payment:{reference}",
+        process="payment",
+        reference=reference,
+        reference_key=reference,
+        title=f"Pay for {reference}",
+        requester="rita",
+        policy_hash="0" * 64,
+        input={"amount": "120.00", "currency": "GBP", "payee": "Acme Ltd"},
+        submitted_at=datetime.now(UTC),
+    )
     first = CaseEvent(
         event_id=f"{new.case_id}/0",
         case_id=new.case_id,

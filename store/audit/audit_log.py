@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from pydantic import BaseModel
-from sqlalchemy import Select, bindparam, func, insert, select, text, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, ChainHead
@@ -216,16 +216,14 @@ class Prepared:
 
 
 async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Insert the events, and move the heads of their chains. The end of the transaction has them sequenced."""
+    """Insert the events, and move the heads of their chains. The events get their positions later: see `sequencing`."""
     if not new:
         return
-    assert isinstance(conn, SealingConnection), "events are written in a transaction of Database.write"
-    numbers = await _numbers(conn, len(new))
-    await conn.execute(insert(events), [event | {"number": n} for n, (event, _) in zip(numbers, new, strict=True)])
-    await conn.execute(
-        insert(event_payloads), [payload | {"number": n} for n, (_, payload) in zip(numbers, new, strict=True)]
-    )
-    conn.appended += [NewEvent(n, event["hash"]) for n, (event, _) in zip(numbers, new, strict=True)]
+    if conn.dialect.name == "postgresql":
+        rows = json.dumps([event | payload for event, payload in new], default=_moment_text)
+        await conn.exec_driver_sql(_APPEND, (rows,))
+    else:
+        await _append_now(conn, new)
     heads = [
         {"of_case": case_id, "count": head.count, "hash": head.hash}
         for case_id, head in chains.heads.items()
@@ -237,16 +235,40 @@ async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict
         await conn.execute(update(caseless_head).values(count=caseless.count, hash=caseless.hash))
 
 
-async def _numbers(conn: SealingConnection, count: int) -> Sequence[int]:
-    """Return the numbers of the next events. The caller holds the lock of their chain, so that they grow with `seq`."""
-    if conn.dialect.name == "postgresql":
-        return list((await conn.execute(_NEXT_NUMBERS, {"count": count})).scalars())
-    # This transaction, the only one that writes, will give the events these positions.
+async def _append_now(conn: AsyncConnection, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Insert the events on SQLite. Their numbers are the positions that this transaction will give them."""
+    assert isinstance(conn, SealingConnection), "events are written in a transaction of Database.write"
     first = await position(conn) + len(conn.appended) + 1
-    return range(first, first + count)
+    rows = [event | {"number": number} for number, (event, _) in enumerate(new, first)]
+    payloads = [payload | {"number": number} for number, (_, payload) in enumerate(new, first)]
+    await conn.execute(insert(events), rows)
+    await conn.execute(insert(event_payloads), payloads)
+    conn.appended += [NewEvent(row["number"], row["hash"]) for row in rows]
 
 
-_NEXT_NUMBERS = text("SELECT nextval('events_number_seq') FROM generate_series(1, :count)")
+_COLUMNS = "event_id, case_id, seq, at, kind, actor, digest, prev_hash, hash"
+_APPEND = f"""
+WITH new AS (
+  SELECT * FROM json_to_recordset(%s) AS told (
+    event_id text, case_id text, seq integer, at timestamptz, kind text, actor text, digest text, prev_hash text,
+    hash text, salt text, payload text)
+), added AS (
+  INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM new RETURNING number, event_id
+), kept AS (
+  INSERT INTO event_payloads (number, salt, payload) SELECT number, salt, payload FROM added JOIN new USING (event_id)
+)
+INSERT INTO unsequenced (kind, number, at) SELECT 'event', number, clock_timestamp() FROM added
+"""
+"""Insert events and list them for the sequencer, on PostgreSQL, in one message to the server.
+
+The caller holds the locks of the chains, so that the numbers of a chain grow with `seq`.
+"""
+
+
+def _moment_text(moment: datetime) -> str:
+    return moment.isoformat()
+
+
 _MOVE_HEAD = (
     update(cases)
     .where(cases.c.case_id == bindparam("of_case"))

@@ -241,7 +241,7 @@ class SealingConnection(AsyncConnection):
     def __init__(self, *engine: Any) -> None:
         super().__init__(*engine)
         self.appended: list[NewEvent] = []
-        """The events of this transaction, in the order in which they get positions."""
+        """On SQLite the events of this transaction, in the order in which they get positions."""
 
     _written: dict[tuple[str, Key], Left] | None = None
     """The current state of each row, by table and key; a later statement wins."""
@@ -271,14 +271,14 @@ class SealingConnection(AsyncConnection):
             self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
 
     async def seal(self) -> None:
-        """Write the seal records, and have them and the events sequenced. Must be the last call of a transaction."""
+        """Write the seal records; on SQLite also sequence what was written. Must be the last call of a transaction."""
         if not self._written and not self.appended:
             return
         new = _sealed_rows(self._written.values() if self._written else ())
         events, self._written, self.appended = self.appended, None, []
         driver = sqlite.of(self.sync_connection)
         if driver is None:
-            await self.exec_driver_sql(_LIST, _listed(new, events))
+            await self.run_sync(_write, new)
         else:
             # Bypass SQLAlchemy, which takes ten times as long as SQLite while the only write lock is held.
             _sequence_now(driver.now, new, events)
@@ -393,19 +393,18 @@ _COLUMNS = "case_id, digest, salt, rows"
 _LIST = f"""
 WITH sealed AS (
   INSERT INTO seals ({_COLUMNS})
-  SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+  SELECT {_COLUMNS} FROM json_to_recordset(%s) AS told (case_id text, digest text, salt text, rows text)
   RETURNING number
 )
-INSERT INTO unsequenced (kind, number, at)
-SELECT 'seal', number, clock_timestamp() FROM sealed
-UNION ALL SELECT 'event', number, clock_timestamp() FROM unnest(%s::bigint[]) AS listed (number)
+INSERT INTO unsequenced (kind, number, at) SELECT 'seal', number, clock_timestamp() FROM sealed
 """
-"""Write seal records and list them and the events for the sequencer, on PostgreSQL."""
 
 
-def _listed(new: Sequence[NewRecord], events: Sequence[NewEvent]) -> tuple[list[Any], ...]:
-    columns = zip(*((each.case_id or None, *each[1:]) for each in new), strict=True) if new else [()] * 4
-    return (*(list(column) for column in columns), [event.number for event in events])
+def _write(conn: Connection, new: Sequence[NewRecord]) -> None:
+    """Write seal records and list them for the sequencer, on PostgreSQL."""
+    if new:
+        rows = [each._asdict() | {"case_id": each.case_id or None} for each in new]
+        conn.exec_driver_sql(_LIST, (json.dumps(rows),))
 
 
 # ----------------------------------------------------------------------------------------- rows that were there before
@@ -435,7 +434,7 @@ def seal_rows(conn: Connection, written: Iterable[Left]) -> None:
     if conn.dialect.name == "sqlite":
         _sequence_now(run, new, [])
     else:
-        run(_LIST, _listed(new, []))
+        _write(conn, new)
         sequence_listed(run)
 
 

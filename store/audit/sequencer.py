@@ -42,6 +42,7 @@ class Sequencer:
         self._where = normalised(url)
         self.working = True
         """Whether this process does the work. A new process tries, and steps back if another one does it."""
+        self._failing = False
 
     async def run(self) -> None:
         """Sequence until cancelled. Raises only CancelledError."""
@@ -54,7 +55,9 @@ class Sequencer:
                     async with engine.connect() as conn:
                         await self._keep_on(conn)
                 except (sql.SQLAlchemyError, OSError) as error:
-                    log.warning("events are not sequenced now, it is tried again: %s", " ".join(str(error).split()))
+                    if not self._failing:  # an outage is logged once
+                        log.warning("events are not sequenced now, it is tried again: %s", error)
+                    self._failing = True
                 await asyncio.sleep(AFTER_ERROR_S)
         finally:
             with suppress(sql.SQLAlchemyError, OSError):
@@ -65,10 +68,11 @@ class Sequencer:
         while True:
             late = 0.0 if self.working else LATE_S
             if (await conn.exec_driver_sql(_WAITS, (late,))).scalar_one():
-                self.working = await conn.run_sync(_in_transaction)
+                self.working = await conn.run_sync(sequence_in_transaction)
                 pause = SHORTEST_PAUSE_S
             else:
                 pause = min(pause * 2, LONGEST_PAUSE_S)
+            self._failing = False
             await asyncio.sleep(pause if self.working else STANDBY_PAUSE_S)
 
 
@@ -99,8 +103,8 @@ def _engine(where: Any) -> AsyncEngine:
 _WAITS = "SELECT EXISTS (SELECT FROM unsequenced WHERE at <= clock_timestamp() - make_interval(secs => %s))"
 
 
-def _in_transaction(conn: Connection) -> bool:
-    """Run one batch in a transaction of its own."""
+def sequence_in_transaction(conn: Connection) -> bool:
+    """Run one batch in a transaction of its own. Return False if another process is just running one."""
     run: Run = runner_of(conn)
     run("BEGIN")
     try:
