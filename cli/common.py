@@ -49,7 +49,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
 
     With `migrated`, create the database first where there is none. Raises CommandError and DatabaseUnavailable.
     """
-    from store.audit.sequencer import catch_up
+    from store.audit.sequencer import Sequencer
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
 
@@ -69,8 +69,10 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
             try:
                 return await work(database)
             finally:
+                sequencer = Sequencer(url)
                 with suppress(DatabaseUnavailable):
-                    await catch_up(database)  # perhaps no worker and no gateway runs
+                    await sequencer.catch_up()  # perhaps no worker and no gateway runs
+                await sequencer.close()
         finally:
             await database.close()
             # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.

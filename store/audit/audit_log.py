@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from pydantic import BaseModel
-from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, ChainHead
@@ -221,7 +221,7 @@ async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict
         return
     if conn.dialect.name == "postgresql":
         rows = json.dumps([event | payload for event, payload in new], default=_moment_text)
-        await conn.exec_driver_sql(_APPEND, (rows,))
+        await conn.execute(_APPEND, {"rows": rows})
     else:
         await _append_now(conn, new)
     heads = [
@@ -232,7 +232,7 @@ async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict
     if heads:
         await conn.execute(_MOVE_HEAD, heads)
     if caseless := chains.heads.get(""):
-        await conn.execute(update(caseless_head).values(count=caseless.count, hash=caseless.hash))
+        await conn.execute(_MOVE_CASELESS_HEAD, {"count": caseless.count, "hash": caseless.hash})
 
 
 async def _append_now(conn: AsyncConnection, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
@@ -241,15 +241,15 @@ async def _append_now(conn: AsyncConnection, new: Sequence[tuple[dict[str, Any],
     first = await position(conn) + len(conn.appended) + 1
     rows = [event | {"number": number} for number, (event, _) in enumerate(new, first)]
     payloads = [payload | {"number": number} for number, (_, payload) in enumerate(new, first)]
-    await conn.execute(insert(events), rows)
-    await conn.execute(insert(event_payloads), payloads)
+    await conn.execute(_INSERT_EVENTS, rows)
+    await conn.execute(_INSERT_PAYLOADS, payloads)
     conn.appended += [NewEvent(row["number"], row["hash"]) for row in rows]
 
 
 _COLUMNS = "event_id, case_id, seq, at, kind, actor, digest, prev_hash, hash"
-_APPEND = f"""
+_APPEND = text(f"""
 WITH new AS (
-  SELECT * FROM json_to_recordset(%s) AS told (
+  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS told (
     event_id text, case_id text, seq integer, at timestamptz, kind text, actor text, digest text, prev_hash text,
     hash text, salt text, payload text)
 ), added AS (
@@ -258,7 +258,7 @@ WITH new AS (
   INSERT INTO event_payloads (number, salt, payload) SELECT number, salt, payload FROM added JOIN new USING (event_id)
 )
 INSERT INTO unsequenced (kind, number, at) SELECT 'event', number, clock_timestamp() FROM added
-"""
+""")
 """Insert events and list them for the sequencer, on PostgreSQL, in one message to the server.
 
 The caller holds the locks of the chains, so that the numbers of a chain grow with `seq`.
@@ -269,22 +269,27 @@ def _moment_text(moment: datetime) -> str:
     return moment.isoformat()
 
 
+_INSERT_EVENTS = insert(events)
+_INSERT_PAYLOADS = insert(event_payloads)
 _MOVE_HEAD = (
     update(cases)
     .where(cases.c.case_id == bindparam("of_case"))
     .values(head_count=bindparam("count"), head_hash=bindparam("hash"))
 )
+_MOVE_CASELESS_HEAD = update(caseless_head).values(count=bindparam("count"), hash=bindparam("hash"))
+_LOCK_HEAD = (
+    select(cases.c.head_count.label("count"), cases.c.head_hash.label("hash"))
+    .where(cases.c.case_id == bindparam("of_case"))
+    .with_for_update(key_share=True)  # SQLite holds its one write lock already
+)
+_LOCK_CASELESS_HEAD = select(caseless_head.c.count, caseless_head.c.hash).with_for_update()
+_STORED = select(events.c.event_id).where(events.c.event_id.in_(bindparam("event_ids", expanding=True)))
 
 
 async def _locked_head(conn: AsyncConnection, case_id: str) -> ChainHead:
     """Lock the chain of a case, or with "" the chain of events without a case, and return its head."""
-    # SQLite holds its one write lock already.
-    if case_id:
-        head = select(cases.c.head_count.label("count"), cases.c.head_hash.label("hash"))
-        head = head.where(cases.c.case_id == case_id).with_for_update(key_share=True)
-    else:
-        head = select(caseless_head.c.count, caseless_head.c.hash).with_for_update()
-    row = (await conn.execute(head)).mappings().one_or_none()
+    found = await (conn.execute(_LOCK_HEAD, {"of_case": case_id}) if case_id else conn.execute(_LOCK_CASELESS_HEAD))
+    row = found.mappings().one_or_none()
     if row is None:
         raise UnknownCase(f"there is no case {case_id}")
     return ChainHead(count=row["count"], hash=row["hash"])
@@ -292,8 +297,7 @@ async def _locked_head(conn: AsyncConnection, case_id: str) -> ChainHead:
 
 async def _stored_ids(conn: AsyncConnection, event_ids: list[str]) -> set[str]:
     # A separate statement: only the next statement sees what `_locked_head` waited for.
-    found = await conn.execute(select(events.c.event_id).where(events.c.event_id.in_(event_ids)))
-    return set(found.scalars())
+    return set((await conn.execute(_STORED, {"event_ids": event_ids})).scalars())
 
 
 def stored(row: Any) -> StoredEvent:

@@ -12,14 +12,12 @@ that was not committed; the next batch repeats it.
 import asyncio
 import logging
 from contextlib import suppress
-from typing import Any
 
-from sqlalchemy import Connection, exc as sql
+from sqlalchemy import URL, Connection, exc as sql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from store.audit.sequencing import Run, runner_of, sequence_listed
-from store.db.database import Database, normalised
+from store.db.database import DatabaseUnavailable, normalised
 
 log = logging.getLogger("holdgate.store")
 
@@ -35,39 +33,57 @@ HUNG_S = 2
 
 
 class Sequencer:
-    """The loop of one process."""
+    """The loop of one process. On SQLite there is nothing to do: a transaction sequences what it wrote."""
 
     def __init__(self, url: str) -> None:
-        """Store the database URL. On SQLite there is nothing to do, and `run` returns at once."""
-        self._where = normalised(url)
+        """Store the database URL. The connection is opened when it is needed."""
+        where = normalised(url)
+        self._engine = _engine(where) if where.get_backend_name() == "postgresql" else None
         self.working = True
         """Whether this process does the work. A new process tries, and steps back if another one does it."""
         self._failing = False
 
     async def run(self) -> None:
-        """Sequence until cancelled. Raises only CancelledError."""
-        if self._where.get_backend_name() == "sqlite":
+        """Sequence until cancelled, then close the connection. Raises only CancelledError."""
+        if self._engine is None:
             return
-        engine = _engine(self._where)
         try:
             while True:
                 try:
-                    async with engine.connect() as conn:
+                    async with self._engine.connect() as conn:
                         await self._keep_on(conn)
-                except (sql.SQLAlchemyError, OSError) as error:
+                except _AWAY as error:
                     if not self._failing:  # an outage is logged once
                         log.warning("events are not sequenced now, it is tried again: %s", error)
                     self._failing = True
                 await asyncio.sleep(AFTER_ERROR_S)
         finally:
-            with suppress(sql.SQLAlchemyError, OSError):
-                await engine.dispose()
+            await self.close()
+
+    async def catch_up(self) -> None:
+        """Sequence what is listed now. For programs that write and end, such as commands.
+
+        Do nothing more if another process is just sequencing. Raises DatabaseUnavailable.
+        """
+        if self._engine is None:
+            return
+        try:
+            async with self._engine.connect() as conn:
+                while await _waits(conn) and await conn.run_sync(sequence_in_transaction):
+                    pass
+        except _AWAY as error:
+            raise DatabaseUnavailable(f"events are not sequenced: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._engine is not None:
+            with suppress(*_AWAY):
+                await self._engine.dispose()
 
     async def _keep_on(self, conn: AsyncConnection) -> None:
         pause = SHORTEST_PAUSE_S
         while True:
-            late = 0.0 if self.working else LATE_S
-            if (await conn.exec_driver_sql(_WAITS, (late,))).scalar_one():
+            if await _waits(conn, 0.0 if self.working else LATE_S):
                 self.working = await conn.run_sync(sequence_in_transaction)
                 pause = SHORTEST_PAUSE_S
             else:
@@ -76,28 +92,24 @@ class Sequencer:
             await asyncio.sleep(pause if self.working else STANDBY_PAUSE_S)
 
 
-async def catch_up(db: Database) -> None:
-    """Sequence what is listed now. For programs that write and end, such as commands; on SQLite there is nothing to do.
-
-    Does nothing more if another process is just sequencing. Raises DatabaseUnavailable.
-    """
-    more = db.kind == "postgresql"
-    while more:
-        async with db.write() as conn:
-            more = await conn.run_sync(lambda sync: sequence_listed(runner_of(sync)))
-            more = more and (await conn.exec_driver_sql(_WAITS, (0.0,))).scalar_one()
+_AWAY = (sql.SQLAlchemyError, OSError)
 
 
-def _engine(where: Any) -> AsyncEngine:
+def _engine(where: URL) -> AsyncEngine:
     return create_async_engine(
         where,
-        poolclass=NullPool,
+        pool_size=1,
         isolation_level="AUTOCOMMIT",  # a look is one message and not three
         connect_args={
             "connect_timeout": 3,
             "options": f"-c idle_in_transaction_session_timeout={HUNG_S}s -c lock_timeout={HUNG_S}s",
         },
     )
+
+
+async def _waits(conn: AsyncConnection, longer_than_s: float = 0.0) -> bool:
+    """Return True if an event or a seal has waited for a position for at least so many seconds."""
+    return bool((await conn.exec_driver_sql(_WAITS, (longer_than_s,))).scalar_one())
 
 
 _WAITS = "SELECT EXISTS (SELECT FROM unsequenced WHERE at <= clock_timestamp() - make_interval(secs => %s))"

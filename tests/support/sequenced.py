@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.audit.sequencer import catch_up
+from store.audit.sequencer import Sequencer
 from store.db.database import Database
 
 
@@ -14,16 +14,16 @@ class Sequenced(Database):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._sequencing = Database(url)
+        self._sequencer = Sequencer(url)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Open one transaction, and sequence what it committed."""
         async with super().write() as conn:
             yield conn
-        await catch_up(self._sequencing)
+        await self._sequencer.catch_up()
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._sequencing.close()
+        await self._sequencer.close()
         await super().close()

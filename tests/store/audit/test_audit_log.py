@@ -25,6 +25,7 @@ from store.tables.audit import caseless_head, chain, checkpoints, event_payloads
 from store.tables.cases import cases as case_rows
 from tests.store.story import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
+from tests.support.sequenced import Sequenced
 
 pytestmark = pytest.mark.both_databases
 
@@ -429,7 +430,7 @@ async def test_whoever_touches_the_record_is_found_out(
 async def test_whoever_touches_the_record_on_postgresql_is_found_out(
     postgres_url: str, postgres_server: Postgres
 ) -> None:
-    db = Database(postgres_url)
+    db = Sequenced(postgres_url)
     await _tell(db)
     assert (await audit_log.verify(db)).problems == []
     await db.close()
