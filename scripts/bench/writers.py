@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import make_url, select
 
@@ -35,6 +35,8 @@ from tests.support.postgres import Postgres
 
 WRITERS = (1, 2, 4, 8, 16, 32)
 PROCESSES = 2
+SEPARATE = (1, 8)
+"""Numbers of writers that are also measured on a database for each writer."""
 WARM_UP_S = 0.5
 EVENTS = 3
 
@@ -176,39 +178,37 @@ def delayed(url: str, delay_ms: float) -> Iterator[str]:
             proxy.terminate()
 
 
-def curve(server: Postgres, writers: Sequence[int], seconds: float, rounds: int, delay_ms: float) -> dict[str, object]:
-    """Return transactions a second by number of writers: medians of alternating rounds."""
+def curve(server: Postgres, writers: Sequence[int], seconds: float, rounds: int, delay_ms: float) -> dict[str, Any]:
+    """Return figures by number of writers: medians of alternating rounds."""
     template = server.create()
     migrate(server.url(template))
-    found: dict[str, dict[int, list[float]]] = {"one": {}, "delayed": {}, "separate": {}}
-    latencies: dict[int, list[float]] = {}
+    found: dict[str, dict[int, list[Run]]] = {"one": {}, "delayed": {}, "separate": {}}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, mp_context=context) as pool:
         for _ in range(rounds):
             for number in writers:
                 names = [server.create(template) for _ in range(number)]
                 one = server.url(names[0])
-                run = measure([one] * number, seconds, pool)
-                _note(found["one"], number, run)
-                latencies.setdefault(number, []).extend(run.latencies_ms)
+                found["one"].setdefault(number, []).append(measure([one] * number, seconds, pool))
                 with delayed(one, delay_ms) as behind:
-                    _note(found["delayed"], number, measure([behind] * number, seconds, pool))
-                if number in (1, 8):
-                    _note(found["separate"], number, measure([server.url(name) for name in names], seconds, pool))
+                    found["delayed"].setdefault(number, []).append(measure([behind] * number, seconds, pool))
+                if number in SEPARATE:
+                    apart = [server.url(name) for name in names]
+                    found["separate"].setdefault(number, []).append(measure(apart, seconds, pool))
                 for name in names:
                     server.drop(name)
-    rates = {name: {number: round(median(each), 1) for number, each in rows.items()} for name, rows in found.items()}
+    return {name: {number: _figures(runs) for number, runs in rows.items()} for name, rows in found.items()}
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, float]:
+    """Return the medians of some runs. Processor time is that of writers and sequencer, without PostgreSQL."""
+    latencies = sorted(each for run in runs for each in run.latencies_ms)
     return {
-        "transactions_per_s": rates,
-        "latency_ms": {
-            number: {"median": round(median(each), 1), "p95": round(sorted(each)[int(len(each) * 0.95)], 1)}
-            for number, each in latencies.items()
-        },
+        "transactions_per_s": round(median(run.commits / run.seconds for run in runs), 1),
+        "cpu_ms_per_transaction": round(median(1000 * run.cpu_s / max(run.commits, 1) for run in runs), 2),
+        "position_after_ms": round(median(latencies), 1),
+        "position_after_ms_p95": round(latencies[int(len(latencies) * 0.95)], 1),
     }
-
-
-def _note(rates: dict[int, list[float]], number: int, run: Run) -> None:
-    rates.setdefault(number, []).append(run.commits / run.seconds)
 
 
 def main() -> None:
