@@ -1,7 +1,7 @@
 """The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
 
 Each worker and each gateway runs the loop, and one of them does the work: it looks every few milliseconds. The others
-only look whether something has waited for longer than `LATE`. Then the process that did the work has died or hangs, and
+only look whether something has waited for longer than `LATE_S`. Then the process that did the work has died or hangs, and
 one of the others takes over. Two that work at the same time do no harm: the row of `chain` is locked in each batch, and
 the one that finds it locked steps back.
 
@@ -12,8 +12,9 @@ that was not committed; the next batch repeats it.
 import asyncio
 import logging
 from contextlib import suppress
+from typing import Any
 
-from sqlalchemy import URL, Connection, exc as sql
+from sqlalchemy import URL, Connection, event, exc as sql
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from store.audit.sequencing import Run, runner_of, sequence_listed
@@ -56,6 +57,8 @@ class Sequencer:
                     if not self._failing:  # an outage is logged once
                         log.warning("events are not sequenced now, it is tried again: %s", error)
                     self._failing = True
+                except Exception:  # any error is logged, and the next round tries again
+                    log.exception("events could not be sequenced")
                 await asyncio.sleep(AFTER_ERROR_S)
         finally:
             await self.close()
@@ -96,15 +99,21 @@ _AWAY = (sql.SQLAlchemyError, OSError)
 
 
 def _engine(where: URL) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         where,
         pool_size=1,
         isolation_level="AUTOCOMMIT",  # a look is one message and not three
-        connect_args={
-            "connect_timeout": 3,
-            "options": f"-c idle_in_transaction_session_timeout={HUNG_S}s -c lock_timeout={HUNG_S}s",
-        },
+        connect_args={"connect_timeout": 3},
     )
+    event.listen(engine.sync_engine, "connect", _end_when_hung)
+    return engine
+
+
+def _end_when_hung(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{HUNG_S}s'")
+    cursor.close()
+    connection.commit()
 
 
 async def _waits(conn: AsyncConnection, longer_than_s: float = 0.0) -> bool:
