@@ -1,9 +1,9 @@
 """The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
 
-Each worker and each gateway runs the loop, and one of them does the work: it looks every few milliseconds. The others
-only look whether something has waited for longer than `LATE_S`. Then the process that did the work has died or hangs, and
-one of the others takes over. Two that work at the same time do no harm: the row of `chain` is locked in each batch, and
-the one that finds it locked steps back.
+Each worker and each gateway runs the loop, and one of them does the work: it looks each `PAUSE_S`. The others only look
+whether something has waited for longer than `LATE_S`. Then the process that did the work has died or hangs, and one of
+the others takes over. Two that work at the same time do no harm: the row of `chain` is locked in each batch, and the
+one that finds it locked steps back.
 
 There is no lock between batches, so nothing is left behind when the process is killed. PostgreSQL rolls back a batch
 that was not committed; the next batch repeats it.
@@ -22,9 +22,8 @@ from store.db.database import DatabaseUnavailable, normalised
 
 log = logging.getLogger("holdgate.store")
 
-SHORTEST_PAUSE_S = 0.002
-LONGEST_PAUSE_S = 0.03
-"""The longest pause between two looks of the process that does the work. The pause grows while there is no work."""
+PAUSE_S = 0.025
+"""The pause of the process that does the work, also between two batches: small batches cost more than large ones."""
 LATE_S = 0.5
 """What has waited for longer than this was forgotten by the process that does the work."""
 STANDBY_PAUSE_S = 0.25
@@ -63,17 +62,19 @@ class Sequencer:
         finally:
             await self.close()
 
-    async def catch_up(self) -> None:
-        """Sequence what is listed now. For programs that write and end, such as commands.
+    async def catch_up(self) -> bool:
+        """Sequence what is listed now, for programs that write and end, such as commands.
 
-        Do nothing more if another process is just sequencing. Raises DatabaseUnavailable.
+        Return False if another process is just sequencing, and may have left something. Raises DatabaseUnavailable.
         """
         if self._engine is None:
-            return
+            return True
         try:
             async with self._engine.connect() as conn:
-                while await _waits(conn) and await conn.run_sync(sequence_in_transaction):
-                    pass
+                while await _waits(conn):
+                    if not await conn.run_sync(sequence_in_transaction):
+                        return False
+                return True
         except _AWAY as error:
             raise DatabaseUnavailable(f"events are not sequenced: {error}") from error
 
@@ -84,15 +85,11 @@ class Sequencer:
                 await self._engine.dispose()
 
     async def _keep_on(self, conn: AsyncConnection) -> None:
-        pause = SHORTEST_PAUSE_S
         while True:
             if await _waits(conn, 0.0 if self.working else LATE_S):
                 self.working = await conn.run_sync(sequence_in_transaction)
-                pause = SHORTEST_PAUSE_S
-            else:
-                pause = min(pause * 2, LONGEST_PAUSE_S)
             self._failing = False
-            await asyncio.sleep(pause if self.working else STANDBY_PAUSE_S)
+            await asyncio.sleep(PAUSE_S if self.working else STANDBY_PAUSE_S)
 
 
 _AWAY = (sql.SQLAlchemyError, OSError)

@@ -1,5 +1,6 @@
 """A database whose transactions are sequenced before `write` returns, as if the sequencer were infinitely fast."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -21,7 +22,8 @@ class Sequenced(Database):
         """Open one transaction, and sequence what it committed."""
         async with super().write() as conn:
             yield conn
-        await self._sequencer.catch_up()
+        while not await self._sequencer.catch_up():
+            await asyncio.sleep(0.001)
 
     async def close(self) -> None:
         """Close all connections."""
