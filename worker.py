@@ -33,6 +33,7 @@ from plugins.errors import WrongProcess
 from plugins.workers import workers
 from policy.file import PolicyFile
 from policy.model import PolicyError
+from store.audit.sequencer import Sequencer
 from store.db.database import Database, DatabaseUnavailable
 from store.db.private_files import keep_private, tighten
 from workflows.registry import PROCESSES
@@ -77,6 +78,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         for work in (
             dispatcher(database, settings, wording).run(),
             heartbeat(database, f"{socket.gethostname()}:{os.getpid()}").run(),
+            Sequencer(settings.database_url).run(),
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
         )

@@ -1,5 +1,6 @@
 """Open and close the services of the gateway, which routes and pages use: database, Temporal, policy and others."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from core.temporal import connect
 from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
+from store.audit.sequencer import Sequencer
 from store.audit.verification import Folders
 from store.db.database import Database, DatabaseUnavailable
 from store.people import demo_people
@@ -87,9 +89,12 @@ class Services:
             checks=AuditChecks(db, Folders(settings.attachments, settings.uploads)),
             revoked_token_log=RevokedTokenLog(db),
         )
+        sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
         try:
             yield services
         finally:
+            sequencing.cancel()
+            await asyncio.gather(sequencing, return_exceptions=True)
             await services.checks.close()
             await services.live.ended()
             await gateway.close()

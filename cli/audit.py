@@ -43,6 +43,9 @@ def audit_verify(
         erased = f", {found.erased} of them with erased payload" if found.erased else ""
         result = f"{len(found.problems)} problems" if found.problems else "the audit log is intact"
         output.say(f"{result}: {found.events} events of {found.cases} cases{erased}")
+        if found.unsequenced:
+            waits = f"{found.unsequenced} events and seals are not sequenced yet"
+            output.say(f"{waits}, the oldest for {found.oldest_unsequenced_s:.1f} s")
 
     print_answer(found.model_dump(), as_json, print_it)
     raise typer.Exit(1 if found.problems else 0)

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -56,6 +57,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
     With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable, and
     CommandError if `work` raises UnknownPerson or ValueError.
     """
+    from store.audit.sequencer import Sequencer
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
 
@@ -72,7 +74,13 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
         database = Database(url)
         try:
             await database.ready()
-            return await work(database)
+            try:
+                return await work(database)
+            finally:
+                sequencer = Sequencer(url)
+                with suppress(DatabaseUnavailable):
+                    await sequencer.catch_up()  # perhaps no worker and no gateway runs
+                await sequencer.close()
         finally:
             await database.close()
             # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.

@@ -18,6 +18,7 @@ from store.people import passwords
 from tests.support import postgres, sql_cache
 from tests.support.migrated_database import migrated_copy, template
 from tests.support.postgres import Postgres
+from tests.support.sequenced import Sequenced
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 4 * 1024**3
@@ -197,7 +198,7 @@ async def another_db(database_url: str) -> AsyncIterator[Callable[[], Database]]
     opened: list[Database] = []
 
     def another() -> Database:
-        opened.append(Database(database_url))
+        opened.append(Sequenced(database_url))
         return opened[-1]
 
     yield another

@@ -1,6 +1,7 @@
-"""The append-only audit log: each event has a position in one global order and in the hash chain of its case.
+"""The append-only audit log: each event has a place in the hash chain of its case and a position in one global order.
 
-`hashing.py` defines what the hashes cover; the package `verification` checks them.
+A transaction writes the place in the chain of the case. `sequencing.py` says when the event gets its position, and
+`hashing.py` which data the hashes cover. The package `verification` checks both.
 """
 
 import json
@@ -11,14 +12,16 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from pydantic import BaseModel
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, ChainHead
-from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, payload_of, run_on
+from store.audit.hashing import digest_of, hash_of, payload_of
+from store.audit.seals import SealingConnection
+from store.audit.sequencing import NewEvent
 from store.audit.verification import Verification as Verification, verify as verify
 from store.db.database import fit
-from store.tables.audit import chain, checkpoints, event_payloads, events
+from store.tables.audit import caseless_head, chain, event_payloads, event_positions, events
 from store.tables.cases import cases
 
 ENGINE = "holdgate"
@@ -41,7 +44,10 @@ class StoredEvent(BaseModel):
     """One event as it is stored in the audit log."""
 
     position: int
-    """Position in the global order, from 1 without gaps; the cursor of readers."""
+    """Position in the global order, from 1 without gaps; the cursor of readers.
+
+    0 if the event has no position yet, and in lists of the events of one case, which are ordered by `seq`.
+    """
     event_id: str
     seq: int
     """Position in the chain of its case, from 1."""
@@ -83,13 +89,13 @@ async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared"
 
     The caller must write the events last in its transaction, with `Prepared.write`.
 
-    Before `write` only the case is locked. `write` also locks the global order, which every writer needs. Each
-    transaction locks rows first and the global order last, so two transactions never deadlock. Raises UnknownCase when
-    the case has no row.
+    This locks the chain until the transaction ends: the row of the case, or the one head of events without a case. A
+    transaction that locks other rows too must append events without a case last, so that two transactions never
+    deadlock. Raises UnknownCase when the case has no row.
     """
     (case_id,) = {event.case_id for event in new}
-    await (_lock_case(conn, case_id) if case_id else _lock_order(conn))
-    head, stored = await _state(conn, case_id, [event.event_id for event in new])
+    head = await _locked_head(conn, case_id)
+    stored = await _stored_ids(conn, [event.event_id for event in new])
     fresh = {event.event_id: event for event in new if event.event_id not in stored}
     return Prepared(conn, head, list(fresh.values()))
 
@@ -116,13 +122,7 @@ async def page(
 
     `case_id` selects the events of one case; "" selects events without a case, None selects all events.
     """
-    query = (
-        select(events, event_payloads.c.payload)
-        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.position > since)
-        .order_by(events.c.position)
-        .limit(limit)
-    )
+    query = in_order(since).limit(limit)
     if case_id is not None:
         query = query.where(events.c.case_id == case_id if case_id else events.c.case_id.is_(None))
     return [stored(row) for row in (await conn.execute(query)).mappings()]
@@ -130,12 +130,8 @@ async def page(
 
 async def recent(conn: AsyncConnection, case_id: str, kinds: Sequence[str], since: datetime) -> list[StoredEvent]:
     """Return the events of one case with one of these kinds, from the moment `since` on, oldest first."""
-    query = (
-        select(events, event_payloads.c.payload)
-        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.case_id == case_id, events.c.kind.in_(kinds), events.c.at >= since)
-        .order_by(events.c.position)
-    )
+    of_case = (events.c.case_id == case_id, events.c.kind.in_(kinds), events.c.at >= since)
+    query = OF_A_CASE.where(*of_case).order_by(events.c.seq)
     return [stored(row) for row in (await conn.execute(query)).mappings()]
 
 
@@ -148,6 +144,25 @@ async def count(conn: AsyncConnection, case_id: str, kind: str) -> int:
 async def position(conn: AsyncConnection) -> int:
     """Return the newest position of the global order; 0 for an empty audit log."""
     return int((await conn.execute(select(chain.c.position))).scalar_one())
+
+
+OF_A_CASE = select(events, event_payloads.c.payload).outerjoin(
+    event_payloads, event_payloads.c.number == events.c.number
+)
+"""Events without their positions, for lists that are ordered by `seq`. Such a list shows an event at once."""
+
+SEQUENCED = event_positions.join(events, events.c.number == event_positions.c.number).outerjoin(
+    event_payloads, event_payloads.c.number == events.c.number
+)
+"""The events that have a position, with their payloads."""
+
+IN_ORDER = select(event_positions.c.position, events, event_payloads.c.payload).select_from(SEQUENCED)
+
+
+def in_order(since: int, upto: int | None = None) -> Select[Any]:
+    """Select the events after position `since`, and up to position `upto`, in the global order."""
+    query = IN_ORDER.where(event_positions.c.position > since).order_by(event_positions.c.position)
+    return query if upto is None else query.where(event_positions.c.position <= upto)
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
@@ -201,22 +216,14 @@ class Prepared:
 
 
 async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Insert the events and give them their positions in the global order."""
+    """Insert the events, and move the heads of their chains. The events get their positions later: see `sequencing`."""
     if not new:
         return
-    position, running = await _lock_order(conn)
-    rows, payloads, marks = [], [], []
-    for event, payload in new:
-        position, running = position + 1, run_on(running, event["hash"])
-        rows.append(event | {"position": position})
-        payloads.append(payload | {"position": position})
-        if position % CHECKPOINT_EVERY == 0:
-            marks.append({"position": position, "hash": running})
-    await conn.execute(insert(events), rows)
-    await conn.execute(insert(event_payloads), payloads)
-    if marks:
-        await conn.execute(insert(checkpoints), marks)
-    await conn.execute(update(chain), {"position": position, "hash": running})
+    if conn.dialect.name == "postgresql":
+        rows = json.dumps([event | payload for event, payload in new], default=_moment_text)
+        await conn.execute(_APPEND, {"rows": rows})
+    else:
+        await _append_now(conn, new)
     heads = [
         {"of_case": case_id, "count": head.count, "hash": head.hash}
         for case_id, head in chains.heads.items()
@@ -224,63 +231,80 @@ async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict
     ]
     if heads:
         await conn.execute(_MOVE_HEAD, heads)
+    if caseless := chains.heads.get(""):
+        await conn.execute(_MOVE_CASELESS_HEAD, {"count": caseless.count, "hash": caseless.hash})
 
 
-async def _lock_order(conn: AsyncConnection) -> tuple[int, str]:
-    # SQLite holds its one write lock already; PostgreSQL queues writers on this row, so positions have no gaps.
-    row = (await conn.execute(_LOCK)).one()
-    return row.position, row.hash
+async def _append_now(conn: AsyncConnection, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Insert the events on SQLite. Their numbers are the positions that this transaction will give them."""
+    assert isinstance(conn, SealingConnection), "events are written in a transaction of Database.write"
+    first = await position(conn) + len(conn.appended) + 1
+    rows = [event | {"number": number} for number, (event, _) in enumerate(new, first)]
+    payloads = [payload | {"number": number} for number, (_, payload) in enumerate(new, first)]
+    await conn.execute(_INSERT_EVENTS, rows)
+    await conn.execute(_INSERT_PAYLOADS, payloads)
+    conn.appended += [NewEvent(row["number"], row["hash"]) for row in rows]
 
 
-async def _lock_case(conn: AsyncConnection, case_id: str) -> None:
-    # A separate statement: only the next statement sees what this one waited for.
-    if conn.dialect.name == "postgresql":
-        its = select(cases.c.case_id).where(cases.c.case_id == case_id)
-        await conn.execute(its.with_for_update(key_share=True))
+_COLUMNS = "event_id, case_id, seq, at, kind, actor, digest, prev_hash, hash"
+_APPEND = text(f"""
+WITH new AS (
+  SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS told (
+    event_id text, case_id text, seq integer, at timestamptz, kind text, actor text, digest text, prev_hash text,
+    hash text, salt text, payload text)
+), added AS (
+  INSERT INTO events ({_COLUMNS}) SELECT {_COLUMNS} FROM new RETURNING number, event_id
+), kept AS (
+  INSERT INTO event_payloads (number, salt, payload) SELECT number, salt, payload FROM added JOIN new USING (event_id)
+)
+INSERT INTO unsequenced (kind, number, at) SELECT 'event', number, clock_timestamp() FROM added
+""")
+"""Insert events and list them for the sequencer, on PostgreSQL, in one message to the server.
+
+The caller holds the locks of the chains, so that the numbers of a chain grow with `seq`.
+"""
 
 
-_LOCK = select(chain.c.position, chain.c.hash).with_for_update()
+def _moment_text(moment: datetime) -> str:
+    return moment.isoformat()
+
+
+_INSERT_EVENTS = insert(events)
+_INSERT_PAYLOADS = insert(event_payloads)
 _MOVE_HEAD = (
     update(cases)
     .where(cases.c.case_id == bindparam("of_case"))
     .values(head_count=bindparam("count"), head_hash=bindparam("hash"))
 )
+_MOVE_CASELESS_HEAD = update(caseless_head).values(count=bindparam("count"), hash=bindparam("hash"))
+_LOCK_HEAD = (
+    select(cases.c.head_count.label("count"), cases.c.head_hash.label("hash"))
+    .where(cases.c.case_id == bindparam("of_case"))
+    .with_for_update(key_share=True)  # SQLite holds its one write lock already
+)
+_LOCK_CASELESS_HEAD = select(caseless_head.c.count, caseless_head.c.hash).with_for_update()
+_STORED = select(events.c.event_id).where(events.c.event_id.in_(bindparam("event_ids", expanding=True)))
 
 
-async def _state(conn: AsyncConnection, case_id: str, event_ids: list[str]) -> tuple[ChainHead, set[str]]:
-    """Return the head of the chain, and which of the events are already stored."""
-    if not case_id:
-        return await _admin_head(conn), await _stored_ids(conn, event_ids)
-    query = (
-        select(cases.c.head_count, cases.c.head_hash, events.c.event_id)
-        .outerjoin(events, events.c.event_id.in_(event_ids))
-        .where(cases.c.case_id == case_id)
-    )
-    rows = (await conn.execute(query)).all()
-    if not rows:
+async def _locked_head(conn: AsyncConnection, case_id: str) -> ChainHead:
+    """Lock the chain of a case, or with "" the chain of events without a case, and return its head."""
+    found = await (conn.execute(_LOCK_HEAD, {"of_case": case_id}) if case_id else conn.execute(_LOCK_CASELESS_HEAD))
+    row = found.mappings().one_or_none()
+    if row is None:
         raise UnknownCase(f"there is no case {case_id}")
-    head = ChainHead(count=rows[0].head_count, hash=rows[0].head_hash)
-    return head, {row.event_id for row in rows if row.event_id is not None}
-
-
-async def _admin_head(conn: AsyncConnection) -> ChainHead:
-    newest = (
-        select(events.c.seq, events.c.hash).where(events.c.case_id.is_(None)).order_by(events.c.seq.desc()).limit(1)
-    )
-    row = (await conn.execute(newest)).one_or_none()
-    return ChainHead(count=row.seq, hash=row.hash) if row else ChainHead()
+    return ChainHead(count=row["count"], hash=row["hash"])
 
 
 async def _stored_ids(conn: AsyncConnection, event_ids: list[str]) -> set[str]:
-    found = await conn.execute(select(events.c.event_id).where(events.c.event_id.in_(event_ids)))
-    return set(found.scalars())
+    # A separate statement: only the next statement sees what `_locked_head` waited for.
+    return set((await conn.execute(_STORED, {"event_ids": event_ids})).scalars())
 
 
 def stored(row: Any) -> StoredEvent:
-    """Build a StoredEvent from a row of `events` with its `payload`."""
+    """Build a StoredEvent from a row of `OF_A_CASE` or `IN_ORDER`."""
     said = json.loads(row["payload"]) if row["payload"] is not None else {}
     return StoredEvent(
-        position=row["position"],
+        position=row.get("position", 0),
         event_id=row["event_id"],
         seq=row["seq"],
         case_id=row["case_id"] or "",

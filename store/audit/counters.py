@@ -13,7 +13,7 @@ from domain.status import Status
 from store.audit import audit_log
 from store.cases import blocked
 from store.notifications import outbox
-from store.tables.audit import event_payloads, events
+from store.tables.audit import events, unsequenced
 from store.tables.cases import cases, tasks
 from store.tables.notifications import heartbeats
 
@@ -45,6 +45,10 @@ class MetricsSnapshot(BaseModel):
     heard: datetime | None
     """When the newest heartbeat of any worker arrived."""
     outbox: outbox.Lag
+    unsequenced: int
+    """Events and seals that have no position yet."""
+    unsequenced_s: float
+    """How many seconds ago the oldest of them was written."""
     stopped: dict[str, int]
     """Workflows that cannot continue, by kind of problem."""
 
@@ -73,6 +77,8 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
     )
     lives = select(func.sum(case((heartbeats.c.at > at - silence, 1), else_=0)), func.max(heartbeats.c.at))
     workers, heard = (await conn.execute(lives)).one()
+    waits = select(func.count(), func.min(unsequenced.c.at))
+    waiting, oldest = (await conn.execute(waits)).one()
     return MetricsSnapshot(
         at=at,
         tasks=[OpenTasks(*row) for row in await conn.execute(by_gate)],
@@ -80,6 +86,8 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
         workers=workers or 0,
         heard=heard,
         outbox=await outbox.lag(conn, at),
+        unsequenced=waiting,
+        unsequenced_s=max((at - oldest).total_seconds(), 0.0) if oldest else 0.0,
         stopped=await blocked.counts(conn),
     )
 
@@ -90,12 +98,7 @@ async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple
     Return those that metrics count, and the position of the last event that was read.
     """
     upto = min(since + limit, await audit_log.position(conn))
-    query = (
-        select(events.c.kind, events.c.case_id, event_payloads.c.payload)
-        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.position > since, events.c.position <= upto, events.c.kind.in_(COUNTED))
-        .order_by(events.c.position)
-    )
+    query = audit_log.in_order(since, upto).where(events.c.kind.in_(COUNTED))
     found = [
         CountedEvent(row.kind, (row.case_id or "").partition(":")[0], _data(row.payload))
         for row in await conn.execute(query)

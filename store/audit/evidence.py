@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
 from store.audit import audit_log
-from store.audit.audit_log import StoredEvent, stored
+from store.audit.audit_log import OF_A_CASE, StoredEvent, stored
 from store.db.client_keys import scoped_key
 from store.db.database import insert_once
-from store.tables.audit import event_payloads, events
+from store.tables.audit import events
 from store.tables.cases import attachments
 
 COMMENT = "comment_added"
@@ -74,26 +74,21 @@ async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: 
         own = select(func.count()).where(*_comments_of(case_id), events.c.actor == by)
         if (await conn.execute(own)).scalar_one() > MOST_COMMENTS:
             raise TooMany(f"one person can add at most {MOST_COMMENTS} comments to a case")
-    (there,) = await _read_comments(conn, _COMMENTS.where(events.c.event_id == event.event_id))
+    (there,) = await _read_comments(conn, OF_A_CASE.where(events.c.event_id == event.event_id))
     return there
 
 
 async def comments(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 50) -> list[tuple[int, Comment]]:
-    """Return the comments of a case after the audit log position `after`, oldest first, each with its position."""
-    query = _COMMENTS.where(*_comments_of(case_id), events.c.position > after).order_by(events.c.position).limit(limit)
+    """Return the comments of a case after the event number `after` of the case, oldest first, each with its number."""
+    query = OF_A_CASE.where(*_comments_of(case_id), events.c.seq > after).order_by(events.c.seq).limit(limit)
     rows = (await conn.execute(query)).mappings().all()
-    return [(row["position"], _comment(stored(row))) for row in rows]
+    return [(row["seq"], _comment(stored(row))) for row in rows]
 
 
 async def newest_comments(conn: AsyncConnection, case_id: str, limit: int) -> list[Comment]:
     """Return the newest comments of a case, oldest first."""
-    query = _COMMENTS.where(*_comments_of(case_id)).order_by(events.c.position.desc()).limit(limit)
+    query = OF_A_CASE.where(*_comments_of(case_id)).order_by(events.c.seq.desc()).limit(limit)
     return (await _read_comments(conn, query))[::-1]
-
-
-_COMMENTS = select(events, event_payloads.c.payload).outerjoin(
-    event_payloads, event_payloads.c.position == events.c.position
-)
 
 
 def _comments_of(case_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Outcome, Status
+from store.audit import audit_log
 from store.cases.visibility import Name, Viewer, names_of
 from store.tables.audit import event_payloads, events
 from store.tables.cases import candidates, cases, decisions, tasks
@@ -77,12 +78,7 @@ class _Touch(NamedTuple):
 
 async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
     """Return one update for each task and case changed at positions above `since` up to `upto`, in order."""
-    query = (
-        select(events.c.position, events.c.kind, events.c.case_id, events.c.at, event_payloads.c.payload)
-        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.position > since, events.c.position <= upto, events.c.case_id.is_not(None))
-        .order_by(events.c.position)
-    )
+    query = audit_log.in_order(since, upto).where(events.c.case_id.is_not(None))
     happened = (await conn.execute(query)).all()
     if not happened:
         return []
@@ -126,12 +122,8 @@ async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[s
 
     Each person comes with the position of the last such event.
     """
-    query = (
-        select(events.c.position, event_payloads.c.payload)
-        .join(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.position > since, events.c.position <= upto)
-        .where(events.c.case_id.is_(None), events.c.kind.in_(ENDING), event_payloads.c.payload.is_not(None))
-        .order_by(events.c.position)
+    query = audit_log.in_order(since, upto).where(
+        events.c.case_id.is_(None), events.c.kind.in_(ENDING), event_payloads.c.payload.is_not(None)
     )
     return {json.loads(row.payload)["data"].get("person"): row.position for row in await conn.execute(query)}
 

@@ -7,16 +7,16 @@ deleted. Code that writes rows does not need to do anything, and no statement ca
 A seal record stores, by table and key of the row, the digest and `HINT` characters for each column. The digest proves
 the row; the hints only show which column differs. Both use the salt of their seal record, so that nobody can guess the
 content of rows whose seal records were erased. As for events, the chain hashes the digest of salt and rows, so that
-both can be erased.
+both can be erased. `store.audit.sequencing` says when a seal gets its position in the chain.
 """
 
 import hashlib
 import json
 import secrets
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -38,7 +38,8 @@ from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
 
-from store.audit.hashing import canonical, digest_of, sha256
+from store.audit.hashing import canonical, digest_of
+from store.audit.sequencing import HEADS, Heads, NewEvent, NewSeal, Run, runner_of, sequence, sequence_listed
 from store.db import sqlite
 from store.tables import (
     audit as audit_tables,
@@ -47,7 +48,7 @@ from store.tables import (
     people as people_tables,
     receivers as receivers_tables,
 )
-from store.tables.audit import chain, seals
+from store.tables.audit import seals
 from store.tables.base import metadata
 from store.tables.cases import cases
 
@@ -61,9 +62,13 @@ _MANY = 500
 NOT_SEALED: Mapping[Table, str] = {
     audit_tables.events: "proven by the chain of its case and the global order",
     audit_tables.event_payloads: "proven by the digest in the chain",
-    audit_tables.chain: "the head: proven by what it counts",
+    audit_tables.event_positions: "the global order: proven by the running hash",
+    audit_tables.caseless_head: "the head: proven by what it counts",
+    audit_tables.chain: "the heads: proven by what they count",
     audit_tables.checkpoints: "proven by the events before it",
-    audit_tables.seals: "a chain of its own",
+    audit_tables.seals: "proven by the digest in the chain of seals",
+    audit_tables.seal_positions: "a chain of its own",
+    audit_tables.unsequenced: "transient: what gets a position next; compared with what has none",
     audit_tables.readers: "transient: how far a reader has come; one that is set back reads again",
     notifications_tables.leases: "transient: which process does a job for the next seconds",
     notifications_tables.heartbeats: "transient: that a worker was alive a moment ago",
@@ -233,6 +238,11 @@ def _plain(value: Any) -> Any:
 class SealingConnection(AsyncConnection):
     """A connection for one write transaction that seals the rows it writes."""
 
+    def __init__(self, *engine: Any) -> None:
+        super().__init__(*engine)
+        self.appended: list[NewEvent] = []
+        """On SQLite the events of this transaction, in the order in which they get positions."""
+
     _written: dict[tuple[str, Key], Left] | None = None
     """The current state of each row, by table and key; a later statement wins."""
 
@@ -261,16 +271,17 @@ class SealingConnection(AsyncConnection):
             self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
 
     async def seal(self) -> None:
-        """Write the seal records. Must be the last statement of a transaction."""
-        if self._written:
-            records = _records(self._written.values())
-            self._written = None
-            driver = sqlite.of(self.sync_connection)
-            if driver is None:
-                await self.run_sync(write, records)
-            else:
-                # Bypass SQLAlchemy, which takes ten times as long as SQLite while the only write lock is held.
-                _write(driver.now, _written_in(self.dialect), records)
+        """Write the seal records; on SQLite also sequence what was written. Must be the last call of a transaction."""
+        if not self._written and not self.appended:
+            return
+        new = _sealed_rows(self._written.values() if self._written else ())
+        events, self._written, self.appended = self.appended, None, []
+        driver = sqlite.of(self.sync_connection)
+        if driver is None:
+            await self.run_sync(_write, new)
+        else:
+            # Bypass SQLAlchemy, which takes ten times as long as SQLite while the only write lock is held.
+            _sequence_now(driver.now, new, events)
 
 
 class _Written(IteratorResult[Any]):
@@ -340,55 +351,60 @@ def _records(written: Iterable[Left]) -> Records:
     return found
 
 
-def write(conn: Connection, records: Records) -> None:
-    """Append records to the end of the chain of seals."""
+class NewRecord(NamedTuple):
+    """A seal record that is not written yet."""
 
-    def run(sql: str, values: Any = None) -> Sequence[Any]:
-        result = conn.exec_driver_sql(sql, values)
-        return result.all() if result.returns_rows else []
+    case_id: str
+    """Empty for rows of no case."""
+    digest: str
+    salt: str
+    rows: str
 
-    _write(run, _written_in(conn.dialect), records)
 
-
-def _write(run: Callable[..., Sequence[Any]], sql: "_Sql", records: Records) -> None:
-    ((number, before),) = run(sql.lock)
-    rows = []
-    for case_id, written in records.items():
+def _sealed_rows(written: Iterable[Left]) -> list[NewRecord]:
+    """Return one seal record for each case."""
+    found = []
+    for case_id, rows in _records(written).items():
         salt = secrets.token_hex(16)
         told: dict[str, dict[str, str | None]] = {}
-        for shape, row, gone in written:
+        for shape, row, gone in rows:
             seal = None if gone else seal_of(shape, row, salt)
             told.setdefault(shape.table.name, {})[key_of(shape, row)] = seal
-        number += 1
         payload = canonical(told)
-        digest = digest_of(salt, payload)
-        before = hash_of(number, case_id, digest, before)
-        rows.append((number, case_id or None, digest, before, salt, payload))
-    run(sql.insert, rows if len(rows) > 1 else rows[0])
-    run(sql.move, (number, before))
+        found.append(NewRecord(case_id, digest_of(salt, payload), salt, payload))
+    return found
 
 
-def hash_of(number: int, case_id: str, digest: str, before: str) -> str:
-    """Return the hash of a record, which includes the hash of the previous record."""
-    return sha256(canonical([number, case_id, digest, before]))
+def _sequence_now(run: Run, new: Sequence[NewRecord], events: Sequence[NewEvent]) -> None:
+    """Write seal records, and give them and the events their positions in this transaction: no other one writes now."""
+    heads = Heads(*run(HEADS)[0])
+    rows = [
+        (heads.seals + place, each.case_id or None, each.digest, each.salt, each.rows)
+        for place, each in enumerate(new, 1)
+    ]
+    if rows:
+        run(f"INSERT INTO seals (number, {_COLUMNS}) VALUES (?, ?, ?, ?, ?)", rows)
+    seals = [NewSeal(row[0], each.case_id, each.digest) for row, each in zip(rows, new, strict=True)]
+    for statement in sequence(heads, events, seals)[1]:
+        run(*statement)
 
 
-class _Sql(NamedTuple):
-    lock: str
-    insert: str
-    move: str
+_COLUMNS = "case_id, digest, salt, rows"
+_LIST = f"""
+WITH sealed AS (
+  INSERT INTO seals ({_COLUMNS})
+  SELECT {_COLUMNS} FROM json_to_recordset(%s) AS told (case_id text, digest text, salt text, rows text)
+  RETURNING number
+)
+INSERT INTO unsequenced (kind, number, at) SELECT 'seal', number, clock_timestamp() FROM sealed
+"""
 
 
-@cache
-def _written_in(dialect: Dialect) -> _Sql:
-    lock = select(chain.c.seals, chain.c.seals_hash).with_for_update()
-    mark = "?" if dialect.paramstyle == "qmark" else "%s"
-    columns = [column.name for column in seals.c]
-    return _Sql(
-        str(lock.compile(dialect=dialect)),
-        f"INSERT INTO seals ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})",
-        f"UPDATE chain SET seals = {mark}, seals_hash = {mark}",
-    )
+def _write(conn: Connection, new: Sequence[NewRecord]) -> None:
+    """Write seal records and list them for the sequencer, on PostgreSQL."""
+    if new:
+        rows = [each._asdict() | {"case_id": each.case_id or None} for each in new]
+        conn.exec_driver_sql(_LIST, (json.dumps(rows),))
 
 
 # ----------------------------------------------------------------------------------------- rows that were there before
@@ -400,16 +416,26 @@ def baseline(conn: Connection) -> int:
     From then on the present content of the rows counts as correct.
 
     Returns the number of rows. A later migration that changes rows, or adds a column that is not null, must call
-    `write` for them.
+    `seal_rows` for them.
     """
-    if conn.execute(select(chain.c.seals)).scalar_one():
+    if conn.execute(select(seals.c.number).limit(1)).first():
         return 0
     count = 0
     for shape in SHAPES.values():
         for rows in _chunks(conn.execute(select(*shape.raw.c))):
-            write(conn, _records(Left(shape, row) for row in rows))
+            seal_rows(conn, [Left(shape, row) for row in rows])
             count += len(rows)
     return count
+
+
+def seal_rows(conn: Connection, written: Iterable[Left]) -> None:
+    """Seal rows that a migration wrote."""
+    run, new = runner_of(conn), _sealed_rows(written)
+    if conn.dialect.name == "sqlite":
+        _sequence_now(run, new, [])
+    else:
+        _write(conn, new)
+        sequence_listed(run)
 
 
 def _chunks(result: Any) -> Iterator[Sequence[Any]]:

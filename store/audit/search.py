@@ -7,11 +7,12 @@ from typing import Any, TypedDict, Unpack
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.audit import audit_log
 from store.audit.audit_log import StoredEvent, stored
 from store.audit.evidence import Attachment
 from store.cases.cases import CaseRow
 from store.db.text_search import json_says
-from store.tables.audit import event_payloads, events
+from store.tables.audit import event_payloads, event_positions, events
 from store.tables.cases import attachments, cases, policies
 
 RECENT = 20_000
@@ -37,7 +38,7 @@ async def oldest(
     conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
     """Return the first `limit` matching events after position `after`, oldest first."""
-    query = _EVENTS.where(events.c.position > after, *_conditions(sought)).order_by(events.c.position)
+    query = audit_log.in_order(after).where(*_conditions(sought))
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
@@ -48,9 +49,9 @@ async def newest(
 
     If `before` is None, return the newest events of the audit log.
     """
-    query = _EVENTS.where(*_conditions(sought)).order_by(events.c.position.desc())
+    query = audit_log.IN_ORDER.where(*_conditions(sought)).order_by(event_positions.c.position.desc())
     if before is not None:
-        query = query.where(events.c.position < before)
+        query = query.where(event_positions.c.position < before)
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
 
@@ -61,7 +62,7 @@ async def count(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> int:
 
 async def kinds(conn: AsyncConnection) -> list[str]:
     """Return the event kinds that occur among the newest events of the audit log."""
-    recent = select(events.c.kind).order_by(events.c.position.desc()).limit(RECENT).subquery()
+    recent = select(events.c.kind).order_by(events.c.number.desc()).limit(RECENT).subquery()
     return list((await conn.execute(select(recent.c.kind).distinct().order_by(recent.c.kind))).scalars())
 
 
@@ -91,10 +92,7 @@ async def policy_texts(conn: AsyncConnection, hashes: Iterable[str]) -> dict[str
 
 
 def _joined(query: Select[Any]) -> Select[Any]:
-    return query.select_from(events.outerjoin(event_payloads, event_payloads.c.position == events.c.position))
-
-
-_EVENTS = _joined(select(events, event_payloads.c.payload))
+    return query.select_from(audit_log.SEQUENCED)
 
 
 def _conditions(sought: EventFilter) -> list[ColumnElement[bool]]:

@@ -6,12 +6,12 @@ that decided or changed the case are always included: the Workflow limits their 
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.audit.audit_log import StoredEvent, stored
+from store.audit.audit_log import OF_A_CASE, StoredEvent, stored
 from store.cases.cases import CaseRow
-from store.tables.audit import event_payloads, events
+from store.tables.audit import events
 
 NOISE = (
     *("decision_refused", "action_refused", "message_refused", "refusals_counted", "messages_counted"),
@@ -55,9 +55,7 @@ async def _read(
     newest: int | None = None,
 ) -> list[StoredEvent]:
     query = (
-        select(events, event_payloads.c.payload)
-        .outerjoin(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.case_id == case_id, *which)
+        OF_A_CASE.where(events.c.case_id == case_id, *which)
         .order_by(events.c.seq.desc() if newest else events.c.seq)
         .limit(newest or oldest)
     )

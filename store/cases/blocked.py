@@ -96,7 +96,7 @@ async def tasks_so_far(conn: AsyncConnection, case_id: str) -> int:
 async def made_by(conn: AsyncConnection, case_id: str, workflow_id: str, limit: int = 30) -> dict[str, datetime]:
     """Return the ids of the newest events that this Workflow wrote for a case, each with its time."""
     query = select(events.c.event_id, events.c.at).where(events.c.case_id == case_id)
-    rows = (await conn.execute(query.order_by(events.c.position.desc()).limit(limit))).all()
+    rows = (await conn.execute(query.order_by(events.c.seq.desc()).limit(limit))).all()
     own = f"{workflow_id}/"
     # Event ids of the starter end in "/0" or in words for rounds and start; those of the Workflow end in digests.
     return {row.event_id: row.at for row in rows if row.event_id.startswith(own) and len(row.event_id) >= len(own) + 16}

@@ -18,9 +18,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.audit import audit_log
 from store.cases.visibility import PERSONAL
 from store.db.database import insert_into
-from store.tables.audit import chain, event_payloads, events, readers
+from store.tables.audit import chain, event_payloads, event_positions, events, readers
 from store.tables.base import Instant
 from store.tables.cases import candidates, recounts, tasks
 from store.tables.people import absences, memberships, people
@@ -197,23 +198,21 @@ async def _ripe(conn: AsyncConnection, came: int, head: int, until: datetime) ->
 
     This is the position before the first change that is newer than `until`.
     """
-    young = select(func.min(events.c.position)).where(
-        events.c.position > came, events.c.case_id.is_(None), events.c.kind.in_(_KINDS), events.c.at > until
+    young = select(func.min(event_positions.c.position)).select_from(audit_log.SEQUENCED)
+    young = young.where(
+        event_positions.c.position > came, events.c.case_id.is_(None), events.c.kind.in_(_KINDS), events.c.at > until
     )
     first = (await conn.execute(young)).scalar()
     return head if first is None else first - 1
 
 
 async def _changes(conn: AsyncConnection, came: int, upto: int) -> _Changed:
-    query = (
-        select(event_payloads.c.payload)
-        .join(events, events.c.position == event_payloads.c.position)
-        .where(events.c.position > came, events.c.position <= upto, events.c.case_id.is_(None))
-        .where(events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None))
+    query = audit_log.in_order(came, upto).where(
+        events.c.case_id.is_(None), events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None)
     )
     changed = _Changed(set(), set())
-    for payload in (await conn.execute(query)).scalars():
-        data = json.loads(payload)["data"]
+    for event in await conn.execute(query):
+        data = json.loads(event.payload)["data"]
         changed.persons |= {data[name] for name in ("person", "by") if data.get(name)}
         changed.groups |= {*data.get("groups", ()), *([data["group"]] if data.get("group") else ())}
     return changed

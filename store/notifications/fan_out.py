@@ -1,7 +1,7 @@
 """Create notifications from audit events: decide which people must be notified of an event, and when.
 
-Events are stored in the transaction of the change, and their positions have no gaps. So the audit log is the only
-source of notifications: one reader processes each event once, in order. Cases do not write notifications themselves.
+Events are stored in the transaction of the change and get positions without gaps right after it. So the audit log is
+the only source of notifications: one reader processes each event once, in order. Cases write no notifications.
 """
 
 import json
@@ -20,6 +20,7 @@ from domain.notification import NoticeChoice, NoticeKind
 from domain.permissions import places
 from domain.status import Outcome
 from domain.task import TaskView
+from store.audit import audit_log
 from store.cases.visibility import PERSONAL
 from store.db.database import insert_into
 from store.notifications import choices
@@ -134,13 +135,7 @@ async def release(conn: AsyncConnection, batch_ids: Mapping[str, datetime]) -> N
 
 
 async def _news(conn: AsyncConnection, came: int, upto: int) -> list[_Event]:
-    query = (
-        select(events.c.position, events.c.kind, events.c.case_id, event_payloads.c.payload)
-        .join(event_payloads, event_payloads.c.position == events.c.position)
-        .where(events.c.position > came, events.c.position <= upto)
-        .where(events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None))
-        .order_by(events.c.position)
-    )
+    query = audit_log.in_order(came, upto).where(events.c.kind.in_(_KINDS), event_payloads.c.payload.is_not(None))
     return [
         _Event(row.position, row.kind, row.case_id, json.loads(row.payload)["data"])
         for row in await conn.execute(query)

@@ -7,7 +7,7 @@ from store.tables.base import Instant, metadata
 events = Table(
     "events",
     metadata,
-    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),  # key of the row; has gaps
     Column("event_id", String(1000), nullable=False, unique=True),
     Column("case_id", String(900), nullable=True),  # null: a change of people, tokens or policy
     Column("seq", Integer, nullable=False),  # place in the chain of the case
@@ -19,18 +19,38 @@ events = Table(
     Column("hash", String(64), nullable=False),
     UniqueConstraint("case_id", "seq"),
 )
-"""The audit events. Rows are only added. `store.audit.audit_log` says which data the hashes cover."""
+"""The audit events. Rows are only added. `store.audit.hashing` says which data the hashes cover.
+
+Within a case, `number` grows like `seq`.
+"""
 
 event_payloads = Table(
     "event_payloads",
     metadata,
-    Column("position", ForeignKey("events.position"), primary_key=True),
+    Column("number", ForeignKey("events.number"), primary_key=True),
     Column("salt", String(64), nullable=True),
     Column("payload", Text, nullable=True),  # canonical JSON of {"summary", "data"}; null: erased
 )
 """Summary and data of events, stored beside the chain: they can be erased, and the check of the hash chain still
 succeeds.
 """
+
+event_positions = Table(
+    "event_positions",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("number", ForeignKey("events.number"), nullable=False, unique=True),
+)
+"""Append-only: the global order of events, from 1 without gaps. `store.audit.sequencing` writes it."""
+
+caseless_head = Table(
+    "caseless_head",
+    metadata,
+    Column("id", Integer, primary_key=True),  # always 1
+    Column("count", Integer, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+"""The head of the chain of events without a case. Only writers of such events lock its row."""
 
 refusal_counts = Table(
     "refusal_counts",
@@ -58,10 +78,13 @@ chain = Table(
     Column("id", Integer, primary_key=True),  # always 1
     Column("position", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
-    Column("seals", BigInteger, nullable=False, server_default="0"),  # number and hash of the newest record of `seals`
+    Column("seals", BigInteger, nullable=False, server_default="0"),  # position and hash of the newest seal
     Column("seals_hash", String(64), nullable=False, server_default=""),
 )
-"""The last position and hash of the audit log. Each writer locks this row, so positions have no gaps."""
+"""The last positions and hashes of the global orders of events and of seals.
+
+On PostgreSQL only the sequencer locks this row.
+"""
 
 checkpoints = Table(
     "checkpoints",
@@ -73,10 +96,9 @@ checkpoints = Table(
 seals = Table(
     "seals",
     metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),  # key of the row; has gaps
     Column("case_id", String(900), nullable=True, index=True),  # null: rows of no case
     Column("digest", String(64), nullable=False),  # of salt and rows
-    Column("hash", String(64), nullable=False),
     Column("salt", String(64), nullable=True),  # null: erased, with the rows
     Column("rows", Text, nullable=True),  # canonical JSON: by table and key, digest and hints of a row; null: deleted
 )
@@ -84,6 +106,24 @@ seals = Table(
 
 Rows are only added. See `store.audit.seals`.
 """
+
+seal_positions = Table(
+    "seal_positions",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("number", ForeignKey("seals.number"), nullable=False, unique=True),
+    Column("hash", String(64), nullable=False),  # includes the hash of the seal before
+)
+"""Append-only: the chain of seals, from 1 without gaps. `store.audit.sequencing` writes it."""
+
+unsequenced = Table(
+    "unsequenced",
+    metadata,
+    Column("kind", String(5), primary_key=True),  # event | seal
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),  # when it was written
+)
+"""Events and seals of committed transactions that have no position yet. Always empty on SQLite."""
 
 readers = Table(
     "readers",

@@ -74,7 +74,7 @@ notices = Table(
     "notices",
     metadata,
     Column("notice_id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("position", ForeignKey("events.position"), nullable=False),
+    Column("position", ForeignKey("event_positions.position"), nullable=False),
     Column("person", ForeignKey("people.id"), nullable=False),
     Column("channel", String(20), nullable=False),
     Column("kind", String(20), nullable=False),  # NoticeKind

@@ -17,7 +17,7 @@ from api.services.evidence_pack import EvidenceScope, TooMuch, build
 from store.audit import audit_log
 from store.cases import policies
 from store.db.database import Database
-from store.tables.audit import event_payloads, events
+from store.tables.audit import event_payloads, event_positions, events
 from tests.api.conftest import Gate
 from tests.store.sample_cases import MORNING, event, submitted
 
@@ -122,7 +122,7 @@ async def test_an_entry_that_was_tampered_with_is_named_in_the_pack(year: Databa
     async with year.read() as conn:
         victim = (await audit_log.page(conn, "payment:a"))[-1]
     async with year.write() as conn:
-        await conn.execute(update(events).where(events.c.position == victim.position).values(actor="somebody-else"))
+        await conn.execute(update(events).where(events.c.event_id == victim.event_id).values(actor="somebody-else"))
     for scope in (EvidenceScope(case_id="payment:a"), EvidenceScope(since=MORNING, until=MORNING + timedelta(days=9))):
         files = await packed(year, scope)
         checked: dict[str, Any] = json.loads(files["verify.json"])
@@ -135,9 +135,9 @@ async def test_an_entry_that_was_tampered_with_is_named_in_the_pack(year: Databa
 
 async def test_a_case_all_of_whose_events_were_removed_is_still_evidence(year: Database) -> None:
     async with year.write() as conn:
-        its = (await conn.execute(select(events.c.position).where(events.c.case_id == "payment:a"))).scalars().all()
-        await conn.execute(delete(event_payloads).where(event_payloads.c.position.in_(its)))
-        await conn.execute(delete(events).where(events.c.case_id == "payment:a"))
+        its = (await conn.execute(select(events.c.number).where(events.c.case_id == "payment:a"))).scalars().all()
+        for table in (event_payloads, event_positions, events):
+            await conn.execute(delete(table).where(table.c.number.in_(its)))
     files = await packed(year, EvidenceScope(case_id="payment:a"))
     assert [line["case_id"] for line in lines(files["cases.csv"])] == ["payment:a"]
     assert "none is stored: they were removed" in files["verify.json"]

@@ -34,7 +34,7 @@ def test_an_account_is_locked_and_unlocked_and_its_books_are_closed(run: Run, op
     engine = create_engine(f"sqlite:///{tmp_path}/holdgate.db")
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT closed_until FROM accounts")) == "2024-12-01 00:00:00.000000"
-        recorded = connection.execute(text("SELECT kind FROM events WHERE actor LIKE 'cli:%' ORDER BY position"))
+        recorded = connection.execute(text("SELECT kind FROM events WHERE actor LIKE 'cli:%' ORDER BY number"))
         assert list(recorded.scalars()) == ["account_locked", "account_unlocked", *["books_closed"] * 3]
     engine.dispose()
 

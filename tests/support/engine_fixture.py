@@ -41,7 +41,7 @@ from policy.model import Policy
 from policy.parse import parse
 from store.audit import audit_log
 from store.cases import cases, policies
-from store.db.database import Database, migrate
+from store.db.database import migrate
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support.five_step_process import FiveProcess, FiveRequest
@@ -56,6 +56,7 @@ from tests.support.sample_processes import (
     Receiver,
     SiblingsProcess,
 )
+from tests.support.sequenced import Sequenced
 from workflows.registry import INPUTS, PROCESSES as REGISTERED, Process, workflows
 
 PROCESSES: dict[str, type] = {
@@ -252,7 +253,7 @@ async def open_house(
         url = migrated_copy(folder / "house.db")
     else:
         migrate(url)
-    database = Database(url)
+    database = Sequenced(url)
     await add_people(database, PEOPLE)
     receiver = Receiver()
     errands = Errands(receiver)

@@ -1,6 +1,7 @@
 """Check whether the database still contains exactly what Holdgate wrote.
 
 - `chains`: the events, each in the chain of its case and in the global order.
+- `waiting`: the events and seals that have no position in their global order yet.
 - `rows`: every other row, against the seals of the transactions that wrote it (`store.audit.seals`).
 - `ledger_check`: the ledger, whose sums are computed again.
 - `kept_files`: uploads, attachments and texts of policies, against their hashes.
@@ -10,7 +11,7 @@ No check trusts a value it reads: an attacker who edits a row may store any valu
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from store.audit.verification import chains, kept_files, ledger_check, rows
+from store.audit.verification import chains, kept_files, ledger_check, rows, waiting
 from store.audit.verification.kept_files import Folders as Folders
 from store.audit.verification.result import Told, Verification as Verification
 from store.db.database import Database
@@ -31,12 +32,15 @@ async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: F
     """Check all tables, and the files if `folders` is given, in the snapshot of this connection."""
     async with reading_any_text(conn):
         found, erased = await chains.check_all(conn, told)
+        waits = await waiting.check(conn)
         more = [
+            *waits.problems,
             *await rows.check_all(conn, erased),
             *await ledger_check.check(conn),
             *await kept_files.check_all(conn, folders),
         ]
-    return found.with_problems(more)
+    about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
+    return found.with_problems(more).model_copy(update=about)
 
 
 async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | None = None) -> Verification:
@@ -47,9 +51,12 @@ async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | No
     """
     async with reading_any_text(conn):
         found, erased = await chains.check_case(conn, case_id)
+        waits = await waiting.check(conn, case_id)
         more = [
+            *waits.problems,
             *await rows.check_case(conn, case_id, erased),
             *await ledger_check.check(conn, case_id),
             *await kept_files.check_case(conn, case_id, folders),
         ]
-    return found.with_problems(more)
+    about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
+    return found.with_problems(more).model_copy(update=about)

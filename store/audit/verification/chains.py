@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from domain.case import ChainHead
 from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
 from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, paged
-from store.tables.audit import chain, checkpoints, event_payloads, events
+from store.tables.audit import caseless_head, chain, checkpoints, event_payloads, event_positions, events, unsequenced
 from store.tables.cases import batch_rows, cases, decisions, tasks
 from store.tables.receivers import entries
 
@@ -30,11 +30,14 @@ _NAMED_BY = {
 async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
     """Check all events, and the rows that refer to their cases."""
     walk = await _Walk.prepared(conn)
-    async for row in paged(conn, _EVENTS, events.c.position):
+    async for row in paged(conn, _IN_ORDER, event_positions.c.position):
         walk.event(row)
         if told and walk.position % ROWS_AT_ONCE == 0:
             told(walk.position, walk.length)
+    async for row in paged(conn, _EVENTS.where(event_positions.c.position.is_(None)), events.c.number):
+        walk.event_of_case(row)
     walk.end()
+    walk.compare_caseless((await conn.execute(select(caseless_head.c.count, caseless_head.c.hash))).one_or_none())
     async for row in paged(conn, _CASES, cases.c.case_id):
         walk.case(row)
     await walk.compare_results(conn)
@@ -45,12 +48,12 @@ async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Ve
 async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
     """Check the chain of one case, and its row."""
     walk = await _Walk.prepared(conn)
-    async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.position):
+    async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.number):
         walk.event_of_case(row)
     walk.find_gaps()
     if walk.emptied:
         of_no_case = _EVENTS.where(events.c.case_id.is_(None), events.c.kind == ERASED)
-        async for row in paged(conn, of_no_case, events.c.position):
+        async for row in paged(conn, of_no_case, events.c.number):
             walk.permit(row)
     walk.find_emptied()
     head = walk.head_of(case_id)
@@ -68,13 +71,26 @@ async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification,
     return walk.found().model_copy(update={"head": head}), walk.erased
 
 
-_EVENTS = select(
+_WAITS = (unsequenced.c.kind == "event") & (unsequenced.c.number == events.c.number)
+_EVENT = select(
+    event_positions.c.position,
     *(column for column in events.c if column.name != "at"),
     type_coerce(events.c.at, String).label("moment"),
-    event_payloads.c.position.label("kept"),
+    event_payloads.c.number.label("kept"),
     event_payloads.c.salt,
     event_payloads.c.payload,
-).outerjoin(event_payloads, event_payloads.c.position == events.c.position)
+    unsequenced.c.number.label("waits"),
+)
+_IN_ORDER = _EVENT.select_from(
+    event_positions.outerjoin(events, events.c.number == event_positions.c.number)
+    .outerjoin(event_payloads, event_payloads.c.number == events.c.number)
+    .outerjoin(unsequenced, _WAITS)
+)
+_EVENTS = _EVENT.select_from(
+    events.outerjoin(event_positions, event_positions.c.number == events.c.number)
+    .outerjoin(event_payloads, event_payloads.c.number == events.c.number)
+    .outerjoin(unsequenced, _WAITS)
+)
 _CASES = select(
     cases.c.case_id, cases.c.head_count, cases.c.head_hash, type_coerce(cases.c.result, String).label("result")
 )
@@ -88,6 +104,8 @@ class _Seen:
     """Number of the newest event."""
     hash: str = ""
     event_id: str = ""
+    position: int = 0
+    """Position of the newest event that has one."""
     events: int = 0
     gaps: list[tuple[range, str]] = field(default_factory=list)
     """Skipped numbers, each with the event that followed the gap."""
@@ -111,7 +129,7 @@ class _Walk:
         self._results: list[tuple[str, int, str]] = []
         self._events = self._cases = self._erased = 0
         self.emptied: dict[int, tuple[str, str]] = {}
-        """By position: id and name of events with a null payload that no later event lists as erased."""
+        """By `_order_of`: id and name of events with a null payload that no later event lists as erased."""
         self._emptied_ids: dict[str, int] = {}
         self.erased = Erased()
 
@@ -145,7 +163,9 @@ class _Walk:
     # ------------------------------------------------------------------------------------------------------ each event
 
     def event(self, row: Any) -> None:
-        self._check_place(row, self.event_of_case(row))
+        """Check an event by its position. A position whose event is missing counts as a gap."""
+        if row.number is not None:
+            self._check_place(row, self.event_of_case(row))
 
     def event_of_case(self, row: Any) -> str:
         """Check the hashes of an event and its place in the chain of its case.
@@ -153,20 +173,23 @@ class _Walk:
         Return the name of the event for messages.
         """
         self._events += 1
-        name = f"event {row.event_id} (position {row.position}, {case_words(row.case_id)})"
+        place = "no position" if row.position is None else f"position {row.position}"
+        name = f"event {row.event_id} ({place}, {case_words(row.case_id)})"
         intact = isinstance(row.seq, int) and row.hash == _hash_of(row)
         if not intact:
             self.say(f"{name} was edited: its envelope (id, case, number, time, kind, actor) does not match its hash")
         self._check_payload(row, name)
         self._check_link(row, name, intact)
+        if row.position is None and row.waits is None:
+            self.say(f"{name} does not wait to be sequenced: it was inserted, or its position was removed")
         return name
 
     def _check_payload(self, row: Any, name: str) -> None:
         if row.kept is None:
             self.say(f"{name} has lost its payload: the row was removed, not erased")
         elif row.salt is None and row.payload is None:
-            self.emptied[row.position] = (row.event_id, name)
-            self._emptied_ids[row.event_id] = row.position
+            self.emptied[_order_of(row)] = (row.event_id, name)
+            self._emptied_ids[row.event_id] = _order_of(row)
         elif not (isinstance(row.salt, str) and isinstance(row.payload, str)) or (
             digest_of(row.salt, row.payload) != row.digest
         ):
@@ -182,7 +205,7 @@ class _Walk:
             return
         ids, positions = self.erased.read(json.loads(row.payload).get("data"))
         for position in {*positions, *(self._emptied_ids.get(id, 0) for id in ids)}:
-            if position < row.position and self.emptied.pop(position, None):
+            if position < _order_of(row) and self.emptied.pop(position, None) is not None:
                 self._erased += 1
 
     def find_emptied(self) -> None:
@@ -209,6 +232,10 @@ class _Walk:
         elif intact and row.prev_hash != seen.hash:
             before = f"event {seen.event_id}" if seen.event_id else "the start of its case"
             self.say(f"{name} does not follow from {before}: one of the two was replaced")
+        if row.position is not None:
+            if row.position <= seen.position:
+                self.say(f"{name} is out of order: the event before it in its case has position {seen.position}")
+            seen.position = row.position
         seen.last, seen.hash, seen.event_id = row.seq, row.hash, row.event_id
 
     def _check_place(self, row: Any, name: str) -> None:
@@ -269,6 +296,15 @@ class _Walk:
                 self.say(f"there is a checkpoint at position {position}, where the audit log has no event")
         self.find_gaps()
         self.find_emptied()
+
+    def compare_caseless(self, head: Any) -> None:
+        """Compare the chain of events without a case with its head, which counts events before they have a position."""
+        seen = self._chains.get("", _Seen())
+        if head is None or (head.count, head.hash) != (seen.last, seen.hash):
+            self.say(
+                "the head of the events without a case (table caseless_head) does not fit the newest of them, number"
+                f" {seen.last}: events were cut off or inserted, or the head was edited"
+            )
 
     def find_gaps(self) -> None:
         """Report gaps in the chains."""
@@ -350,6 +386,15 @@ def _hash_of(row: Any) -> str | None:
         )
     except TypeError:
         return None  # bytes instead of text
+
+
+def _order_of(row: Any) -> int:
+    """Return a number by which events are ordered: their position; events without a position come after all others."""
+    order: int = _AFTER_ALL + row.number if row.position is None else row.position
+    return order
+
+
+_AFTER_ALL = 2**63
 
 
 def _moment(stored: Any) -> datetime | str:

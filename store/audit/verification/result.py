@@ -28,6 +28,10 @@ class Verification(BaseModel):
     cases: int
     erased: int
     """Events with an erased payload; their positions and envelopes are still proven."""
+    unsequenced: int = 0
+    """Events and seals that have no position in their global order yet. They have no problem, unless one names them."""
+    oldest_unsequenced_s: float = 0.0
+    """How many seconds ago the oldest of them was written."""
     head: ChainHead | None = None
     """Number and hash of the newest event of the whole audit log, or of the one case that was checked."""
 

@@ -12,20 +12,44 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit.hashing import digest_of
-from store.audit.seals import PARENTS, SHAPES, Shape, differing, hash_of, key_of, seal_of
+from store.audit.seals import PARENTS, SHAPES, Shape, differing, key_of, seal_of
+from store.audit.sequencing import seal_hash_of
 from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, paged
 from store.db.sqlite import scratch
-from store.tables.audit import chain, seals
+from store.tables.audit import chain, seal_positions, seals, unsequenced
 
-_before = seals.alias("before")
-_SEALS = select(seals, _before.c.hash.label("last")).outerjoin(_before, _before.c.number == seals.c.number - 1)
+_before = seal_positions.alias("before")
+_WAITS = (unsequenced.c.kind == "seal") & (unsequenced.c.number == seals.c.number)
+_SEAL = select(
+    seal_positions.c.position,
+    seal_positions.c.hash,
+    seals,
+    _before.c.hash.label("last"),
+    unsequenced.c.number.label("waits"),
+)
+_IN_ORDER = _SEAL.select_from(
+    seal_positions.outerjoin(seals, seals.c.number == seal_positions.c.number)
+    .outerjoin(_before, _before.c.position == seal_positions.c.position - 1)
+    .outerjoin(unsequenced, _WAITS)
+)
+_SEALS = _SEAL.select_from(
+    seals.outerjoin(seal_positions, seal_positions.c.number == seals.c.number)
+    .outerjoin(_before, _before.c.position == seal_positions.c.position - 1)
+    .outerjoin(unsequenced, _WAITS)
+)
 
 
 async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
     """Return the problems of all rows, one sentence each."""
     with _Newest() as newest:
-        problems = await _gather(conn, newest, _SEALS, erased)
-        problems += await _end(conn, newest.last)
+        gather = _Gathering(newest, erased)
+        async for record in paged(conn, _IN_ORDER, seal_positions.c.position):
+            gather.in_order(record)
+        problems = gather.problems + await _end(conn, gather.last)
+        gather.problems = []
+        async for record in paged(conn, _SEALS.where(seal_positions.c.position.is_(None)), seals.c.number):
+            gather.one(record)
+        problems += gather.problems
         for shape in SHAPES.values():
             problems += [said async for said in _compare(conn, newest, shape, [])]
         return problems + newest.missing()
@@ -34,7 +58,10 @@ async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
 async def check_case(conn: AsyncConnection, case_id: str, erased: Erased) -> list[str]:
     """Return the problems of the rows that belong to one case."""
     with _Newest() as newest:
-        problems = await _gather(conn, newest, _SEALS.where(seals.c.case_id == case_id), erased, whole=False)
+        gather = _Gathering(newest, erased)
+        async for record in paged(conn, _SEALS.where(seals.c.case_id == case_id), seals.c.number):
+            gather.one(record)
+        problems = gather.problems
         for shape in SHAPES.values():
             if shape.case is not None:
                 problems += [said async for said in _compare(conn, newest, shape, [shape.raw.c.case_id == case_id])]
@@ -50,7 +77,6 @@ class _Newest:
     """The newest seal of each row, by table and key."""
 
     def __init__(self) -> None:
-        self.last = 0
         self._db = scratch(
             "CREATE TABLE newest (name TEXT, key TEXT, seal TEXT, salt TEXT, case_id TEXT, PRIMARY KEY (name, key))"
             " WITHOUT ROWID"
@@ -84,33 +110,49 @@ class _Newest:
         return [f"{_named(name, key, case_id)} was deleted" for name, key, case_id in left]
 
 
-async def _gather(
-    conn: AsyncConnection, newest: _Newest, query: Any, erased: Erased, *, whole: bool = True
-) -> list[str]:
-    problems = []
-    async for record in paged(conn, query, seals.c.number):
-        name = f"seal {record.number} ({case_words(record.case_id)})"
-        if whole and record.number != newest.last + 1:
-            problems.append(f"seals {newest.last + 1} to {record.number - 1} are missing: they were removed")
-        newest.last = record.number
+class _Gathering:
+    """The check of the seal records while the newest seal of each row is collected."""
+
+    def __init__(self, newest: _Newest, erased: Erased) -> None:
+        self._newest = newest
+        self._erased = erased
+        self.last = 0
+        """The newest position checked."""
+        self.problems: list[str] = []
+
+    def in_order(self, record: Any) -> None:
+        """Check the next record by its position. A position whose record is missing counts as a gap."""
+        if record.number is None:
+            return
+        if record.position != self.last + 1:
+            self.problems.append(f"seals {self.last + 1} to {record.position - 1} are missing: they were removed")
+        self.last = record.position
         # After a gap there is no link to compare; the gap was already reported.
-        if not (whole and record.last is None and record.number != 1) and not _linked(record):
-            problems.append(f"{name} was edited, moved or replaced: it does not follow from the one before it")
+        self.one(record, linked=record.last is not None or record.position == 1)
+
+    def one(self, record: Any, *, linked: bool = True) -> None:
+        """Check one record. No later seal of its rows may have been checked before."""
+        name = f"seal {record.position or 'without a position'} ({case_words(record.case_id)})"
+        if record.position is None:
+            if record.waits is None:
+                self.problems.append(f"{name} does not wait to be sequenced: it was inserted, or its position removed")
+        elif linked and not _linked(record):
+            self.problems.append(f"{name} was edited, moved or replaced: it does not follow from the one before it")
         if record.salt is None and record.rows is None:
-            if record.number not in erased.seals:
-                problems.append(f"{name} was emptied, and no later event says that it was erased")
+            if record.position not in self._erased.seals:
+                self.problems.append(f"{name} was emptied, and no later event says that it was erased")
         elif not _intact(record):
-            problems.append(f"{name} was edited: what it says of rows does not match its digest")
+            self.problems.append(f"{name} was edited: what it says of rows does not match its digest")
         else:
-            newest.note(json.loads(record.rows), record.salt, record.case_id)
-    return problems
+            self._newest.note(json.loads(record.rows), record.salt, record.case_id)
 
 
 async def _end(conn: AsyncConnection, last: int) -> list[str]:
     head = (await conn.execute(select(chain.c.seals, chain.c.seals_hash))).one_or_none()
     if head is None:
         return []  # the check of events reports it
-    newest = (await conn.execute(select(seals.c.hash).where(seals.c.number == last))).scalar_one_or_none() or ""
+    stored = select(seal_positions.c.hash).where(seal_positions.c.position == last)
+    newest = (await conn.execute(stored)).scalar_one_or_none() or ""
     if head.seals != last:
         return [
             f"the head of the seals (table chain) counts {head.seals}, the newest stored is {last}: seals were cut off"
@@ -122,7 +164,8 @@ async def _end(conn: AsyncConnection, last: int) -> list[str]:
 
 def _linked(record: Any) -> bool:
     try:
-        return bool(hash_of(record.number, record.case_id or "", record.digest, record.last or "") == record.hash)
+        due = seal_hash_of(record.position, record.case_id or "", record.digest, record.last or "")
+        return bool(due == record.hash)
     except TypeError:
         return False  # bytes instead of text
 

@@ -288,9 +288,7 @@ def upgrade() -> None:
     op.create_index("ix_entries_reference_key", "entries", ["reference_key"], unique=False)
     op.create_table(
         "events",
-        sa.Column(
-            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
-        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("event_id", sa.String(length=1000), nullable=False),
         sa.Column("case_id", sa.String(length=900), nullable=True),
         sa.Column("seq", sa.Integer(), nullable=False),
@@ -300,7 +298,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("prev_hash", sa.String(length=64), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("position", name="pk_events"),
+        sa.PrimaryKeyConstraint("number", name="pk_events"),
         sa.UniqueConstraint("case_id", "seq", name="uq_events_case_id_seq"),
         sa.UniqueConstraint("event_id", name="uq_events_event_id"),
     )
@@ -404,15 +402,39 @@ def upgrade() -> None:
     )
     op.create_table(
         "seals",
-        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("case_id", sa.String(length=900), nullable=True),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("salt", sa.String(length=64), nullable=True),
         sa.Column("rows", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("number", name="pk_seals"),
     )
     op.create_index("ix_seals_case_id", "seals", ["case_id"], unique=False)
+    op.create_table(
+        "seal_positions",
+        sa.Column(
+            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["number"], ["seals.number"], name="fk_seal_positions_number"),
+        sa.PrimaryKeyConstraint("position", name="pk_seal_positions"),
+        sa.UniqueConstraint("number", name="uq_seal_positions_number"),
+    )
+    op.create_table(
+        "unsequenced",
+        sa.Column("kind", sa.String(length=5), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "number", name="pk_unsequenced"),
+    )
+    op.create_table(
+        "caseless_head",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_caseless_head"),
+    )
     op.create_table(
         "sign_in_tries",
         sa.Column("key", sa.String(length=64), nullable=False),
@@ -526,11 +548,21 @@ def upgrade() -> None:
     op.create_index("ix_entitlements_username", "entitlements", ["username"], unique=False)
     op.create_table(
         "event_payloads",
-        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("salt", sa.String(length=64), nullable=True),
         sa.Column("payload", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(["position"], ["events.position"], name="fk_event_payloads_position"),
-        sa.PrimaryKeyConstraint("position", name="pk_event_payloads"),
+        sa.ForeignKeyConstraint(["number"], ["events.number"], name="fk_event_payloads_number"),
+        sa.PrimaryKeyConstraint("number", name="pk_event_payloads"),
+    )
+    op.create_table(
+        "event_positions",
+        sa.Column(
+            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(["number"], ["events.number"], name="fk_event_positions_number"),
+        sa.PrimaryKeyConstraint("position", name="pk_event_positions"),
+        sa.UniqueConstraint("number", name="uq_event_positions_number"),
     )
     op.create_table(
         "lines",
@@ -775,7 +807,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name="fk_notices_case_id"),
         sa.ForeignKeyConstraint(["message_id"], ["messages.message_id"], name="fk_notices_message_id"),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_notices_person"),
-        sa.ForeignKeyConstraint(["position"], ["events.position"], name="fk_notices_position"),
+        sa.ForeignKeyConstraint(["position"], ["event_positions.position"], name="fk_notices_position"),
         sa.ForeignKeyConstraint(["task_id"], ["tasks.task_id"], name="fk_notices_task_id"),
         sa.PrimaryKeyConstraint("notice_id", name="pk_notices"),
         sa.UniqueConstraint("position", "person", "channel", name="uq_notices_position_person_channel"),
@@ -818,6 +850,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_recounts_told_next_at", "recounts", ["told", "next_at"], unique=False)
     op.execute(sa.text("INSERT INTO chain (id, position, hash) VALUES (1, 0, '')"))
+    op.execute(sa.text("INSERT INTO caseless_head (id, count, hash) VALUES (1, 0, '')"))
     op.execute(
         sa.text("INSERT INTO readers (name, position) VALUES ('notices', 0), ('people', 0), ('people-again', 0)")
     )

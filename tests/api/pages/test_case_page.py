@@ -51,7 +51,7 @@ async def test_the_case_page_checks_its_audit_events_and_reports_a_change(gate: 
     case_id = await gate.start(amount="120.00")
     case = await gate.until(case_id, lambda case: case["status"] == "completed")
     change = "UPDATE event_payloads SET payload = :new WHERE payload = :old"
-    where = "position = (SELECT position FROM events WHERE case_id = :case AND kind = 'gate_skipped' LIMIT 1)"
+    where = "number = (SELECT number FROM events WHERE case_id = :case AND kind = 'gate_skipped' LIMIT 1)"
     async with signed_in(gate, "auditor-1") as client:
         page = await seen(client, case_id)
         assert f"Audit log checked: {len(case['timeline'])} entries, unchanged." in page.text

@@ -21,10 +21,11 @@ from store.audit.audit_log import UnknownCase
 from store.cases import cases, tasks
 from store.cases.cases import Viewer
 from store.db.database import Database, normalised
-from store.tables.audit import chain, checkpoints, event_payloads, events
+from store.tables.audit import caseless_head, chain, checkpoints, event_payloads, event_positions, events
 from store.tables.cases import cases as case_rows
 from tests.store.sample_cases import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
+from tests.support.sequenced import Sequenced
 
 pytestmark = pytest.mark.both_databases
 
@@ -70,6 +71,8 @@ async def test_an_event_is_stored_once(db: Database) -> None:
         "events": 4,
         "cases": 1,
         "erased": 0,
+        "unsequenced": 0,
+        "oldest_unsequenced_s": 0.0,
     }
 
 
@@ -104,6 +107,8 @@ async def test_verifying_streams_and_a_long_record_has_checkpoints(db: Database)
         "events": 2300,
         "cases": 2300,
         "erased": 0,
+        "unsequenced": 0,
+        "oldest_unsequenced_s": 0.0,
     }
 
 
@@ -113,6 +118,8 @@ async def test_an_empty_record_is_clean(db: Database) -> None:
         "events": 0,
         "cases": 0,
         "erased": 0,
+        "unsequenced": 0,
+        "oldest_unsequenced_s": 0.0,
     }
 
 
@@ -126,6 +133,8 @@ async def test_an_erased_payload_passes_and_is_counted(db: Database) -> None:
         "events": 2,
         "cases": 1,
         "erased": 1,
+        "unsequenced": 0,
+        "oldest_unsequenced_s": 0.0,
     }
     async with db.read() as conn:
         stored, _ = await audit_log.page(conn)
@@ -164,7 +173,8 @@ class Tampered:
 
 
 def _pick(conn: Connection, chance: random.Random, *conditions: Any) -> Any:
-    return chance.choice(conn.execute(select(events).where(*conditions).order_by(events.c.position)).all())
+    query = select(event_positions.c.position, events).join(events, events.c.number == event_positions.c.number)
+    return chance.choice(conn.execute(query.where(*conditions).order_by(event_positions.c.position)).all())
 
 
 def edit_envelope(conn: Connection, chance: random.Random) -> Tampered:
@@ -182,7 +192,7 @@ def edit_envelope(conn: Connection, chance: random.Random) -> Tampered:
             ("case_id", f"payment:inv-{CASES + 5}"),
         ]
     )
-    conn.execute(update(events).where(events.c.position == row.position).values({column: value}))
+    conn.execute(update(events).where(events.c.number == row.number).values({column: value}))
     return Tampered(["payment:forged/1" if column == "event_id" else f"event {row.event_id} "])
 
 
@@ -190,7 +200,7 @@ def edit_envelope_and_its_hash(conn: Connection, chance: random.Random) -> Tampe
     row = _pick(conn, chance)
     envelope = {column: getattr(row, column) for column in ("event_id", "seq", "at", "kind", "digest", "prev_hash")}
     forged = hashing.hash_of(**envelope, case_id=row.case_id or "", actor="somebody-else")
-    conn.execute(update(events).where(events.c.position == row.position).values(actor="somebody-else", hash=forged))
+    conn.execute(update(events).where(events.c.number == row.number).values(actor="somebody-else", hash=forged))
     return Tampered([row.case_id or row.event_id, "the head of the audit log"])
 
 
@@ -199,13 +209,13 @@ def edit_payload(conn: Connection, chance: random.Random) -> Tampered:
     value: dict[str, Any] = chance.choice(
         [{"payload": '{"data":{},"summary":"Nothing"}'}, {"salt": "0" * 32}, {"salt": None}, {"payload": None}]
     )
-    conn.execute(update(event_payloads).where(event_payloads.c.position == row.position).values(value))
+    conn.execute(update(event_payloads).where(event_payloads.c.number == row.number).values(value))
     return Tampered([f"event {row.event_id} "])
 
 
 def remove_payload(conn: Connection, chance: random.Random) -> Tampered:
     row = _pick(conn, chance)
-    conn.execute(delete(event_payloads).where(event_payloads.c.position == row.position))
+    conn.execute(delete(event_payloads).where(event_payloads.c.number == row.number))
     return Tampered([f"event {row.event_id} "])
 
 
@@ -213,7 +223,7 @@ def swap_payloads(conn: Connection, chance: random.Random) -> Tampered:
     one, two = _pick(conn, chance), _pick(conn, chance)
     if one.position == two.position:
         return swap_payloads(conn, chance)
-    _swap(conn, event_payloads.c.position, one.position, two.position)
+    _swap(conn, event_payloads.c.number, one.number, two.number)
     return Tampered([f"event {one.event_id} "])
 
 
@@ -250,8 +260,7 @@ def swap_events(conn: Connection, chance: random.Random) -> Tampered:
     one, two = _pick(conn, chance), _pick(conn, chance)
     if one.position == two.position:
         return swap_events(conn, chance)
-    _swap(conn, events.c.position, one.position, two.position)
-    _swap(conn, event_payloads.c.position, one.position, two.position)
+    _swap(conn, event_positions.c.position, one.position, two.position)
     return Tampered([f"case {one.case_id}" if one.case_id else "no case"])
 
 
@@ -288,7 +297,7 @@ def remove_every_trace_of_a_case(conn: Connection, chance: random.Random) -> Tam
 
 def cut_the_tail(conn: Connection, chance: random.Random) -> Tampered:
     row = _pick(conn, chance)
-    positions = conn.execute(select(events.c.position).where(events.c.position >= row.position)).scalars().all()
+    positions = _from(conn, row.position)
     _remove(conn, *positions)
     return Tampered([f"position {positions[0]}", f"positions {positions[0]} "])
 
@@ -296,9 +305,10 @@ def cut_the_tail(conn: Connection, chance: random.Random) -> Tampered:
 def cut_the_tail_and_fix_the_head(conn: Connection, chance: random.Random) -> Tampered:
     """Someone who recomputes the head of the audit log forgets the rows of the cases."""
     row = _pick(conn, chance, events.c.case_id.is_not(None))
-    _remove(conn, *conn.execute(select(events.c.position).where(events.c.position >= row.position)).scalars().all())
-    running = ""
-    for hash_ in conn.execute(select(events.c.hash).order_by(events.c.position)).scalars():
+    _remove(conn, *_from(conn, row.position))
+    running, its = "", event_positions.join(events, events.c.number == event_positions.c.number)
+    in_order = select(events.c.hash).select_from(its).order_by(event_positions.c.position)
+    for hash_ in conn.execute(in_order).scalars():
         running = hashing.run_on(running, hash_)
     conn.execute(update(chain).values(position=row.position - 1, hash=running))
     return Tampered([f"case {row.case_id}"])
@@ -338,6 +348,29 @@ def edit_head_of_the_audit_log(conn: Connection, chance: random.Random) -> Tampe
     return Tampered(["the head of the audit log"])
 
 
+def remove_a_position(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    conn.execute(delete(event_positions).where(event_positions.c.position == row.position))
+    return Tampered([f"event {row.event_id} (no position"])
+
+
+def remove_an_event_and_leave_its_position(conn: Connection, chance: random.Random) -> Tampered:
+    row = _pick(conn, chance)
+    conn.execute(delete(events).where(events.c.number == row.number))
+    return Tampered([f"position {row.position} "])
+
+
+def insert_event_without_a_position(conn: Connection, chance: random.Random) -> Tampered:
+    row = _forge(conn, chance, -1)
+    conn.execute(delete(event_positions).where(event_positions.c.position == -1))
+    return Tampered([f"event {row['event_id']} (no position"])
+
+
+def edit_the_head_of_events_without_a_case(conn: Connection, chance: random.Random) -> Tampered:
+    conn.execute(chance.choice([update(caseless_head).values(count=0), delete(caseless_head)]))
+    return Tampered(["the head of the events without a case"])
+
+
 def forge_a_checkpoint(conn: Connection, chance: random.Random) -> Tampered:
     position = chance.choice([7, 256, 512])
     conn.execute(insert(checkpoints).values(position=position, hash="0" * 64))
@@ -365,6 +398,10 @@ TAMPERINGS = [
     edit_case_head,
     edit_result,
     edit_head_of_the_audit_log,
+    remove_a_position,
+    remove_an_event_and_leave_its_position,
+    insert_event_without_a_position,
+    edit_the_head_of_events_without_a_case,
     forge_a_checkpoint,
 ]
 
@@ -391,7 +428,7 @@ async def test_a_changed_audit_log_is_detected(
 
 
 async def test_a_changed_audit_log_is_detected_on_postgresql(postgres_url: str, postgres_server: Postgres) -> None:
-    db = Database(postgres_url)
+    db = Sequenced(postgres_url)
     await _tell(db)
     assert (await audit_log.verify(db)).problems == []
     await db.close()
@@ -408,8 +445,7 @@ async def test_a_changed_order_is_narrowed_down_to_its_checkpoint(sqlite_url: st
     async with db.write() as conn:
         await cases.insert_many(conn, [(case, event(case.case_id, 0)) for case in new])
     with _tool(sqlite_url) as conn_:
-        for column in (events.c.position, event_payloads.c.position):
-            _swap(conn_, column, 300, 301)
+        _swap(conn_, event_positions.c.position, 300, 301)
     problems = (await audit_log.verify(db)).problems
     await db.close()
     assert len(problems) == 1 and "positions 257 to 512" in problems[0]
@@ -418,7 +454,7 @@ async def test_a_changed_order_is_narrowed_down_to_its_checkpoint(sqlite_url: st
 @pytest.mark.parametrize(
     ("table", "column"), [("events", name) for name in ("seq", "at", "kind", "digest", "hash", "case_id")]
     + [("event_payloads", "salt"), ("event_payloads", "payload"), ("cases", "head_count"), ("cases", "result"),
-       ("chain", "position")],
+       ("chain", "position"), ("event_positions", "number"), ("caseless_head", "hash"), ("seal_positions", "hash")],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["rubbish", b"\xff\x00"], ids=["text", "bytes"])
 async def test_values_of_any_type_are_found_and_break_nothing(
@@ -473,25 +509,34 @@ def _tool(url: str) -> Iterator[Connection]:
 
 
 def _remove(conn: Connection, *positions: int) -> None:
-    conn.execute(delete(event_payloads).where(event_payloads.c.position.in_(positions)))
-    conn.execute(delete(events).where(events.c.position.in_(positions)))
+    its = select(event_positions.c.number).where(event_positions.c.position.in_(positions))
+    numbers = conn.execute(its).scalars().all()
+    for table in (event_payloads, events, event_positions):
+        conn.execute(delete(table).where(table.c.number.in_(numbers)))
 
 
 def _positions_of(conn: Connection, case_id: str) -> list[int]:
-    found = conn.execute(select(events.c.position).where(events.c.case_id == case_id).order_by(events.c.position))
+    query = select(event_positions.c.position).join(events, events.c.number == event_positions.c.number)
+    found = conn.execute(query.where(events.c.case_id == case_id).order_by(event_positions.c.position))
     return list(found.scalars())
 
 
+def _from(conn: Connection, position: int) -> list[int]:
+    return list(
+        conn.execute(select(event_positions.c.position).where(event_positions.c.position >= position)).scalars()
+    )
+
+
 def _shift(conn: Connection, first: int, by: int) -> None:
-    for column in (events.c.position, event_payloads.c.position):
-        # Through negative numbers, past the unique index.
-        conn.execute(update(column.table).where(column >= first).values(position=-column - by))
-        conn.execute(update(column.table).where(column < 0).values(position=-column))
+    column = event_positions.c.position
+    # Through negative numbers, past the unique index.
+    conn.execute(update(event_positions).where(column >= first).values(position=-column - by))
+    conn.execute(update(event_positions).where(column < 0).values(position=-column))
 
 
 def _swap(conn: Connection, column: Any, one: int, two: int) -> None:
     for old, new in ((one, -1), (two, one), (-1, two)):
-        conn.execute(update(column.table).where(column == old).values(position=new))
+        conn.execute(update(column.table).where(column == old).values({column.name: new}))
 
 
 def _forge(conn: Connection, chance: random.Random, position: int) -> dict[str, Any]:
@@ -511,7 +556,9 @@ def _forge(conn: Connection, chance: random.Random, position: int) -> dict[str, 
         "digest": hashing.digest_of("salt", payload),
         "prev_hash": newest.hash,
     }
-    row = envelope | {"position": position, "hash": hashing.hash_of(**envelope)}
+    number = 1 + conn.execute(select(events.c.number).order_by(events.c.number.desc()).limit(1)).scalar_one()
+    row = envelope | {"number": number, "hash": hashing.hash_of(**envelope)}
     conn.execute(insert(events).values(row))
-    conn.execute(insert(event_payloads).values(position=position, salt="salt", payload=payload))
+    conn.execute(insert(event_payloads).values(number=number, salt="salt", payload=payload))
+    conn.execute(insert(event_positions).values(position=position, number=number))
     return row

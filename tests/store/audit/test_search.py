@@ -3,12 +3,12 @@
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from store.audit import audit_log, search
 from store.audit.verification import verify, verify_case
 from store.db.database import Database
-from store.tables.audit import event_payloads, events
+from store.tables.audit import event_payloads, event_positions, events
 from tests.store.sample_cases import MORNING, event, submitted
 
 pytestmark = pytest.mark.both_databases
@@ -65,14 +65,16 @@ async def test_the_check_of_a_case_names_what_was_done_to_it_and_leaves_others_a
     async with db.read() as conn:
         victim = (await audit_log.page(conn, "payment:a"))[-1]
     async with db.write() as conn:
+        its = events.c.event_id == victim.event_id
+        number = await conn.scalar(select(events.c.number).where(its))
         if how == "edited":
-            await conn.execute(update(events).where(events.c.position == victim.position).values(actor="somebody"))
+            await conn.execute(update(events).where(its).values(actor="somebody"))
         elif how == "said otherwise":
-            mine = event_payloads.c.position == victim.position
+            mine = event_payloads.c.number == number
             await conn.execute(update(event_payloads).where(mine).values(payload='{"summary":"","data":{}}'))
         else:
-            await conn.execute(delete(event_payloads).where(event_payloads.c.position == victim.position))
-            await conn.execute(delete(events).where(events.c.position == victim.position))
+            for table in (event_payloads, event_positions, events):
+                await conn.execute(delete(table).where(table.c.number == number))
     async with db.read() as conn:
         problems = (await verify_case(conn, "payment:a")).problems
         assert (await verify_case(conn, "payment:b")).problems == []

@@ -276,7 +276,13 @@ async def test_edits_on_postgresql_are_named(postgres_url: str, postgres_server:
         ("UPDATE seals SET rows = rows || ' ' WHERE number = 2", "does not match its digest"),
         ("UPDATE seals SET rows = x'ff00' WHERE number = 2", "does not match its digest"),
         ("UPDATE seals SET digest = 'x' WHERE number = 2", "does not follow"),
-        ("UPDATE seals SET hash = 'x' WHERE number = 2", "does not follow"),
+        ("UPDATE seal_positions SET hash = 'x' WHERE position = 2", "does not follow"),
+        ("DELETE FROM seal_positions WHERE position = 2", "does not wait to be sequenced"),
+        (
+            "UPDATE seal_positions SET number = -number WHERE position < 3;"
+            "UPDATE seal_positions SET number = 3 + number WHERE number < 0",  # 1 and 2 change places
+            "does not follow",
+        ),
         ("UPDATE seals SET case_id = 'another' WHERE number = 2", "does not follow"),
         ("UPDATE chain SET seals_hash = 'x'", "the head of the seals"),
         ("UPDATE chain SET seals = 2", "the head of the seals"),
@@ -287,7 +293,7 @@ async def test_an_edit_of_the_seals_is_named(statement: str, words: str, filled_
     copy = tmp_path / "copy.db"
     shutil.copy(filled_file, copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
-        connection.execute(statement)
+        connection.executescript(statement)
     problems = await of_rows(f"sqlite:///{copy}")
     assert any(words in problem for problem in problems), problems
 
@@ -340,9 +346,9 @@ async def test_an_emptied_event_is_erased_only_where_a_later_event_says_so(db: D
     async with db.write() as conn:
         named = {"event_ids": ["payment:a/1"], "reason": "asked"}
         await audit_log.note(conn, "erased", by="ada", summary="Erased", data=named)
-        emptied = select(events.c.position).where(events.c.event_id.in_(["payment:a/1", "payment:b/1"]))
+        emptied = select(events.c.number).where(events.c.event_id.in_(["payment:a/1", "payment:b/1"]))
         await conn.execute(
-            update(event_payloads).where(event_payloads.c.position.in_(emptied)).values(salt=None, payload=None)
+            update(event_payloads).where(event_payloads.c.number.in_(emptied)).values(salt=None, payload=None)
         )
     found = await verify(db)
     assert found.erased == 1
@@ -356,7 +362,10 @@ async def test_an_erasure_does_not_excuse_what_is_emptied_after_it(db: Database)
     async with db.write() as conn:
         await audit_log.note(conn, "erased", by="ada", summary="Erased", data={"positions": [2], "reason": "asked"})
         await audit_log.note(conn, "person_added", by="ada", summary="Added", data={"person": "mia"})
-        await conn.execute(update(event_payloads).where(event_payloads.c.position == 2).values(salt=None, payload=None))
+        second = select(events.c.number).where(events.c.seq == 2).scalar_subquery()
+        await conn.execute(
+            update(event_payloads).where(event_payloads.c.number == second).values(salt=None, payload=None)
+        )
     (problem,) = (await verify(db)).problems
     assert "position 2" in problem and "was emptied" in problem
 
@@ -435,6 +444,7 @@ async def test_rows_that_were_there_before_are_sealed_when_the_database_is_upgra
     await told(db)
     path = sqlite_url.partition("///")[2]
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM seal_positions")
         connection.execute("DELETE FROM seals")
         connection.execute("UPDATE chain SET seals = 0, seals_hash = ''")
     assert (await verify(db)).problems

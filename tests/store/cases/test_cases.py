@@ -96,7 +96,7 @@ async def test_an_import_tells_new_cases_from_old_ones(db: Database) -> None:
         again = await cases.insert_many(conn, [(case, event(case.case_id, 0, "submitted")) for case in new])
         assert all(row is not None and row.head_count == 1 for row in again.values())
         assert await cases.counts_by_status(conn, "b1") == {"starting": 4}
-    assert (await audit_log.verify(db)).model_dump(exclude={"erased", "head"}) == {
+    assert (await audit_log.verify(db)).model_dump(include={"problems", "events", "cases"}) == {
         "problems": [],
         "events": 5,
         "cases": 5,

@@ -25,6 +25,7 @@ async def furnished(db: Database) -> None:
     async with db.write() as conn:
         for name, groups in PEOPLE.items():
             await people.add(conn, name, name.title(), groups, by="ada")
+    async with db.write() as conn:  # what a transaction appends has positions when it is committed
         await recounts.gather(conn, datetime.now(UTC) + AGAIN + AGAIN)
 
 
@@ -167,6 +168,7 @@ async def test_who_could_not_be_told_is_told_later_also_by_another_worker(db: Da
     now = datetime.now(UTC)
     async with db.write() as conn:
         await people.leave(conn, "mia", "managers", by="ada")
+    async with db.write() as conn:
         await recounts.gather(conn, now)
         first = await recounts.take(conn, now, 1)
         assert await recounts.take(conn, now, 10) != first, "another worker takes others"
@@ -190,9 +192,11 @@ async def test_a_change_that_comes_while_a_task_is_being_told_is_told_too(db: Da
     now = datetime.now(UTC)
     async with db.write() as conn:
         await people.leave(conn, "mia", "managers", by="ada")
+    async with db.write() as conn:
         await recounts.gather(conn, now)
         (taken,) = await recounts.take(conn, now, 10)
         await people.join(conn, "new", "managers", by="ada")
+    async with db.write() as conn:
         await recounts.gather(conn, now)
         await recounts.settle(conn, [taken], [], now)
         assert [each.task_id for each in await recounts.take(conn, now, 10)] == [taken.task_id]

@@ -126,6 +126,7 @@ async def test_a_change_of_people_is_told_to_the_workflow_that_asks(db: Database
     async with db.write() as conn:
         await tasks.open_all(conn, [view])
         await people.add(conn, "mia", "Mia", ["managers"], by="ada")
+    async with db.write() as conn:
         await recounts.gather(conn, MORNING)
         (wanted,) = await recounts.take(conn, MORNING, 9)
     assert (wanted.task_id, wanted.workflow_id) == (view.task_id, f"{case.case_id}~rollback")

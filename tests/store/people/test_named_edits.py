@@ -52,7 +52,7 @@ EDITS = [
     ("UPDATE accounts SET posted = posted + 1 WHERE name = 'operating'", "table accounts", "operating", "posted"),
     (
         "UPDATE event_payloads SET salt = NULL, payload = NULL"
-        " WHERE position = (SELECT position FROM events WHERE event_id = 'payment:b/1')",
+        " WHERE number = (SELECT number FROM events WHERE event_id = 'payment:b/1')",
         "event payment:b/1 ",
         "was emptied",
     ),

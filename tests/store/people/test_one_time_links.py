@@ -378,6 +378,7 @@ async def test_events_say_which_token_which_group_and_which_password(office: Dat
         await people.new_token(conn, "mary", "phone", by="mary")
         await people.revoke_tokens(conn, "mary", by="admin-1")
         await passwords.put(conn, "mary", HASHED, NOW, by="mary")
+    async with office.read() as conn:
         found = {event.kind: event.data for event in await audit_log.page(conn, limit=200)}
         payloads = str((await conn.execute(select(event_payloads.c.payload))).all())
     assert found["token_revoked"] == {"person": "mary", "token_id": id, "label": "laptop"}

@@ -1,0 +1,135 @@
+"""The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
+
+Each worker and each gateway runs the loop, and one of them does the work: it looks each `PAUSE_S`. The others only look
+whether something has waited for longer than `LATE_S`. Then the process that did the work has died or hangs, and one of
+the others takes over. Two that work at the same time do no harm: the row of `chain` is locked in each batch, and the
+one that finds it locked steps back.
+
+There is no lock between batches, so nothing is left behind when the process is killed. PostgreSQL rolls back a batch
+that was not committed; the next batch repeats it.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import URL, Connection, event, exc as sql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from store.audit.sequencing import Run, runner_of, sequence_listed
+from store.db.database import DatabaseUnavailable, normalised
+
+log = logging.getLogger("holdgate.store")
+
+PAUSE_S = 0.025
+"""The pause of the process that does the work, also between two batches: small batches cost more than large ones."""
+LATE_S = 0.5
+"""What has waited for longer than this was forgotten by the process that does the work."""
+STANDBY_PAUSE_S = 0.25
+AFTER_ERROR_S = 0.5
+HUNG_S = 2
+"""PostgreSQL ends the session of a process that holds the lock for so long without a statement."""
+
+
+class Sequencer:
+    """The loop of one process. On SQLite there is nothing to do: a transaction sequences what it wrote."""
+
+    def __init__(self, url: str) -> None:
+        """Store the database URL. The connection is opened when it is needed."""
+        where = normalised(url)
+        self._engine = _engine(where) if where.get_backend_name() == "postgresql" else None
+        self.working = True
+        """Whether this process does the work. A new process tries, and steps back if another one does it."""
+        self._failing = False
+
+    async def run(self) -> None:
+        """Sequence until cancelled, then close the connection. Raises only CancelledError."""
+        if self._engine is None:
+            return
+        try:
+            while True:
+                try:
+                    async with self._engine.connect() as conn:
+                        await self._keep_on(conn)
+                except _AWAY as error:
+                    if not self._failing:  # an outage is logged once
+                        log.warning("events are not sequenced now, it is tried again: %s", error)
+                    self._failing = True
+                except Exception:  # any error is logged, and the next round tries again
+                    log.exception("events could not be sequenced")
+                await asyncio.sleep(AFTER_ERROR_S)
+        finally:
+            await self.close()
+
+    async def catch_up(self) -> bool:
+        """Sequence what is listed now, for programs that write and end, such as commands.
+
+        Return False if another process is just sequencing, and may have left something. Raises DatabaseUnavailable.
+        """
+        if self._engine is None:
+            return True
+        try:
+            async with self._engine.connect() as conn:
+                while await _waits(conn):
+                    if not await conn.run_sync(sequence_in_transaction):
+                        return False
+                return True
+        except _AWAY as error:
+            raise DatabaseUnavailable(f"events are not sequenced: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._engine is not None:
+            with suppress(*_AWAY):
+                await self._engine.dispose()
+
+    async def _keep_on(self, conn: AsyncConnection) -> None:
+        while True:
+            if await _waits(conn, 0.0 if self.working else LATE_S):
+                self.working = await conn.run_sync(sequence_in_transaction)
+            self._failing = False
+            await asyncio.sleep(PAUSE_S if self.working else STANDBY_PAUSE_S)
+
+
+_AWAY = (sql.SQLAlchemyError, OSError)
+
+
+def _engine(where: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        where,
+        pool_size=1,
+        isolation_level="AUTOCOMMIT",  # a look is one message and not three
+        connect_args={"connect_timeout": 3},
+    )
+    event.listen(engine.sync_engine, "connect", _end_when_hung)
+    return engine
+
+
+def _end_when_hung(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = '{HUNG_S}s'")
+    cursor.close()
+    connection.commit()
+
+
+async def _waits(conn: AsyncConnection, longer_than_s: float = 0.0) -> bool:
+    """Return True if an event or a seal has waited for a position for at least so many seconds."""
+    return bool((await conn.exec_driver_sql(_WAITS, (longer_than_s,))).scalar_one())
+
+
+_WAITS = "SELECT EXISTS (SELECT FROM unsequenced WHERE at <= clock_timestamp() - make_interval(secs => %s))"
+
+
+def sequence_in_transaction(conn: Connection) -> bool:
+    """Run one batch in a transaction of its own. Return False if another process is just running one."""
+    run: Run = runner_of(conn)
+    run("BEGIN")
+    try:
+        done = sequence_listed(run)
+    except BaseException:
+        with suppress(sql.SQLAlchemyError):
+            run("ROLLBACK")
+        raise
+    run("COMMIT")
+    return done
