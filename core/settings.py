@@ -74,9 +74,7 @@ class Settings(BaseSettings):
     """Saved column mappings, and usual values."""
     processes: Path | None = None
     """Folder of plugins: processes that are loaded beside the shipped ones."""
-    database_url: str = Field(
-        default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db", repr=False
-    )
+    database_url: str = Field(default_factory=lambda data: f"sqlite:///{data.get('var')}/holdgate.db", repr=False)
     """SQLite or PostgreSQL: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "docs" / "samples" / "files"
     """Folder of the files that cases name: data to import, artefacts to deploy or to scan."""

@@ -195,4 +195,4 @@ def case_row(view: TaskView) -> dict[str, Any]:
 
 def synchronous(url: str) -> str:
     """Return the URL for a blocking driver."""
-    return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")
+    return normalised(url).render_as_string(hide_password=False)

@@ -12,11 +12,11 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 from sqlalchemy import bindparam, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, ChainHead
 from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, payload_of, run_on
 from store.audit.verification import Verification as Verification, verify as verify
+from store.db.connection import AsyncConnection
 from store.db.database import fit
 from store.tables.audit import chain, checkpoints, event_payloads, events
 from store.tables.cases import cases

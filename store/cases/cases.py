@@ -19,7 +19,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, CaseResult, ChainHead
 from domain.ids import rollback_id_for
@@ -33,6 +32,7 @@ from store.audit import audit_log
 from store.cases import actions, durations, tasks
 from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
+from store.db.connection import AsyncConnection
 from store.db.database import fit, insert_into, insert_once
 from store.db.text_search import words_say
 from store.tables.base import Instant

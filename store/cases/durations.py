@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Status
+from store.db.connection import AsyncConnection
 from store.tables.audit import events
 from store.tables.cases import cases, tasks
 

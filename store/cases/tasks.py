@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import JSON, Integer, String, and_, bindparam, case, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.messages import Decision
 from domain.normalization import search_words
@@ -18,6 +17,7 @@ from domain.records import DecisionRecord, TaskPatch
 from domain.status import Outcome, Verdict
 from domain.task import DecisionView, TaskView
 from store.cases.visibility import Name, names_of
+from store.db.connection import AsyncConnection
 from store.db.database import fit, insert_into, insert_once
 from store.tables.cases import candidates, decisions, follow_ups, tasks
 

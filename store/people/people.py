@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
 from sqlalchemy import Select, case, delete, func, insert, literal, or_, select, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
 from store.cases.visibility import Viewer
+from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.notifications import account_news
 from store.people import absences, new_members, one_time_links, successors

@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Refused, Trouble
 from domain.ids import MAX_REFERENCE_KEY
@@ -21,6 +20,7 @@ from domain.moments import day_in_words, day_of, moment_in_words, moment_of
 from domain.money import in_words, major_units as _major, minor_units as _minor, payee_key
 from domain.normalization import fold
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.receivers import idempotency
 from store.receivers.ledger_reading import (
     Kind,

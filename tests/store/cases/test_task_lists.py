@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
 import pytest
-from sqlalchemy import event as sql_event
+from sqlalchemy import Engine, event as sql_event
 
 from domain.records import CaseRecord
 from domain.status import Status
@@ -14,6 +14,7 @@ from store.cases.cases import Viewer
 from store.cases.task_lists import By, GroupTotals, Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
+from store.db.sqlite_connection import SqliteConnection
 from tests.store.story import MORNING, event, opening, patch, recorded, submitted, task
 
 pytestmark = pytest.mark.both_databases
@@ -135,16 +136,22 @@ async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypat
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -> None:
     said: list[str] = []
-    engine = db._engine.sync_engine
-    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, *_: said.append(sql))
-    await found(db, q="nobody")
-    await found(db, payee="Nobody")
+
+    def listen(_conn: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        said.append(sql)
+
+    sql_event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        await found(db, q="nobody")
+        await found(db, payee="Nobody")
+    finally:
+        sql_event.remove(Engine, "before_cursor_execute", listen)
     plans = []
     async with db.read() as conn:
+        assert isinstance(conn, SqliteConnection)
         for statement in [sql for sql in said if sql.startswith("SELECT tasks.task_id \nFROM tasks")]:
-            explained = f"EXPLAIN QUERY PLAN {statement}"
-            rows = (await conn.exec_driver_sql(explained, tuple("?" * statement.count("?")))).mappings()
-            plans.append(" ".join(row["detail"] for row in rows))
+            rows = conn.now(f"EXPLAIN QUERY PLAN {statement}", tuple("?" * statement.count("?")))
+            plans.append(" ".join(detail for *_, detail in rows))
     assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
     assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
     assert not any(plan.startswith("SCAN") for plan in plans), plans
