@@ -18,6 +18,7 @@ from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, payload_of
 from store.audit.verification import Verification as Verification, verify as verify
 from store.db.connection import AsyncConnection
 from store.db.database import fit
+from store.db.prepared import prepared
 from store.tables.audit import chain, checkpoints, event_payloads, events
 from store.tables.cases import cases
 
@@ -212,11 +213,11 @@ async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict
         payloads.append(payload | {"position": position})
         if position % CHECKPOINT_EVERY == 0:
             marks.append({"position": position, "hash": running})
-    await conn.execute(insert(events), rows)
-    await conn.execute(insert(event_payloads), payloads)
+    await conn.execute(_INSERT_EVENTS, rows)
+    await conn.execute(_INSERT_PAYLOADS, payloads)
     if marks:
         await conn.execute(insert(checkpoints), marks)
-    await conn.execute(update(chain), {"position": position, "hash": running})
+    await conn.execute(_MOVE_ORDER, {"position": position, "hash": running})
     heads = [
         {"of_case": case_id, "count": head.count, "hash": head.hash}
         for case_id, head in chains.heads.items()
@@ -239,11 +240,19 @@ async def _lock_case(conn: AsyncConnection, case_id: str) -> None:
         await conn.execute(its.with_for_update(key_share=True))
 
 
-_LOCK = select(chain.c.position, chain.c.hash).with_for_update()
-_MOVE_HEAD = (
+_LOCK = prepared(select(chain.c.position, chain.c.hash).with_for_update())
+_INSERT_EVENTS = prepared(insert(events))
+_INSERT_PAYLOADS = prepared(insert(event_payloads))
+_MOVE_ORDER = prepared(update(chain))
+_MOVE_HEAD = prepared(
     update(cases)
     .where(cases.c.case_id == bindparam("of_case"))
     .values(head_count=bindparam("count"), head_hash=bindparam("hash"))
+)
+_STATE = prepared(
+    select(cases.c.head_count, cases.c.head_hash, events.c.event_id)
+    .outerjoin(events, events.c.event_id.in_(bindparam("event_ids", expanding=True)))
+    .where(cases.c.case_id == bindparam("of_case"))
 )
 
 
@@ -251,12 +260,7 @@ async def _state(conn: AsyncConnection, case_id: str, event_ids: list[str]) -> t
     """Return the head of the chain, and which of the events are already stored."""
     if not case_id:
         return await _admin_head(conn), await _stored_ids(conn, event_ids)
-    query = (
-        select(cases.c.head_count, cases.c.head_hash, events.c.event_id)
-        .outerjoin(events, events.c.event_id.in_(event_ids))
-        .where(cases.c.case_id == case_id)
-    )
-    rows = (await conn.execute(query)).all()
+    rows = (await conn.execute(_STATE, {"of_case": case_id, "event_ids": event_ids})).all()
     if not rows:
         raise UnknownCase(f"there is no case {case_id}")
     head = ChainHead(count=rows[0].head_count, hash=rows[0].head_hash)

@@ -6,6 +6,7 @@ SQLite by default, PostgreSQL by URL; the rest of `store/` works with both.
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from store.db import sqlite
 from store.db.connection import AsyncConnection
 from store.db.outages import DatabaseUnavailable as DatabaseUnavailable, UnusableValue as UnusableValue, outages, reason
 from store.db.postgres_transactions import PostgresTransactions
+from store.db.prepared import Prepared, prepared_insert
 from store.db.sqlite_transactions import SqliteTransactions
 
 BUSY_SECONDS = 3.0
@@ -138,8 +140,12 @@ def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteI
 
 async def insert_once(conn: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert the row, unless a row with one of its unique keys exists. Return True if the row was inserted."""
-    adding = insert_into(conn, table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
-    return (await conn.execute(adding)).first() is not None
+    return (await conn.execute(_inserting_once(table), row)).first() is not None
+
+
+@cache
+def _inserting_once(table: Table) -> Prepared:
+    return prepared_insert(table, lambda new: new.on_conflict_do_nothing().returning(*table.primary_key))
 
 
 def fit(value: str, column: "Column[Any]") -> str:

@@ -11,13 +11,13 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Delete, Dialect, Insert, Select, Table, Update, exc
+from sqlalchemy import CompoundSelect, Delete, Dialect, Insert, Select, Table, Update, exc
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert, pysqlite
 from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 
-Statement = Select[Any] | Insert | Update | Delete
+Statement = Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]] | Insert | Update | Delete
 Values = Mapping[str, Any]
 
 DIALECT: Dialect = pysqlite.dialect(dbapi=sqlite3, paramstyle="named")
@@ -34,16 +34,23 @@ class Rows(IteratorResult[*tuple[Any, ...]]):
         self.rowcount = rowcount
 
 
+_NOTHING = SimpleResultMetaData([])
+
+
 class Prepared:
     """A statement for both databases that is made once and run often, with bind parameters for its values.
 
-    Prepare only statements that read or write a few rows by an index: on SQLite they run in the event loop.
+    On SQLite it runs in the event loop, so it must read or write a few rows by an index.
     """
 
-    def __init__(self, sqlite: Statement, postgresql: Statement) -> None:
-        """Prepare two statements that do the same; they differ where an INSERT says what to do on a conflict."""
+    def __init__(self, sqlite: Statement, postgresql: Statement, *, long: bool = False) -> None:
+        """Prepare two statements that do the same; they differ where an INSERT says what to do on a conflict.
+
+        A `long` statement may read many rows: on SQLite it runs in a thread.
+        """
         self.sqlite = sqlite
         self.postgresql = postgresql
+        self.long = long
         self._plans: dict[Any, Plan] = {}
 
     def plan(self, first: Values) -> "Plan | None":
@@ -64,9 +71,9 @@ class Prepared:
         return expanded
 
 
-def prepared(statement: Statement) -> Prepared:
-    """Prepare a statement that is the same for both databases."""
-    return Prepared(statement, statement)
+def prepared(statement: Statement, *, long: bool = False) -> Prepared:
+    """Prepare a statement that is the same for both databases; a `long` one may read many rows."""
+    return Prepared(statement, statement, long=long)
 
 
 def prepared_insert(table: Table, then: Callable[[Any], Any]) -> Prepared:
@@ -95,7 +102,8 @@ class Plan:
         }
         self._converters = [(name, convert[name]) for name in given if name in convert]
         columns: Any = statement.exported_columns
-        self._about = SimpleResultMetaData(columns.keys()) if len(columns) else None
+        self._answers = len(columns) > 0
+        self._about = _NOTHING
         readers = [column.type.dialect_impl(DIALECT).result_processor(DIALECT, None) for column in columns]
         self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
 
@@ -108,7 +116,7 @@ class Plan:
         found: list[Any] = []
         count = 0
         try:
-            if len(sets) == 1 or self._about is not None:
+            if len(sets) == 1 or self._answers:
                 for values in sets:
                     found += cursor.execute(self.sql, values).fetchall()
                     count += cursor.rowcount
@@ -116,8 +124,9 @@ class Plan:
                 count = cursor.executemany(self.sql, sets).rowcount
         except sqlite3.Error as error:
             raise driver_error(self.sql, sets[0], error) from error
-        if self._about is None:
-            return Rows(_NOTHING, (), count)
+        if self._answers and self._about is _NOTHING:
+            # SQLAlchemy names some columns, such as sums, when it compiles a statement.
+            self._about = SimpleResultMetaData([name for name, *_ in cursor.description])
         return Rows(self._about, self._read(found), count)
 
     def _bound(self, values: Values) -> Values:
@@ -141,9 +150,6 @@ class Plan:
                 values[place] = read(values[place])
             found.append(tuple(values))
         return found
-
-
-_NOTHING = SimpleResultMetaData([])
 
 
 def driver_error(sql: str, values: Any, error: sqlite3.Error) -> Exception:

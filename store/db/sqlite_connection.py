@@ -53,7 +53,8 @@ class SqliteConnection:
             many = [parameters or {}] if parameters is None or isinstance(parameters, Mapping) else parameters
             plan = statement.plan(many[0]) if many and len(many) <= MANY else None
             if plan is not None:
-                return plan.run(self._cursor, many)
+                running = partial(plan.run, self._cursor, many)
+                return await self._in_thread(running) if statement.long else running()
             statement = statement.sqlite
         return await self._in_thread(partial(self._sql.execute, statement, parameters))
 
