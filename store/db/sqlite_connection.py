@@ -29,8 +29,12 @@ T = TypeVar("T")
 class SqliteConnection:
     """A connection to SQLite for one transaction after the other. Run one statement at a time."""
 
-    def __init__(self, sql: Connection, threads: Executor, file: tuple[int, int] | None) -> None:
-        """Use an open connection of SQLAlchemy to `file` (device and inode), and `threads` for what may take long."""
+    def __init__(self, sql: Connection, threads: Executor, file: tuple[int, int] | None, *, reading: bool) -> None:
+        """Use an open connection of SQLAlchemy to `file` (device and inode), and `threads` for what may take long.
+
+        A statement is interrupted when its caller is cancelled, if the connection is only `reading`. A write is not:
+        SQLite would roll back the whole transaction, which several writers may share.
+        """
         driver = sql.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
         self.driver = driver
@@ -39,6 +43,7 @@ class SqliteConnection:
         """False after a commit or a rollback failed: then the state of the connection is unknown."""
         self._sql = sql
         self._threads = threads
+        self._stop = driver.interrupt if reading else None
         # A plain cursor: SQLAlchemy's own ones fetch all rows for it.
         self._cursor = sqlite3.Cursor(driver)
 
@@ -96,7 +101,7 @@ class SqliteConnection:
     async def commit(self) -> None:
         """Commit the transaction, in a thread: it waits for the disk."""
         try:
-            await self._in_thread(self._commit, interruptible=False)
+            await self._in_thread(self._commit)
         except sqlite3.Error as error:
             raise driver_error("COMMIT", None, error) from error
         finally:
@@ -104,7 +109,8 @@ class SqliteConnection:
 
     def _commit(self) -> None:
         reusable, self.reusable = self.reusable, False
-        self.driver.commit()
+        # `driver.commit` would report success when an error has ended the transaction.
+        self.driver.execute("COMMIT")
         self.reusable = reusable
 
     def rollback(self) -> None:
@@ -125,24 +131,26 @@ class SqliteConnection:
         if self._sql.in_transaction():
             self._sql.rollback()
 
-    async def _in_thread(self, call: Callable[[], T], *, interruptible: bool = True) -> T:
-        """Run a call in a thread. A cancelled caller waits until the call has ended, interrupted where that is safe."""
-        running = asyncio.get_running_loop().run_in_executor(self._threads, call)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            if interruptible:
-                self.driver.interrupt()
-            await ended(running)
-            raise
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await finished(asyncio.get_running_loop().run_in_executor(self._threads, call), self._stop)
 
 
-async def ended(running: "asyncio.Future[Any]") -> None:
-    """Wait until a call in a thread has ended, however often the caller is cancelled meanwhile; ignore its result."""
-    while not running.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([running])
-    running.exception()  # so that asyncio does not report it
+async def finished(running: "asyncio.Future[T]", stop: Callable[[], None] | None = None) -> T:
+    """Return the result of a call that a cancelled caller must not leave behind.
+
+    A caller that is cancelled asks the call to `stop`, waits until it has ended, and is cancelled then.
+    """
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        if stop is not None and not running.done():
+            stop()
+        while not running.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # so that asyncio does not report it
+        raise
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

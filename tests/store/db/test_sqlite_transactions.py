@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, insert, select, text
 
 from store.audit.seals import SealingConnection
-from store.db import sqlite_transactions
+from store.db import sqlite_pool
 from store.db.database import Database, DatabaseUnavailable, UnusableValue
 from store.db.prepared import prepared
 from store.db.sqlite_connection import MANY, SqliteConnection
@@ -80,9 +80,9 @@ async def test_a_statement_that_may_take_long_runs_in_a_thread(
     ran: list[str] = []
     original = SqliteConnection._in_thread
 
-    async def noted(self: SqliteConnection, call: Any, **options: Any) -> Any:
+    async def noted(self: SqliteConnection, call: Any) -> Any:
         ran.append("thread")
-        return await original(self, call, **options)
+        return await original(self, call)
 
     monkeypatch.setattr(SqliteConnection, "_in_thread", noted)
     async with db.read() as conn:
@@ -224,7 +224,7 @@ async def test_more_readers_than_connections_wait_for_their_turn(db: Database) -
     assert await waiting == 0
     transactions = db._transactions
     assert isinstance(transactions, SqliteTransactions)
-    assert len(transactions._readers._idle) == sqlite_transactions.KEPT
+    assert len(transactions._readers._idle) == sqlite_pool.KEPT
 
 
 @pytest.mark.parametrize("statement", [INSERT, insert(beats)])
