@@ -9,7 +9,6 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
-    and_,
     bindparam,
     case as either,
     func,
@@ -28,7 +27,6 @@ from domain.normalization import search_words
 from domain.records import CaseRecord, Written
 from domain.rollback import RollbackAsked
 from domain.status import Status
-from domain.task import TaskView
 from domain.undo import PlannedUndo
 from store.audit import audit_log
 from store.cases import actions, durations, tasks
@@ -237,19 +235,19 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
         values["resubmit_at"] = at + record.result.resubmit_after
     if record.result:
         values["result"] = record.result.model_copy(update={"audit": head}).model_dump(mode="json")
-    workflow = {} if record.workflow_id is None else {"of_workflow": record.workflow_id}
-    moving = _MOVE if record.workflow_id is None else _MOVE_HANDED_OVER
-    moved = await conn.execute(moving, {"of_case": record.case_id, **workflow, **values})
-    return moved.rowcount > 0
+    its = {"of_case": record.case_id, "of_workflow": record.workflow_id}
+    return (await conn.execute(_MOVE, its | values)).rowcount > 0
 
 
 _INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().returning(cases.c.case_id))
 _MARK_RUNNING = prepared(
     update(cases).where(cases.c.case_id.in_(bindparam("case_ids", expanding=True)), cases.c.status == Status.STARTING)
 )
-_still_open = (cases.c.case_id == bindparam("of_case"), cases.c.closed_at.is_(None))
-_MOVE = prepared(update(cases).where(*_still_open, cases.c.workflow_id.is_(None)))
-_MOVE_HANDED_OVER = prepared(update(cases).where(*_still_open, cases.c.workflow_id == bindparam("of_workflow")))
+_MOVE = prepared(
+    update(cases)
+    .where(cases.c.case_id == bindparam("of_case"), cases.c.closed_at.is_(None))
+    .where(cases.c.workflow_id.is_not_distinct_from(bindparam("of_workflow")))
+)
 
 
 async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
@@ -309,7 +307,7 @@ async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
 
 async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
     """Return the open case that this Workflow runs."""
-    own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
+    own = (cases.c.case_id == workflow_id) & cases.c.workflow_id.is_(None)
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
 
@@ -378,11 +376,6 @@ async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
     """Return True if the viewer may see the case; False also when the case does not exist."""
     seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
     return (await conn.execute(seen)).first() is not None
-
-
-async def may_see_case_of(conn: AsyncConnection, viewer: Viewer, task: TaskView) -> bool:
-    """Return True if the viewer may see the case of the task. If the task names the viewer, this needs no SQL."""
-    return viewer.is_named_on(task) or await may_see(conn, viewer, task.case_id)
 
 
 async def page(
@@ -463,11 +456,8 @@ async def count_running(conn: AsyncConnection, batch_id: str) -> int:
 async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
     """Return the cases of a batch that can be rolled back and are not rolling back, newest first, after `before`."""
     wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
-    query = select(cases).where(
-        cases.c.batch_id == batch_id,
-        cases.c.status.in_([*wanted, Status.COMPLETED]),
-        cases.c.workflow_id.is_(None),
-    )
+    query = select(cases).where(cases.c.batch_id == batch_id, cases.c.workflow_id.is_(None))
+    query = query.where(cases.c.status.in_([*wanted, Status.COMPLETED]))
     if before is not None:
         place = tuple_(literal(before.submitted_at, Instant), literal(before.case_id))
         query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) < place)

@@ -411,33 +411,18 @@ def zone_of(name: str | None) -> ZoneInfo:
 
 _PEOPLE = (
     select(
-        people.c.id,
-        people.c.name,
-        people.c.email,
-        people.c.manager,
-        people.c.time_zone,
-        people.c.demo,
-        memberships.c.group_name,
+        *(people.c[name] for name in ("id", "name", "email", "manager", "time_zone", "demo")), memberships.c.group_name
     )
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
 )
 """One row for each person and group."""
 
+_in_groups = select(memberships.c.person).where(memberships.c.group_name.in_(bindparam("groups", expanding=True)))
+_is_candidate = or_(people.c.id.in_(bindparam("users", expanding=True)), people.c.id.in_(_in_groups))
 
 _ACTIVE = prepared(_PEOPLE.where(people.c.id == bindparam("of_person"), people.c.active))
-_CANDIDATES = prepared(
-    _PEOPLE.where(
-        people.c.active,
-        or_(
-            people.c.id.in_(bindparam("users", expanding=True)),
-            people.c.id.in_(
-                select(memberships.c.person).where(memberships.c.group_name.in_(bindparam("groups", expanding=True)))
-            ),
-        ),
-    ),
-    long=True,  # a group may have many members
-)
+_CANDIDATES = prepared(_PEOPLE.where(people.c.active, _is_candidate), long=True)  # a group may have many members
 _OF_TOKEN = prepared(
     select(tokens.c.person).where(tokens.c.hash == bindparam("of_hash"), tokens.c.revoked_at.is_(None))
 )
