@@ -40,7 +40,7 @@ class SqliteConnection:
         self.driver = driver
         self.file = file
         self.reusable = True
-        """False after a commit or a rollback failed: then the state of the connection is unknown."""
+        """False if the pool must close the connection: after a commit or a rollback failed, or after `close`."""
         self._sql = sql
         self._threads = threads
         self._stop = driver.interrupt if reading else None
@@ -108,10 +108,12 @@ class SqliteConnection:
             self._forget()
 
     def _commit(self) -> None:
-        reusable, self.reusable = self.reusable, False
-        # `driver.commit` would report success when an error has ended the transaction.
-        self.driver.execute("COMMIT")
-        self.reusable = reusable
+        try:
+            # `driver.commit` would report success when an error has ended the transaction.
+            self.driver.execute("COMMIT")
+        except sqlite3.Error:
+            self.reusable = False
+            raise
 
     def rollback(self) -> None:
         """Roll the transaction back, if there is one. After an error the pool closes the connection."""
@@ -154,4 +156,5 @@ async def finished(running: "asyncio.Future[T]", stop: Callable[[], None] | None
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    # Errors of the driver itself have no code; the higher bits of a code are details.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

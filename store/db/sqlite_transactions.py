@@ -14,7 +14,7 @@ from sqlalchemy import exc
 
 from store.audit.seals import SealingConnection
 from store.db import sqlite
-from store.db.sqlite_connection import SqliteConnection, finished
+from store.db.sqlite_connection import LOOK_EVERY, SqliteConnection, finished
 from store.db.sqlite_pool import SqlitePool
 
 READERS = 15
@@ -106,6 +106,9 @@ class SqliteTransactions:
         finally:
             group.committed.cancel()  # only if the event loop ends and cancels this
             await self._end(group)
+        if group.writers == MOST_WRITERS:
+            # More writers wait. Another process looks for the lock each ms, and must not wait for all of them.
+            await asyncio.sleep(2 * LOOK_EVERY)
 
     async def _end(self, group: "_Group") -> None:
         self._group = None

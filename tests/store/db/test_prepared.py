@@ -40,7 +40,7 @@ from sqlalchemy import (
 
 from store.db.database import Database
 from store.db.prepared import MOST_IN_LIST, prepared, prepared_insert
-from store.tables.base import Instant
+from store.tables.base import Instant, metadata
 
 
 class Colour(enum.Enum):
@@ -226,3 +226,10 @@ def test_random_statements_give_the_rows_types_counts_and_errors_of_sqlalchemy(
     expected = by_sqlalchemy(plain, script)
     assert runner.run(by_executor(thin, script, hot=True)) == expected
     assert runner.run(by_executor(thin, script, hot=False)) == expected
+
+
+def test_no_column_has_a_default_that_a_prepared_statement_would_leave_out() -> None:
+    """`Plan` adds plain values; a function or an `onupdate` runs only in SQLAlchemy."""
+    for column in (column for table in metadata.sorted_tables for column in table.c):
+        assert column.onupdate is None, column
+        assert column.default is None or column.default.is_scalar, column
