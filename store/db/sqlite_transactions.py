@@ -20,7 +20,7 @@ from store.db.sqlite_pool import SqlitePool
 READERS = 15
 """Reading transactions at a time; a later one waits."""
 MOST_WRITERS = 8
-"""Writers that share one commit. More would keep another process waiting for the lock."""
+"""Writers that share one commit; with 1 each commits alone. More would keep another process waiting for the lock."""
 
 
 class SqliteTransactions:
@@ -106,7 +106,7 @@ class SqliteTransactions:
         finally:
             group.committed.cancel()  # only if the event loop ends and cancels this
             await self._end(group)
-        if group.writers == MOST_WRITERS:
+        if 1 < group.writers == MOST_WRITERS:
             # More writers wait. Another process looks for the lock each ms, and must not wait for all of them.
             await asyncio.sleep(2 * LOOK_EVERY)
 
