@@ -91,7 +91,10 @@ async def visible_task(task_id: TaskId, person: Caller, db: Db) -> TaskView:
     """
     async with db.read() as conn:
         task = await tasks.get(conn, task_id)
-        if task is None or not await cases.may_see(conn, viewer(person), task.case_id):
+        if task is None:
+            raise not_found("task")
+        reader = viewer(person)
+        if not (reader.is_named_on(task) or await cases.may_see(conn, reader, task.case_id)):
             raise not_found("task")
     logs.about(case_id=task.case_id, task_id=task_id)
     return task

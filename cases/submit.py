@@ -13,7 +13,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from temporalio.client import Client
 
 from cases.check_names import NamesCheck
@@ -32,6 +31,7 @@ from policy.model import Policy
 from store.cases import batches, cases, policies
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
+from store.db.connection import AsyncConnection
 from store.db.database import Database, DatabaseUnavailable
 from store.people import people
 from workflows.registry import PROCESSES, Process, process_named

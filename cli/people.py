@@ -22,8 +22,7 @@ from cli.options import AsJson, AsPerson
 from domain.moments import moment_text
 
 if TYPE_CHECKING:  # imported by the commands that need it
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
+    from store.db.connection import AsyncConnection
     from store.db.database import Database
 
 app = typer.Typer(help="People, their groups and tokens, changed in the database.", no_args_is_help=True)

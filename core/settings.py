@@ -80,9 +80,7 @@ class Settings(BaseSettings):
     """The file of saved column mappings, and of values for fields that files do not contain."""
     processes: Path | None = None
     """The folder of your own processes (plugins), which Holdgate loads in addition to its own. None: no plugins."""
-    database_url: str = Field(
-        default_factory=lambda data: f"sqlite+aiosqlite:///{data.get('var')}/holdgate.db", repr=False
-    )
+    database_url: str = Field(default_factory=lambda data: f"sqlite:///{data.get('var')}/holdgate.db", repr=False)
     """The database: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
     files: Path = ROOT / "docs" / "samples" / "files"
     """The folder of files that the input of a case can name: data to import, artefacts to deploy or to scan."""

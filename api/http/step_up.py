@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from api.http.problems import FieldError, Problem, forbidden, invalid
 from api.services.password_hashing import off_the_loop, turn
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.people import failed_sign_ins, passwords
 from store.people.passwords import TooManyAttempts

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, VisibleTask
 from api.gateway.requests import ActionRequest
@@ -22,6 +21,7 @@ from domain.messages import Act
 from domain.moments import AskedMoment, moment_text
 from domain.task import TaskView
 from store.cases import open_tasks, tasks
+from store.db.connection import AsyncConnection
 from store.notifications import reminders
 from store.notifications.reminders import Nudge
 from store.people import people

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import Query
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.container import Services
 from api.http.problems import FieldError, invalid
 from policy.groups import known_groups
+from store.db.connection import AsyncConnection
 from store.people.name_resolver import NewGroup, new_group
 
 ConfirmGroup = Annotated[

@@ -17,7 +17,6 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.pages.event_words import of_stored
 from api.pages.parts.translation import Reader, reader
@@ -29,6 +28,7 @@ from store.audit.evidence import Attachment
 from store.audit.search import EventFilter
 from store.audit.verification import Verification, verify_all, verify_case
 from store.cases.cases import CaseRow
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from workflows.registry import PROCESSES
 

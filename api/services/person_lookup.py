@@ -2,12 +2,11 @@
 
 from collections.abc import Collection
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from api.http.problems import FieldError, invalid
 from api.http.security import is_in
 from domain.names import ADMINS, AUDITORS, REQUESTERS
 from domain.task import TaskView
+from store.db.connection import AsyncConnection
 from store.people.name_resolver import UnknownName, exact_id, id_meant, members_of
 from store.people.people import Person
 

@@ -72,7 +72,7 @@ async def trial(
     `policy` is the policy file to which the section of the process is added. Raises WrongProcess.
     """
     process = _found(name)
-    settings = load(var=folder, policy=policy, database_url=f"sqlite+aiosqlite:///{folder / 'holdgate.db'}")
+    settings = load(var=folder, policy=policy, database_url=f"sqlite:///{folder / 'holdgate.db'}")
     file = loader.policy_file(policy)
     migrate(settings.database_url)
     database = Database(settings.database_url)

@@ -212,4 +212,4 @@ def case_row(view: TaskView) -> dict[str, Any]:
 
 def synchronous(url: str) -> str:
     """Return the database URL with a driver that blocks instead of an asynchronous driver."""
-    return normalised(url).render_as_string(hide_password=False).replace("+aiosqlite", "")
+    return normalised(url).render_as_string(hide_password=False)

@@ -13,14 +13,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 from sqlalchemy import Select, bindparam, func, insert, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, ChainHead
 from store.audit.hashing import digest_of, hash_of, payload_of
 from store.audit.seals import SealingConnection
 from store.audit.sequencing import NewEvent
 from store.audit.verification import Verification as Verification, verify as verify
+from store.db.connection import AsyncConnection
 from store.db.database import fit
+from store.db.prepared import prepared
 from store.tables.audit import caseless_head, chain, event_payloads, event_positions, events
 from store.tables.cases import cases
 
@@ -143,7 +144,7 @@ async def count(conn: AsyncConnection, case_id: str, kind: str) -> int:
 
 async def position(conn: AsyncConnection) -> int:
     """Return the newest position of the global order; 0 for an empty audit log."""
-    return int((await conn.execute(select(chain.c.position))).scalar_one())
+    return int((await conn.execute(_POSITION)).scalar_one())
 
 
 OF_A_CASE = select(events, event_payloads.c.payload).outerjoin(
@@ -269,21 +270,22 @@ def _moment_text(moment: datetime) -> str:
     return moment.isoformat()
 
 
-_INSERT_EVENTS = insert(events)
-_INSERT_PAYLOADS = insert(event_payloads)
-_MOVE_HEAD = (
+_POSITION = prepared(select(chain.c.position))
+_INSERT_EVENTS = prepared(insert(events))
+_INSERT_PAYLOADS = prepared(insert(event_payloads))
+_MOVE_HEAD = prepared(
     update(cases)
     .where(cases.c.case_id == bindparam("of_case"))
     .values(head_count=bindparam("count"), head_hash=bindparam("hash"))
 )
-_MOVE_CASELESS_HEAD = update(caseless_head).values(count=bindparam("count"), hash=bindparam("hash"))
-_LOCK_HEAD = (
+_MOVE_CASELESS_HEAD = prepared(update(caseless_head).values(count=bindparam("count"), hash=bindparam("hash")))
+_LOCK_HEAD = prepared(
     select(cases.c.head_count.label("count"), cases.c.head_hash.label("hash"))
     .where(cases.c.case_id == bindparam("of_case"))
     .with_for_update(key_share=True)  # SQLite holds its one write lock already
 )
-_LOCK_CASELESS_HEAD = select(caseless_head.c.count, caseless_head.c.hash).with_for_update()
-_STORED = select(events.c.event_id).where(events.c.event_id.in_(bindparam("event_ids", expanding=True)))
+_LOCK_CASELESS_HEAD = prepared(select(caseless_head.c.count, caseless_head.c.hash).with_for_update())
+_STORED = prepared(select(events.c.event_id).where(events.c.event_id.in_(bindparam("event_ids", expanding=True))))
 
 
 async def _locked_head(conn: AsyncConnection, case_id: str) -> ChainHead:

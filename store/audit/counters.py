@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 from sqlalchemy import case, func, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Status
 from store.audit import audit_log
 from store.cases import blocked
+from store.db.connection import AsyncConnection
 from store.notifications import outbox
 from store.tables.audit import events, unsequenced
 from store.tables.cases import cases, tasks

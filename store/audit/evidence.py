@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
 from store.audit import audit_log
 from store.audit.audit_log import OF_A_CASE, StoredEvent, stored
 from store.db.client_keys import scoped_key
+from store.db.connection import AsyncConnection
 from store.db.database import insert_once
 from store.tables.audit import events
 from store.tables.cases import attachments

@@ -10,11 +10,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Outcome, Status
 from store.audit import audit_log
 from store.cases.visibility import Name, Viewer, names_of
+from store.db.connection import AsyncConnection
 from store.tables.audit import event_payloads, events
 from store.tables.cases import candidates, cases, decisions, tasks
 

@@ -11,11 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import and_, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
 from domain.moments import moment_text
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import Database, fit, insert_once
 from store.tables.audit import refusal_counts
 

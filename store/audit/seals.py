@@ -16,7 +16,7 @@ import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -27,20 +27,21 @@ from sqlalchemy import (
     Dialect,
     Insert,
     MetaData,
+    ScalarResult,
     Table,
     Update,
     literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite as sqlite_dialect
-from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
 
 from store.audit.hashing import canonical, digest_of
 from store.audit.sequencing import HEADS, Heads, NewEvent, NewSeal, Run, runner_of, sequence, sequence_listed
-from store.db import sqlite
+from store.db.connection import Found, PostgresConnection
+from store.db.prepared import Prepared, Rows, prepared
+from store.db.sqlite_connection import SqliteConnection
 from store.tables import (
     audit as audit_tables,
     cases as cases_tables,
@@ -235,38 +236,49 @@ def _plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------------ writing
 
 
-class SealingConnection(AsyncConnection):
-    """A connection for one write transaction that seals the rows it writes."""
+class SealingConnection:
+    """A connection for one write transaction that seals the rows it writes.
 
-    def __init__(self, *engine: Any) -> None:
-        super().__init__(*engine)
+    It offers nothing of the connection behind it but statements, so that no statement can skip the seal.
+    """
+
+    def __init__(self, conn: SqliteConnection | PostgresConnection) -> None:
+        """Write by `conn`, in the transaction that it has begun."""
+        self._conn = conn
+        self._written: dict[tuple[str, Key], Left] = {}
+        """The current state of each row, by table and key; a later statement wins."""
         self.appended: list[NewEvent] = []
         """On SQLite the events of this transaction, in the order in which they get positions."""
 
-    _written: dict[tuple[str, Key], Left] | None = None
-    """The current state of each row, by table and key; a later statement wins."""
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect, whose `name` is `sqlite` or `postgresql`."""
+        return self._conn.dialect
 
-    async def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
+    async def execute(self, statement: Any, parameters: Any = None) -> Found:
         """Execute the statement; if the statement writes sealed rows, remember them."""
-        shape = _sealed(statement)
-        if shape is None:
-            return await super().execute(statement, parameters, execution_options=execution_options)
-        if isinstance(parameters, list) and len(parameters) > 1 and not _adds_only(statement):
-            # No database returns the affected rows for an executemany update.
-            each = [await self.execute(statement, one, execution_options=execution_options) for one in parameters]
-            return _Written(_NOTHING, [], sum(one.rowcount for one in each))
-        asked = statement._returning
-        telling = statement._clone()
         in_one = self.dialect.name == "sqlite"
-        telling._returning = (shape.whole if in_one else shape.listed,)
-        result = await super().execute(telling, parameters, execution_options=execution_options)
+        telling = (_telling_of if isinstance(statement, Prepared) else _telling)(statement, in_one)
+        if telling is None:
+            return await self._conn.execute(statement, parameters)
+        if telling.one_by_one and isinstance(parameters, list) and len(parameters) > 1:
+            # No database returns the affected rows for an executemany update.
+            each = [await self.execute(statement, one) for one in parameters]
+            return Rows(_NOTHING, [], sum(one.rowcount for one in each))
+        result = await self._conn.execute(telling.statement, parameters)
         rows: Sequence[Any] = [json.loads(row) for row in result.scalars()] if in_one else result.all()
-        self._remember(shape, rows, gone=isinstance(statement, Delete))
-        return _answer(shape, asked, rows, self.dialect)
+        self._remember(telling.shape, rows, gone=telling.gone)
+        return _answer(telling.shape, telling.asked, rows, self.dialect)
+
+    async def scalar(self, statement: Any, parameters: Any = None) -> Any:
+        """Execute the statement and return the first column of its first row, or None."""
+        return (await self.execute(statement, parameters)).scalar()
+
+    async def scalars(self, statement: Any, parameters: Any = None) -> ScalarResult[Any]:
+        """Execute the statement and return the first column of its rows."""
+        return (await self.execute(statement, parameters)).scalars()
 
     def _remember(self, shape: Shape, rows: Iterable[Sequence[Any]], *, gone: bool) -> None:
-        if self._written is None:
-            self._written = {}
         for row in rows:
             self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
 
@@ -274,22 +286,46 @@ class SealingConnection(AsyncConnection):
         """Write the seal records; on SQLite also sequence what was written. Must be the last call of a transaction."""
         if not self._written and not self.appended:
             return
-        new = _sealed_rows(self._written.values() if self._written else ())
-        events, self._written, self.appended = self.appended, None, []
-        driver = sqlite.of(self.sync_connection)
-        if driver is None:
-            await self.run_sync(_write, new)
-        else:
+        new = _sealed_rows(self._written.values())
+        events, self._written, self.appended = self.appended, {}, []
+        if isinstance(self._conn, SqliteConnection):
             # Bypass SQLAlchemy, which takes ten times as long as SQLite while the only write lock is held.
-            _sequence_now(driver.now, new, events)
+            _sequence_now(self._conn.now, new, events)
+        else:
+            await self._conn.run_sync(_write, new)
 
 
-class _Written(IteratorResult[Any]):
-    """The result of a write statement: the requested columns and the number of rows."""
+class _Telling(NamedTuple):
+    """A statement that writes sealed rows, changed so that it returns them."""
 
-    def __init__(self, about: SimpleResultMetaData, rows: Sequence[Any], rowcount: int) -> None:
-        super().__init__(about, iter(rows))
-        self.rowcount = rowcount
+    statement: Any
+    shape: Shape
+    asked: tuple[Any, ...]
+    """What the original statement returns."""
+    gone: bool
+    """Whether the statement deletes the rows."""
+    one_by_one: bool
+    """Whether the statement must run alone for each set of parameters."""
+
+
+def _telling(statement: Any, in_one: bool) -> _Telling | None:
+    """Return the statement that also returns the rows it writes; None if it writes no sealed rows.
+
+    With `in_one` each row is one JSON text, as SQLite returns it.
+    """
+    shape = _sealed(statement)
+    if shape is None:
+        return None
+    changed = statement._clone()
+    changed._returning = (shape.whole if in_one else shape.listed,)
+    return _Telling(changed, shape, statement._returning, isinstance(statement, Delete), not _adds_only(statement))
+
+
+@cache
+def _telling_of(statement: Prepared, in_one: bool) -> _Telling | None:
+    """Return the same for a prepared statement, prepared too."""
+    found = _telling(statement.sqlite if in_one else statement.postgresql, in_one)
+    return found and found._replace(statement=prepared(found.statement))
 
 
 _NOTHING = SimpleResultMetaData([])
@@ -311,13 +347,13 @@ def _adds_only(statement: Any) -> bool:
     return isinstance(statement, Insert) and not isinstance(statement._post_values_clause, changing)
 
 
-def _answer(shape: Shape, asked: tuple[Any, ...], rows: Sequence[Any], dialect: Dialect) -> _Written:
+def _answer(shape: Shape, asked: tuple[Any, ...], rows: Sequence[Any], dialect: Dialect) -> Rows:
     """Return the columns that the statement itself requested, with their types."""
     if not asked:
-        return _Written(_NOTHING, [], len(rows))
+        return Rows(_NOTHING, [], len(rows))
     about, made = _read_as(shape.table, asked, dialect)
     read = [tuple(make(row[place]) if make else row[place] for place, make in made) for row in rows]
-    return _Written(about, read, len(rows))
+    return Rows(about, read, len(rows))
 
 
 @lru_cache(maxsize=256)

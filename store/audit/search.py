@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
 from store.audit.audit_log import StoredEvent, stored
 from store.audit.evidence import Attachment
 from store.cases.cases import CaseRow
+from store.db.connection import AsyncConnection
 from store.db.text_search import json_says
 from store.tables.audit import event_payloads, event_positions, events
 from store.tables.cases import attachments, cases, policies

@@ -7,10 +7,10 @@ that decided or changed the case are always included: the Workflow limits their 
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit.audit_log import OF_A_CASE, StoredEvent, stored
 from store.cases.cases import CaseRow
+from store.db.connection import AsyncConnection
 from store.tables.audit import events
 
 NOISE = (

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.messages import Act
 from domain.records import ActionRecord
+from store.db.connection import AsyncConnection
 from store.db.database import fit, insert_into, insert_once
 from store.tables.cases import actions
 

@@ -28,13 +28,13 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection as AsyncConnection
 
 from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.state_words import state
 from store.cases.visibility import Viewer
 from store.db import cursor as cursors
+from store.db.connection import AsyncConnection as AsyncConnection
 from store.tables.base import Instant
 from store.tables.cases import batch_rows, batches, cases
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.blocked import BlockKind
 from domain.case import CaseEvent
@@ -12,6 +11,7 @@ from domain.status import Outcome, Status
 from domain.task import TaskView
 from store.audit import audit_log
 from store.cases import tasks
+from store.db.connection import AsyncConnection
 from store.db.database import insert_once
 from store.tables.audit import events
 from store.tables.cases import cases, stopped, tasks as tasks_table

@@ -9,7 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     String,
-    and_,
+    bindparam,
     case as either,
     func,
     literal,
@@ -19,7 +19,6 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent, CaseResult, ChainHead
 from domain.ids import rollback_id_for
@@ -33,7 +32,9 @@ from store.audit import audit_log
 from store.cases import actions, durations, tasks
 from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
-from store.db.database import fit, insert_into, insert_once
+from store.db.connection import AsyncConnection
+from store.db.database import fit, insert_once
+from store.db.prepared import prepared, prepared_insert
 from store.db.text_search import words_say
 from store.tables.base import Instant
 from store.tables.cases import cases
@@ -168,8 +169,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
     rows = {case.case_id: _row(case) for case, _ in sorted(new, key=lambda pair: pair[0].case_id)}
     if not rows:
         return {}
-    adding = insert_into(conn, cases).on_conflict_do_nothing().returning(cases.c.case_id)
-    added = set((await conn.execute(adding, list(rows.values()))).scalars())
+    added = set((await conn.execute(_INSERT_NEW, list(rows.values()))).scalars())
     first = {event.case_id: event for _, event in new if event.case_id in added}
     await audit_log.begin(conn, list(first.values()))
     existing = [case_id for case_id in rows if case_id not in added]
@@ -179,11 +179,8 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
 
 async def mark_running(conn: AsyncConnection, case_ids: Sequence[str], status: Status) -> None:
     """Store that the Workflows of these cases run, with this status, unless a later status is stored."""
-    await conn.execute(
-        update(cases)
-        .where(cases.c.case_id.in_(case_ids), cases.c.status == Status.STARTING)
-        .values(status=status, updated_at=datetime.now(UTC))
-    )
+    running = {"status": status, "updated_at": datetime.now(UTC)}
+    await conn.execute(_MARK_RUNNING, {"case_ids": case_ids, **running})
 
 
 async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
@@ -241,13 +238,19 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
         values["resubmit_at"] = at + record.result.resubmit_after
     if record.result:
         values["result"] = record.result.model_copy(update={"audit": head}).model_dump(mode="json")
-    still_open = (
-        cases.c.case_id == record.case_id,
-        cases.c.closed_at.is_(None),
-        cases.c.workflow_id.is_(None) if record.workflow_id is None else cases.c.workflow_id == record.workflow_id,
-    )
-    moved = await conn.execute(update(cases).where(*still_open).values(values))
-    return moved.rowcount > 0
+    its = {"of_case": record.case_id, "of_workflow": record.workflow_id}
+    return (await conn.execute(_MOVE, its | values)).rowcount > 0
+
+
+_INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().returning(cases.c.case_id))
+_MARK_RUNNING = prepared(
+    update(cases).where(cases.c.case_id.in_(bindparam("case_ids", expanding=True)), cases.c.status == Status.STARTING)
+)
+_MOVE = prepared(
+    update(cases)
+    .where(cases.c.case_id == bindparam("of_case"), cases.c.closed_at.is_(None))
+    .where(cases.c.workflow_id.is_not_distinct_from(bindparam("of_workflow")))
+)
 
 
 async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
@@ -302,12 +305,12 @@ async def cancel_resubmit(conn: AsyncConnection, case_id: str) -> None:
 
 async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
     """Return the case with this id, or None."""
-    return await _one(conn, select(cases).where(cases.c.case_id == case_id))
+    return await _one(conn, _OF_ID, {"of_case": case_id})
 
 
 async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
     """Return the open case that this Workflow runs."""
-    own = and_(cases.c.case_id == workflow_id, cases.c.workflow_id.is_(None))
+    own = (cases.c.case_id == workflow_id) & cases.c.workflow_id.is_(None)
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
 
@@ -328,13 +331,12 @@ async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[Ca
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
     """Return the case that was created with this key."""
-    return await _one(conn, select(cases).where(cases.c.idempotency_key == key))
+    return await _one(conn, _OF_IDEMPOTENCY_KEY, {"of_key": key})
 
 
 async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
     """Return the newest case of a reference, or None."""
-    rounds = select(cases).where(cases.c.process == process, cases.c.reference_key == reference_key)
-    return await _one(conn, rounds.order_by(cases.c.round.desc()).limit(1))
+    return await _one(conn, _LATEST_ROUND, {"of_process": process, "of_reference": reference_key})
 
 
 async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
@@ -460,11 +462,8 @@ async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None,
     `before` is the last case of the previous page.
     """
     wanted = [status for status in Status if not status.closed and status is not Status.ROLLING_BACK]
-    query = select(cases).where(
-        cases.c.batch_id == batch_id,
-        cases.c.status.in_([*wanted, Status.COMPLETED]),
-        cases.c.workflow_id.is_(None),
-    )
+    query = select(cases).where(cases.c.batch_id == batch_id, cases.c.workflow_id.is_(None))
+    query = query.where(cases.c.status.in_([*wanted, Status.COMPLETED]))
     if before is not None:
         place = tuple_(literal(before.submitted_at, Instant), literal(before.case_id))
         query = query.where(tuple_(cases.c.submitted_at, cases.c.case_id) < place)
@@ -479,13 +478,23 @@ async def _head(conn: AsyncConnection, case_id: str) -> ChainHead:
     return ChainHead(count=row.head_count, hash=row.head_hash)
 
 
-async def _found(conn: AsyncConnection, query: Any) -> list[CaseRow]:
-    return [CaseRow.model_validate(row) for row in await conn.execute(query)]
+async def _found(conn: AsyncConnection, query: Any, parameters: Any = None) -> list[CaseRow]:
+    return [CaseRow.model_validate(row) for row in await conn.execute(query, parameters)]
 
 
-async def _one(conn: AsyncConnection, query: Any) -> CaseRow | None:
-    found = await _found(conn, query)
+async def _one(conn: AsyncConnection, query: Any, parameters: Any = None) -> CaseRow | None:
+    found = await _found(conn, query, parameters)
     return found[0] if found else None
+
+
+_OF_ID = prepared(select(cases).where(cases.c.case_id == bindparam("of_case")))
+_OF_IDEMPOTENCY_KEY = prepared(select(cases).where(cases.c.idempotency_key == bindparam("of_key")))
+_LATEST_ROUND = prepared(
+    select(cases)
+    .where(cases.c.process == bindparam("of_process"), cases.c.reference_key == bindparam("of_reference"))
+    .order_by(cases.c.round.desc())
+    .limit(1)
+)
 
 
 def _row(new: NewCaseRow) -> dict[str, Any]:

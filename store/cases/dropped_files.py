@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.db.connection import AsyncConnection
 from store.db.database import insert_once
 from store.tables.cases import dropped_files
 

@@ -7,30 +7,35 @@ up their times.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, func, select, update
 
 from domain.status import Status
+from store.db.connection import AsyncConnection
+from store.db.prepared import prepared
 from store.tables.audit import events
 from store.tables.cases import cases, tasks
 
 _MS = timedelta(milliseconds=1)
 
+_not_ended = (cases.c.case_id == bindparam("of_case"), cases.c.ended_at.is_(None))
+_NOT_ENDED = prepared(select(cases.c.submitted_at, cases.c.start_at).where(*_not_ended))
+_SPANS = prepared(select(tasks.c.opened_at, tasks.c.closed_at).where(tasks.c.case_id == bindparam("of_case")))
+_END = prepared(update(cases).where(*_not_ended))
+
 
 async def note(conn: AsyncConnection, case_id: str, status: Status, at: datetime) -> None:
     """Store the first end of a case whose tasks are all closed; a later end, such as a rollback, changes nothing."""
-    first = (cases.c.case_id == case_id, cases.c.ended_at.is_(None))
-    case = (await conn.execute(select(cases.c.submitted_at, cases.c.start_at).where(*first))).one_or_none()
+    case = (await conn.execute(_NOT_ENDED, {"of_case": case_id})).one_or_none()
     if case is None:
         return
     began = case.submitted_at
     if case.start_at and case.start_at > began:
         began = await _began(conn, case_id, case.start_at, at)
-    rows = await conn.execute(select(tasks.c.opened_at, tasks.c.closed_at).where(tasks.c.case_id == case_id))
+    rows = await conn.execute(_SPANS, {"of_case": case_id})
     took = max(at - began, timedelta())
     waited = waiting(((row.opened_at, row.closed_at or at) for row in rows), began, at)
     values = {"ended_at": at, "ended_as": status, "took_ms": took // _MS, "waited_ms": waited // _MS}
-    await conn.execute(update(cases).where(*first).values(values))
+    await conn.execute(_END, {"of_case": case_id, **values})
 
 
 def waiting(spans: Iterable[tuple[datetime, datetime]], began: datetime, ended: datetime) -> timedelta:

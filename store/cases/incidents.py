@@ -10,10 +10,10 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, literal_column, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Outcome, Verdict
 from domain.task import TaskView
+from store.db.connection import AsyncConnection
 from store.tables.cases import tasks
 
 AT_ONCE = 100

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, literal, or_, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.task import TaskView
 from store.cases.tasks import views
 from store.cases.visibility import Viewer
 from store.db import cursor as cursors
+from store.db.connection import AsyncConnection
 from store.tables.base import Instant
 from store.tables.cases import candidates, tasks
 

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import insert_once
 from store.tables.cases import policies
 

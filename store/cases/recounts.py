@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, func, literal, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
 from store.cases.visibility import PERSONAL
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.tables.audit import chain, event_payloads, event_positions, events, readers
 from store.tables.base import Instant

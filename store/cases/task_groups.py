@@ -6,11 +6,11 @@ from decimal import Context, Decimal
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, Numeric, String, case, cast, func, literal, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.money import exact
 from store.cases.task_lists import TaskFilter, few_matching, matching
 from store.cases.visibility import Viewer
+from store.db.connection import AsyncConnection
 from store.tables.cases import cases, tasks
 
 By = Literal["batch", "payee", "step", "requester"]

@@ -20,7 +20,6 @@ from sqlalchemy import (
     select,
     union,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
 
@@ -29,6 +28,7 @@ from domain.task import TaskView
 from store.cases.tasks import views
 from store.cases.visibility import Viewer
 from store.db import cursor as cursors
+from store.db.connection import AsyncConnection
 from store.db.text_search import words_say
 from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
 

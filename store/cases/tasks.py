@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import JSON, BigInteger, Integer, String, and_, bindparam, case, delete, func, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.messages import Decision
 from domain.normalization import search_words
@@ -18,7 +17,9 @@ from domain.records import DecisionRecord, TaskPatch
 from domain.status import Outcome, Verdict
 from domain.task import DecisionView, TaskView
 from store.cases.visibility import Name, names_of
+from store.db.connection import AsyncConnection
 from store.db.database import fit, insert_into, insert_once
+from store.db.prepared import prepared, prepared_insert
 from store.tables.cases import candidates, decisions, follow_ups, tasks
 
 
@@ -47,19 +48,18 @@ class DecisionRow(BaseModel):
 
 async def get(conn: AsyncConnection, task_id: str) -> TaskView | None:
     """Return one task with its accepted decisions; None if there is no such task."""
-    found = await views(conn, select(tasks).where(tasks.c.task_id == task_id), decided=True)
+    found = await views(conn, _OF_ID, {"of_task": task_id}, decided=True)
     return found[0] if found else None
 
 
 async def of_case(conn: AsyncConnection, case_id: str) -> list[TaskView]:
     """Return all tasks of a case with their accepted decisions, oldest first."""
-    query = select(tasks).where(tasks.c.case_id == case_id).order_by(tasks.c.opened_at, tasks.c.task_id)
-    return await views(conn, query, decided=True)
+    return await views(conn, _OF_CASE, {"of_case": case_id}, decided=True)
 
 
 async def decision(conn: AsyncConnection, decision_id: str) -> DecisionRow | None:
     """Return one decision, also if it is pending or was refused; None if the id is unknown."""
-    row = (await conn.execute(select(decisions).where(decisions.c.decision_id == decision_id))).one_or_none()
+    row = (await conn.execute(_DECISION, {"of_decision": decision_id})).one_or_none()
     return DecisionRow.model_validate(row) if row else None
 
 
@@ -85,17 +85,16 @@ async def snoozed_until(conn: AsyncConnection, person: str, task_id: str) -> dat
     return (await conn.execute(query)).scalar_one_or_none()
 
 
-async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> list[TaskView]:
+async def views(conn: AsyncConnection, query: Any, parameters: Any = None, *, decided: bool = False) -> list[TaskView]:
     """Return the tasks that a `select(tasks)` finds, in its order; `decided` adds their accepted decisions."""
-    rows = (await conn.execute(query)).all()
+    rows = (await conn.execute(query, parameters)).all()
     if not rows:
         return []
     ids = [row.task_id for row in rows]
     named = await _named(conn, ids)
     given: dict[str, list[DecisionView]] = {}
     if decided:
-        accepted = select(decisions).where(decisions.c.task_id.in_(ids), decisions.c.status == "accepted")
-        for row in await conn.execute(accepted.order_by(decisions.c.at, decisions.c.decision_id)):
+        for row in await conn.execute(_ACCEPTED, {"task_ids": ids}):
             view = DecisionView(
                 decision_id=row.decision_id,
                 verdict=row.verdict,
@@ -111,10 +110,23 @@ async def views(conn: AsyncConnection, query: Any, *, decided: bool = False) -> 
 
 async def _named(conn: AsyncConnection, task_ids: Sequence[str]) -> set[tuple[str, str, str]]:
     """Return all candidates and excluded people of these tasks as (task id, kind, name)."""
-    found = await conn.execute(
-        select(candidates.c.task_id, candidates.c.kind, candidates.c.name).where(candidates.c.task_id.in_(task_ids))
-    )
-    return {(row.task_id, row.kind, row.name) for row in found}
+    return {(row.task_id, row.kind, row.name) for row in await conn.execute(_NAMED, {"task_ids": task_ids})}
+
+
+_task_ids: Any = bindparam("task_ids", expanding=True)
+_OF_ID = prepared(select(tasks).where(tasks.c.task_id == bindparam("of_task")))
+_OF_CASE = prepared(
+    select(tasks).where(tasks.c.case_id == bindparam("of_case")).order_by(tasks.c.opened_at, tasks.c.task_id)
+)
+_DECISION = prepared(select(decisions).where(decisions.c.decision_id == bindparam("of_decision")))
+_ACCEPTED = prepared(
+    select(decisions)
+    .where(decisions.c.task_id.in_(_task_ids), decisions.c.status == "accepted")
+    .order_by(decisions.c.at, decisions.c.decision_id)
+)
+_NAMED = prepared(
+    select(candidates.c.task_id, candidates.c.kind, candidates.c.name).where(candidates.c.task_id.in_(_task_ids))
+)
 
 
 def _view(row: Any, named: set[tuple[str, str, str]], given: list[DecisionView]) -> TaskView:
@@ -158,14 +170,18 @@ async def open_all(conn: AsyncConnection, views: Sequence[TaskView]) -> None:
     """Store new tasks; an existing task does not change."""
     if not views:
         return
-    await conn.execute(insert_into(conn, tasks).on_conflict_do_nothing(), [_task_row(view) for view in views])
+    await conn.execute(_INSERT_TASKS, [_task_row(view) for view in views])
     named = [
         {"task_id": view.task_id, "kind": kind, "name": name}
         for view in views
         for kind, name in _names(view, view.excluded_users)
     ]
     if named:
-        await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), named)
+        await conn.execute(_INSERT_NAMES, named)
+
+
+_INSERT_TASKS = prepared_insert(tasks, lambda new: new.on_conflict_do_nothing())
+_INSERT_NAMES = prepared_insert(candidates, lambda new: new.on_conflict_do_nothing())
 
 
 async def patch_all(conn: AsyncConnection, patches: Sequence[TaskPatch], case_id: str) -> None:
@@ -215,15 +231,18 @@ async def record_decisions(conn: AsyncConnection, records: Iterable[DecisionReco
         }
         for record in records
     ]
-    if not rows:
-        return
-    new = insert_into(conn, decisions)
-    judged = new.on_conflict_do_update(
+    if rows:
+        await conn.execute(_RECORD_DECISION, rows)
+
+
+_RECORD_DECISION = prepared_insert(
+    decisions,
+    lambda new: new.on_conflict_do_update(
         index_elements=[decisions.c.decision_id],
-        set_={name: new.excluded[name] for name in rows[0] if name != "decision_id"},
+        set_={column.name: new.excluded[column.name] for column in decisions.c if column.name != "decision_id"},
         where=and_(decisions.c.status != "accepted", decisions.c.status != "withdrawn"),
-    )
-    await conn.execute(judged, rows)
+    ),
+)
 
 
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,18})?")
@@ -232,7 +251,7 @@ _LINES = ("subject", "amount", "currency", "words")
 _MOST_THOUSANDTHS = 10**12
 """Nine million such amounts can be added in 64 bits, which SQLite has for an integer."""
 
-_PATCH = (
+_PATCH = prepared(
     update(tasks)
     .where(tasks.c.task_id == bindparam("of_task"))
     .values(
@@ -391,7 +410,7 @@ def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:
 async def _name(conn: AsyncConnection, added: set[tuple[str, str, str]]) -> None:
     if added:
         rows = [{"task_id": task_id, "kind": kind, "name": name} for task_id, kind, name in sorted(added)]
-        await conn.execute(insert_into(conn, candidates).on_conflict_do_nothing(), rows)
+        await conn.execute(_INSERT_NAMES, rows)
 
 
 async def _unname(conn: AsyncConnection, removed: set[tuple[str, str, str]]) -> None:
@@ -424,5 +443,8 @@ async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[st
 
 async def close_remaining(conn: AsyncConnection, case_id: str, at: datetime) -> None:
     """Close all open tasks of an ended case, including tasks that its Workflow does not know any more."""
-    left = update(tasks).where(tasks.c.case_id == case_id, tasks.c.status == "open")
-    await conn.execute(left.values(status="closed", outcome=Outcome.CANCELLED, closed_at=at))
+    closed = {"status": "closed", "outcome": Outcome.CANCELLED, "closed_at": at}
+    await conn.execute(_CLOSE_REMAINING, {"of_case": case_id, **closed})
+
+
+_CLOSE_REMAINING = prepared(update(tasks).where(tasks.c.case_id == bindparam("of_case"), tasks.c.status == "open"))

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Table, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
 from domain.refusals import RefusalCode
 from store.audit import refusal_counts
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.tables.cases import actions, decisions, tasks
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, exists, or_, select, true
 
 from domain.names import ADMINS, AUDITORS, OPERATORS
+from domain.task import TaskView
 from store.tables.cases import candidates, tasks
 
 Name = tuple[str, str]
@@ -88,6 +89,14 @@ class Viewer(BaseModel):
             one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
             return or_(requester.in_(self.asks_as), one.scalar_subquery().is_not(None))
         return or_(requester.in_(self.asks_as), exists().where(open_to.c.case_id == case_id, mine))
+
+    def is_named_on(self, task: TaskView) -> bool:
+        """Return True if the task names this viewer as requester or candidate, or the viewer sees every case.
+
+        Then `sees` is true of its case. It may be true for other reasons too, such as another task of the case.
+        """
+        names = {("person", task.requester), *names_of(task.candidate_groups, task.candidate_users, task.members)}
+        return self.sees_all or not self.known_as.isdisjoint(names)
 
     @property
     def _candidate_names(self) -> set[Name]:

@@ -4,12 +4,12 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, Field
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.batch import BatchCounts
 from domain.status import Status
 from store.cases import batches, blocked, cases
 from store.dashboard.scope import DashboardScope
+from store.db.connection import AsyncConnection
 from store.notifications.outbox import Lag, lag
 from store.tables.cases import batches as batches_table, cases as cases_table
 from store.tables.notifications import heartbeats

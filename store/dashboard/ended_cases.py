@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import CTE, ColumnElement, Integer, Select, and_, column, func, literal_column, select, values
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Status
 from store.dashboard.scope import DashboardScope, Span
+from store.db.connection import AsyncConnection
 from store.tables.base import Instant
 from store.tables.cases import cases
 

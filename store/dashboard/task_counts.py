@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.status import Outcome, Verdict
 from store.cases.visibility import PERSONAL
 from store.dashboard.scope import DashboardScope, Span
+from store.db.connection import AsyncConnection
 from store.tables.cases import candidates, cases, decisions, tasks
 
 

@@ -3,22 +3,24 @@
 SQLite by default, PostgreSQL by URL; the rest of `store/` works with both.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, event, exc as sql, make_url, text
+from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, exc as sql, make_url, text
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from store.audit import seals
-from store.audit.seals import SealingConnection
 from store.db import sqlite
+from store.db.connection import AsyncConnection
+from store.db.outages import DatabaseUnavailable as DatabaseUnavailable, UnusableValue as UnusableValue, outages, reason
+from store.db.postgres_transactions import PostgresTransactions
+from store.db.prepared import Prepared, prepared_insert
+from store.db.sqlite_transactions import SqliteTransactions
 
 BUSY_SECONDS = 3.0
 """How long a write waits for another one. Must stay below the 10 s timeout of a local activity."""
@@ -27,17 +29,9 @@ MIGRATION_SECONDS = 60.0
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 0x401D6A7E
+"""Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
 _UNRELEASED = re.compile(r"00\d\d")
 """Pattern of revisions before the first release. Later ones have a name after the number: `0001_baseline`."""
-"""Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
-
-
-class DatabaseUnavailable(Exception):
-    """The database cannot be reached, locked, read or written now. A later call may succeed."""
-
-
-class UnusableValue(ValueError):
-    """A value that the database cannot store or compare: a number that is too large, or an invalid text."""
 
 
 class Database:
@@ -46,27 +40,13 @@ class Database:
     def __init__(self, url: str, patience: float = BUSY_SECONDS) -> None:
         """Create the connection pool; `patience` is how many seconds a write waits for a lock or a connection."""
         where = normalised(url)
-        self._patience = patience
         self.kind = where.get_backend_name()
         """`sqlite` or `postgresql`."""
-        # SQLite allows one writer at a time. A queue here is fair and cheap; SQLite itself only polls.
-        self._turns = asyncio.Lock() if self.kind == "sqlite" else None
-        if self.kind == "sqlite":
-            self._engine = sqlite.async_engine(Path(where.database or ""), patience)
-            self._writer = self._engine.execution_options(**sqlite.IMMEDIATE)
-            self._reader = self._engine
-        else:
-            self._engine = create_async_engine(
-                where,
-                pool_pre_ping=True,
-                pool_size=10,
-                max_overflow=10,
-                pool_timeout=patience,
-                connect_args={"connect_timeout": int(patience)},
-            )
-            event.listen(self._engine.sync_engine, "connect", partial(_limit_waiting_for_locks, patience))
-            self._writer = self._engine
-            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._transactions = (
+            SqliteTransactions(Path(where.database or ""), patience)
+            if self.kind == "sqlite"
+            else PostgresTransactions(where, patience)
+        )
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
@@ -75,11 +55,9 @@ class Database:
         Before the commit the written rows are sealed: see `store.audit.seals`. Keep the block short, and await only
         calls of this connection in the block. Raises DatabaseUnavailable.
         """
-        with _outages():
-            conn = SealingConnection(self._writer)
-            async with self._turn(), conn, conn.begin():
+        with outages():
+            async with self._transactions.write() as conn:
                 yield conn
-                await conn.seal()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -87,8 +65,8 @@ class Database:
 
         Raises DatabaseUnavailable.
         """
-        with _outages():
-            async with self._reader.begin() as conn:
+        with outages():
+            async with self._transactions.read() as conn:
                 yield conn
 
     async def ready(self) -> None:
@@ -97,32 +75,17 @@ class Database:
             try:
                 revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar()
             except sql.ProgrammingError as error:
-                raise DatabaseUnavailable(f"the database has not been migrated: {_reason(error)}") from error
+                raise DatabaseUnavailable(f"the database has not been migrated: {reason(error)}") from error
         if _UNRELEASED.fullmatch(revision or ""):
             raise DatabaseUnavailable(_too_old(revision))
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._turns is None:
-            yield
-            return
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise DatabaseUnavailable(f"the database is busy: no turn to write within {self._patience:.0f} s") from None
-        try:
-            yield
-        finally:
-            self._turns.release()
+        await self._transactions.close()
 
 
 def normalised(url: str) -> URL:
-    """Return the URL with the driver in use: `sqlite+aiosqlite` and an absolute path, or `postgresql+psycopg`.
+    """Return the URL with the driver in use: `sqlite` and an absolute path, or `postgresql+psycopg`.
 
     Raises ValueError for another database, and for SQLite in memory, which a second connection would not see.
     """
@@ -136,7 +99,7 @@ def normalised(url: str) -> URL:
         raise ValueError(f"'{where.get_backend_name()}' is not supported: use SQLite or PostgreSQL")
     if not where.database or where.database == ":memory:":
         raise ValueError("a SQLite URL needs a file: sqlite:///path/to/holdgate.db")
-    return where.set(drivername="sqlite+aiosqlite", database=str(Path(where.database).absolute()))
+    return where.set(drivername="sqlite", database=str(Path(where.database).absolute()))
 
 
 def migrate(url: str) -> None:
@@ -156,7 +119,7 @@ def migrate(url: str) -> None:
     where = normalised(url)
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
-    with _outages(), _alone(where) as conn:
+    with outages(), _alone(where) as conn:
         config.attributes["connection"] = conn
         revision = MigrationContext.configure(conn).get_current_revision()
         if _UNRELEASED.fullmatch(revision or ""):
@@ -178,8 +141,12 @@ def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteI
 
 async def insert_once(conn: AsyncConnection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert the row, unless a row with one of its unique keys exists. Return True if the row was inserted."""
-    adding = insert_into(conn, table).values(row).on_conflict_do_nothing().returning(*table.primary_key)
-    return (await conn.execute(adding)).first() is not None
+    return (await conn.execute(_inserting_once(table), row)).first() is not None
+
+
+@cache
+def _inserting_once(table: Table) -> Prepared:
+    return prepared_insert(table, lambda new: new.on_conflict_do_nothing().returning(*table.primary_key))
 
 
 def fit(value: str, column: "Column[Any]") -> str:
@@ -194,41 +161,12 @@ def fit(value: str, column: "Column[Any]") -> str:
 # ------------------------------------------------------------------------------------------------------- how it is done
 
 
-@contextmanager
-def _outages() -> Iterator[None]:
-    try:
-        yield
-    except (sql.DataError, OverflowError, UnicodeEncodeError) as error:
-        # PostgreSQL raises DataError; the driver of SQLite cannot pass such a number or text on.
-        raise UnusableValue("a value is too large a number, or no text that can be stored") from error
-    except (sql.OperationalError, sql.InterfaceError, sql.TimeoutError) as error:
-        raise DatabaseUnavailable(_reason(error)) from error
-    except sql.DBAPIError as error:
-        # SQLite raises a plain DatabaseError for a damaged file or a file that is not a database.
-        if error.connection_invalidated or type(error) is sql.DatabaseError:
-            raise DatabaseUnavailable(_reason(error)) from error
-        raise
-
-
 def _too_old(revision: str | None) -> str:
     return (
         f"the database was made by an unreleased version of Holdgate (schema {revision}), which cannot be upgraded. "
         "Set HOLDGATE_DATABASE_URL to a new database, or move the file of the old one away, and run "
         "./holdgate migrate"
     )
-
-
-def _reason(error: sql.SQLAlchemyError) -> str:
-    """Return the error message of the database driver, without the SQL statement and its parameters."""
-    cause = error.orig if isinstance(error, sql.DBAPIError) and error.orig is not None else error
-    return " ".join(str(cause).split())
-
-
-def _limit_waiting_for_locks(seconds: float, connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute(f"SET lock_timeout = '{seconds:.0f}s'")
-    cursor.close()
-    connection.commit()
 
 
 @contextmanager

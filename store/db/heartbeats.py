@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.db.connection import AsyncConnection
 from store.tables.notifications import heartbeats
 
 FORGET_AFTER = timedelta(hours=1)

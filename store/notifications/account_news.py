@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import exists, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.tables.notifications import account_news, messages
 from store.tables.people import people

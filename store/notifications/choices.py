@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from sqlalchemy import and_, delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.notification import NoticeChoice, NoticeKind
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.tables.notifications import notice_choices, notices
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, Select, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.messages import Absent, Actor
 from domain.names import OPERATORS
@@ -22,6 +21,7 @@ from domain.status import Outcome
 from domain.task import TaskView
 from store.audit import audit_log
 from store.cases.visibility import PERSONAL
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.notifications import choices
 from store.notifications.reminders import NUDGED

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.names import REQUESTERS
 from domain.notification import MAIL, AccountNotice, Letter, Notice, NoticeTask
 from domain.task import DecisionView
 from store.cases.visibility import PERSONAL
+from store.db.connection import AsyncConnection
 from store.tables.cases import candidates, cases, decisions, tasks
 from store.tables.notifications import account_news, messages, notices
 from store.tables.people import absences, memberships, people

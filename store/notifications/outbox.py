@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 from sqlalchemy import and_, bindparam, case, delete, exists, func, null, or_, select, tuple_, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.notification import Letter, NoticeKind
+from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_into
 from store.notifications import account_news, fan_out, message_content
 from store.notifications.fan_out import READER, Plan

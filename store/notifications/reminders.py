@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 from sqlalchemy import or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import CaseEvent
 from domain.task import TaskView
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.tables.audit import events
 from store.tables.cases import tasks
 

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, and_, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
 
 from domain.moments import Within, day_or_moment, moment_text
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
+from store.db.prepared import Prepared, prepared
 from store.notifications import account_news
+from store.tables.base import Instant
 from store.tables.people import absences, people
 
 
@@ -123,15 +125,8 @@ async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]
 
 async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
     """Return the people in `persons` who are out of office at `at`, each with their active substitute or None."""
-    substitute = people.alias()
-    too = absences.alias()
-    query = (
-        select(absences.c.person, substitute.c.id, too.c.person.label("away_too"))
-        .outerjoin(substitute, and_(substitute.c.id == absences.c.substitute, substitute.c.active))
-        .outerjoin(too, and_(too.c.person == substitute.c.id, too.c.starts_at <= at, too.c.ends_at > at))
-        .where(absences.c.person.in_(list(persons)), covers(at))
-    )
-    return {row.person: None if row.away_too else row.id for row in await conn.execute(query)}
+    found = await conn.execute(_SUBSTITUTES, {"persons": list(persons), "at": at})
+    return {row.person: None if row.away_too else row.id for row in found}
 
 
 async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
@@ -147,6 +142,19 @@ async def hand_over(conn: AsyncConnection, old: str, new: str | None) -> None:
     await conn.execute(delete(absences).where(absences.c.person == old))
 
 
-def covers(at: datetime) -> ColumnElement[bool]:
+def covers(at: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """Return the SQL condition that an absence includes this moment."""
     return and_(absences.c.starts_at <= at, absences.c.ends_at > at)
+
+
+def _substitutes() -> Prepared:
+    substitute, too, at = people.alias(), absences.alias(), bindparam("at", type_=Instant())
+    return prepared(
+        select(absences.c.person, substitute.c.id, too.c.person.label("away_too"))
+        .outerjoin(substitute, and_(substitute.c.id == absences.c.substitute, substitute.c.active))
+        .outerjoin(too, and_(too.c.person == substitute.c.id, too.c.starts_at <= at, too.c.ends_at > at))
+        .where(absences.c.person.in_(bindparam("persons", expanding=True)), covers(at))
+    )
+
+
+_SUBSTITUTES = _substitutes()

@@ -10,9 +10,9 @@ invalid.
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, false, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.people import absences
 from store.people.people import Person, add, get

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import delete, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.moments import moment_text
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.tables.people import failed_sign_ins
 

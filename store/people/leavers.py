@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.names import ADMINS
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import insert_once
 from store.people import absences, new_members, one_time_links
 from store.people.people import LastAdmin, check_new, end_tokens, get, group_named

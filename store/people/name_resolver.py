@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.named_fields import Kind
 from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
 from domain.normalization import fold, without_accents
+from store.db.connection import AsyncConnection
 from store.tables.people import memberships, people
 
 ROLES = frozenset({ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY})

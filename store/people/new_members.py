@@ -7,11 +7,11 @@ members of the group and all other administrators are notified.
 from collections.abc import Sequence
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.names import ADMINS, REQUESTERS
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.notifications import account_news
 from store.tables.people import memberships, people
 

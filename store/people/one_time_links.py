@@ -18,11 +18,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 from sqlalchemy import Row, and_, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.names import ADMINS
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.notifications import account_news
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash

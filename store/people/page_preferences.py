@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.tables.people import preferences
 

@@ -7,11 +7,11 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.moments import moment_text
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import insert_into, insert_once
 from store.notifications import account_news
 from store.people import one_time_links, people

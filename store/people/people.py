@@ -9,19 +9,21 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
-from sqlalchemy import Select, case, delete, func, insert, literal, or_, select, union_all, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import bindparam, case, delete, func, insert, literal, or_, select, union_all, update
 
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
 from store.cases.visibility import Viewer
+from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
+from store.db.prepared import prepared
 from store.notifications import account_news
 from store.people import absences, new_members, one_time_links, successors
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
+from store.tables.base import Instant
 from store.tables.people import absences as absent_people, memberships, people, sessions, tokens
 
 TOKEN_PREFIX = "hg_"
@@ -166,10 +168,7 @@ async def candidates_of(
     conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
 ) -> list[Candidate]:
     """Return all active people who are in one of these groups or named, by id."""
-    named = select(memberships.c.person).where(memberships.c.group_name.in_(groups))
-    who = people.c.id.in_(users)
-    query = _PEOPLE.where(people.c.active, or_(who, people.c.id.in_(named)) if groups else who)
-    found = await _found(conn, query)
+    found = await _found(conn, _CANDIDATES, {"groups": groups, "users": users})
     away = await absences.substitutes(conn, [each.id for each in found], at)
     return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
 
@@ -232,7 +231,7 @@ async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
 
 async def active(conn: AsyncConnection, id: str) -> Person | None:
     """Return the person if active, otherwise None."""
-    found = await _found(conn, _PEOPLE.where(people.c.id == id, people.c.active))
+    found = await _found(conn, _ACTIVE, {"of_person": id})
     return found[0] if found else None
 
 
@@ -251,8 +250,7 @@ async def all(conn: AsyncConnection) -> list[Person]:
 
 async def by_token(conn: AsyncConnection, token: str) -> Person | None:
     """Return the person of a token; None if the token is unknown or revoked, or the person is not active."""
-    whose = select(tokens.c.person).where(tokens.c.hash == secret_hash(token), tokens.c.revoked_at.is_(None))
-    person = await conn.scalar(whose)
+    person = await conn.scalar(_OF_TOKEN, {"of_hash": secret_hash(token)})
     return None if person is None else await acting(conn, person, datetime.now(UTC))
 
 
@@ -264,11 +262,7 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     person = await active(conn, id)
     if person is None:
         return None
-    absent = select(absent_people.c.person, literal("away")).where(
-        absent_people.c.substitute == id, absences.covers(at)
-    )
-    gone = select(people.c.id, literal("left")).where(people.c.successor == id, ~people.c.active)
-    others = (await conn.execute(union_all(absent, gone))).all()
+    others = (await conn.execute(_ACTS_FOR, {"of_person": id, "at": at})).all()
     if not others:
         return person
     names = [name for name, why in others if why == "away"]
@@ -417,23 +411,34 @@ def zone_of(name: str | None) -> ZoneInfo:
 
 _PEOPLE = (
     select(
-        people.c.id,
-        people.c.name,
-        people.c.email,
-        people.c.manager,
-        people.c.time_zone,
-        people.c.demo,
-        memberships.c.group_name,
+        *(people.c[name] for name in ("id", "name", "email", "manager", "time_zone", "demo")), memberships.c.group_name
     )
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
 )
 """The query of people: one row for each person and each group of the person."""
 
+_in_groups = select(memberships.c.person).where(memberships.c.group_name.in_(bindparam("groups", expanding=True)))
+_is_candidate = or_(people.c.id.in_(bindparam("users", expanding=True)), people.c.id.in_(_in_groups))
 
-async def _found(conn: AsyncConnection, query: Select[Any]) -> list[Person]:
+_ACTIVE = prepared(_PEOPLE.where(people.c.id == bindparam("of_person"), people.c.active))
+_CANDIDATES = prepared(_PEOPLE.where(people.c.active, _is_candidate), long=True)  # a group may have many members
+_OF_TOKEN = prepared(
+    select(tokens.c.person).where(tokens.c.hash == bindparam("of_hash"), tokens.c.revoked_at.is_(None))
+)
+_ACTS_FOR = prepared(
+    union_all(
+        select(absent_people.c.person, literal("away").label("why")).where(
+            absent_people.c.substitute == bindparam("of_person"), absences.covers(bindparam("at", type_=Instant()))
+        ),
+        select(people.c.id, literal("left")).where(people.c.successor == bindparam("of_person"), ~people.c.active),
+    )
+)
+
+
+async def _found(conn: AsyncConnection, query: Any, parameters: Any = None) -> list[Person]:
     found: dict[str, Person] = {}
-    for row in await conn.execute(query):
+    for row in await conn.execute(query, parameters):
         known = {"email": row.email, "manager": row.manager, "time_zone": row.time_zone, "demo": row.demo}
         person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], **known))
         if row.group_name is not None:

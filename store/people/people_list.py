@@ -4,8 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.db.connection import AsyncConnection
 from store.db.text_search import texts_say
 from store.tables.people import absences, memberships, passwords, people, tokens
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Row, and_, delete, exists, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.people import page_preferences, passwords, people
 from store.people.people import Person
 from store.people.person_lock import locked

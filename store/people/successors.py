@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.db.connection import AsyncConnection
 from store.tables.people import people
 
 

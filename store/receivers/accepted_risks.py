@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, case, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.db import cursor as cursors
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.receivers import idempotency
 from store.tables.receivers import accepted_risks

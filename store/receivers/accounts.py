@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Refused
+from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.receivers import idempotency
 from store.tables.base import Instant

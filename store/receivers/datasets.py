@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import Refused
+from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.receivers import idempotency
 from store.tables.receivers import dataset_rows, dataset_versions, datasets, effects as effects_table

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.errors import UNDONE_FIRST, Refused
+from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.tables.receivers import effects
 

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Row, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from domain.errors import Refused, Trouble
 from domain.ids import MAX_REFERENCE_KEY
@@ -21,6 +20,8 @@ from domain.moments import day_in_words, day_of, moment_in_words, moment_of
 from domain.money import in_words, major_units as _major, minor_units as _minor, payee_key
 from domain.normalization import fold
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
+from store.db.prepared import prepared
 from store.receivers import idempotency
 from store.receivers.ledger_reading import (
     Kind,
@@ -321,7 +322,7 @@ async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] 
     Each effect locks first and reads afterwards. Otherwise a repeat that waits for the first call would miss its entry,
     find the money gone and report insufficient funds.
     """
-    return (await conn.execute(select(accounts).where(is_account(name, currency)).with_for_update())).one_or_none()
+    return (await conn.execute(_ACCOUNT, {"of_name": name, "of_currency": currency})).one_or_none()
 
 
 async def _may_pay(conn: AsyncConnection, account: Row[Any] | None, name: str, currency: str) -> Row[Any]:
@@ -356,26 +357,18 @@ def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
 
 
 async def _find(conn: AsyncConnection, key: str) -> Row[Any] | None:
-    return (await conn.execute(select(entries).where(entries.c.idempotency_key == key))).one_or_none()
+    return (await conn.execute(_OF_KEY, {"of_key": key})).one_or_none()
 
 
 async def _undone_by(conn: AsyncConnection, key: str) -> str | None:
     """Return the kind of the entry that reversed the entry with this key; None if no entry did."""
-    kind: str | None = await conn.scalar(select(entries.c.kind).where(entries.c.undoes == key))
+    kind: str | None = await conn.scalar(_UNDONE_BY, {"of_key": key})
     return kind
 
 
 async def _standing_hold(conn: AsyncConnection, case_id: str) -> Row[Any] | None:
     """Return the hold of the case that was not released and not captured; None without one."""
-    ended = entries.alias("ended")
-    query = (
-        select(entries)
-        .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
-        .where(entries.c.case_id == case_id, entries.c.kind == "hold", ended.c.entry_id.is_(None))
-        .order_by(entries.c.entry_id.desc())
-        .limit(1)
-    )
-    return (await conn.execute(query)).one_or_none()
+    return (await conn.execute(_STANDING_HOLD, {"of_case": case_id})).one_or_none()
 
 
 async def _again(
@@ -403,8 +396,7 @@ async def _reversed(conn: AsyncConnection, entry_id: int) -> list[_Line]:
 
     For a capture these are only the posted lines, because its pending lines ended the hold.
     """
-    query = select(lines).where(lines.c.entry_id == entry_id).order_by(lines.c.number)
-    sides = (await conn.execute(query)).all()
+    sides = (await conn.execute(_LINES, {"of_entry": entry_id})).all()
     layer = "posted" if any(side.layer == "posted" for side in sides) else "pending"
     return [_Line(layer, side.account, side.currency, side.credit, side.debit) for side in sides if side.layer == layer]
 
@@ -422,15 +414,45 @@ async def _book(
     at = datetime.now(UTC)
     row = {"idempotency_key": key, "kind": kind, "undoes": undoes, "at": at, **about}
     row["reference_key"] = fold(about["reference"])[:MAX_REFERENCE_KEY]
-    entry_id: int = (await conn.execute(insert(entries).values(row).returning(entries.c.entry_id))).scalar_one()
+    entry_id: int = (await conn.execute(_INSERT_ENTRY, row)).scalar_one()
     if sides:
         numbered = [{"entry_id": entry_id, "number": number, **side._asdict()} for number, side in enumerate(sides)]
-        await conn.execute(insert(lines), numbered)
-    for side in sides:
-        sum_ = accounts.c[side.layer]
-        carried = update(accounts).where(is_account(side.account, side.currency))
-        await conn.execute(carried.values({sum_: sum_ + side.debit - side.credit}))
+        await conn.execute(_INSERT_LINES, numbered)
+        await conn.execute(_CARRY, _changes(sides))
     return Booking(entry_id, at)
+
+
+def _changes(sides: Sequence[_Line]) -> list[dict[str, Any]]:
+    """Return for each account by how much its two sums change."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for side in sides:
+        of = {"of_name": side.account, "of_currency": side.currency, "by_posted": 0, "by_pending": 0}
+        change = found.setdefault((side.account, side.currency), of)
+        change[f"by_{side.layer}"] += side.debit - side.credit
+    return list(found.values())
+
+
+_ended = entries.alias("ended")
+_is_account = is_account(bindparam("of_name"), bindparam("of_currency"))
+
+_ACCOUNT = prepared(select(accounts).where(_is_account).with_for_update())
+_OF_KEY = prepared(select(entries).where(entries.c.idempotency_key == bindparam("of_key")))
+_UNDONE_BY = prepared(select(entries.c.kind).where(entries.c.undoes == bindparam("of_key")))
+_LINES = prepared(select(lines).where(lines.c.entry_id == bindparam("of_entry")).order_by(lines.c.number))
+_STANDING_HOLD = prepared(
+    select(entries)
+    .outerjoin(_ended, _ended.c.undoes == entries.c.idempotency_key)
+    .where(entries.c.case_id == bindparam("of_case"), entries.c.kind == "hold", _ended.c.entry_id.is_(None))
+    .order_by(entries.c.entry_id.desc())
+    .limit(1)
+)
+_INSERT_ENTRY = prepared(insert(entries).returning(entries.c.entry_id))
+_INSERT_LINES = prepared(insert(lines))
+_CARRY = prepared(
+    update(accounts)
+    .where(_is_account)
+    .values(posted=accounts.c.posted + bindparam("by_posted"), pending=accounts.c.pending + bindparam("by_pending"))
+)
 
 
 # ------------------------------------------------------------------------------------------------------ days of books

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 from sqlalchemy import Row, insert, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.money import decimals_of, in_words, major_units, minor_units
 from domain.normalization import identity_key
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.receivers import idempotency
 from store.receivers.ledger import CAPITAL, MOST_MINOR, PAYMENTS, book_funds, open_account

@@ -5,13 +5,14 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
-from sqlalchemy import Row, and_, func, or_, select
+from sqlalchemy import Integer, Row, and_, bindparam, func, or_, select
 
 from domain.ids import reference_key
 from domain.money import major_units
 from domain.normalization import fold
 from store.audit.verification import ledger_check
 from store.db.database import Database
+from store.db.prepared import Prepared, prepared
 from store.tables.receivers import accounts, entries, lines
 
 Layer = Literal["posted", "pending"]
@@ -128,20 +129,7 @@ class LedgerReading:
         `before_case` count. So of two equal payments that run at the same time exactly one is the second. If
         `before_case` has no hold, all holds count.
         """
-        ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
-        own_hold = (
-            select(func.min(own.c.entry_id)).where(own.c.case_id == before_case, own.c.kind == "hold").scalar_subquery()
-        )
-        stands = or_(ended.c.kind.is_(None), and_(ended.c.kind == "capture", refunded.c.kind.is_(None)))
-        query = (
-            select(entries, ended.c.kind.is_not(None).label("captured"))
-            .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
-            .outerjoin(refunded, refunded.c.undoes == ended.c.idempotency_key)
-            .where(entries.c.payee_key == key, entries.c.kind == "hold", stands)
-            .where(or_(own_hold.is_(None), entries.c.entry_id < own_hold))
-            .order_by(entries.c.at.desc(), entries.c.entry_id.desc())
-            .limit(limit)
-        )
+        asked = {"of_payee": key, "before_case": before_case, "most": limit}
         async with self._db.read() as conn:
             return [
                 PastPayment(
@@ -152,7 +140,7 @@ class LedgerReading:
                     payee_account=row.payee_account,
                     captured=bool(row.captured),
                 )
-                for row in await conn.execute(query)
+                for row in await conn.execute(_PAYEE_HISTORY, asked)
             ]
 
     async def check(self) -> list[str]:
@@ -172,6 +160,26 @@ def _balance(row: Row[Any]) -> Balance:
     )
 
 
-def is_account(name: str, currency: str) -> Any:
+def is_account(name: Any, currency: Any) -> Any:
     """Return the SQL condition for the row of one account in one currency."""
     return and_(accounts.c.name == name, accounts.c.currency == currency)
+
+
+def _payee_history() -> Prepared:
+    ended, refunded, own = entries.alias("ended"), entries.alias("refunded"), entries.alias("own")
+    is_own_hold = (own.c.case_id == bindparam("before_case"), own.c.kind == "hold")
+    own_hold = select(func.min(own.c.entry_id)).where(*is_own_hold).scalar_subquery()
+    stands = or_(ended.c.kind.is_(None), and_(ended.c.kind == "capture", refunded.c.kind.is_(None)))
+    return prepared(
+        select(entries, ended.c.kind.is_not(None).label("captured"))
+        .outerjoin(ended, ended.c.undoes == entries.c.idempotency_key)
+        .outerjoin(refunded, refunded.c.undoes == ended.c.idempotency_key)
+        .where(entries.c.payee_key == bindparam("of_payee"), entries.c.kind == "hold", stands)
+        .where(or_(own_hold.is_(None), entries.c.entry_id < own_hold))
+        .order_by(entries.c.at.desc(), entries.c.entry_id.desc())
+        .limit(bindparam("most", type_=Integer)),
+        long=True,
+    )
+
+
+_PAYEE_HISTORY = _payee_history()

@@ -10,7 +10,7 @@ from tests.cli.conftest import Run
 
 def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp_path: Path) -> None:
     for _ in range(2):
-        assert run("migrate") == (0, f"sqlite+aiosqlite:///{tmp_path}/holdgate.db is up to date\n", "")
+        assert run("migrate") == (0, f"sqlite:///{tmp_path}/holdgate.db is up to date\n", "")
     assert run("audit", "verify").code == 0
 
 

@@ -33,9 +33,9 @@ def test_the_example_shows_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None
     defaults = settings.load()
     for name, value in examples().items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HOLDGATE_DATABASE_URL", f"sqlite+aiosqlite:///{ROOT}/var/holdgate.db")
+    monkeypatch.setenv("HOLDGATE_DATABASE_URL", f"sqlite:///{ROOT}/var/holdgate.db")
     assert settings.load() == defaults
-    assert examples()["HOLDGATE_DATABASE_URL"] == "sqlite+aiosqlite:///var/holdgate.db"
+    assert examples()["HOLDGATE_DATABASE_URL"] == "sqlite:///var/holdgate.db"
 
 
 def test_every_setting_of_the_example_has_a_comment_above() -> None:
@@ -47,7 +47,7 @@ def test_addresses_and_paths_follow_what_they_are_derived_from(tmp_path: Path) -
     found = settings.load(port=9000, ui_port=9001, var=tmp_path)
     assert found.public_url == "http://127.0.0.1:9000"
     assert found.temporal_ui_url == "http://127.0.0.1:9001"
-    assert found.database_url == f"sqlite+aiosqlite:///{tmp_path}/holdgate.db"
+    assert found.database_url == f"sqlite:///{tmp_path}/holdgate.db"
     assert found.uploads == tmp_path / "uploads"
     assert found.demo_tokens == tmp_path / "demo-tokens.json"
     assert found.up_file == tmp_path / "up.json"

@@ -42,7 +42,7 @@ def test_what_an_older_version_left_open_is_closed_once_and_told(
     outer = [make(elsewhere / f"holdgate.db{suffix}") for suffix in ("", "-wal", "-shm")]
     var.chmod(0o755)
 
-    url = f"sqlite+aiosqlite:///{elsewhere / 'holdgate.db'}"
+    url = f"sqlite:///{elsewhere / 'holdgate.db'}"
     shared = (var / "drop", None)
     assert tighten(var, url, shared) > 0
     assert stat.S_IMODE((var / "apps" / "shop" / "run").stat().st_mode) == 0o700

@@ -22,4 +22,4 @@ def template() -> Path:
 def migrated_copy(path: Path) -> str:
     """Make a migrated SQLite file at `path` and return its URL."""
     shutil.copy(template(), path)
-    return f"sqlite+aiosqlite:///{path}"
+    return f"sqlite:///{path}"

@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from store.audit.sequencer import Sequencer
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg, PGDialectAsync_psycopg
-from sqlalchemy.dialects.sqlite.aiosqlite import SQLiteDialect_aiosqlite
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 
@@ -25,6 +24,6 @@ def share(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Engine, "__init__", sharing)
     # The dialect is a part of each key. Those of one class are alike here: all tests use one server.
-    for dialect in (PGDialect_psycopg, PGDialectAsync_psycopg, SQLiteDialect_aiosqlite, SQLiteDialect_pysqlite):
+    for dialect in (PGDialect_psycopg, PGDialectAsync_psycopg, SQLiteDialect_pysqlite):
         patch.setattr(dialect, "__eq__", lambda self, other: type(self) is type(other))
         patch.setattr(dialect, "__hash__", lambda self: hash(type(self)))

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from markupsafe import Markup
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.http.security import CanDecide
 from api.pages.parts.formatting import listed
@@ -15,6 +14,7 @@ from domain.gate import REASONS
 from domain.permissions import among, same, voters
 from domain.status import Verdict
 from domain.task import TaskView
+from store.db.connection import AsyncConnection
 from store.people import people
 
 SHOWN = 12

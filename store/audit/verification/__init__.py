@@ -9,11 +9,10 @@
 No check trusts a value it reads: an attacker who edits a row may store any value of any type.
 """
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from store.audit.verification import chains, kept_files, ledger_check, rows, waiting
 from store.audit.verification.kept_files import Folders as Folders
 from store.audit.verification.result import Told, Verification as Verification
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.db.sqlite import reading_any_text
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import String, exists, select, type_coerce
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import ChainHead
 from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
 from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, paged
+from store.db.connection import AsyncConnection
 from store.tables.audit import caseless_head, chain, checkpoints, event_payloads, event_positions, events, unsequenced
 from store.tables.cases import batch_rows, cases, decisions, tasks
 from store.tables.receivers import entries

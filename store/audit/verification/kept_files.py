@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import exc as sql, select, type_coerce
-from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import NullType
 
 from store.audit.hashing import sha256
+from store.db.connection import AsyncConnection
 from store.tables.cases import attachments, batches, cases, policies
 
 

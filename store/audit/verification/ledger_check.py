@@ -3,9 +3,9 @@
 from typing import Any
 
 from sqlalchemy import exc as sql, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.money import in_words, major_units
+from store.db.connection import AsyncConnection
 from store.tables.receivers import accounts, entries, lines
 
 _DEBITS, _CREDITS = func.sum(lines.c.debit), func.sum(lines.c.credit)

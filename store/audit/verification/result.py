@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Column, literal_column
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.case import ChainHead
+from store.db.connection import AsyncConnection
 
 Told = Callable[[int, int], None]
 ROWS_AT_ONCE = 1000

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit.hashing import digest_of
 from store.audit.seals import PARENTS, SHAPES, Shape, differing, key_of, seal_of
 from store.audit.sequencing import seal_hash_of
 from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, paged
+from store.db.connection import AsyncConnection, PostgresConnection
 from store.db.sqlite import scratch
 from store.tables.audit import chain, seal_positions, seals, unsequenced
 
@@ -194,7 +194,7 @@ async def _compare(conn: AsyncConnection, newest: _Newest, shape: Shape, where: 
 async def _stored(conn: AsyncConnection, shape: Shape, where: list[Any]) -> AsyncIterator[Any]:
     """Yield each row of a table as it is stored. Only one page of rows is in memory."""
     query = select(*shape.raw.c).where(*where)
-    if conn.dialect.name != "sqlite":
+    if isinstance(conn, PostgresConnection):
         async with conn.stream(query, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:
             async for row in rows:
                 yield row

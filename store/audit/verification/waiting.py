@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+from store.db.connection import AsyncConnection
 from store.tables.audit import event_positions, events, seal_positions, seals, unsequenced
 
 LONGEST = timedelta(minutes=1)

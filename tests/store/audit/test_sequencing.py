@@ -173,7 +173,7 @@ async def test_writers_of_cases_wait_neither_for_each_other_nor_for_the_sequence
     async with raw.write() as open_one, other.write() as sequencing:
         await audit_log.append(open_one, [event(one, 1)])
         await people.add(open_one, "mia", "Mia", [], by="ada")  # holds the chain of events without a case, too
-        await sequencing.exec_driver_sql("SELECT 1 FROM chain FOR UPDATE")
+        await sequencing.execute(text("SELECT 1 FROM chain FOR UPDATE"))
         await recorded(third, three(two, 1))
         await submitted(third, "C")
     await other.close()
@@ -261,10 +261,12 @@ async def test_the_sequencer_survives_an_outage(postgres_url: str, raw: Database
     case_id = (await submitted(raw)).case_id
     async with running(Sequencer(postgres_url)):
         await sequenced(raw)
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> %s"
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> :own"
+        )
         async with raw.write() as conn:
-            own = (await conn.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
-            await conn.exec_driver_sql(cut, (own,))
+            own = (await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            await conn.execute(text(cut), {"own": own})
         await recorded(raw, three(case_id, 1))
         await sequenced(raw)
 
@@ -400,7 +402,7 @@ async def test_what_waits_for_long_is_a_problem_and_a_short_wait_is_none(raw: Da
     await submitted(raw)
     assert (await verify(raw)).problems == []
     async with raw.write() as conn:
-        await conn.exec_driver_sql("UPDATE unsequenced SET at = at - interval '61 seconds' WHERE kind = 'event'")
+        await conn.execute(text("UPDATE unsequenced SET at = at - interval '61 seconds' WHERE kind = 'event'"))
     (problem,) = (await verify(raw)).problems
     assert "2 events and seals are not sequenced yet, the oldest for 61 s" in problem
 

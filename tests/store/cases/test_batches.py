@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.base import FieldProblem
 from domain.batch import BatchCounts
@@ -14,6 +13,7 @@ from store.cases import batches, cases
 from store.cases.batches import Batch, BatchRow, Change, Existing, PlannedRow
 from store.cases.cases import NewCaseRow
 from store.cases.visibility import Viewer
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

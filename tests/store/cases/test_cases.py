@@ -393,3 +393,4 @@ async def test_a_case_is_seen_by_whom_it_concerns(db: Database) -> None:
         async with db.read() as conn:
             assert await cases.may_see(conn, viewer, CASE) == ("INV-1" in expected), viewer
             assert not await cases.may_see(conn, viewer, "payment:none")
+        assert viewer.is_named_on(view) == ("INV-1" in expected), "no SQL is needed for whom the task names"

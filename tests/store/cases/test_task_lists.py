@@ -7,7 +7,7 @@ from decimal import Context, Decimal
 from typing import Any, get_args
 
 import pytest
-from sqlalchemy import event as sql_event
+from sqlalchemy import Engine, event as sql_event
 
 from domain.records import CaseRecord
 from domain.status import Status
@@ -18,6 +18,7 @@ from store.cases.task_groups import By, GroupTotals
 from store.cases.task_lists import Sort, TaskFilter, Whose
 from store.db import cursor as cursors
 from store.db.database import Database
+from store.db.sqlite_connection import SqliteConnection
 from store.people import people
 from tests.store.sample_cases import MORNING, decision, event, opening, patch, recorded, submitted, task
 
@@ -225,16 +226,22 @@ async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypat
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_words_and_payees_are_looked_for_in_narrow_indexes(db: Database) -> None:
     said: list[str] = []
-    engine = db._engine.sync_engine
-    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, *_: said.append(sql))
-    await found(db, q="nobody")
-    await found(db, payee="Nobody")
+
+    def listen(_conn: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        said.append(sql)
+
+    sql_event.listen(Engine, "before_cursor_execute", listen)
+    try:
+        await found(db, q="nobody")
+        await found(db, payee="Nobody")
+    finally:
+        sql_event.remove(Engine, "before_cursor_execute", listen)
     plans = []
     async with db.read() as conn:
+        assert isinstance(conn, SqliteConnection)
         for statement in [sql for sql in said if sql.startswith("SELECT tasks.task_id \nFROM tasks")]:
-            explained = f"EXPLAIN QUERY PLAN {statement}"
-            rows = (await conn.exec_driver_sql(explained, tuple("?" * statement.count("?")))).mappings()
-            plans.append(" ".join(row["detail"] for row in rows))
+            rows = conn.now(f"EXPLAIN QUERY PLAN {statement}", tuple("?" * statement.count("?")))
+            plans.append(" ".join(detail for *_, detail in rows))
     assert any("COVERING INDEX ix_tasks_words" in plan for plan in plans), plans
     assert any("INDEX ix_tasks_subject" in plan for plan in plans), plans
     assert not any(plan.startswith("SCAN") for plan in plans), plans
@@ -310,14 +317,18 @@ async def test_a_cursor_that_is_not_ours_is_refused(db: Database, forged: str) -
 @pytest.mark.parametrize("by", ["payee", "step"])
 async def test_groups_are_read_from_one_index_in_its_order(db: Database, by: By) -> None:
     said: list[tuple[str, Any]] = []
-    engine = db._engine.sync_engine
-    sql_event.listen(engine, "before_cursor_execute", lambda _c, _cur, sql, values, *_: said.append((sql, values)))
+
+    def listen(_c: Any, _cursor: Any, sql: str, values: Any, *_: Any) -> None:
+        said.append((sql, values))
+
+    sql_event.listen(Engine, "before_cursor_execute", listen)
     async with db.read() as conn:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(task_lists, "FEW", -1)
             await task_groups.groups(conn, MANAGER, TaskFilter(whose="mine", status="open"), by, LATER)
+        sql_event.remove(Engine, "before_cursor_execute", listen)
         statement, values = said[-1]
-        rows = (await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)).mappings()
-        plan = " ".join(row["detail"] for row in rows)
+        assert isinstance(conn, SqliteConnection)
+        plan = " ".join(detail for *_, detail in conn.now(f"EXPLAIN QUERY PLAN {statement}", values))
     assert "tasks USING COVERING INDEX ix_tasks_open" in plan
     assert "TEMP B-TREE" not in plan

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from domain.records import CaseRecord, DecisionRecord
 from domain.status import Status, Verdict
@@ -12,6 +11,7 @@ from domain.task import Quorum, TaskView
 from store.cases import task_lists, tasks
 from store.cases.cases import Viewer
 from store.cases.task_lists import Sort, TaskFilter
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from tests.store.sample_cases import MORNING, decision, ending, event, opening, patch, recorded, submitted, task
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.both_databases
 
 
 def test_a_migrated_database_has_the_tables_that_the_code_describes(database_url: str) -> None:
-    engine = create_engine(str(database_url).replace("+aiosqlite", "").replace("postgresql:", "postgresql+psycopg:"))
+    engine = create_engine(str(database_url).replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -51,7 +51,7 @@ def test_a_database_from_the_future_is_refused(sqlite_url: str) -> None:
 
 @pytest.mark.parametrize("revision", ["0001", "0027"])
 async def test_a_database_of_an_unreleased_version_is_refused_with_what_to_do(database_url: str, revision: str) -> None:
-    engine = create_engine(str(database_url).replace("+aiosqlite", "").replace("postgresql:", "postgresql+psycopg:"))
+    engine = create_engine(str(database_url).replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :old"), {"old": revision})
     engine.dispose()
@@ -65,7 +65,7 @@ async def test_a_database_of_an_unreleased_version_is_refused_with_what_to_do(da
 
 
 def test_a_new_database_has_the_rows_that_readers_and_chains_start_from(database_url: str) -> None:
-    engine = create_engine(str(database_url).replace("+aiosqlite", "").replace("postgresql:", "postgresql+psycopg:"))
+    engine = create_engine(str(database_url).replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         chain = connection.execute(text("SELECT id, position, hash, seals, seals_hash FROM chain")).all()
         readers = connection.execute(text("SELECT name, position FROM readers ORDER BY name")).all()
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> No
         ("postgres://me@host/name", "postgresql+psycopg"),
         ("postgresql://me@host/name", "postgresql+psycopg"),
         ("postgresql+psycopg://me@host/name", "postgresql+psycopg"),
-        ("sqlite:///var/holdgate.db", "sqlite+aiosqlite"),
+        ("sqlite:///var/holdgate.db", "sqlite"),
     ],
 )
 def test_a_url_gets_the_driver_that_we_use(url: str, driver: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from domain.notification import NoticeChoice, NoticeKind
 from domain.status import Outcome, Status, Verdict
@@ -401,7 +401,7 @@ async def test_reading_the_audit_log_again_notifies_nobody_twice(room: Mailroom)
     await room.open()
     await room.noted(NoticeKind.TASK_OPENED)
     async with room.db.write() as conn:
-        await conn.exec_driver_sql("UPDATE readers SET position = 0")
+        await conn.execute(text("UPDATE readers SET position = 0"))
     assert await room.noted(NoticeKind.TASK_OPENED) == MANAGERS
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cases.reconcile.send_notifications import dispatcher
 from core.settings import Settings
 from domain.notification import Letter
 from store.audit import audit_log
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.notifications import account_news
 from store.people import leavers, one_time_links, passwords, people, sessions

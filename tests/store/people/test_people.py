@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from sqlalchemy import delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from store.audit import audit_log
 from store.cases import policies
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.people import leavers, people
 from store.people.people import UnknownPerson
