@@ -27,7 +27,7 @@ from domain.messages import Cancellation
 from domain.status import Status
 from intake.classify_rows import changes
 from store.audit import audit_log
-from store.cases import batches, cases
+from store.cases import batch_cases, batches, cases
 from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.database import Database
@@ -132,7 +132,7 @@ class Importer:
         before: CaseRow | None = None
         while True:
             async with self._db.read() as conn:
-                found = await cases.undoable(conn, note.batch_id, before, CHUNK)
+                found = await batch_cases.undoable(conn, note.batch_id, before, CHUNK)
             if not found:
                 return left
             for case in found:
@@ -173,7 +173,7 @@ class Importer:
             async with asyncio.timeout(self._pace.patience):
                 while True:
                     async with self._db.read() as conn:
-                        moving = await cases.count_running(conn, batch.batch_id)
+                        moving = await batch_cases.count_running(conn, batch.batch_id)
                     if moving <= self._pace.in_flight - self._pace.chunk:
                         return
                     await asyncio.sleep(0.1)

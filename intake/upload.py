@@ -29,7 +29,7 @@ from intake.parsing.parse_jobs import CHUNK, PREVIEW
 from intake.parsing.parsing_pool import Answers, ParsingPool
 from intake.read_file import Look
 from policy.model import Policy
-from store.cases import batches, cases
+from store.cases import batch_cases, batches
 from store.cases.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
 from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES, Process
@@ -285,7 +285,7 @@ class Uploads:
                 **batch.model_dump(exclude=_INTERNAL),
                 rows=counts,
                 lines_read=counts.total + batch.skipped + batch.blank,
-                cases=await cases.counts_by_status(conn, batch_id),
+                cases=await batch_cases.counts_by_status(conn, batch_id),
                 errors=await batches.rows(conn, batch_id, "invalid", limit=PREVIEW),
                 duplicates=await batches.duplicates(conn, batch_id, PREVIEW),
                 resubmittable=await batches.resubmittable(conn, batch_id),

@@ -22,7 +22,7 @@ from domain.batch import BatchCounts
 from domain.status import Status
 from store.audit import audit_log, feed
 from store.audit.feed import News
-from store.cases import batches, cases
+from store.cases import batch_cases, batches
 from store.cases.batches import BatchStatus
 from store.db.database import Database, DatabaseUnavailable
 from store.people.people import Person
@@ -437,7 +437,7 @@ class BatchProgress(Topic):
             return Counts(
                 status=batch.status,
                 rows=await batches.counts(conn, self._batch_id),
-                cases=await cases.counts_by_status(conn, self._batch_id),
+                cases=await batch_cases.counts_by_status(conn, self._batch_id),
                 closed=batch.closed_at is not None,
             )
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from domain.batch import BatchCounts
 from domain.status import Status
-from store.cases import batches, blocked, cases
+from store.cases import batch_cases, batches, blocked
 from store.dashboard.scope import DashboardScope
 from store.db.connection import AsyncConnection
 from store.notifications.outbox import Lag, lag
@@ -65,7 +65,7 @@ async def under_way(conn: AsyncConnection, scope: DashboardScope) -> list[UnderW
             UnderWay(
                 **row._mapping,
                 rows=await batches.counts(conn, row.batch_id),
-                cases=await cases.counts_by_status(conn, row.batch_id),
+                cases=await batch_cases.counts_by_status(conn, row.batch_id),
             )
         )
     return found

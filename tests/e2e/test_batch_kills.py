@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from temporalio.client import Client
 
-from store.cases import cases
+from store.cases import batch_cases
 from store.db.database import Database
 from store.receivers.ledger import Ledger
 from tests.support.installed_app import Product
@@ -84,7 +84,7 @@ async def stored(product: Product, batch_id: str) -> Counter[str]:
     """How many cases of a batch are in SQL, by status."""
     database = Database(product.up["database_url"])
     async with database.read() as conn:
-        found = await cases.counts_by_status(conn, batch_id)
+        found = await batch_cases.counts_by_status(conn, batch_id)
     await database.close()
     return Counter(found)
 

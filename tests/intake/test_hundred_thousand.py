@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from domain.batch import BatchCounts
-from store.cases import cases
+from store.cases import batch_cases
 from tests.intake.conftest import HEAD, Office
 from tests.intake.test_start_rows import rows, work
 
@@ -60,6 +60,6 @@ async def test_a_hundred_thousand_rows_in_little_memory_though_the_worker_is_kil
     assert most - early <= MOST_MB, "importing its rows"
     assert report.rows == BatchCounts(total=count, valid=count, started=count)
     async with office.db.read() as conn:
-        assert sum((await cases.counts_by_status(conn, batch_id)).values()) == count
+        assert sum((await batch_cases.counts_by_status(conn, batch_id)).values()) == count
     query = f"HoldgateBatch = '{batch_id}' AND WorkflowType = 'payment'"
     assert (await office.client.count_workflows(query)).count == count

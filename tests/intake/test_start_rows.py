@@ -21,7 +21,7 @@ from domain.status import Status
 from intake import start_rows
 from intake.start_rows import CHUNK, BatchPace, Importer
 from store.audit import audit_log
-from store.cases import batches, cases
+from store.cases import batch_cases, batches, cases
 from store.cases.batches import PlannedRow
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
 from workflows.batch import CHUNKS_PER_RUN
@@ -92,7 +92,7 @@ async def test_scheduled_rows_are_seen_as_such_and_never_stop_an_import(office: 
     report = await office.report(taken.batch_id)
     assert report.cases == {"scheduled": 4 * CHUNK}
     async with office.db.read() as conn:
-        assert await cases.count_running(conn, batch.batch_id) == 0
+        assert await batch_cases.count_running(conn, batch.batch_id) == 0
 
 
 async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> None:

@@ -11,7 +11,7 @@ from domain.records import CaseRecord, DecisionRecord, Written
 from domain.status import Status, Verdict
 from store.audit import audit_log
 from store.audit.audit_log import UnknownCase
-from store.cases import cases, tasks
+from store.cases import batch_cases, cases, tasks
 from store.cases.cases import CaseExists, Fields, Viewer
 from store.db.database import Database
 from tests.store.sample_cases import (
@@ -95,7 +95,7 @@ async def test_an_import_tells_new_cases_from_old_ones(db: Database) -> None:
     async with db.write() as conn:
         again = await cases.insert_many(conn, [(case, event(case.case_id, 0, "submitted")) for case in new])
         assert all(row is not None and row.head_count == 1 for row in again.values())
-        assert await cases.counts_by_status(conn, "b1") == {"starting": 4}
+        assert await batch_cases.counts_by_status(conn, "b1") == {"starting": 4}
     assert (await audit_log.verify(db)).model_dump(include={"problems", "events", "cases"}) == {
         "problems": [],
         "events": 5,
