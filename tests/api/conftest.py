@@ -232,7 +232,8 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
         public_url="http://gateway",
         demo=False,
         max_upload_bytes=2 * 1024 * 1024,
-        batch_in_flight=5,  # so that a file of few rows is long enough to be stopped
+        batch_in_flight=5,
+        batch_rate=10,  # so that the import of a file of few rows takes long enough to be stopped
     )
     migrated_copy(settings.var / "holdgate.db")
     database = Database(settings.database_url)

@@ -87,7 +87,7 @@ async def test_a_cancelled_batch_gives_up_the_rows_that_are_left_and_its_cases_g
 
 
 async def test_a_batch_is_cancelled_with_what_it_started_while_it_is_imported(gate: Gate) -> None:
-    batch_id = await take(gate, uuid4().hex[:8], 20)
+    batch_id = await take(gate, uuid4().hex[:8], 30)
     await until(gate, batch_id, started=1)
     assert (await order(gate, "requester-1", batch_id, "cancel", rollback_started=True)).status_code == 202
     ended = await until(gate, batch_id, status="cancelled")

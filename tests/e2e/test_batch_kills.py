@@ -97,7 +97,7 @@ async def every_row_once(product: Product, done: dict[str, Any], count: int) -> 
     by_status = await stored(product, done["batch_id"])
     database = Database(product.up["database_url"])
     effects: dict[str, list[str]] = {}
-    for entry in await Ledger(database).entries(limit=count * 4):
+    for entry in await Ledger(database).entries(limit=100_000):
         if entry.reference.startswith("K-"):
             effects.setdefault(entry.reference, []).append(entry.kind)
     await database.close()

@@ -88,7 +88,7 @@ def test_a_temporal_address_where_nothing_answers(tmp_path: Path) -> None:
     code, lines = attempt(tmp_path, TEMPORAL_ADDRESS=f"127.0.0.1:{port}")
     assert code == 2
     assert len(lines) == 1
-    assert lines[0].startswith(f"holdgate: no Temporal server answers at 127.0.0.1:{port} (set TEMPORAL_ADDRESS, ")
+    assert lines[0].startswith(f"holdgate: no Temporal server answers at 127.0.0.1:{port} (correct TEMPORAL_ADDRESS, ")
 
 
 def test_a_policy_with_a_mistake_names_file_line_and_key(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ async def test_the_same_early_start_sent_again_starts_the_case_once(house: House
 async def test_only_one_of_two_people_starts_a_case_early(house: House) -> None:
     case = await scheduled(house)
     await start_now(case, by("rita"))
-    assert "was started" in await refused(case, by("olga"))
+    assert "already started" in await refused(case, by("olga"))
 
 
 async def test_a_case_that_was_never_scheduled_cannot_be_started_early(house: House) -> None:
