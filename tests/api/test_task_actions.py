@@ -169,7 +169,7 @@ async def test_while_somebody_is_away_their_substitute_decides(
         today = datetime.now(UTC).date()
         for wrong, field in (
             ({"from": "tomorrow", "to": "2033-01-01"}, "from"),
-            ({"from": "2020-01-01", "to": "2020-01-02"}, "to"),
+            ({"from": "2020-01-01", "to": "2020-01-02"}, "from"),
             ({"from": f"{today}", "to": f"{today}", "substitute": "manager-3"}, "substitute"),
         ):
             no = await gate.as_("manager-3").put(f"{API}/me/absence", json=wrong)

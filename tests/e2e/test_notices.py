@@ -116,6 +116,7 @@ async def test_an_import_of_100_rows_sends_each_manager_few_mails_that_tell_of_e
         assert len({mail.message_id for mail in sink.mails}) == len(sink.mails)
 
 
+@pytest.mark.soak  # test_dispatcher has two workers that send each message once
 async def test_a_worker_killed_while_it_sends_loses_no_notice_and_repeats_only_the_same_message(tmp_path: Path) -> None:
     window = 2
     # It keeps a mail, and takes its time to say so: the moment in which a worker dies without knowing.
