@@ -102,9 +102,10 @@ class CaseWorkflow(MessageHandlers):
         this step has run, nothing of the earlier effect is left to undo. `options` say how often the step is tried,
         unless the policy does.
 
-        `local` runs the step inside the Workflow task, which costs much less. Use it only for a short step whose effect
-        is in Holdgate's own database and happens once for its key. Temporal's Web UI shows the step only after it has
-        ended, as a marker. A decision just before the step is answered after the step.
+        `local` runs the step inside the Workflow task, which costs much less, if the options of the step are short
+        enough (`StepOptions.fits_local`). Use it only for a short step whose effect is in Holdgate's own database and
+        happens once for its key. Temporal's Web UI shows the step only after it has ended, as a marker. A decision just
+        before the step is answered after the step.
 
         A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide, unless
         `options.then` ends the case: they retry the step, also with changed input, skip it, do it by hand, or roll the
