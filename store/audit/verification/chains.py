@@ -312,8 +312,12 @@ class _Walk:
             for gap, before in seen.gaps:
                 lacking = len(gap) - sum(number in gap for number in set(seen.late))
                 if lacking:
-                    numbers = f"number {gap[0]}" if len(gap) == 1 else f"{lacking} of numbers {gap[0]} to {gap[-1]}"
-                    self.say(f"{case_words(case_id)}: {numbers} of its events was removed, before event {before}")
+                    removed = (
+                        f"the event with number {gap[0]} was removed"
+                        if len(gap) == 1
+                        else f"{lacking} of the events with numbers {gap[0]} to {gap[-1]} were removed"
+                    )
+                    self.say(f"{case_words(case_id)}: {removed}, before event {before}")
 
     def case(self, row: Any) -> None:
         """Check the row of one case against the checked events: the head of the chain, and the head in the result."""

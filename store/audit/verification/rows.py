@@ -156,6 +156,7 @@ async def _end(conn: AsyncConnection, last: int) -> list[str]:
     if head.seals != last:
         return [
             f"the head of the seals (table chain) counts {head.seals}, the newest stored is {last}: seals were cut off"
+            " or inserted, or the head was edited"
         ]
     if head.seals_hash != newest:
         return [f"the head of the seals (table chain) does not fit seal {last}: one of the two was edited"]
