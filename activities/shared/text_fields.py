@@ -16,7 +16,7 @@ def printable(text: str) -> str:
     Raises ValueError for line breaks, control characters and invisible characters.
     """
     if any(unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_MARKS for char in text):
-        raise ValueError("must not contain control characters or line breaks")
+        raise ValueError("must not contain line breaks, control characters or invisible characters")
     return text
 
 

@@ -64,7 +64,7 @@ def lists(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, An
 def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
     """Send the request `repeats` + 2 times and return the seconds of all but the first two, which fill caches.
 
-    Between two requests for metrics wait 0.2 s if there are at least 10 repeats: metrics are cached that long.
+    After each request for metrics wait 0.2 s if there are at least 10 repeats, because some figures are cached for 5 s.
     """
     took = []
     for _ in range(repeats + 2):
