@@ -137,7 +137,7 @@ def _in_calendar(moment: datetime) -> datetime:
 
 def _check_year(year: int) -> None:
     if not EARLIEST <= year < LATEST:
-        raise ValueError(f"must lie in the years {EARLIEST} to {LATEST - 1}")
+        raise ValueError(f"must be in the years {EARLIEST} to {LATEST - 1}")
 
 
 # ------------------------------------------------------------------------------------------------------------- clamping

@@ -54,7 +54,7 @@ def _check_text(text: str) -> None:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError("must not contain half of a character (a lone surrogate): remove this half") from None
+            raise ValueError("it contains half of a character (a lone surrogate): remove this half") from None
 
 
 def _no_number(name: str) -> None:

@@ -277,7 +277,7 @@ class Journal:
         return record
 
     def _put_back(self, record: CaseRecord, gates: dict[str, Gate], whole: set[str], plan: list[PlannedUndo]) -> None:
-        """Undo `_take`, because the record was not written. `gates`, `whole` and `plan` are the values before it."""
+        """Undo `_take`, because its result was not written. `gates`, `whole` and `plan` are the values before it."""
         self._events[:0] = record.events
         self._decisions[:0] = record.decisions
         self._withdrawn[:0] = record.withdrawn

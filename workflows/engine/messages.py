@@ -177,10 +177,7 @@ class Messages:
                 return run.status
 
     def _edited_input(self, decision: Decision) -> BaseModel | None:
-        """Return the input with the edits of a decision; None without edits.
-
-        Raises Refusal if the input is not valid.
-        """
+        """Return the input with the edits of a decision; None without edits. Raises Refusal if it is not valid."""
         if not decision.edits:
             return None
         before = self._run.case.input
@@ -325,10 +322,7 @@ class Messages:
         run.journal.note("cancel_requested", f"Cancelled: {reason}", data, actor=cancellation.by.id)
 
     def resynchronise(self, run_id: str) -> None:
-        """Write all tasks again after a reset: the database has tasks and decisions of a run that no longer counts.
-
-        Raises Refusal if `run_id` is not that of this run.
-        """
+        """Write all tasks again after a reset of the Workflow. Raises Refusal if `run_id` is not that of this run."""
         run = self._run
         if run_id != workflow.info().run_id:
             raise Refusal(RefusalCode.NOTHING_TO_DO, "The message names another run of this case, so nothing is done.")
