@@ -224,5 +224,5 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
             await absences.add_by_days(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
             return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
     except ValueError as wrong:
-        field = "substitute" if "substitute" in str(wrong) else "to"
+        field = "substitute" if "substitute" in str(wrong) else "from" if repr(new.starts) in str(wrong) else "to"
         raise invalid("The absence is not valid.", [FieldError(field=field, message=str(wrong))]) from wrong
