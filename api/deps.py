@@ -41,9 +41,9 @@ TheGateway = Annotated[Gateway, Depends(_gateway)]
 def _plain(text: str) -> str:
     """Return the text unchanged. Raises ValueError for characters that no database stores: NUL and lone surrogates."""
     if "\0" in text:
-        raise ValueError("must not contain a NUL character")
+        raise ValueError("must not contain a NUL character: remove it")
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        raise ValueError("must not hold half of a character (a lone surrogate)")
+        raise ValueError("must not contain half of a character (a lone surrogate): remove this half")
     return text
 
 

@@ -65,7 +65,7 @@ def audit_pack(
 ) -> None:
     """Write the evidence of a case or a period to a ZIP file: events, cases, policies, a report and a check."""
     if (case is None) == (starts is None and ends is None):
-        raise typer.BadParameter("give --case, or both --from and --to")
+        raise typer.BadParameter("give either --case, or a period by --from, --to or both")
     query = {"case_id": case, "from": starts, "to": ends}
     download(gateway_as(person, ADMIN), "audit/pack", out, "application/zip", **query)
     output.say(f"the evidence is in {out}")

@@ -51,17 +51,30 @@ def gateway_as(person: str | None, default: str | None) -> "Remote":
     return Remote(address(settings, os.environ), token(settings, os.environ, person, default))
 
 
+def database_url() -> str:
+    """Return HOLDGATE_DATABASE_URL. Raises Unusable if it names no database that Holdgate can use."""
+    from cli.client import Unusable
+    from store.db.database import normalised
+
+    url = load_settings().database_url
+    try:
+        normalised(url)
+    except ValueError as wrong:
+        raise Unusable(f"HOLDGATE_DATABASE_URL: {wrong}") from wrong
+    return url
+
+
 def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
     """Open the database, run `work` with it and return its result.
 
-    With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable, and
-    CommandError if `work` raises UnknownPerson or ValueError.
+    With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable,
+    Unusable for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
     """
     from store.audit.sequencer import Sequencer
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
 
-    url = load_settings().database_url
+    url = database_url()
     where = normalised(url)
     if migrated:
         migrate(url)

@@ -6,7 +6,7 @@ import runpy
 import typer
 
 from cli import output
-from cli.common import CommandError
+from cli.common import CommandError, database_url
 from core.settings import load as load_settings
 
 app = typer.Typer()
@@ -40,7 +40,7 @@ def migrate() -> None:
     """
     from store.db.database import migrate as update, normalised
 
-    url = load_settings().database_url
+    url = database_url()
     update(url)
     output.say(f"{normalised(url).render_as_string(hide_password=True)} is up to date")
 

@@ -8,7 +8,10 @@ from typing import Any
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a program until its end, as `asyncio.run` does. uvicorn chooses the loop of the gateway in the same way."""
+    """Run a program until its end in uvloop, or in the loop of asyncio if uvloop is not installed.
+
+    Otherwise as `asyncio.run`. uvicorn chooses the loop of the gateway in the same way.
+    """
     with asyncio.Runner(loop_factory=_factory()) as runner:
         runner.run(main)
 

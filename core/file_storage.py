@@ -71,7 +71,9 @@ def content_type(filename: str, data: bytes) -> str:
     suffix = PurePath(filename).suffix.lower()
     if data.startswith(b"PK\x03\x04") and suffix in _OFFICE:
         return _OFFICE[suffix]
-    if suffix in _TEXT and b"\0" not in data:
+    if suffix in _TEXT:
+        if b"\0" in data:
+            raise Unacceptable(f"'{filename}' contains a NUL character, so it is not text. Allowed types: {TAKEN}.")
         try:
             data.decode()
         except UnicodeDecodeError:

@@ -10,7 +10,7 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_
 from temporalio.converter import CompositePayloadConverter
 
 CACHED_TYPES = 256
-"""How many types of messages have a type adapter in memory; several times those of the shipped processes.
+"""The maximum number of types that have a type adapter in memory: several times as many as the shipped processes use.
 
 The sandbox defines the classes of a process file again for each case. Without a limit, the classes of all earlier cases
 would stay in memory with their adapters.
@@ -20,7 +20,7 @@ _CONVERTERS = tuple(PydanticPayloadConverter(max_cached_type_adapters=CACHED_TYP
 
 
 class SharedPayloadConverter(CompositePayloadConverter):
-    """A payload converter that is cheap to make: all of them use the same converters, which keep no other state."""
+    """A payload converter that is cheap to make: all payload converters share the same converters and type adapters."""
 
     def __init__(self) -> None:
         super().__init__(*_CONVERTERS)

@@ -57,8 +57,8 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
 def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
     """Return the reference of the `number`-th child case that a case requests in this round.
 
-    The reference is unique over all rounds. If `reference` is too long, it is cut, and a digest of the uncut text is
-    added.
+    The reference is unique over all rounds. It is the process, `reference` and the number; if this text is too long, it
+    is the process and a digest of the text.
     """
     which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
     made = f"{process} {reference}" + (f" ({which})" if which else "")

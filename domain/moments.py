@@ -6,7 +6,7 @@ accepted only where the time zone is known, such as the reader's in a form (`loc
 
 Two rules keep arithmetic within the calendar:
 
-- **Refuse** invalid input of people. A moment is between the years 1900 and 3000. In a request it is also between one
+- **Refuse** invalid input of people. A moment is in the years 1900 to 2999. In a request it is also between one
   year ago and ten years ahead, unless the field says otherwise. Only `asked_now()` checks this second bound, when a
   request comes in, because a stored case must stay readable for years.
 - **Clamp** values of programs (`BoundedMoment`, `Length`, `after`): a signal from the command line, a policy, a field
@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, GetCoreSchemaHa
 from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = 1900, 3000
-"""The first and the last year of which moments are accepted."""
+"""The first year of which moments are accepted, and the first year of which they are not accepted any more."""
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
 """The latest moment. Later moments are clamped to it."""
@@ -47,7 +47,10 @@ _WhenT = TypeVar("_WhenT", date, datetime)
 
 
 def moment_of(value: Any) -> datetime:
-    """Return a moment in UTC. Raises ValueError if it is invalid, has no offset, or is outside 1900 to 3000."""
+    """Return a moment in UTC.
+
+    Raises ValueError if it is invalid, has no offset, or is not in the years 1900 to 2999.
+    """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError(f"needs its offset from UTC: write {A_MOMENT}")
@@ -61,7 +64,7 @@ def moment_of(value: Any) -> datetime:
 
 
 def day_of(value: Any) -> date:
-    """Return a day. Raises ValueError for any other text, or outside the years 1900 to 3000."""
+    """Return a day. Raises ValueError for any other text, or for a day that is not in the years 1900 to 2999."""
     if type(value) is date:
         day = value
     else:
@@ -134,7 +137,7 @@ def _in_calendar(moment: datetime) -> datetime:
 
 def _check_year(year: int) -> None:
     if not EARLIEST <= year < LATEST:
-        raise ValueError(f"must lie between the years {EARLIEST} and {LATEST}")
+        raise ValueError(f"must be in the years {EARLIEST} to {LATEST - 1}")
 
 
 # ------------------------------------------------------------------------------------------------------------- clamping

@@ -43,7 +43,10 @@ def exact(amount: Decimal, currency: str) -> Decimal:
 
 
 def in_words(amount: Decimal, currency: str) -> str:
-    """Return an amount with the decimals of its currency and thousands separators: `2,640.00 GBP`."""
+    """Return an amount with the decimals of its currency and thousands separators: `2,640.00 GBP`.
+
+    Raises ValueError as `decimals_of` does.
+    """
     return f"{amount:,.{decimals_of(currency)}f} {currency}"
 
 

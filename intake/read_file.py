@@ -47,7 +47,7 @@ class Look:
     sheet: str = ""
     """The sheet of this preview."""
     encoding: str = ""
-    """The encoding of a CSV; None for a workbook."""
+    """The encoding of a CSV; empty for a workbook."""
     hides: bool = False
     """True if the workbook hides rows or columns of this sheet."""
     notes: tuple[str, ...] = ()

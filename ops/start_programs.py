@@ -159,7 +159,10 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
     except bootstrap.NotPrepared as error:
         raise Mistake("\n".join([f"Temporal is not prepared: {error}. Run:", *error.commands])) from error
     except RPCError as error:
-        raise Mistake(f"Temporal refuses access to namespace {client.namespace}: {error.message}") from error
+        raise Mistake(
+            f"Temporal did not answer a question about namespace {client.namespace}: {error.message}. Check "
+            "TEMPORAL_NAMESPACE and your access"
+        ) from error
 
 
 def _link(settings: Settings) -> str:

@@ -68,7 +68,10 @@ def wrong_name(name: str, home: Path | None = None) -> str | None:
     `home` is the folder of the process, if the folder exists already.
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > MAX_NAME:
-        return f"'{name}' cannot name a process: use small letters, digits and single underscores, at most {MAX_NAME}"
+        return (
+            f"'{name}' cannot name a process: begin with a letter, and use small letters, digits and single "
+            f"underscores, at most {MAX_NAME} characters"
+        )
     if keyword.iskeyword(name) or name in RESERVED:
         return f"'{name}' cannot name a process, because the name is reserved: choose another name"
     if name in PROCESSES:

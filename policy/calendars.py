@@ -26,7 +26,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 LONGEST = timedelta(days=3660)
 """The longest duration that is accepted: ten years. A longer one is taken as a typing error."""
 IDLE_AT_MOST = timedelta(days=730)
-"""The longest period that a calendar may have without working time. A calendar with a longer period is refused."""
+"""A calendar that has no working time for a period of this length, or a longer one, is refused."""
 
 _DAY = timedelta(days=1)
 _SPAN = re.compile(r"\s*(\d{1,2}):(\d\d)\s*-\s*(\d{1,2}):(\d\d)\s*")

@@ -24,7 +24,10 @@ METHODS = ("_run_code", "get_serialization_context", "get_external_store_context
 
 
 def workflow_runner() -> WorkflowRunner:
-    """Return the runner of Workflows, for a Worker or a Replayer."""
+    """Return the runner of Workflows, for a Worker or a Replayer.
+
+    This is `ContextsFromOutside`, or the runner of the SDK if the SDK does not have all `METHODS`.
+    """
     known = all(hasattr(_SDK_INSTANCE, name) for name in METHODS)
     return ContextsFromOutside() if known else SandboxedWorkflowRunner()
 
@@ -38,7 +41,7 @@ class ContextsFromOutside(SandboxedWorkflowRunner):
 
 
 def _sdk_instance() -> Any:
-    """Return the SDK's class of a Workflow in a sandbox; without its methods where the SDK has renamed it."""
+    """Return the SDK's class of a Workflow in a sandbox; `object` if the SDK has renamed the class."""
     with suppress(ImportError, AttributeError):
         return import_module("temporalio.worker.workflow_sandbox._runner")._Instance
     return object

@@ -56,7 +56,7 @@ class DatasetFile:
             more = ", and perhaps more" if len(problems) >= MAX_PROBLEMS else ""
             raise Refused(f"'{self.file}' does not fit its schema: {'; '.join(problems[:MAX_PROBLEMS])}{more}.")
         if not count:
-            raise Refused(f"'{self.file}' has no rows.")
+            raise Refused(f"'{self.file}' has no rows. Add rows and submit again.")
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
@@ -96,7 +96,10 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
         if not heads:
             raise Refused("The file is empty. Name a file with rows and submit again.")
         if len(heads) > MAX_COLUMNS:
-            raise Refused(f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are read. Remove columns.")
+            raise Refused(
+                f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are allowed. Remove columns and submit "
+                "again."
+            )
         twice = sorted({head for head in heads if heads.count(head) > 1})
         if twice or "" in heads:
             raise Refused(f"Each column needs a heading of its own: {', '.join(twice) or 'one is blank'}.")
@@ -110,7 +113,10 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
             if not any(cells):
                 continue
             if len(cells) != len(heads):
-                raise Refused(f"Line {line} has {len(cells)} cells, and there are {len(heads)} columns.")
+                raise Refused(
+                    f"Line {line} has {len(cells)} cells, and there are {len(heads)} columns. Correct the line and "
+                    "submit again."
+                )
             converted = {head: schema.converted(head, cell) for head, cell in zip(heads, cells, strict=True)}
             yield (
                 line,
@@ -135,5 +141,7 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         if not isinstance(row, dict):
             raise Refused(f"Line {line} does not hold a row: write each row in braces.")
         if len(row) > MAX_COLUMNS:
-            raise Refused(f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are read. Remove fields.")
+            raise Refused(
+                f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are allowed. Remove fields and submit again."
+            )
         yield line, row

@@ -66,7 +66,7 @@ class DeploymentRequest(Message):
     @classmethod
     def _is_below_the_folder(cls, artefact: str) -> str:
         if not artefact.endswith((".tar.gz", ".tgz")):
-            raise ValueError("an artefact is a .tar.gz or .tgz")
+            raise ValueError("the name of an artefact ends in .tar.gz or .tgz")
         return relative(artefact)
 
     @field_validator("sha256")

@@ -109,9 +109,9 @@ class PaymentRequest(Message):
     def _has_a_name(cls, payee: str) -> str:
         key = payee_key(printable(check_visible(payee, joiners=True)))
         if not key:
-            raise ValueError("name the payee")
+            raise ValueError("enter the name of the payee")
         if len(key) > MAX_PAYEE_KEY:
-            raise ValueError("the name is too long")
+            raise ValueError("the name of the payee is too long: shorten the name")
         return payee
 
     @field_validator("currency")

@@ -15,15 +15,23 @@ def printable(text: str) -> str:
 
     Raises ValueError for line breaks, control characters and invisible characters.
     """
-    if any(unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_MARKS for char in text):
-        raise ValueError("must not contain control characters or line breaks")
+    if any(_unprintable(char) for char in text):
+        raise ValueError("must not contain line breaks, control characters or invisible characters")
     return text
 
 
 def lines(text: str) -> str:
-    """Return text of several lines. Raises ValueError as `printable` does."""
-    printable(text.translate({ord(blank): " " for blank in "\t\r\n"}))
+    """Return a text of several lines unchanged. Tabs and line breaks are allowed.
+
+    Raises ValueError for other control characters and invisible characters.
+    """
+    if any(_unprintable(char) for char in text if char not in "\t\r\n"):
+        raise ValueError("must not contain control characters or invisible characters")
     return text
+
+
+def _unprintable(char: str) -> bool:
+    return unicodedata.category(char) in _UNPRINTABLE or char in _BIDI_MARKS
 
 
 def blank_is_none(value: Any) -> Any:

@@ -110,7 +110,8 @@ class Gateway:
     async def cancel(self, person: Person, case: CaseRow, reason: str, client_id: str | None) -> None:
         """Tell a case to stop and to undo its steps.
 
-        Raises Problem: 409 if the case has ended, 503 if Temporal does not answer.
+        Raises Problem: 409 if the case has ended, or had completed before its rollback; 503 if Temporal does not
+        answer.
         """
         if case.status.closed:
             raise ended(case)

@@ -82,7 +82,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
         _log.warning("Temporal: %s", error.message)
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             raise Problem(
-                422, "The message is too large for Temporal. Send a shorter message.", kind="too-large"
+                422, "Temporal refused the message, probably because of its size. Send a shorter one.", kind="too-large"
             ) from error
         raise NoAnswer from error
     except RuntimeError as error:

@@ -20,6 +20,7 @@ STRANGER_BYTES = 16 * 1024
 
 The sign-in form, with the address to return to, must fit.
 """
+TOO_LARGE = f"Sign in, or send a smaller body: without a sign-in it can have at most {STRANGER_BYTES:,} bytes."
 STRANGER_SECONDS = 10.0
 """The most seconds until the body of a request by a visitor who is not signed in has arrived."""
 GRACE_SECONDS = 30.0
@@ -80,7 +81,7 @@ class _RequestBody:
             return await self._receive()
         stranger = "person" not in self._scope.get("state", {})
         if stranger and max(self._size, self._announced) > STRANGER_BYTES:
-            raise HTTPException(413, "The request body is too large. Send a smaller one.")
+            raise HTTPException(413, TOO_LARGE)
         lasts = STRANGER_SECONDS if stranger else GRACE_SECONDS + self._size / LEAST_RATE
         try:
             async with asyncio.timeout(self._began + lasts - time.monotonic()):
@@ -98,7 +99,7 @@ class _RequestBody:
         self._size += len(message.get("body", b""))
         self._whole = not message.get("more_body", False)
         if stranger and self._size > STRANGER_BYTES:
-            raise HTTPException(413, "The request body is too large. Send a smaller one.")
+            raise HTTPException(413, TOO_LARGE)
         return message
 
     async def send(self, message: Message) -> None:

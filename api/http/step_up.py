@@ -30,7 +30,8 @@ class Proof:
         if await locked(conn, self.person) is None or await passwords.stored(conn, self.person) != self.stored:
             raise Problem(
                 409,
-                "Your password was changed during this request. Try again with your new password.",
+                "During this request your password was changed, or your account was deactivated. Try again with your "
+                "new password, or ask an administrator.",
                 kind="changed-meanwhile",
             )
 

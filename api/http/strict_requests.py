@@ -29,7 +29,7 @@ async def known_parameters(request: Request) -> None:
             wrong[name] = "is given twice"
     if wrong:
         errors = [FieldError(field=name[:200], message=message) for name, message in wrong.items()]
-        raise invalid("The address has query parameters that this route does not accept.", errors, known=sorted(known))
+        raise invalid("Some query parameters are unknown or given twice: see `errors`.", errors, known=sorted(known))
 
 
 KNOWN_PARAMETERS = [Depends(known_parameters)]

@@ -123,7 +123,7 @@ async def events(request: Request, batch: Visible, credentials: Bearer, services
 
 @router.get("/batches/{batch_id}/bad-rows.csv")
 async def bad_rows(batch: Visible, person: SignedIn, services: TheServices) -> Response:
-    """Download the invalid rows of an upload as CSV, as the JSON route does, so that people can correct them."""
+    """Download the invalid and failed rows of an upload as CSV, as the JSON route does by default, to correct them."""
     return await bad_rows_csv(services, batch, person)
 
 

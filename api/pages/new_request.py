@@ -229,7 +229,8 @@ def _known(name: str, services: Services) -> Process:
 async def _again(case_id: str | None, kind: Process, person: Person, services: Services) -> CaseRow | None:
     """Return the case that the form submits again; None without `case_id`.
 
-    Raises Problem 404 unless this is the reader's own case.
+    Raises Problem 404 unless this is the reader's own case of this request type, and it was rejected, expired or
+    cancelled, or failed.
     """
     if case_id is None:
         return None

@@ -292,7 +292,7 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
 
 
 def _groups(typed: str) -> list[str]:
-    """Return the names of groups in a text, which are separated by commas."""
+    """Return the names of groups in a text, which are separated by commas or spaces."""
     return typed.replace(",", " ").split()
 
 

@@ -70,7 +70,7 @@ async def my_absence(person: Caller, db: Db) -> Absences:
 async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
     """Record an absence of the caller, with a substitute.
 
-    Earlier absences that overlap with the new one are removed.
+    The absence replaces the parts of earlier absences with which it overlaps.
     """
     return await _away(db, person, new, by=person)
 
@@ -154,7 +154,7 @@ async def reactivate(
         async with put_into(services, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
     except ValueError as wrong:
-        if "be a group" in str(wrong):
+        if "as a group" in str(wrong):
             raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong
         raise _not_so(wrong) from wrong
     return Response(status_code=204)
@@ -177,7 +177,9 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
         done = await successors.in_place_of(conn, leaver.id) == after
     check_for_another(caller, after, "take over from a person who leaves")
     if after == leaver.id:
-        raise invalid("Who comes after?", [FieldError(field="by", message="must be another active person")])
+        raise invalid(
+            "The successor must be another person.", [FieldError(field="by", message="must be another active person")]
+        )
     if not done:
         async with services.db.write() as conn:
             await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)

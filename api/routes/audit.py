@@ -111,8 +111,10 @@ async def evidence_pack(
 ) -> StreamingResponse:
     """Download the evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
     if (case_id is None) == (starts is None and ends is None):
-        message = "send either a case (`case_id`) or a period (`from` and `to`), not both"
-        raise invalid("The evidence pack needs a case or a period.", [FieldError(field="case_id", message=message)])
+        message = "send either a case (`case_id`), or a period by `from`, `to` or both"
+        raise invalid(
+            "The evidence pack needs a case or a period, not both.", [FieldError(field="case_id", message=message)]
+        )
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
     scope = evidence_packs.EvidenceScope(case_id=case_id, since=since, until=until)
     with ExitStack() as unless_sent:
@@ -136,7 +138,8 @@ def period(person: Person, starts: str | None, ends: str | None) -> tuple[dateti
     """Return the start and the end of a period.
 
     The period ends just before the returned end. `starts` and `ends` can be days in the caller's time zone, of which
-    the last is part of the period, or moments. Raises Problem 422 if they are wrong or missing.
+    the last is part of the period, or moments. None means no limit on this side. Raises Problem 422 if one of them is
+    wrong, or if the period ends before it starts.
     """
     try:
         first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))

@@ -146,7 +146,8 @@ async def upload(
         )
     data = await file.read()
     if len(data) > services.settings.max_upload_bytes:
-        raise Problem(413, f"The file has more than {services.settings.max_upload_bytes:,} bytes.", kind="too-large")
+        most = services.settings.max_upload_bytes
+        raise Problem(413, f"The file has more than {most:,} bytes. Split the file.", kind="too-large")
     take = services.uploads.dry_run if dry_run else services.uploads.start
     opening = {"encoding": encoding or "", "sheet": sheet or ""}
     report = await take(
@@ -211,8 +212,8 @@ async def batch_rows(
 ) -> Page[BatchRow] | Response:
     """List the rows of a file in its order, each with its error and its case.
 
-    With `Accept: text/csv`, the answer has the invalid rows as they were in the file, with a column `error`, so that
-    you can correct them.
+    With `Accept: text/csv`, the answer has the invalid and failed rows as they were in the file, with a column `error`,
+    so that you can correct them.
     """
     if as_csv(request):
         return await bad_rows_csv(services, batch, person, BAD if outcome is None else (outcome,))

@@ -99,7 +99,7 @@ async def list_people(
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
     """Add a person. The person can sign in after using a one-time link. Admins only."""
-    fields = {"an e-mail address": "email", "name has": "name", "be a group": "groups"}
+    fields = {"e-mail address": "email", "name has": "name", "as a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)

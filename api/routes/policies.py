@@ -62,7 +62,7 @@ async def apply(body: NewRules, person: Caller, services: TheServices) -> GateCh
         raise not_found("page")
     if not body.dry_run and not body.reason.strip():
         raise invalid(
-            "Say why.", [FieldError(field="reason", message="enter a reason: the audit log keeps the reason")]
+            "Enter a reason.", [FieldError(field="reason", message="enter a reason: the audit log keeps the reason")]
         )
     policy = services.policy.current
     with checked_cursor():

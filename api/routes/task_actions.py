@@ -258,7 +258,7 @@ async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> 
     Other people still see the task, and its timers run.
     """
     if body.until <= datetime.now(UTC):
-        raise invalid("Until when?", [FieldError(field="until", message="must be in the future")])
+        raise invalid("The time must be in the future.", [FieldError(field="until", message="must be in the future")])
     async with db.write() as conn:
         await tasks.snooze(conn, person.id, task.task_id, body.until)
     return body
@@ -276,13 +276,17 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 async def reassign_many(
     body: ManyHandOvers, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> HandOverResults:
-    """Give all open tasks that match the filter to one person. Admins only. The answer has one result for each task.
+    """Give all open approval tasks that match the filter to one person. Admins only.
+
+    The answer has one result for each task.
 
     One call checks at most a thousand tasks. To continue, repeat the request with `next_cursor` as `cursor`.
     """
     check_admin(person, "Only admins reassign tasks.")
     if not body.filter.model_dump(exclude_none=True):
-        raise invalid("Say which tasks.", [FieldError(field="filter", message="needs at least one condition")])
+        raise invalid(
+            "Say which tasks to reassign.", [FieldError(field="filter", message="needs at least one condition")]
+        )
     wanted = body.filter.model_dump()
     with checked_cursor():
         async with services.db.read() as conn:

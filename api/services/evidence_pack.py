@@ -57,7 +57,7 @@ _REPORT.filters["pretty"] = lambda data: json.dumps(data, indent=2, ensure_ascii
 
 
 class NothingThere(LookupError):
-    """Raised if the audit log has no events of the case."""
+    """Raised if neither an event nor the row of the case is stored."""
 
 
 class TooMuch(ValueError):

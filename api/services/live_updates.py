@@ -269,7 +269,11 @@ class Feed(Topic):
                 yield text
 
     async def _reach(self, since: int | None) -> int:
-        """Return where a listener begins: at `since` if all later changes are known, else at the newest position."""
+        """Return where a listener begins: at `since` if it is at most `KEPT` positions behind, else at the newest
+        position.
+
+        Older changes than those in memory are then read from the database.
+        """
         async with self._reading:
             if self._poller is None or self._poller.done() or (since or 0) > self.head:
                 while await self._look():

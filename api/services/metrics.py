@@ -1,7 +1,7 @@
-"""Provide the metrics of a gateway for Prometheus: counts of its requests, and gauges from the database.
+"""Provide the metrics of a gateway for Prometheus: its requests, counts of audit events, and gauges from the database.
 
-All gateways read the same gauges from the database. So combine the gauges of several gateways with `max()`, not with
-`sum()`. No label names a person or a case.
+All gateways read the same audit events and gauges from the database. So combine the gauges and the counts of events of
+several gateways with `max()`, not with `sum()`. No label names a person or a case.
 """
 
 import asyncio
@@ -57,8 +57,8 @@ class Metrics:
     async def text(self, db: Database, *, temporal: bool, policy: bool) -> bytes:
         """Return all metrics in the text format of Prometheus.
 
-        `temporal` and `policy` are True if Temporal answers, and if the policy file is in force. If the database does
-        not answer, the gauges from the database are missing.
+        `temporal` and `policy` are True if Temporal answers, and if the policy file is in force. The database is read
+        again after FRESH_S. If it does not answer then, the gauges from the database are missing.
         """
         async with self._reading:
             if time.monotonic() - self._read_at >= FRESH_S:

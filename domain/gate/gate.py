@@ -77,7 +77,7 @@ class Gate:
         return recount(self._state, present, now)
 
     def exclude(self, people: Sequence[str]) -> None:
-        """Forbid these people to decide this gate, because they decided another gate of the case."""
+        """Forbid these people to decide this gate, for example because they decided another gate of the case."""
         self._state.exclude(people)
 
     def replace(self, leaver: str, successor: str | None, now: datetime) -> GateEvent:

@@ -24,7 +24,7 @@ class OpenedGate(NamedTuple):
 
 
 def opened_gate(request: GateRequest, opening: GateOpening) -> OpenedGate:
-    """Return the gate that was requested, as it was opened."""
+    """Return the gate of a request after its opening. `opening` is the answer of the activity that opens gates."""
     task, ruling = request.task, opening.ruling
     opened = _with_people(task, ruling, opening.excluded) if ruling.needed else None
     intervenes = task.kind == "intervention"
@@ -82,6 +82,7 @@ def _with_people(task: TaskView, ruling: GateRuling, excluded: list[str]) -> Tas
 
 
 def opening_in_words(task: TaskView, ruling: GateRuling) -> str:
+    """Return a sentence about what the ruling says: who must decide, or which rule decided or made it unnecessary."""
     name = task.gate.replace("-", " ").capitalize()
     if ruling.decided:
         said = "approved" if ruling.decided == "approve" else "rejected"

@@ -103,7 +103,7 @@ class GateState:
         self.revised.append((self.task.revision, what))
 
     def exclude(self, people: Sequence[str]) -> None:
-        """Forbid these people to decide this gate, because they decided another gate of the case."""
+        """Forbid these people to decide this gate, for example because they decided another gate of the case."""
         excluded = joined(self.excluded, people)
         if excluded != self.task.excluded_users:
             self.change(excluded_users=excluded)

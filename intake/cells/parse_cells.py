@@ -231,9 +231,9 @@ def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
 
 _MARKS: tuple[Decimals, ...] = (".", ",")
 _SHAPE = str.maketrans("123456789", "111111111")
-"""Match a digit, which becomes one letter in the shape of a number: a column of many numbers has few shapes.
+"""Translate the digits 1 to 9 of a number to 1, which gives its shape: a column of many numbers has few shapes.
 
-A zero at the start stays, because 0,500 cannot be a number in thousands.
+Zeros stay, because 0,500 cannot be a number in thousands.
 """
 
 

@@ -50,7 +50,7 @@ class Opening:
     encoding: str = ""
     sheet: str = ""
     hidden: Hidden = "skip"
-    """True if hidden rows and columns, and hidden sheets that are not named, are read."""
+    """`read`: hidden rows and columns, and hidden sheets that are not named, are read; `skip`: they are left out."""
     delimiter: str | None = None
 
 
@@ -68,7 +68,7 @@ class FileFormat(BaseModel):
     """The sheet of the workbook that was read."""
     ignored_sheets: tuple[str, ...] = ()
     hidden: Hidden = "skip"
-    """True if hidden parts of a workbook were read."""
+    """`read`: the hidden parts of a workbook were read; `skip`: they were left out."""
     heading_line: int | None = None
     """The line with the headings, counted from 1."""
 

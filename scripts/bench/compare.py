@@ -24,7 +24,7 @@ GOALS = {"start": 0.65, "decision": 0.80, "decided_to_closed": 0.85, "end_to_end
 MOST_EVENTS, MOST_IDLE_MS = 24, 45.0
 """The most history events of a payment with one gate, and the longest median from its decision to its end."""
 WARM_UP = 30
-"""Cases before the first round: imports and first connections must not count."""
+"""The maximum number of cases of each system before the first round: imports and first connections must not count."""
 PAUSE = 0.2
 """Seconds after a single case has reached its gate, so that work in the background is done."""
 FOLDER = ROOT / "var" / "bench"
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 async def compare(systems: Sequence[System], rounds: int, cases: int, at_once: int, singles: int) -> Figures:
-    """Return all figures of these systems; each round starts with another system than the round before."""
+    """Return all figures of these systems. The order of the systems is reversed in every second round."""
     measured: dict[str, list[dict[str, float]]] = {system.name: [] for system in systems}
     histories, idle = {}, {}
     try:
@@ -96,7 +96,10 @@ async def compare(systems: Sequence[System], rounds: int, cases: int, at_once: i
 
 
 async def one_round(system: System, number: int, at_once: int) -> dict[str, float]:
-    """Return cases a second, and processor milliseconds a case by process, of one round."""
+    """Return the figures of one round with `number` cases: cases a second, and processor milliseconds a case.
+
+    Processor time is given by process, and for all processes as `cpu`.
+    """
     names = [f"B-{uuid4().hex[:12]}" for _ in range(number)]
     before, clock = system.cpu(), time.perf_counter
     began = clock()
@@ -123,8 +126,8 @@ async def one_round(system: System, number: int, at_once: int) -> dict[str, floa
 async def single(system: System) -> dict[str, float]:
     """Return the seconds of one case while nothing else runs.
 
-    `started`: until its start is answered. `decided` and `closed`: from the decision until it is answered, and until
-    the case has ended.
+    `started` and `opened`: from the start of the case until the start is answered, and until the case is at its gate.
+    `decided` and `closed`: from the decision until it is answered, and until the case has ended.
     """
     clock = time.perf_counter
     began = clock()
@@ -148,7 +151,10 @@ async def _finish(system: System, case_id: str) -> None:
 
 
 def summary(rounds: Sequence[dict[str, float]], reference: Sequence[dict[str, float]] | None) -> Figures:
-    """Return the median of each figure over the rounds, and the median, least and largest of the ratios of rounds."""
+    """Return the median of each figure over the rounds, and the median, least and largest of the ratios of rounds.
+
+    `reference` are the rounds of the system to which ratios are computed; None for no ratios.
+    """
     found: Figures = {}
     for name in rounds[0]:
         found[name] = {"median": round(statistics.median(each[name] for each in rounds), 1)}
@@ -180,7 +186,7 @@ def show(found: Figures) -> None:
         table.add_row("goal", f"<= {GOALS['cpu']}", *("" for _ in processes), f"<= {MOST_EVENTS} events", "")
     console().print(table)
     steps = next(iter(systems.values()))["idle"]
-    table = Table("one idle case, ms (95th of 100)", *steps)
+    table = Table("one case alone, ms: median (95th percentile)", *steps)
     for name, row in systems.items():
         table.add_row(name, *(f"{row['idle'][step]['median_ms']} ({row['idle'][step]['p95_ms']})" for step in steps))
     if "holdgate" in systems:

@@ -76,7 +76,10 @@ def _took(client: httpx2.Client, period: str, zone: str) -> float:
 
 
 async def _end(db: Database, first: int, last: int) -> None:
-    """Store cases that ended within the last 30 days, each after one task; one in fifty was rolled back."""
+    """Store cases that ended within the last 30 days, each after one task; one in fifty was rolled back.
+
+    Their numbers go from `first` to `last` - 1. Close the database at the end.
+    """
     now = datetime.now(UTC)
     close = update(tasks).where(tasks.c.task_id == bindparam("of")).values(status="closed", outcome="approved")
     close = close.values(closed_at=bindparam("at", type_=Instant))

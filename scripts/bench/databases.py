@@ -13,9 +13,9 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def on_both(measure: Callable[[str, Path], Figures]) -> Figures:
-    """Return what `measure` finds with the URL of an empty database and a folder, for each database.
+    """Return what `measure` finds on SQLite and on PostgreSQL, by the name of the database, beside `figures.about`.
 
-    PostgreSQL is left out if its programs are not installed.
+    `measure` gets the URL of an empty database and a folder. PostgreSQL is left out if its programs are not installed.
     """
     found: Figures = about()
     with tempfile.TemporaryDirectory(prefix="holdgate-bench-") as name:

@@ -15,7 +15,7 @@ class DelayingProxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self) -> int:
-        """Start to listen. Return the port of the proxy."""
+        """Start to listen on a free port of 127.0.0.1, and return this port."""
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         port: int = server.sockets[0].getsockname()[1]
         self._server = server

@@ -21,7 +21,7 @@ NOT_ON_A_DISK = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
-    """Return median and 95th percentile in milliseconds."""
+    """Return median and 95th percentile, in milliseconds, of times in seconds."""
     ordered = sorted(each * 1000 for each in seconds)
     return {
         "median_ms": round(statistics.median(ordered), 1),
@@ -39,9 +39,9 @@ def about() -> Figures:
 
 
 def disk(folder: Path) -> Figures:
-    """Return the file system of a folder, and how long it takes to sync 4 KB there, as the median of 20.
+    """Return the file system of a folder, and the milliseconds that it takes to sync 4 KB there, as the median of 20.
 
-    Raises SystemExit for a file system in memory: durable transactions would look free.
+    Raises SystemExit for a file system in memory: there a durable transaction costs nothing.
     """
     kind = _file_system(folder)
     if kind in NOT_ON_A_DISK:
@@ -64,7 +64,7 @@ def _file_system(folder: Path) -> str:
 
 
 def console() -> Console:
-    """Return the console for tables, wide enough in a log too."""
+    """Return the console for tables: as wide as the terminal, and 150 characters wide in a file or a pipe."""
     return Console(width=None if sys.stdout.isatty() else 150)
 
 
@@ -74,7 +74,7 @@ def say(line: object) -> None:
 
 
 def write_json(path: Path | None, found: Figures) -> None:
-    """Write the figures to a file; do nothing without a path."""
+    """Write the figures as JSON to a file and print its path; do nothing if `path` is None."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=2) + "\n")

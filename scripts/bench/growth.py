@@ -1,7 +1,7 @@
 """How speed, memory and databases change while thousands of cases wait: `python -m scripts.bench growth --rows 10000`.
 
 Holdgate imports one CSV file. A bare system starts the same number of cases over HTTP, with as many of them on the way
-to their gates as an import has: so the part of a falling rate that is Temporal's own can be told apart.
+to their gates as an import has. So the two rates show which part of a decrease is due to Temporal itself.
 """
 
 import argparse
@@ -31,13 +31,14 @@ LOOK_EVERY = 0.25
 STUCK = 300.0
 """Seconds without progress after which the measurement fails."""
 GOAL_RATIO, GOAL_LATENCY = 0.85, 1.4
-"""The least ratio of the last tenth to the first, and the largest of the latency with open cases to that with none."""
+"""The smallest ratio of the rate of the last tenth of the rows to that of the first tenth, and the largest ratio of the
+latency with open cases to the latency with none."""
 GOAL_MB = {"worker": 120.0, "gateway": 25.0}
 """The most megabytes that a process may grow by."""
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Measure one system, print its figures, and write the samples as CSV, and a picture of them."""
+    """Measure one system, print its figures, and write the samples as CSV. With `--svg` also draw them."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench growth", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000, help="rows of the file (default: %(default)s)")
     parser.add_argument("--open", type=int, metavar="N", help="open cases for the second latency (default: all rows)")
@@ -68,7 +69,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 async def growth(system: System, rows: int, more: int, singles: int, every: float, samples: Path) -> Figures:
-    """Return the figures of one system; write the samples, `every` so many seconds, to a CSV file.
+    """Return the figures of one system; write a sample to a CSV file every `every` seconds.
 
     `more`: further cases to open after the measurement, before the second latency is taken.
     """
@@ -133,7 +134,7 @@ def tenths(progress: Progress, rows: int) -> tuple[float, float]:
 
 @dataclass
 class Sampler:
-    """Write a line into a CSV file every few seconds."""
+    """Writes a line into a CSV file every `every` seconds."""
 
     system: System
     path: Path
@@ -143,7 +144,10 @@ class Sampler:
     _cpu: dict[str, float] = field(default_factory=dict)
 
     def look(self, seconds: float, done: int, *, final: bool = False) -> None:
-        """Write a line if it is time for the next one. Each line has the rate since the line before."""
+        """Write a line if it is time for the next one, or with `final`. Each line has the rate since the line before.
+
+        `seconds` is the time since the first row could start, `done` the number of cases at their gates.
+        """
         if seconds < self._next and not final:
             return
         self._next = seconds + self.every
@@ -170,7 +174,7 @@ class Sampler:
 
 
 async def _import(system: System, rows: int, sampler: Sampler | None) -> Progress:
-    """Open this number of cases and return when all wait at their gates."""
+    """Open this number of cases. When all wait at their gates, return how their number has grown."""
     began = time.monotonic()
     if isinstance(system, Holdgate):
         return await _watch(await _upload(system, rows), rows, began, sampler)
@@ -216,7 +220,7 @@ async def _start_all(system: Bare, rows: int) -> Callable[[], int]:
 
 
 async def _watch(reached: Callable[[], int], rows: int, began: float, sampler: Sampler | None) -> Progress:
-    """Count until all rows are done. Raises TimeoutError after `STUCK` seconds without progress."""
+    """Count until all cases are at their gates. Raises TimeoutError after `STUCK` seconds without progress."""
     progress: Progress = [(0.0, 0)]
     while progress[-1][1] < rows:
         await asyncio.sleep(LOOK_EVERY)
@@ -224,7 +228,7 @@ async def _watch(reached: Callable[[], int], rows: int, began: float, sampler: S
         if done > progress[-1][1] or done == 0:
             progress.append((seconds, done))
         if seconds - progress[-1][0] > STUCK or (done == 0 and seconds > STUCK):
-            raise TimeoutError(f"no progress since {progress[-1]}")
+            raise TimeoutError(f"no case reached its gate for {STUCK:g} s; {done:,} of {rows:,} are there")
         if sampler:
             sampler.look(seconds, done, final=done >= rows)
     return progress

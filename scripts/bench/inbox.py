@@ -1,7 +1,7 @@
 """Measure the inbox with very many open tasks, as page and as JSON.
 
-The inbox is measured for a person with most of the tasks, for one with few tasks, and for one who sees all tasks. The
-tasks are written directly into the database.
+The inbox is measured for a person who can decide most of the tasks, for one who can decide a few, for one who can
+decide none, and for one who sees all tasks. The tasks are written directly into the database.
 """
 
 import argparse

@@ -62,7 +62,10 @@ def lists(url: str, folder: Path, open_tasks: int, repeats: int) -> dict[str, An
 
 
 def times(client: httpx2.Client, path: str, repeats: int) -> list[float]:
-    """Send the request `repeats` times and return the seconds of each, after two more requests that fill caches."""
+    """Send the request `repeats` + 2 times and return the seconds of all but the first two, which fill caches.
+
+    After each request for metrics wait 0.2 s if there are at least 10 repeats, because some figures are cached for 5 s.
+    """
     took = []
     for _ in range(repeats + 2):
         began = time.perf_counter()
@@ -135,7 +138,7 @@ View = Callable[[int, datetime], TaskView]
 
 
 def seed(url: str, first: int, last: int, view: View, batch_of: Callable[[int], str | None] = lambda _: None) -> None:
-    """Store the open tasks with the numbers `first` to `last`, each with its case.
+    """Store the open tasks with the numbers `first` to `last` - 1, each with its case.
 
     `view` returns a task for its number and the time when it opens; `batch_of` returns the batch of its case, or None.
     """

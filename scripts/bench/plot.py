@@ -22,7 +22,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def draw(samples: Sequence[Path], picture: Path) -> None:
-    """Draw the rate of all files, and memory and databases of the first."""
+    """Draw the rate of all files, and memory and databases of the first file, into the SVG file `picture`."""
     files = {path.stem: _read(path) for path in samples}
     first = next(iter(files.values()))
     panels = [
@@ -58,14 +58,14 @@ def _lines(rows: Sequence[Mapping[str, float]], prefix: str) -> dict[str, Line]:
 
 
 def smooth(line: Line, most: int = 60) -> Line:
-    """Return the line with the means of neighbours, so that it has at most this number of points."""
+    """Return the line with the means of neighbours, so that it has at most `most` points."""
     size = math.ceil(len(line) / most) or 1
     parts = [line[start : start + size] for start in range(0, len(line), size)]
     return [(part[-1][0], sum(y for _, y in part) / len(part)) for part in parts]
 
 
 def ticks(largest: float) -> list[float]:
-    """Return three to six round values from 0 up to the first that is not below the largest."""
+    """Return four to six round values from 0 up to the first that is not below `largest`; 0 and 1 if that is 0."""
     if largest <= 0:
         return [0.0, 1.0]
     power = 10.0 ** math.floor(math.log10(largest))

@@ -92,7 +92,7 @@ class System(ABC):
         return {name: _cpu_seconds(pid) for name, pid in self.pids().items()}
 
     def memory(self) -> dict[str, float]:
-        """Return the megabytes that each process keeps resident."""
+        """Return the megabytes that each process keeps resident, without its children."""
         return {name: psutil.Process(pid).memory_info().rss / MB for name, pid in self.pids().items()}
 
     def sizes(self) -> dict[str, float]:
@@ -116,7 +116,7 @@ def _size(path: Path) -> float:
 
 
 async def in_turns(calls: Iterable[Callable[[], Awaitable[T]]], at_once: int) -> list[T]:
-    """Make all calls, some at a time, and return their results."""
+    """Make all calls, at most `at_once` at a time, and return their results in the order of the calls."""
     slots = asyncio.Semaphore(at_once)
 
     async def one(call: Callable[[], Awaitable[T]]) -> T:
@@ -127,7 +127,10 @@ async def in_turns(calls: Iterable[Callable[[], Awaitable[T]]], at_once: int) ->
 
 
 async def until(count: Callable[[], int], number: int, look_every: float = 0.05) -> None:
-    """Wait until `count` returns at least this number. Raises TimeoutError after `PATIENCE`."""
+    """Wait until `count` returns at least this number. Raises TimeoutError after `PATIENCE` seconds.
+
+    `look_every` is the pause between two calls of `count`, in seconds.
+    """
     async with asyncio.timeout(PATIENCE):
         while count() < number:  # noqa: ASYNC110  # another process changes it
             await asyncio.sleep(look_every)
@@ -140,7 +143,10 @@ class Bare(System):
     """The bare engine, see `scripts.bench.bare`."""
 
     def __init__(self, name: str, folder: Path, *, local: bool = False, sql: bool = False) -> None:
-        """`local`: all steps are local activities. `sql`: with the durable transactions of a payment."""
+        """Prepare a bare engine that keeps its files in this folder, which does not exist yet.
+
+        `local`: all steps are local activities. `sql`: with the durable transactions of a payment.
+        """
         super().__init__(name, folder)
         self._variant = {"BARE_LOCAL": str(int(local)), "BARE_SQL": str(int(sql))}
         self._port, self._temporal_port = free_port(), free_port()
@@ -320,11 +326,11 @@ class Holdgate(System):
 
 
 async def decide(manager: httpx2.AsyncClient, task_id: str) -> bool:
-    """Approve a task and wait until the decision is accepted. Return True if the first answer was 202.
+    """Approve a task and wait until the decision is accepted. Return True if it was first answered by 202.
 
     A busy gateway answers 503: the decision is sent again with its id and takes effect once. With 202 the decision is
     stored because no worker accepted it in time; then the time until it is accepted counts. Raises AssertionError for a
-    refusal, and TimeoutError after `PATIENCE`.
+    refusal, and TimeoutError after `PATIENCE` seconds.
     """
     decision = {"verdict": "approve", "revision": 1, "decision_id": uuid4().hex}
     began = time.monotonic()
@@ -343,7 +349,7 @@ async def decide(manager: httpx2.AsyncClient, task_id: str) -> bool:
 
 async def _pause(began: float) -> None:
     if time.monotonic() - began > PATIENCE:
-        raise TimeoutError("the decision was not accepted")
+        raise TimeoutError(f"the decision was not accepted within {PATIENCE:g} s")
     await asyncio.sleep(0.1)
 
 

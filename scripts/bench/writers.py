@@ -42,13 +42,13 @@ EVENTS = 3
 
 
 class Run(NamedTuple):
-    """The result of some writers in one process."""
+    """The result of some writers: of one process, or added up over all processes."""
 
     commits: int
     seconds: float
     cpu_s: float
     latencies_ms: list[float]
-    """From the commit of an event to the moment at which a reader sees its position."""
+    """Milliseconds from the commit of an event to the moment at which a reader sees its position."""
 
 
 def measure(urls: Sequence[str], seconds: float, pool: ProcessPoolExecutor) -> Run:
@@ -153,7 +153,7 @@ async def _new_case(database: Database) -> str:
 
 
 async def _latency_ms(database: Database) -> float:
-    """Write like the writers, and return how long a reader waits for the position of the last event."""
+    """Write like the writers, and return how many ms a reader waits for the position of the last event."""
     event_id = await _commit(database, await _new_case(database), 0)
     began = time.monotonic()
     query = select(event_positions.c.position).join(events, events.c.number == event_positions.c.number)
@@ -166,7 +166,7 @@ async def _latency_ms(database: Database) -> float:
 
 @contextmanager
 def delayed(url: str, delay_ms: float) -> Iterator[str]:
-    """Return the URL of the database behind a proxy in a process of its own."""
+    """Yield the URL of the database behind a proxy, which runs in a process of its own until the block ends."""
     where = make_url(url)
     command = [sys.executable, "-m", "scripts.bench.delay", str(where.port), str(delay_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:

@@ -47,35 +47,36 @@ class StoredEvent(BaseModel):
     position: int
     """Position in the global order, from 1 without gaps; the cursor of readers.
 
-    0 if the event has no position yet, and in lists of the events of one case, which are ordered by `seq`.
+    0 if the event has no position yet, and in lists that are ordered by `seq`.
     """
     event_id: str
     seq: int
     """Position in the chain of its case, from 1."""
     case_id: str
-    """Empty for changes of people, tokens and policy."""
+    """Empty for an event without a case, such as a change of people, tokens or policy."""
     at: datetime
     kind: str
     actor: str
     summary: str
     data: dict[str, Any]
     erased: bool = False
-    """True if summary and data were erased; then both are empty."""
+    """True if summary and data were erased or removed; then both are empty."""
     prev_hash: str
     hash: str
 
 
 class Appended(NamedTuple):
-    """The head of the case's chain, and the number of new events."""
+    """The head of the chain after an append, and the number of events that were not stored before."""
 
     head: ChainHead
     added: int
 
 
 async def append(conn: AsyncConnection, new: Sequence[CaseEvent]) -> ChainHead:
-    """Append the events of one case, or admin events with case_id "", and return the head of their chain.
+    """Append the events of one case, or events with case_id "", and return the head of their chain.
 
-    An event whose id is already stored is not written again. Raises UnknownCase when the case has no row.
+    `new` is at least one event. An event whose id is already stored is not written again. Raises UnknownCase when the
+    case has no row.
     """
     return (await add(conn, new)).head
 
@@ -102,7 +103,10 @@ async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared"
 
 
 async def begin(conn: AsyncConnection, first: Sequence[CaseEvent]) -> dict[str, ChainHead]:
-    """Append the first event of each case; the case rows were inserted in the same transaction."""
+    """Append the first event of each case, and return the heads of the chains by case id.
+
+    The caller has inserted the rows of the cases in the same transaction.
+    """
     chains = Chains()
     await _write(conn, chains, [chains.sealed(event) for event in first])
     return chains.heads
@@ -119,9 +123,10 @@ async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data:
 async def page(
     conn: AsyncConnection, case_id: str | None = None, since: int = 0, limit: int = 200
 ) -> list[StoredEvent]:
-    """Return events after position `since` in the global order.
+    """Return the first `limit` events after position `since` in the global order.
 
-    `case_id` selects the events of one case; "" selects events without a case, None selects all events.
+    `case_id` selects the events of one case; "" selects events without a case, None selects all events. An event
+    without a position is not included.
     """
     query = in_order(since).limit(limit)
     if case_id is not None:
@@ -177,7 +182,10 @@ class Chains:
         """The head of each chain; a chain without an entry starts with the next event."""
 
     def sealed(self, event: CaseEvent) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the next event row of its case and its payload row, without the global position."""
+        """Extend the chain of the event's case by the event. Return the row of the event and the row of its payload.
+
+        Neither row has a number or a global position yet.
+        """
         before = self.heads.get(event.case_id, ChainHead())
         salt, payload = secrets.token_hex(16), payload_of(event)
         envelope: dict[str, Any] = {
@@ -210,14 +218,17 @@ class Prepared:
         """The number of new events."""
 
     async def write(self) -> Appended:
-        """Write the events."""
+        """Write the events. Return the head of the chain, and the number of new events."""
         if self._rows:
             await _write(self._conn, self._chains, self._rows)
         return Appended(self.head, self.added)
 
 
 async def _write(conn: AsyncConnection, chains: Chains, new: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> None:
-    """Insert the events, and move the heads of their chains. The events get their positions later: see `sequencing`."""
+    """Insert the events, and move the heads of their chains.
+
+    The events get their positions at the end of the transaction or after it: see `sequencing`.
+    """
     if not new:
         return
     if conn.dialect.name == "postgresql":

@@ -41,14 +41,14 @@ class MetricsSnapshot(BaseModel):
     cases: dict[tuple[str, str], int]
     """Cases that have not ended, by process and status."""
     workers: int
-    """Workers with a heartbeat within `silence`."""
+    """Workers whose newest heartbeat is not older than the `silence` given to `snapshot`."""
     heard: datetime | None
-    """When the newest heartbeat of any worker arrived."""
+    """When the newest heartbeat of any worker was sent; None if there is none."""
     outbox: outbox.Lag
     unsequenced: int
     """Events and seals that have no position yet."""
     unsequenced_s: float
-    """How many seconds ago the oldest of them was written."""
+    """How many seconds ago the oldest of them was written; 0 if there are none."""
     stopped: dict[str, int]
     """Workflows that cannot continue, by kind of problem."""
 
@@ -95,7 +95,7 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
 async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
     """Read the next `limit` events after position `since`.
 
-    Return those that metrics count, and the position of the last event that was read.
+    Return those that metrics count, and the position of the last event that was read; `since` if there is none.
     """
     upto = min(since + limit, await audit_log.position(conn))
     query = audit_log.in_order(since, upto).where(events.c.kind.in_(COUNTED))

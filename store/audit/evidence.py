@@ -20,13 +20,13 @@ from store.tables.cases import attachments
 
 COMMENT = "comment_added"
 MOST_ATTACHMENTS = 50
-"""Limit for one case."""
+"""The maximum number of attachments of one case."""
 MOST_COMMENTS = 500
-"""Limit for one person on one case."""
+"""The maximum number of comments of one person on one case."""
 
 
 class TooMany(ValueError):
-    """A maximum is reached: of attachments of the case, or of comments of this person on the case."""
+    """The case has `MOST_ATTACHMENTS`, or this person has added `MOST_COMMENTS` to it; the caller must roll back."""
 
 
 class Comment(BaseModel):
@@ -56,9 +56,10 @@ class Attachment(BaseModel):
 
 
 async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
-    """Add a comment and return it.
+    """Add a comment to a case and return the comment.
 
-    A second call of the same person with the same `key` adds nothing and returns the first comment. Raises TooMany.
+    `key` is the Idempotency-Key of the request. A second call of the same person with the same `key` for this case adds
+    nothing and returns the first comment. Raises TooMany if the person has added `MOST_COMMENTS` to this case.
     """
     comment_id = scoped_key(by, key)[:24]
     event = CaseEvent(
@@ -73,20 +74,23 @@ async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: 
     if (await audit_log.add(conn, [event])).added:
         own = select(func.count()).where(*_comments_of(case_id), events.c.actor == by)
         if (await conn.execute(own)).scalar_one() > MOST_COMMENTS:
-            raise TooMany(f"one person can add at most {MOST_COMMENTS} comments to a case")
+            raise TooMany(f"one person can add at most {MOST_COMMENTS} comments to a case: attach a file instead")
     (there,) = await _read_comments(conn, OF_A_CASE.where(events.c.event_id == event.event_id))
     return there
 
 
 async def comments(conn: AsyncConnection, case_id: str, after: int = 0, limit: int = 50) -> list[tuple[int, Comment]]:
-    """Return the comments of a case after the event number `after` of the case, oldest first, each with its number."""
+    """Return the first `limit` comments of a case after the number `after`, oldest first, each with its number.
+
+    The numbers are those of the events of the case (`seq`), so they have gaps.
+    """
     query = OF_A_CASE.where(*_comments_of(case_id), events.c.seq > after).order_by(events.c.seq).limit(limit)
     rows = (await conn.execute(query)).mappings().all()
     return [(row["seq"], _comment(stored(row))) for row in rows]
 
 
 async def newest_comments(conn: AsyncConnection, case_id: str, limit: int) -> list[Comment]:
-    """Return the newest comments of a case, oldest first."""
+    """Return the newest `limit` comments of a case, oldest first."""
     query = OF_A_CASE.where(*_comments_of(case_id)).order_by(events.c.seq.desc()).limit(limit)
     return (await _read_comments(conn, query))[::-1]
 
@@ -109,9 +113,10 @@ def _comment(event: StoredEvent) -> Comment:
 
 
 async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
-    """Add an attachment to a case.
+    """Add an attachment to a case and return it.
 
-    If the same person attached the same bytes to the case before, return the earlier attachment. Raises TooMany.
+    If the same person attached the same bytes to the case before, add nothing and return the earlier attachment. Raises
+    TooMany if the case has `MOST_ATTACHMENTS`.
     """
     count = select(func.count()).where(attachments.c.case_id == new.case_id)
     if await insert_once(conn, attachments, new.model_dump()):

@@ -49,19 +49,20 @@ class News(NamedTuple):
     """The update for one task or case: its JSON, built once for all receivers."""
 
     position: int
-    """Position of the last event that changed it."""
+    """Position of the last event that changed the task or case."""
     name: Literal["task", "case"]
     data: str
     audience: frozenset[Name]
     """Who may see the case now."""
     gone: str = ""
-    """The update for people who could see or held the task before, and no longer can."""
+    """The update for people in `former` who no longer see the task; empty for a case."""
     former: frozenset[Name] = frozenset()
+    """Who could decide the task when it opened, or held it before; empty for a case."""
 
     def told_to(self, viewer: Viewer) -> str | None:
         """Return the JSON of the update for this viewer; None if the viewer receives no update.
 
-        A viewer who could see the task or case before, and cannot any more, receives only its id.
+        A viewer in `former` who no longer sees the task receives only the id of the task.
         """
         if viewer.sees_all or not self.audience.isdisjoint(viewer.known_as):
             return self.data
@@ -77,7 +78,10 @@ class _Touch(NamedTuple):
 
 
 async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
-    """Return one update for each task and case changed at positions above `since` up to `upto`, in order."""
+    """Return one update for each task and case changed at positions above `since` up to `upto`.
+
+    The updates are in the order of their positions, and at the same position tasks come before their case.
+    """
     query = audit_log.in_order(since, upto).where(events.c.case_id.is_not(None))
     happened = (await conn.execute(query)).all()
     if not happened:
@@ -118,7 +122,7 @@ ENDING = (
 
 
 async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[str, int]:
-    """Return the people whose sign-in or groups may have changed by events after `since`.
+    """Return the people whose sign-in or groups may have changed at positions above `since` up to `upto`.
 
     Each person comes with the position of the last such event.
     """
@@ -168,7 +172,7 @@ async def _audiences(
 
 
 async def _deciders(conn: AsyncConnection, task_ids: Sequence[str]) -> defaultdict[str, list[str]]:
-    """Return by task the people who decided it, so that no update shows a reader's own decision as another person's."""
+    """Return by task the people whose decisions count, so that no update shows a reader's own as another person's."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     query = select(decisions.c.task_id, decisions.c.person)
     query = query.where(decisions.c.task_id.in_(task_ids), decisions.c.status == "accepted").order_by(decisions.c.at)

@@ -1,6 +1,6 @@
 """The format of the audit log: which data each hash is computed from.
 
-Any change to this file makes the verification of existing audit logs fail.
+Any change of this format makes the verification of existing audit logs fail.
 
 - The *payload* of an event is the canonical JSON of its summary and data, stored beside the chain with a random salt.
 - Its *digest* is SHA-256 over salt and payload. Without the salt nobody can guess the content of an erased payload.
@@ -19,11 +19,11 @@ from typing import Any
 from domain.case import CaseEvent
 
 CHECKPOINT_EVERY = 256
-"""Positions between two checkpoints."""
+"""Each position that is a multiple of this number has a checkpoint."""
 
 
 def payload_of(event: CaseEvent) -> str:
-    """Return summary and data of an event as canonical JSON, as stored beside the chain."""
+    """Return summary and data of an event as canonical JSON: the text that is stored beside the chain."""
     return canonical(json.loads(event.model_dump_json(include={"summary", "data"})))
 
 

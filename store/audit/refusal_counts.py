@@ -20,14 +20,17 @@ from store.db.database import Database, fit, insert_once
 from store.tables.audit import refusal_counts
 
 LISTED = 20
-"""Refusals of one person on one task that are stored as events."""
+"""The maximum number of refusals of one person on one task that are stored as events."""
 LISTED_A_DAY = 200
-"""Events that refusals of one person add in `DAY`: listed refusals and counts for single tasks."""
+"""The maximum number of events that refusals of one person add in `DAY`: listed refusals and counts of single tasks."""
 DAY = timedelta(days=1)
 QUIET = timedelta(seconds=10)
 """The count for a task is written after this time without another refusal."""
 LONGEST = timedelta(hours=1)
-"""Longest time before a count is written. The count for a person over all tasks is written only then."""
+"""A count is due at the latest this long after its first refusal.
+
+The count of a person over all tasks is due only then.
+"""
 AT_ONCE = 100
 """The maximum number of counts that one run writes as events."""
 ALL = ""
@@ -76,7 +79,7 @@ class CountedRefusals:
     async def look(self) -> int:
         """Write one event for each count that is due, at most `AT_ONCE` in one run.
 
-        Return the number of counts that were written.
+        Return the number of counts that were due, including those that another worker has written meanwhile.
         """
         now = datetime.now(UTC)
         counts = refusal_counts.c
@@ -111,7 +114,7 @@ async def _write(conn: AsyncConnection, person: str, about: str) -> None:
 
 
 async def _locked(conn: AsyncConnection, person: str, about: str, case_id: str | None, now: datetime) -> Any:
-    """Return the row with the count of a person on a task.
+    """Return the row with the count of a person on a task, or on all tasks if `about` is `ALL`.
 
     Create the row if it is missing, and lock it until the transaction ends.
     """

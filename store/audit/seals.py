@@ -1,8 +1,9 @@
 """Seals: a hash chain over every row that a transaction wrote, so that later edits of rows are detected.
 
 Every transaction of `Database.write` goes through `SealingConnection`. It asks the database for the rows that each
-statement wrote. Before the commit it writes one seal record for each case: the digest of each row, or that the row was
-deleted. Code that writes rows does not need to do anything, and no statement can skip the seal.
+statement wrote. Before the commit it writes one seal record for each case, and one for all rows without a case: the
+digest of each row, or that the row was deleted. Code that writes rows by SQLAlchemy's `insert`, `update` and `delete`
+does not need to do anything. SQL texts are not sealed, so they may write only the tables in `NOT_SEALED`.
 
 A seal record stores, by table and key of the row, the digest and `HINT` characters for each column. The digest proves
 the row; the hints only show which column differs. Both use the salt of their seal record, so that nobody can guess the
@@ -110,9 +111,10 @@ class Shape(NamedTuple):
     key: tuple[int, ...]
     """Indexes of the primary key columns."""
     case: int | None
-    """Index of the column with the id of the row's case."""
+    """Index of the column with the id of the row's case; None if the table is not in `OF_A_CASE`."""
     parent: tuple[int, str] | None
-    """Otherwise the index of the column that refers to a row of a case, and the table of that row."""
+    """Index of the column that refers to a row of a case, and the table of that row; None if the table is not in
+    `PARENTS`."""
 
 
 class Left(NamedTuple):
@@ -203,8 +205,8 @@ def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
 def differing(shape: Shape, sealed: str, found: str) -> list[str]:
     """Return the names of the columns whose values differ from their seal.
 
-    The list is empty if the hints do not show which column differs, or if the table had other columns when the row was
-    sealed.
+    The list is empty if the hints do not show which column differs, or if the table had more or fewer columns when the
+    row was sealed.
     """
     if len(sealed) != len(found):
         return []
@@ -239,7 +241,8 @@ def _plain(value: Any) -> Any:
 class SealingConnection:
     """A connection for one write transaction that seals the rows it writes.
 
-    It offers nothing of the connection behind it but statements, so that no statement can skip the seal.
+    It offers nothing of the connection behind it but statements. An `insert`, `update` or `delete` cannot skip the
+    seal.
     """
 
     def __init__(self, conn: SqliteConnection | PostgresConnection) -> None:
@@ -256,7 +259,7 @@ class SealingConnection:
         return self._conn.dialect
 
     async def execute(self, statement: Any, parameters: Any = None) -> Found:
-        """Execute the statement; if the statement writes sealed rows, remember them."""
+        """Execute the statement and return its result; if it writes sealed rows, remember them for the seal."""
         in_one = self.dialect.name == "sqlite"
         telling = (_telling_of if isinstance(statement, Prepared) else _telling)(statement, in_one)
         if telling is None:
@@ -271,7 +274,7 @@ class SealingConnection:
         return _answer(telling.shape, telling.asked, rows, self.dialect)
 
     async def scalar(self, statement: Any, parameters: Any = None) -> Any:
-        """Execute the statement and return the first column of its first row, or None."""
+        """Execute the statement and return the first column of its first row; None if there is no row."""
         return (await self.execute(statement, parameters)).scalar()
 
     async def scalars(self, statement: Any, parameters: Any = None) -> ScalarResult[Any]:
@@ -323,7 +326,7 @@ def _telling(statement: Any, in_one: bool) -> _Telling | None:
 
 @cache
 def _telling_of(statement: Prepared, in_one: bool) -> _Telling | None:
-    """Return the same for a prepared statement, prepared too."""
+    """Return the prepared statement that also returns the rows it writes; None if it writes no sealed rows."""
     found = _telling(statement.sqlite if in_one else statement.postgresql, in_one)
     return found and found._replace(statement=prepared(found.statement))
 
@@ -366,7 +369,8 @@ def _read_as(table: Table, asked: tuple[Any, ...], dialect: Dialect) -> tuple[Si
 
 
 Records = Mapping[str, Sequence[Left]]
-"""The rows that a transaction wrote, by case; rows without a case under the empty id."""
+"""The rows that a transaction wrote, by case id. Rows without a case have the empty id, and so have rows of `PARENTS`
+whose parent row this transaction did not write."""
 
 
 def _records(written: Iterable[Left]) -> Records:
@@ -398,7 +402,7 @@ class NewRecord(NamedTuple):
 
 
 def _sealed_rows(written: Iterable[Left]) -> list[NewRecord]:
-    """Return one seal record for each case."""
+    """Return one seal record for each case, and one for the rows without a case."""
     found = []
     for case_id, rows in _records(written).items():
         salt = secrets.token_hex(16)
@@ -447,12 +451,10 @@ def _write(conn: Connection, new: Sequence[NewRecord]) -> None:
 
 
 def baseline(conn: Connection) -> int:
-    """Seal all rows of a database that has no seals yet.
+    """Seal all rows of a database that has no seals yet, and return their number; 0 if the database has seals.
 
-    From then on the present content of the rows counts as correct.
-
-    Returns the number of rows. A later migration that changes rows, or adds a column that is not null, must call
-    `seal_rows` for them.
+    From then on the present content of the rows counts as correct. A later migration that changes rows, or adds a
+    column that is not null, must call `seal_rows` for them.
     """
     if conn.execute(select(seals.c.number).limit(1)).first():
         return 0
@@ -465,7 +467,7 @@ def baseline(conn: Connection) -> int:
 
 
 def seal_rows(conn: Connection, written: Iterable[Left]) -> None:
-    """Seal rows that a migration wrote."""
+    """Seal rows that a migration wrote, in the transaction of the migration."""
     run, new = runner_of(conn), _sealed_rows(written)
     if conn.dialect.name == "sqlite":
         _sequence_now(run, new, [])

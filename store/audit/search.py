@@ -16,14 +16,17 @@ from store.tables.audit import event_payloads, event_positions, events
 from store.tables.cases import attachments, cases, policies
 
 RECENT = 20_000
-"""The number of newest events in which `kinds` looks."""
+"""`kinds` returns the kinds of so many of the newest events."""
 
 
 class EventFilter(TypedDict, total=False):
-    """The filters of a search of the audit log. A filter that is None does not restrict the result."""
+    """The filters of a search of the audit log.
+
+    A filter that is None does not restrict the result, nor does an empty `actor`, `kind` or `text`.
+    """
 
     case_id: str | None
-    """Empty for changes of people, tokens and policy."""
+    """Empty for events without a case, such as changes of people, tokens and policy."""
     actor: str | None
     kind: str | None
     since: datetime | None
@@ -31,13 +34,16 @@ class EventFilter(TypedDict, total=False):
     until: datetime | None
     """Before this moment."""
     text: str | None
-    """Words to find in summary and data, without regard to case."""
+    """Words that must all be in the summary or the data of the event, without regard to case and accents."""
 
 
 async def oldest(
     conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[EventFilter]
 ) -> list[StoredEvent]:
-    """Return the first `limit` matching events after position `after`, oldest first."""
+    """Return the first `limit` matching events after position `after`, oldest first.
+
+    An event without a position is not included.
+    """
     query = audit_log.in_order(after).where(*_conditions(sought))
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
 
@@ -47,7 +53,7 @@ async def newest(
 ) -> list[StoredEvent]:
     """Return the last `limit` matching events before position `before`, newest first.
 
-    If `before` is None, return the newest events of the audit log.
+    If `before` is None, return the newest matching events. An event without a position is not included.
     """
     query = audit_log.IN_ORDER.where(*_conditions(sought)).order_by(event_positions.c.position.desc())
     if before is not None:
@@ -56,37 +62,37 @@ async def newest(
 
 
 async def count(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> int:
-    """Return the number of matching events."""
+    """Return the number of matching events that have a position."""
     return int(await conn.scalar(_joined(select(func.count())).where(*_conditions(sought))) or 0)
 
 
 async def kinds(conn: AsyncConnection) -> list[str]:
-    """Return the event kinds that occur among the newest events of the audit log."""
+    """Return the event kinds that occur among the newest `RECENT` events of the audit log, in alphabetical order."""
     recent = select(events.c.kind).order_by(events.c.number.desc()).limit(RECENT).subquery()
     return list((await conn.execute(select(recent.c.kind).distinct().order_by(recent.c.kind))).scalars())
 
 
 async def case_ids(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> list[str]:
-    """Return the ids of cases that have matching events, in order."""
+    """Return the ids of the cases that have matching events with a position, in alphabetical order."""
     query = _joined(select(events.c.case_id)).where(events.c.case_id.is_not(None), *_conditions(sought))
     return list((await conn.execute(query.distinct().order_by(events.c.case_id))).scalars())
 
 
 async def cases_of(conn: AsyncConnection, ids: Sequence[str]) -> list[CaseRow]:
-    """Return the rows of these cases, by id."""
+    """Return the rows of these cases in the order of their ids. An id without a row is left out."""
     query = select(cases).where(cases.c.case_id.in_(ids)).order_by(cases.c.case_id)
     return [CaseRow.model_validate(row) for row in await conn.execute(query)]
 
 
 async def attachments_of(conn: AsyncConnection, ids: Sequence[str]) -> list[Attachment]:
-    """Return the attachments of these cases."""
+    """Return the attachments of these cases in the order of the case ids, those of one case oldest first."""
     query = select(attachments).where(attachments.c.case_id.in_(ids))
     rows = await conn.execute(query.order_by(attachments.c.case_id, attachments.c.at, attachments.c.attachment_id))
     return [Attachment.model_validate(row) for row in rows]
 
 
 async def policy_texts(conn: AsyncConnection, hashes: Iterable[str]) -> dict[str, str]:
-    """Return the texts of policies by their hashes."""
+    """Return the texts of policies by their hashes. A hash without a stored policy is left out."""
     query = select(policies.c.hash, policies.c.text).where(policies.c.hash.in_(list(hashes)))
     return {row.hash: row.text for row in await conn.execute(query.order_by(policies.c.hash))}
 

@@ -1,9 +1,9 @@
 """The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
 
-Each worker and each gateway runs the loop, and one of them does the work: it looks each `PAUSE_S`. The others only look
-whether something has waited for longer than `LATE_S`. Then the process that did the work has died or hangs, and one of
-the others takes over. Two that work at the same time do no harm: the row of `chain` is locked in each batch, and the
-one that finds it locked steps back.
+Each worker and each gateway runs the loop, and one of them does the work: it looks every `PAUSE_S` seconds. The others
+look every `STANDBY_PAUSE_S` seconds whether something has waited for longer than `LATE_S` seconds. Then the process
+that did the work has died or hangs, and one of the others takes over. Two that work at the same time do no harm: the
+row of `chain` is locked in each batch, and the one that finds it locked steps back.
 
 There is no lock between batches, so nothing is left behind when the process is killed. PostgreSQL rolls back a batch
 that was not committed; the next batch repeats it.
@@ -23,28 +23,39 @@ from store.db.database import DatabaseUnavailable, normalised
 log = logging.getLogger("holdgate.store")
 
 PAUSE_S = 0.025
-"""The pause of the process that does the work, also between two batches: small batches cost more than large ones."""
+"""The pause of the process that does the work, in seconds, also between two batches.
+
+Small batches cost more than large ones.
+"""
 LATE_S = 0.5
-"""What has waited for longer than this was forgotten by the process that does the work."""
+"""If something has waited for more seconds than this, the process that did the work has died or hangs."""
 STANDBY_PAUSE_S = 0.25
+"""The pause of a process that does not do the work, in seconds."""
 AFTER_ERROR_S = 0.5
+"""The pause after an error, in seconds."""
 HUNG_S = 2
-"""PostgreSQL ends the session of a process that holds the lock for so long without a statement."""
+"""PostgreSQL ends the session of a process that holds the lock for so many seconds without a statement."""
 
 
 class Sequencer:
     """The loop of one process. On SQLite there is nothing to do: a transaction sequences what it wrote."""
 
     def __init__(self, url: str) -> None:
-        """Store the database URL. The connection is opened when it is needed."""
+        """Store the database URL.
+
+        The connection is opened when it is needed. Raises ValueError as `normalised` does.
+        """
         where = normalised(url)
         self._engine = _engine(where) if where.get_backend_name() == "postgresql" else None
         self.working = True
-        """Whether this process does the work. A new process tries, and steps back if another one does it."""
+        """Whether this process does the work. A new process begins with True, and steps back if another one does it."""
         self._failing = False
 
     async def run(self) -> None:
-        """Sequence until cancelled, then close the connection. Raises only CancelledError."""
+        """Sequence until cancelled, then close the connection. On SQLite return at once.
+
+        Raises only CancelledError: other errors are logged, and the next round tries again.
+        """
         if self._engine is None:
             return
         try:
@@ -54,10 +65,14 @@ class Sequencer:
                         await self._keep_on(conn)
                 except _AWAY as error:
                     if not self._failing:  # an outage is logged once
-                        log.warning("events are not sequenced now, it is tried again: %s", error)
+                        log.warning(
+                            "the database does not answer, so new events have no position yet; the sequencer tries "
+                            "again every %s s: %s",
+                            *(AFTER_ERROR_S, error),
+                        )
                     self._failing = True
                 except Exception:  # any error is logged, and the next round tries again
-                    log.exception("events could not be sequenced")
+                    log.exception("new events got no position; the sequencer tries again")
                 await asyncio.sleep(AFTER_ERROR_S)
         finally:
             await self.close()
@@ -65,7 +80,8 @@ class Sequencer:
     async def catch_up(self) -> bool:
         """Sequence what is listed now, for programs that write and end, such as commands.
 
-        Return False if another process is just sequencing, and may have left something. Raises DatabaseUnavailable.
+        Return False if another process is just sequencing, and may have left something. On SQLite return True at once.
+        Raises DatabaseUnavailable if the database does not answer; the events stay listed.
         """
         if self._engine is None:
             return True
@@ -76,7 +92,10 @@ class Sequencer:
                         return False
                 return True
         except _AWAY as error:
-            raise DatabaseUnavailable(f"events are not sequenced: {error}") from error
+            raise DatabaseUnavailable(
+                f"events that were written have no position yet: {error}. A worker or a gateway will give them "
+                "their positions"
+            ) from error
 
     async def close(self) -> None:
         """Close the connection."""

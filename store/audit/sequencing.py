@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from store.audit.hashing import CHECKPOINT_EVERY, canonical, run_on, sha256
 
 AT_ONCE = 1000
-"""Events, and seals, that the sequencer handles in one transaction."""
+"""The maximum number of events, and the maximum number of seals, that the sequencer handles in one transaction."""
 HEADS = "SELECT position, hash, seals, seals_hash FROM chain"
 
 Run = Callable[..., Sequence[Any]]
@@ -101,8 +101,9 @@ def seal_hash_of(position: int, case_id: str, digest: str, before: str) -> str:
 def sequence_listed(run: Run) -> bool:
     """Give the next events and seals that `unsequenced` lists their positions, on PostgreSQL.
 
-    Call this in a transaction of its own. Return False if another transaction is just doing the same: then nothing was
-    done. An entry of the list without its event or seal, or whose event or seal has a position, is only removed.
+    Handle at most `AT_ONCE` events and `AT_ONCE` seals. Call this in a transaction of its own. Return False if another
+    transaction is just doing the same, or if the row of `chain` is missing: then nothing was done. An entry of the list
+    without its event or seal, or whose event or seal has a position, is only removed.
     """
     found = run(f"{HEADS} FOR UPDATE SKIP LOCKED")
     if not found:

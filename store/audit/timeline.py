@@ -1,7 +1,7 @@
 """The events of one case, as its page and `GET /cases/{case_id}` show them.
 
-Events that people can produce in any number (such as comments) are shortened to the newest when there are many. Events
-that decided or changed the case are always included: the Workflow limits their number.
+In a case with more than `WHOLE` events, only the newest `NEWEST` of the kinds in `NOISE` are shown, such as comments:
+people can produce any number of them. All other events are always shown: the Workflow limits their number.
 """
 
 from typing import NamedTuple
@@ -19,9 +19,9 @@ NOISE = (
 )
 """Kinds of events that decide nothing."""
 NEWEST = 500
-"""Number of such events that are shown."""
+"""The maximum number of events of the kinds in `NOISE` that a case with more than `WHOLE` events shows."""
 WHOLE = 1_000
-"""Up to this number all events of a case are shown."""
+"""A case with at most this number of events shows all of them."""
 
 
 class Timeline(NamedTuple):

@@ -16,13 +16,13 @@ async def counts_by_status(conn: AsyncConnection, batch_id: str) -> dict[str, in
 
 
 async def count_running(conn: AsyncConnection, batch_id: str) -> int:
-    """Return the number of cases of a batch that have not ended and do not wait at a gate."""
+    """Return the number of cases of a batch that are starting, running or rolling back."""
     moving = cases.c.status.in_((Status.STARTING, Status.RUNNING, Status.ROLLING_BACK))
     return (await conn.execute(select(func.count()).where(moving, cases.c.batch_id == batch_id))).scalar_one()
 
 
 async def undoable(conn: AsyncConnection, batch_id: str, before: CaseRow | None, limit: int) -> list[CaseRow]:
-    """Return the cases of a batch that can be rolled back and are not rolling back yet, newest first.
+    """Return at most `limit` cases of a batch that can be rolled back and are not rolling back yet, newest first.
 
     `before` is the last case of the previous page.
     """

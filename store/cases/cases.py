@@ -309,14 +309,14 @@ async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
 
 
 async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
-    """Return the open case that this Workflow runs."""
+    """Return the open case that this Workflow runs; None without one, or if its start is not confirmed yet."""
     own = (cases.c.case_id == workflow_id) & cases.c.workflow_id.is_(None)
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))
 
 
 async def of_workflow(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
-    """Return the case that this Workflow runs or ran, in any status."""
+    """Return the case that this Workflow runs or ran, in any status; None without one."""
     case_id = workflow_id.partition(f"~{ROLLBACK}")[0]
     return await _one(conn, select(cases).where(cases.c.case_id == case_id))
 
@@ -330,7 +330,7 @@ async def open_after(conn: AsyncConnection, case_id: str, limit: int) -> list[Ca
 
 
 async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
-    """Return the case that was created with this key."""
+    """Return the case that was created with this key; None without one."""
     return await _one(conn, _OF_IDEMPOTENCY_KEY, {"of_key": key})
 
 

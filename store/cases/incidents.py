@@ -73,7 +73,7 @@ _OPEN = (tasks.c.status == literal_column("'open'"), tasks.c.kind == literal_col
 
 
 async def groups(conn: AsyncConnection, process: str | None = None, limit: int = 50) -> list[Incidents]:
-    """Return the groups, largest first."""
+    """Return the `limit` largest groups of open incidents, largest first."""
     step, failure = func.coalesce(_STEP, ""), func.coalesce(_FAILURE, "")
     number = func.count()
     query = select(tasks.c.process, step, failure, number, func.min(tasks.c.opened_at)).where(*_OPEN)

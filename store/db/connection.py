@@ -34,10 +34,13 @@ class AsyncConnection(Protocol):
     async def execute(self, statement: Executable | Prepared, parameters: Any = None) -> Found: ...
 
     async def execute(self, statement: Any, parameters: Any = None) -> Any:
-        """Run an SQLAlchemy statement or a `Prepared` one; a list of parameters runs it once for each."""
+        """Run an SQLAlchemy statement or a `Prepared` one, and return its result with all rows in memory.
+
+        With a list of parameters, run the statement once for each of them.
+        """
 
     async def scalar(self, statement: Any, parameters: Any = None) -> Any:
-        """Run a statement and return the first column of its first row, or None."""
+        """Run a statement and return the first column of its first row; None if there is no row."""
 
     async def scalars(self, statement: Any, parameters: Any = None) -> ScalarResult[Any]:
         """Run a statement and return the first column of its rows."""
@@ -47,7 +50,7 @@ class PostgresConnection(SqlAlchemyConnection):
     """A connection to PostgreSQL: SQLAlchemy runs every statement."""
 
     async def execute(self, statement: Any, parameters: Any = None, *, execution_options: Any = None) -> Any:
-        """Run a statement."""
+        """Run an SQLAlchemy statement or a `Prepared` one, as `AsyncConnection.execute` does."""
         if isinstance(statement, Prepared):
             statement = statement.postgresql
         return await super().execute(statement, parameters, execution_options=execution_options)

@@ -27,7 +27,8 @@ def encode(*key: Any) -> str:
 def decode(cursor: str, *shape: type, optional: int = 0) -> list[Any]:
     """Return the sort key in a cursor. The first `optional` parts of the key may be None.
 
-    Raises ValueError if a part has another type than expected.
+    `shape` are the types of the parts. Raises ValueError if the text is no cursor, or if the number, the type or the
+    size of its parts does not fit.
     """
     try:
         parts = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

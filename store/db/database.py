@@ -23,9 +23,12 @@ from store.db.prepared import Prepared, prepared_insert
 from store.db.sqlite_transactions import SqliteTransactions
 
 BUSY_SECONDS = 3.0
-"""How long a write waits for another one. Must stay below the 10 s timeout of a local activity."""
+"""How many seconds a transaction waits for a connection, and then for a lock.
+
+The sum of both must stay below the 10 s timeout of a local activity.
+"""
 MIGRATION_SECONDS = 60.0
-"""How long a second `migrate` waits for the first."""
+"""How many seconds a second `migrate` of an SQLite file waits for the first. On PostgreSQL it waits without a limit."""
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 0x401D6A7E
@@ -38,7 +41,11 @@ class Database:
     """The connections to one database. Use an object in one asyncio event loop only."""
 
     def __init__(self, url: str, patience: float = BUSY_SECONDS) -> None:
-        """Create the connection pool; `patience` is how many seconds a write waits for a lock or a connection."""
+        """Create the connection pool, without a connection.
+
+        `patience` is how many seconds a transaction waits for a connection, and then for a lock. Raises ValueError if
+        the URL cannot be used: see `normalised`.
+        """
         where = normalised(url)
         self.kind = where.get_backend_name()
         """`sqlite` or `postgresql`."""
@@ -53,7 +60,8 @@ class Database:
         """Open one transaction, committed at the end of the block and rolled back by any exception.
 
         Before the commit the written rows are sealed: see `store.audit.seals`. Keep the block short, and await only
-        calls of this connection in the block. Raises DatabaseUnavailable.
+        calls of this connection in the block. Raises DatabaseUnavailable, and UnusableValue for a value that the
+        database cannot store.
         """
         with outages():
             async with self._transactions.write() as conn:
@@ -63,36 +71,43 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Open one snapshot for reading: all statements of the block see the data of the same moment.
 
-        Raises DatabaseUnavailable.
+        Raises DatabaseUnavailable, and UnusableValue for a value that the database cannot compare.
         """
         with outages():
             async with self._transactions.read() as conn:
                 yield conn
 
     async def ready(self) -> None:
-        """Check that the database answers and has its tables. Raises DatabaseUnavailable otherwise."""
+        """Check that the database answers and was migrated by a released version.
+
+        Raises DatabaseUnavailable otherwise. A schema that is older or newer than this code is accepted.
+        """
         async with self.read() as conn:
             try:
                 revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-            except sql.ProgrammingError as error:
-                raise DatabaseUnavailable(f"the database has not been migrated: {reason(error)}") from error
+            except (sql.ProgrammingError, sql.OperationalError) as error:
+                raise DatabaseUnavailable(
+                    f"the schema of the database cannot be read: {reason(error)}. If the database is new, run "
+                    "./holdgate migrate"
+                ) from error
         if _UNRELEASED.fullmatch(revision or ""):
             raise DatabaseUnavailable(_too_old(revision))
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. A connection in use is closed after its transaction."""
         await self._transactions.close()
 
 
 def normalised(url: str) -> URL:
     """Return the URL with the driver in use: `sqlite` and an absolute path, or `postgresql+psycopg`.
 
-    Raises ValueError for another database, and for SQLite in memory, which a second connection would not see.
+    Raises ValueError for a text that is no URL, for another database, and for SQLite without a file: a second
+    connection would not see a database in memory.
     """
     try:
         where = make_url(url)
     except sql.ArgumentError:
-        raise ValueError("the database URL cannot be read; sqlite:///path or postgresql://user@host/name") from None
+        raise ValueError("this is no database URL: use sqlite:///path or postgresql://user@host/name") from None
     if where.get_backend_name() in {"postgresql", "postgres"}:
         return where.set(drivername="postgresql+psycopg")
     if where.get_backend_name() != "sqlite":
@@ -108,7 +123,7 @@ def migrate(url: str) -> None:
     Two calls may run at the same time: the second waits for the first.
 
     Raises DatabaseUnavailable when the database cannot be reached or written, is newer than this code, or was created
-    before the first release.
+    before the first release. Raises ValueError if the URL cannot be used: see `normalised`.
     """
     # Imported here: worker and gateway never migrate and start faster without this import.
     from alembic import command
@@ -150,10 +165,10 @@ def _inserting_once(table: Table) -> Prepared:
 
 
 def fit(value: str, column: "Column[Any]") -> str:
-    """Return the text in a form that the column can store: without NUL, cut to its length.
+    """Return the text without NUL characters, cut to the length of the column.
 
-    A raw Signal may contain any text. PostgreSQL rejects such values, and a write that always fails would block its
-    case.
+    A raw Signal may contain any text. PostgreSQL rejects a NUL and a text that is too long, and a write that always
+    fails would block its case.
     """
     return value.replace("\0", "")[: getattr(column.type, "length", None)]
 

@@ -8,10 +8,14 @@ from store.db.connection import AsyncConnection
 from store.tables.notifications import heartbeats
 
 FORGET_AFTER = timedelta(hours=1)
+"""The row of a worker that has sent no heartbeat for this time can be deleted."""
 
 
 async def beat(connection: AsyncConnection, worker: str, at: datetime) -> None:
-    """Store a heartbeat of a worker. Also delete the rows of workers that have sent no heartbeat for an hour."""
+    """Store a heartbeat of a worker.
+
+    With the first heartbeat of a worker, also delete the rows of workers that have sent none for `FORGET_AFTER`.
+    """
     moved = await connection.execute(update(heartbeats).where(heartbeats.c.worker == worker).values(at=at))
     if moved.rowcount == 0:
         await connection.execute(insert(heartbeats).values(worker=worker, at=at))

@@ -7,21 +7,28 @@ from sqlalchemy import exc as sql
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot be reached, locked, read or written now. A later call may succeed."""
+    """The database cannot be reached, locked, read or written, or its schema does not fit this code.
+
+    A later call may succeed, except if the message asks for a migration or another database.
+    """
 
 
 class UnusableValue(ValueError):
-    """A value that the database cannot store or compare: a number that is too large, or an invalid text."""
+    """A value that the database cannot store or compare.
+
+    The value is a number or time outside the range of its type, a text that is too long, or a text with characters that
+    the database cannot store.
+    """
 
 
 @contextmanager
 def outages() -> Iterator[None]:
-    """Raise DatabaseUnavailable or UnusableValue for the errors of SQLAlchemy that mean it."""
+    """Raise DatabaseUnavailable or UnusableValue instead of the errors of SQLAlchemy and the drivers that mean it."""
     try:
         yield
     except (sql.DataError, OverflowError, UnicodeEncodeError) as error:
         # PostgreSQL raises DataError; the driver of SQLite cannot pass such a number or text on.
-        raise UnusableValue("a value is too large a number, or no text that can be stored") from error
+        raise UnusableValue("a number is too large, or a text is too long or cannot be stored") from error
     except (sql.OperationalError, sql.InterfaceError, sql.TimeoutError) as error:
         raise DatabaseUnavailable(reason(error)) from error
     except sql.DBAPIError as error:

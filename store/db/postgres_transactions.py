@@ -30,7 +30,7 @@ class PostgresTransactions:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SealingConnection]:
-        """Open one transaction that writes."""
+        """Open one transaction that writes. Its rows are sealed before the commit."""
         conn = PostgresConnection(self._engine)
         async with conn, conn.begin():
             sealing = SealingConnection(conn)
@@ -39,13 +39,13 @@ class PostgresTransactions:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[PostgresConnection]:
-        """Open one snapshot."""
+        """Open one snapshot of the moment of the first statement, in which nothing can be written."""
         conn = PostgresConnection(self._reader)
         async with conn, conn.begin():
             yield conn
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close the connections that are not in use. A connection in use is closed after its transaction."""
         await self._engine.dispose()
 
 

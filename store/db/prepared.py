@@ -23,11 +23,14 @@ Values = Mapping[str, Any]
 DIALECT: Dialect = pysqlite.dialect(dbapi=sqlite3, paramstyle="named")
 """The dialect of prepared statements: the driver gets their parameters by name."""
 MOST_IN_LIST = 16
-"""Above this length of an `IN` list a statement is not prepared: each length has an SQL text of its own."""
+"""Above this length of an `IN` list SQLAlchemy runs the statement: each length would need an SQL text of its own."""
 
 
 class Rows(IteratorResult[*tuple[Any, ...]]):
-    """The result of a statement, with all its rows in memory, and the number of rows that it wrote."""
+    """The result of a statement, with all its rows in memory.
+
+    `rowcount` is the number of rows that an INSERT, UPDATE or DELETE wrote. It has no meaning for a SELECT.
+    """
 
     def __init__(self, about: SimpleResultMetaData, rows: Sequence[Any], rowcount: int) -> None:
         super().__init__(about, iter(rows))
@@ -40,7 +43,7 @@ _NOTHING = SimpleResultMetaData([])
 class Prepared:
     """A statement for both databases that is made once and run often, with bind parameters for its values.
 
-    On SQLite it runs in the event loop, so it must read or write a few rows by an index.
+    On SQLite it runs in the event loop, so it must read or write a few rows by an index, unless it is `long`.
     """
 
     def __init__(self, sqlite: Statement, postgresql: Statement, *, long: bool = False) -> None:
@@ -54,7 +57,10 @@ class Prepared:
         self._plans: dict[Any, Plan] = {}
 
     def plan(self, first: Values) -> "Plan | None":
-        """Return how SQLite runs the statement with parameters of these names; None if an `IN` list is too long."""
+        """Return how SQLite runs the statement with parameters of these names.
+
+        Return None if an `IN` list has more than `MOST_IN_LIST` values: SQLAlchemy must then run the statement.
+        """
         names = tuple(first)
         plan = self._plans.get(names)
         if plan is None:
@@ -108,7 +114,7 @@ class Plan:
         self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
 
     def run(self, cursor: sqlite3.Cursor, many: Sequence[Values]) -> Rows:
-        """Run the statement once for each set of parameters; return the rows of all.
+        """Run the statement once for each set of parameters, and return the rows of all these runs.
 
         Raises the errors of `sqlalchemy.exc` that SQLAlchemy would raise.
         """
@@ -163,7 +169,10 @@ def _to_driver(bind: Any) -> Callable[[Any], Any] | None:
 
 
 def _defaults(statement: Statement, first: Values) -> dict[str, Any]:
-    """Return the values of the columns that an INSERT leaves to Python. SQLAlchemy adds them only when it runs it."""
+    """Return the default values of the columns that an INSERT does not name.
+
+    SQLAlchemy itself adds these values only when it runs the statement.
+    """
     if not isinstance(statement, Insert):
         return {}
     left = [column for column in statement.table.c if column.default is not None and column.key not in first]

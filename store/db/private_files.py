@@ -39,19 +39,27 @@ def usual_umask() -> int:
 
 
 def usual(mode: int) -> int:
-    """Return the file mode for a new file or folder inside a folder that is shared with other users."""
+    """Return `mode` with the umask with which this process was started.
+
+    This is the mode for a new file or folder inside a folder that is shared with other users.
+    """
     return mode & ~usual_umask()
 
 
 def tighten(var: Path, database_url: str = "", shared: Collection[Path | None] = ()) -> int:
-    """Remove other users' access to the folder `var` and the SQLite files; log and return the number of changes.
+    """Remove other users' access to the folder `var`, to all that is in it, and to the SQLite files.
 
-    `shared` are folders of other users; their modes do not change, even inside `var`.
+    Log and return the number of changes. `shared` are folders that other users must reach: nothing changes in them,
+    even if they are inside `var`. Files of another owner are skipped.
     """
     kept = {path.resolve() for path in shared if path is not None}
     changed = sum(map(_take_from_others, [*_all_of(var, kept), *_files_of(database_url)]))
     if changed:
-        log.warning("%d files and folders of %s could be used by other users of this machine: no more", changed, var)
+        log.warning(
+            "%d files and folders in %s, or of the database, could be used by other users of this machine. Holdgate "
+            "has removed their access",
+            *(changed, var),
+        )
     return changed
 
 

@@ -23,21 +23,27 @@ IMMEDIATE = {"sqlite_begin": "BEGIN IMMEDIATE"}
 def engine(path: Path, timeout: float) -> Engine:
     """Return an engine for an existing file that begins no transactions itself and pools no connections.
 
-    All rows of a result are fetched when its statement runs. Opening waits `timeout` seconds for a lock.
+    All rows of a result are fetched when its statement runs. Opening waits up to `timeout` seconds for a lock.
     """
     creator = partial(_opened, path, "rw", timeout, _FetchingConnection)
     return create_engine("sqlite://", poolclass=NullPool, creator=creator)
 
 
 def creating_engine(path: Path, timeout: float) -> Engine:
-    """Return a synchronous engine that creates the file if it is missing."""
+    """Return a synchronous engine that creates the file if it is missing.
+
+    A statement waits up to `timeout` seconds for a lock.
+    """
     engine = create_engine("sqlite://", creator=partial(_opened, path, "rwc", timeout))
     _begin_explicitly(engine)
     return engine
 
 
 def scratch(schema: str) -> sqlite3.Connection:
-    """Return a temporary database, which SQLite moves to disk when it grows and deletes when it is closed."""
+    """Return a temporary database, which SQLite moves to disk when it grows and deletes when it is closed.
+
+    `schema` is one SQL statement, which creates the table.
+    """
     connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=OFF").close()
     connection.execute(schema).close()
@@ -46,7 +52,10 @@ def scratch(schema: str) -> sqlite3.Connection:
 
 @asynccontextmanager
 async def reading_any_text(conn: AsyncConnection) -> AsyncIterator[None]:
-    """Inside the block, allow reading texts that are not valid UTF-8. Other tools may have stored such texts."""
+    """Inside the block, allow reading texts that are not valid UTF-8. Other tools may have stored such texts.
+
+    An invalid byte is read as `\\xff`. PostgreSQL stores only valid texts, so nothing changes for it.
+    """
     if not isinstance(conn, SqliteConnection):
         yield
         return

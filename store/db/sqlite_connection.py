@@ -40,7 +40,7 @@ class SqliteConnection:
         self.driver = driver
         self.file = file
         self.reusable = True
-        """False if the pool must close the connection: after a commit or a rollback failed, or after `close`."""
+        """False if the pool must close the connection: after a commit or a rollback failed, or the pool was closed."""
         self._sql = sql
         self._threads = threads
         self._stop = driver.interrupt if reading else None
@@ -53,7 +53,10 @@ class SqliteConnection:
         return self._sql.dialect
 
     async def execute(self, statement: Any, parameters: Any = None) -> Found:
-        """Run a `Prepared` statement in the event loop, and any other in a thread by SQLAlchemy."""
+        """Run a `Prepared` statement in the event loop, and any other statement in a thread.
+
+        In a thread also run a `Prepared` statement that is `long`, writes more than `MANY` rows, or has a long IN list.
+        """
         if isinstance(statement, Prepared):
             many = [parameters or {}] if parameters is None or isinstance(parameters, Mapping) else parameters
             plan = statement.plan(many[0]) if many and len(many) <= MANY else None
@@ -64,7 +67,7 @@ class SqliteConnection:
         return await self._in_thread(partial(self._sql.execute, statement, parameters))
 
     async def scalar(self, statement: Any, parameters: Any = None) -> Any:
-        """Run a statement and return the first column of its first row, or None."""
+        """Run a statement and return the first column of its first row; None if there is no row."""
         return (await self.execute(statement, parameters)).scalar()
 
     async def scalars(self, statement: Any, parameters: Any = None) -> ScalarResult[Any]:
@@ -72,7 +75,10 @@ class SqliteConnection:
         return (await self.execute(statement, parameters)).scalars()
 
     def now(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Run an SQL text in this thread and return its rows; for a list of rows in `values`, run it for each."""
+        """Run an SQL text in this thread and return its rows.
+
+        If `values` is a list of rows, run the SQL text for each of them.
+        """
         try:
             if isinstance(values, list):
                 return self._cursor.executemany(sql, values).fetchall()
@@ -81,7 +87,7 @@ class SqliteConnection:
             raise driver_error(sql, None, error) from error
 
     async def begin(self, *statements: str, patience: float) -> None:
-        """Begin a transaction; wait up to `patience` seconds for a lock that another process holds.
+        """Begin a transaction with these statements; wait up to `patience` seconds for a lock.
 
         SQLite itself would retry ever more rarely, at last every 100 ms, and block the event loop. Worker and gateway
         hold the lock for a few ms each and alternate, so a process that sleeps that long misses its turns.

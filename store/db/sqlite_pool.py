@@ -12,21 +12,24 @@ from store.db.outages import DatabaseUnavailable
 from store.db.sqlite_connection import SqliteConnection, finished
 
 KEPT = 5
-"""Connections that stay open while nobody uses them."""
+"""The maximum number of connections that stay open while nobody uses them."""
 
 
 class SqlitePool:
     """Open connections to one file, of which at most `most` are in use at a time."""
 
     def __init__(self, engine: Engine, path: Path, most: int, patience: float, *, reading: bool) -> None:
-        """Open nothing yet. A caller waits `patience` seconds for its turn. With `reading` no connection can write."""
+        """Open nothing yet.
+
+        A caller waits up to `patience` seconds for its turn. With `reading` no connection can write.
+        """
         self._engine = engine
         self._path = path
         self._patience = patience
         self._reading = reading
         self._places = asyncio.Semaphore(most)
         self.waiting = 0
-        """How many callers wait for their turn."""
+        """How many callers wait for their turn, without those that wait `for_ever`."""
         self._idle: list[SqliteConnection] = []
         self._lent: set[SqliteConnection] = set()
         # A thread for each connection: a commit never waits for the statement of another connection.
@@ -34,7 +37,10 @@ class SqlitePool:
 
     @asynccontextmanager
     async def turn(self, *, for_ever: bool = False) -> AsyncIterator[None]:
-        """Wait until a connection is free. Raises DatabaseUnavailable if none is free in time, unless `for_ever`."""
+        """Wait until fewer than `most` connections are in use, and count as one user inside the block.
+
+        Raises DatabaseUnavailable after `patience` seconds, unless `for_ever`.
+        """
         if self._places.locked() and not for_ever:
             await self._wait()
         else:
@@ -45,13 +51,16 @@ class SqlitePool:
             self._places.release()
 
     async def take(self) -> SqliteConnection:
-        """Return a connection for the caller alone. Call this within a turn, and give the connection back."""
+        """Return an idle or a new connection for the caller alone.
+
+        Call this within a turn, and give the connection back.
+        """
         conn = await self._free()
         self._lent.add(conn)
         return conn
 
     async def give_back(self, conn: SqliteConnection) -> None:
-        """Keep a connection for the next caller, or close it."""
+        """Keep a connection for the next caller. Close it if it is not reusable, or if `KEPT` others are idle."""
         self._lent.remove(conn)
         if conn.reusable and len(self._idle) < KEPT:
             self._idle.append(conn)
@@ -72,7 +81,7 @@ class SqlitePool:
                 await self._places.acquire()
         except TimeoutError:
             raise DatabaseUnavailable(
-                f"the database is busy: no connection was free within {self._patience:.0f} s"
+                f"the database is busy: no connection was free within {self._patience:.0f} s. Try again"
             ) from None
         finally:
             self.waiting -= 1

@@ -18,16 +18,19 @@ from store.db.sqlite_connection import LOOK_EVERY, SqliteConnection, finished
 from store.db.sqlite_pool import SqlitePool
 
 READERS = 15
-"""Reading transactions at a time; a later one waits."""
+"""The maximum number of reading transactions at a time; a later one waits."""
 MOST_WRITERS = 8
-"""Writers that share one commit; with 1 each commits alone. More would keep another process waiting for the lock."""
+"""The maximum number of writers that share one commit; with 1 each of them commits alone.
+
+More writers would keep another process waiting for the lock.
+"""
 
 
 class SqliteTransactions:
     """The transactions of one event loop on one file."""
 
     def __init__(self, path: Path, patience: float) -> None:
-        """Open nothing yet; `patience` is how many seconds a transaction waits for its turn and for a lock."""
+        """Open nothing yet; `patience` is how many seconds a transaction waits for its turn, and then for a lock."""
         self._patience = patience
         engine = sqlite.engine(path, patience)
         self._writers = SqlitePool(engine, path, 1, patience, reading=False)
@@ -62,7 +65,7 @@ class SqliteTransactions:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqliteConnection]:
-        """Open one snapshot of the moment at which the block begins."""
+        """Open one snapshot of the moment at which the block begins, in which nothing can be written."""
         async with self._readers.turn():
             conn = await self._readers.take()
             try:

@@ -11,7 +11,7 @@ from domain.normalization import ACCENTS, LETTERS, search_terms
 
 
 def words_say(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
-    """Return the SQL condition that a column contains all terms of the query `q`.
+    """Return the SQL condition that a column contains all terms of the query `q`; true if `q` has no term.
 
     The column must have been written with `search_key`.
     """
@@ -20,7 +20,7 @@ def words_say(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
 
 
 def texts_say(columns: list[ColumnElement[str]], q: str) -> ColumnElement[bool]:
-    """Return the SQL condition that each term of the query `q` is in one of these columns.
+    """Return the SQL condition that each term of the query `q` is in one of these columns; true if `q` has no term.
 
     The columns hold original texts, so this is slower than `words_say`.
     """
@@ -28,7 +28,10 @@ def texts_say(columns: list[ColumnElement[str]], q: str) -> ColumnElement[bool]:
 
 
 def json_says(column: ColumnElement[str], q: str) -> ColumnElement[bool]:
-    """Return the SQL condition that a column with JSON text contains all terms of the query `q`."""
+    """Return the SQL condition that a column with JSON text contains all terms of the query `q`.
+
+    The condition is true if `q` has no term. Names of JSON fields are found, too.
+    """
     escaped = [tuple(json.dumps(each, ensure_ascii=False)[1:-1] for each in term) for term in search_terms(q)]
     return and_(True, *(or_(*(_has(column, each) for each in term)) for term in escaped))
 
@@ -39,14 +42,20 @@ def _has(column: ColumnElement[str], text: str) -> ColumnElement[bool]:
 
 
 class without_accents(GenericFunction[str]):
-    """`domain.normalization.without_accents` in SQL, as close as the database allows; SQLite calls that function."""
+    """Compute `domain.normalization.without_accents` in SQL.
+
+    SQLite calls that function; on PostgreSQL an SQL expression comes as close to it as possible.
+    """
 
     type = String()
     inherit_cache = True
 
 
 class search_key(GenericFunction[str]):
-    """`domain.normalization.search_key` in SQL, in the same way."""
+    """Compute `domain.normalization.search_key` in SQL.
+
+    SQLite calls that function; on PostgreSQL an SQL expression comes as close to it as possible.
+    """
 
     type = String()
     inherit_cache = True

@@ -49,9 +49,9 @@ def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
 async def add_by_days(
     conn: AsyncConnection, person: str, zone: ZoneInfo, days: tuple[str, str], substitute: str | None, by: str
 ) -> Absence:
-    """Store an absence from its first day to its last day, in the person's time zone.
+    """Store an absence from its first day to its last day, in the person's time zone, or between two moments.
 
-    Raises ValueError in the same cases as `set_away`.
+    Raises ValueError for an invalid text, for a moment too far in the future, and in the same cases as `set_away`.
     """
     first, last, now = *span(*days, zone), datetime.now(UTC)
     for text, moment in zip(days, (first, last), strict=True):

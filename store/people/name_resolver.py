@@ -146,9 +146,9 @@ class NameResolver:
 
 
 def _likeness(wanted: str, name: str) -> float:
-    """Return how similar two names are: 0 for different names, 1 for equal names.
+    """Return how similar two names are, from 0 for different names to 2 for equal names.
 
-    It is above 1 if one name contains all words of the other name.
+    It is at least 1 if `name` contains all words of `wanted`.
     """
     parts = set(re.split(r"[\s._@-]+", name))
     ratio = difflib.SequenceMatcher(None, wanted, name).ratio()

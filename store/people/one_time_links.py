@@ -264,7 +264,7 @@ async def get(conn: AsyncConnection, link_id: str, now: datetime, *, lock: bool 
 
 
 async def live(conn: AsyncConnection, now: datetime, person: str | None = None) -> list[OneTimeLink]:
-    """Return the links that wait for confirmation or can be used, newest first.
+    """Return at most 200 links that wait for confirmation or can be used, newest first.
 
     If `person` is given, return only links for this person.
     """

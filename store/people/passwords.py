@@ -66,7 +66,7 @@ def matches(password: str, stored: str | None) -> bool:
 def hash_of(password: str) -> str:
     """Return the hash of a new password, which is stored in its place.
 
-    Raises ValueError for a password that is too short, too long or one repeated character.
+    Raises ValueError for a password that is too short or too long, or has fewer than four different characters.
     """
     if not LEAST <= len(password) <= MOST:
         raise ValueError(f"choose a password with {LEAST} to {MOST} characters")

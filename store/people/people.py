@@ -35,6 +35,8 @@ TOKEN_ID = 12
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+_ID_WORDS = "begin with a letter a-z or a digit, then use only letters a-z, digits and . _ @ -, at most 200 characters"
+_GROUP_WORDS = "begin with a letter a-z or a digit, then use only letters a-z, digits and -, at most 60 characters"
 _RESERVED = frozenset({audit_log.ENGINE, "temporal"})
 
 
@@ -105,7 +107,7 @@ async def add(
     Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address.
     """
     if not _ID.fullmatch(id):
-        raise ValueError(f"'{id}' is not valid as an id: use letters, digits and . _ @ -, at most 200 characters")
+        raise ValueError(f"'{id}' is not valid as an id: {_ID_WORDS}")
     if id in _RESERVED:
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     if not 1 <= len(name.strip()) <= 200:
@@ -135,9 +137,7 @@ async def add(
 def group_named(name: str) -> str:
     """Return the stored form of a group name: `managers` for `Managers`. Raises ValueError for an invalid name."""
     if not _GROUP.fullmatch(group := identity_key(name)):
-        raise ValueError(
-            f"'{name}' is not valid as a group: use lower case letters, digits and -, at most 60 characters"
-        )
+        raise ValueError(f"'{name}' is not valid as a group: {_GROUP_WORDS}")
     return group
 
 
@@ -157,7 +157,7 @@ async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
 
 
 async def get(conn: AsyncConnection, id: str) -> Person:
-    """Return the person. Raises UnknownPerson."""
+    """Return the person, active or not. Raises UnknownPerson."""
     found = await _found(conn, _PEOPLE.where(people.c.id == id))
     if not found:
         raise UnknownPerson(f"there is no person with the id '{id}'")
@@ -236,7 +236,7 @@ async def active(conn: AsyncConnection, id: str) -> Person | None:
 
 
 async def named(conn: AsyncConnection, name: str) -> Person | None:
-    """Return the active person with this id or mail address, without regard to case."""
+    """Return the active person with this id or mail address, without regard to case; None if none or several match."""
     low = fold(name)
     like = or_(func.lower(people.c.id) == low, func.lower(people.c.email) == low)
     found = await _found(conn, _PEOPLE.where(like, people.c.active))
@@ -244,7 +244,7 @@ async def named(conn: AsyncConnection, name: str) -> Person | None:
 
 
 async def all(conn: AsyncConnection) -> list[Person]:
-    """Return all people, by id."""
+    """Return all people, active or not, by id."""
     return await _found(conn, _PEOPLE)
 
 

@@ -132,7 +132,11 @@ class Datasets:
         return await idempotency.once(self._db, take_back)
 
     async def publish(self, key: str, case_id: str, name: str, base: int | None) -> PublishedVersion:
-        """Publish the version that this case loaded. Raises Refused if the published version so far is not `base`."""
+        """Publish the version that this case loaded.
+
+        Raises Refused if the published version so far is not `base`, if this case has loaded no version, or if the key
+        is void.
+        """
 
         async def put(conn: AsyncConnection) -> PublishedVersion:
             if (done := await idempotency.done(conn, key)) is not None:

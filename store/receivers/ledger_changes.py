@@ -255,7 +255,7 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
                 "account", f"there is no account '{name}' in {currency}; open the account first. Accounts: {names}"
             )
         if not there.open:
-            raise WrongChange("account", f"account '{name}' in {currency} is closed")
+            raise WrongChange("account", f"account '{name}' in {currency} is closed: choose another account")
     capital = next((abs(each.posted) for each in known if each.name == CAPITAL), 0)
     if max(there.posted if there else 0, capital) + (amount or 0) > MOST_MINOR:
         raise WrongChange(

@@ -52,7 +52,7 @@ NEITHER = [
 def test_what_is_no_moment_and_no_day_is_refused_and_told_what_is(field: str, value: Any) -> None:
     for read in (Asked.model_validate, Asked.model_validate_strings if isinstance(value, str) else None):
         if read is not None:
-            with pytest.raises(ValidationError, match=r"write a|needs its offset|does not exist|must lie between"):
+            with pytest.raises(ValidationError, match=r"write a|needs its offset|does not exist|must be in the years"):
                 read({field: value})
 
 
@@ -119,7 +119,7 @@ def test_a_time_in_a_zone_is_the_first_of_two_and_none_that_clocks_skip() -> Non
     with pytest.raises(ValueError, match=r"02:30 on 2027-03-28 does not exist in Europe/Berlin"):
         local_moment("2027-03-28T02:30", BERLIN)
     for wrong in ("20270331", "1774915200", "2027-03-31", "9999-12-31T23:59", "0001-01-01T00:00"):
-        with pytest.raises(ValueError, match=r"write a day and a time|must lie between"):
+        with pytest.raises(ValueError, match=r"write a day and a time|must be in the years"):
             local_moment(wrong, BERLIN)
 
 
@@ -127,7 +127,7 @@ def test_a_day_begins_and_ends_in_its_zone() -> None:
     assert day_or_moment("2027-03-28", BERLIN, end=False) == datetime(2027, 3, 27, 23, tzinfo=UTC)
     assert day_or_moment("2027-03-28", BERLIN, end=True) == datetime(2027, 3, 28, 22, tzinfo=UTC)
     for wrong in ("20270328", "1774915200", "9999-12-31", "2999-12-31"):
-        with pytest.raises(ValueError, match=r"write a day|must lie between"):
+        with pytest.raises(ValueError, match=r"write a day|must be in the years"):
             day_or_moment(wrong, BERLIN, end=True)
 
 

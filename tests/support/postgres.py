@@ -80,7 +80,7 @@ class Postgres:
             self._process = None
 
     def pause(self) -> None:
-        """Stop all its processes where they are: whoever is connected stays connected and gets no answer."""
+        """Stop all its processes where they are: clients stay connected and get no answer."""
         for process in self._processes():
             process.suspend()
 

@@ -23,7 +23,7 @@ async def completed(house: House) -> None:
 
 
 async def restarted(house: House, monkeypatch: pytest.MonkeyPatch, runner: WorkflowRunner) -> None:
-    """Give the house a worker with this runner."""
+    """Start the worker of `house` again with this runner."""
     monkeypatch.setattr(server, "workflow_runner", lambda: runner)
     await house.stop_worker()
     await house.start_worker()

@@ -15,7 +15,7 @@ _PROCEDURE: ContextVar[int] = ContextVar("procedure", default=0)
 
 
 class Branches:
-    """Counts the branches that are running, and stops all of them before anything is undone."""
+    """Counts the branches that are running, and stops all of them before an effect of the case is undone."""
 
     def __init__(self, run: CaseRun) -> None:
         self._run = run
@@ -30,12 +30,15 @@ class Branches:
             self._run.active_branches -= 1
 
     def stop_condition(self) -> Callable[[], bool]:
-        """Return a function. It returns True if the branch of the caller has to stop."""
+        """Return a function that returns True if the branch of the caller has to stop.
+
+        It has to stop if the case is cancelled before its rollback, or if the procedure in which it began has ended.
+        """
         run, began = self._run, _PROCEDURE.get()
         return lambda: (run.forward and run.cancellation is not None) or began != run.procedure
 
     def raise_if_stopped(self) -> None:
-        """Raise CaseEnds if the case is cancelled, BranchStops if another branch has ended the procedure.
+        """Raise CaseEnds if the case is cancelled before its rollback, BranchStops if its procedure has ended.
 
         Call this after every step: the activity of a cancelled step may have succeeded all the same.
         """
@@ -48,7 +51,7 @@ class Branches:
     async def stop_all(self) -> None:
         """Tell all branches of the procedure to stop, and wait until none of them is running.
 
-        Otherwise a step could run while it is undone.
+        Without this wait a step could run while its undo runs.
         """
         run = self._run
         run.procedure += 1

@@ -96,19 +96,21 @@ class CaseWorkflow(MessageHandlers):
         options: StepOptions | None = None,
         local: bool = False,
     ) -> ResultT | None:
-        """Run one step and return the result of its activity. Its undo is registered before it runs.
+        """Run one step and return the result of its activity. `undo`, if given, is registered before the step runs.
 
         `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from. When
         this step has run, nothing of the earlier effect is left to undo. `options` say how often the step is tried,
         unless the policy does.
 
-        `local` runs the step inside the Workflow task, which costs much less. Use it only for a short step whose effect
-        is in Holdgate's own database and happens once for its key. Temporal's Web UI shows the step only after it has
-        ended, as a marker. A decision just before the step is answered after the step.
+        `local` runs the step inside the Workflow task, which costs much less, if the options of the step are short
+        enough (`StepOptions.fits_local`). Use it only for a short step whose effect is in Holdgate's own database and
+        happens once for its key. Temporal's Web UI shows the step only after it has ended, as a marker. A decision just
+        before the step is answered after the step.
 
-        A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide: they
-        retry it, also with changed input, skip it, do it by hand, or roll the case back. If they skip it or do it by
-        hand, the result is `skipped`, or None without that.
+        A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide, unless
+        `options.then` ends the case: they retry the step, also with changed input, skip it, do it by hand, or roll the
+        case back. If they skip it or do it by hand, the result is `skipped`, or None without that. Raises ValueError if
+        both `local` and `heartbeat` are given.
         """
         return await self._steps.run_step(
             activity, request, skipped=skipped, undo=undo, uses=uses, heartbeat=heartbeat, options=options, local=local
@@ -126,7 +128,8 @@ class CaseWorkflow(MessageHandlers):
         """Wait until the right people have approved; return at once where the policy needs nobody.
 
         A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change the fields
-        that the policy names. The method then returns the approved input, which later steps must use.
+        that the policy names. The method then returns the approved input, which later steps must use; None without
+        `request`.
         """
         await self._gates.pass_all([GateAt(name, facts)], editable=request is not None)
         return None if request is None else self.state.case.input
@@ -146,10 +149,11 @@ class CaseWorkflow(MessageHandlers):
     async def case(self, kind: str, process: str, request: BaseModel) -> CaseResult | None:
         """Start a child case of another process, wait until it has ended, and return its result.
 
-        `kind` is what people call it: `security review`. It has the same requester, and a reference made from that of
-        this case. If the child case is not completed, this case ends, too. If this case ends before, the child case is
-        cancelled. Its effects stay when this case is rolled back. The result is None if the child case could not be
-        started and operators skipped it.
+        `kind` is what people call the child case: `security review`. The child case has the same requester, and a
+        reference made from that of this case. If the child case ends and is not completed, this case ends, too. If this
+        case ends before the child case, the child case is cancelled. After the child case has ended, its effects stay
+        when this case is rolled back. The result is None if the child case could not be started and operators skipped
+        it or did it by hand.
         """
         return await self._child_cases.ask(kind, process, request)
 
@@ -161,7 +165,10 @@ class CaseWorkflow(MessageHandlers):
         return await self._gates.will_ask(GateAt(name, facts))
 
     def approvals(self, gate: str) -> list[DecisionView]:
-        """Return the approvals by which a gate was passed in this round; none where the policy needed nobody."""
+        """Return the approvals by which a gate was passed in this round; empty where the policy needed nobody.
+
+        If several gates of this name were passed, the approvals are those of the last one.
+        """
         return self._gates.approvals(gate)
 
     # --------------------------------------------------------------------------------------------------- the procedure
@@ -169,7 +176,10 @@ class CaseWorkflow(MessageHandlers):
     async def conduct(
         self, case: CaseInput[RequestT], procedure: Callable[[RequestT], Awaitable[BaseModel | None]]
     ) -> CaseResult:
-        """Run the procedure of a case to its end and return the result. Only a defect makes this raise."""
+        """Run the procedure of a case to its end and return the result.
+
+        Raises only after a defect, or if the database has no such case.
+        """
         if case.start_at is not None and case.start_at > workflow.now():
             self.state.status = Status.SCHEDULED  # Set before a message can ask for the status.
         return await run_to_end(self.state, self.messages, case, lambda: self._follow(case, procedure))
@@ -211,7 +221,10 @@ class CaseWorkflow(MessageHandlers):
         await self._compensation.roll_back(reason)
 
     async def _rounds(self, procedure: Callable[[RequestT], Awaitable[BaseModel | None]]) -> BaseModel | None:
-        """Run the procedure, again with each changed input, and return its result."""
+        """Run the procedure and return its result.
+
+        After a NextRound undo its effects, and run it with the new input.
+        """
         run = self.state
         while True:
             try:
@@ -240,5 +253,5 @@ class CaseWorkflow(MessageHandlers):
     )
     @reads_signal
     def submit_start(self, asked: StartNow) -> None:
-        """Start a scheduled case now, without waiting for the answer."""
+        """Start a scheduled case now, for a sender who does not wait for an answer; ignored after the start."""
         self._scheduled_start.submit(asked)

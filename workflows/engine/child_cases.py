@@ -54,7 +54,8 @@ class ChildCaseRequests:
     async def _end_of(self, case_id: str, kind: str) -> CaseResult:
         """Wait for the Signal that a child case has ended.
 
-        Because the Signal can be lost, also look up the child case in the database from time to time.
+        Because the Signal can be lost, also look up the child case in the database: first after a minute, then less and
+        less often, at last every six hours. Raises CaseEnds or BranchStops if this case must stop.
         """
         run, ended = self._run, self._run.ended_children
         await run.write()

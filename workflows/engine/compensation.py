@@ -16,7 +16,7 @@ from workflows.engine.human_tasks import HumanTasks
 from workflows.engine.state import CaseRun
 
 UNDO_VERDICTS = (Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND)
-"""The verdicts of operators on a failed undo. A rollback cannot be rolled back, and the input of an undo is fixed."""
+"""The verdicts that operators can give on a failed undo: a rollback cannot be rolled back."""
 
 
 class Compensation:
@@ -25,7 +25,11 @@ class Compensation:
     def __init__(
         self, run: CaseRun, tasks: HumanTasks, on_failure: Callable[[Failure], None] = lambda _failure: None
     ) -> None:
-        """Set `on_failure`, which is called with each failed attempt before operators are asked. It may raise."""
+        """Set `on_failure`, which is called with each failed attempt, before the next one and before operators are
+        asked.
+
+        It may raise.
+        """
         self._run = run
         self._tasks = tasks
         self._on_failure = on_failure
@@ -40,7 +44,7 @@ class Compensation:
         run.saga.recover(await run.journal.stored_plan())
 
     async def roll_back(self, reason: str) -> None:
-        """Undo all effects of the case. If an undo fails, wait for operators. No undo is left out.
+        """Undo all effects of the case. If an undo fails, wait for operators: only they can leave it out.
 
         If the database already has an end of the case, raise AlreadyEnded before anything is undone. This happens when
         a cancellation arrives after the end was written to the database and before Temporal's history shows the write.
@@ -64,7 +68,7 @@ class Compensation:
             await run.write()
 
     async def _undo(self, undo: PlannedUndo) -> None:
-        """Undo one step. If the undo fails, operators decide."""
+        """Undo one step. If all attempts of the undo fail, operators decide."""
         run = self._run
         options = options_of(run.case, undo.undo)
         attempt, began = 1, workflow.now()
@@ -111,8 +115,8 @@ class Compensation:
     async def _is_undone(self, undo: PlannedUndo, did_something: Any) -> bool:
         """Record that an undo has run. Return False if operators want the undo to run again.
 
-        `did_something` is the return value of the undo: False if there was nothing to undo. A step that was done by
-        hand has to be undone by hand, unless its undo answers True.
+        `did_something` is the return value of the undo: False if there was nothing to undo. For a step that was done by
+        hand, operators must decide, unless its undo returned True.
         """
         run = self._run
         if undo.by_hand and did_something is not True:

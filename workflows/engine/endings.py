@@ -16,7 +16,7 @@ class CaseEnds(Exception):
         self.status = status
         self.reason = reason
         self.resubmit_after = resubmit_after
-        """How long after its end a failed case is submitted again automatically; None for never."""
+        """How long after its end a failed case is submitted again automatically; None if it is not."""
         self.rule_at = rule_at
         """The gate at which a rule of the policy rejected the case; empty if none did."""
 
@@ -24,7 +24,8 @@ class CaseEnds(Exception):
 class AlreadyEnded(Exception):
     """Keep the end that the database holds already and that Temporal's history does not show.
 
-    A worker stopped between the two writes, or somebody reset the Workflow. People have read that end, so it is final.
+    A worker stopped between the two writes, or somebody reset the Workflow. People can have read that end, so it is
+    final.
     """
 
     def __init__(self, ended: CaseResult) -> None:

@@ -48,24 +48,27 @@ class Failure:
     """Kind and message of the exception, for engineers."""
     kind: str
     about: str = ""
-    """The subject of the failure, such as the locked account."""
+    """The subject of the failure, such as the locked account; empty if there is none."""
     refused: bool = False
     """True if the receiver refused for a business reason."""
     permanent: bool = False
     """True if another attempt would fail in the same way."""
     attempts: int | None = None
-    """How many attempts there were; None if they were not counted."""
+    """How many attempts there were; None if the number is not known."""
 
     @property
     def tried(self) -> str:
-        """Return a sentence with the number of attempts. People read this sentence after the sentence `said`."""
+        """Return a sentence with the number of attempts, with a space before it; empty if the number is not known.
+
+        People read this sentence after the sentence `said`.
+        """
         if self.attempts is None:
             return ""
         return " It was tried once." if self.attempts == 1 else f" It was tried {self.attempts} times."
 
     @property
     def code(self) -> str:
-        """Return the cause of the failure, never as a sentence: `AccountLocked/operating`, `timeout`."""
+        """Return the kind and the subject of the failure: `AccountLocked/operating`, or `timeout` without a subject."""
         return f"{self.kind}/{self.about}" if self.about else self.kind
 
     def facts(self, step: str) -> dict[str, Any]:
@@ -116,9 +119,9 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
 
 
 def options_of(case: CaseInput[Any], name: str, default: StepOptions | None = None) -> StepOptions:
-    """Return the options for the attempts of a step or an undo.
+    """Return the options for the attempts of a step or an undo: those in the policy, or those of the process.
 
-    Options in the policy come first, then those of the process.
+    They are not combined. Options without a time limit get `STEP_TIMEOUT`.
     """
     found = case.steps.get(name) or default or StepOptions()
     return found if found.time_limit else found.model_copy(update={"time_limit": STEP_TIMEOUT})
@@ -136,7 +139,10 @@ def retry_policy(options: StepOptions) -> RetryPolicy:
 
 
 def pause_after(options: StepOptions, failure: Failure, attempt: int, spent: timedelta) -> timedelta | None:
-    """Return the pause before the next attempt, computed as the server does; None if no attempt follows."""
+    """Return the pause before the next attempt, computed as the server does; None if no attempt follows.
+
+    `attempt` is the number of the attempt that has failed, from 1; `spent` is the time since the first attempt began.
+    """
     if failure.permanent or (options.attempts and attempt >= options.attempts):
         return None
     try:

@@ -91,7 +91,7 @@ class Gates:
     async def _open(self, stop: GateAt, editable: bool, beside: int) -> OpenedGate:
         """Get the ruling of the policy on a gate. If the policy gives no ruling, operators decide: retry or roll back.
 
-        `beside` is how many tasks of the same gate are open in memory only.
+        `beside` is how many new tasks of the same gate are not in `CaseRun.gates` yet. Raises CaseEnds.
         """
         run, name = self._run, stop.name
         facts = stop.facts.model_dump(mode="json") if stop.facts is not None else {}
@@ -181,7 +181,7 @@ class Gates:
             return True
 
     def approvals(self, name: str) -> list[DecisionView]:
-        """Return the approvals by which a gate was passed in this round."""
+        """Return the approvals by which a gate was passed in this round, as `CaseWorkflow.approvals` describes."""
         run = self._run
         asked = [gate for gate in run.gates.values() if gate.task.gate == name and gate.task.round == run.round]
         passed_by = [gate.task for gate in asked if passed(gate)]
@@ -189,7 +189,7 @@ class Gates:
 
 
 def _check_size(wanted: Sequence[GateAt]) -> None:
-    """Raise CaseEnds if the facts of a gate are too large to be shown."""
+    """Raise CaseEnds if the facts of one of these gates have more than `MAX_FACTS_BYTES` as JSON."""
     for name, facts in wanted:
         if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
             raise CaseEnds(

@@ -22,10 +22,14 @@ from workflows.engine.messages import Messages
 from workflows.engine.state import CaseRun
 
 RETRY_OR_ROLL_BACK = (Verdict.RETRY, Verdict.ROLL_BACK)
-"""The verdicts of operators on a failure to open a gate: they must not skip the people who decide there."""
+"""The verdicts of operators on a gate that cannot be opened or decided: they must not skip the people who decide there.
+"""
 
 LATE = timedelta(seconds=30)
-"""How long storing a task may take before its clock is moved: it must not expire before people have seen it."""
+"""If storing a task takes at least this time, its due and expiry times are moved.
+
+Otherwise the task could expire before people have seen it.
+"""
 
 
 class HumanTasks:
@@ -41,7 +45,8 @@ class HumanTasks:
     async def wait_at(self, gates: Sequence[Gate], status: Status, *, first_no_ends_all: bool = True) -> None:
         """Wait until all these tasks have an outcome, in this status of the case.
 
-        A cancellation closes them, unless the case is rolling back. Raises CaseEnds.
+        A cancellation closes the tasks, unless the case is rolling back. Raises CaseEnds if the case is cancelled or
+        operators roll it back, BranchStops if another branch has ended the procedure.
         """
         run = self._run
         for gate in gates:
@@ -170,7 +175,7 @@ class HumanTasks:
                 self._close(gate)
 
     def gate_of(self, task: TaskView, ruling: GateRuling) -> Gate:
-        """Return the gate of a stored task. Its clock starts when people can see it, even if storing it took long."""
+        """Return the gate of a stored task. If storing the task took `LATE` or longer, move its times by that time."""
         late = workflow.now() - task.opened_at
         if late < LATE:
             return Gate(task, ruling)
@@ -185,7 +190,10 @@ class HumanTasks:
     # ----------------------------------------------------------------------- edited input, and people who have changed
 
     async def _update(self, gate: Gate) -> None:
-        """Update a gate after a change. Get a ruling on an edited input, or check that it can still be decided."""
+        """Update a gate after a change. Get a ruling on an edited input, or count again who can decide the gate.
+
+        Raises CaseEnds if the policy gives no ruling and operators roll the case back.
+        """
         run = self._run
         if gate.edited:
             try:
@@ -233,7 +241,8 @@ class HumanTasks:
         """Ask operators about a step, an undo or the opening of a gate that has failed for good. Return their task.
 
         `editable`: they may change the input. `undoing`: an undo failed, and nothing ends the task but their answer.
-        Raises CaseEnds when they roll the case back, or do not answer before the deadline that the policy sets.
+        Raises CaseEnds when they roll the case back, when the case is cancelled, or when they do not answer before the
+        deadline, if the policy sets one.
         """
         run = self._run
         said = f"{run.doing}: failed. {failure.said}{failure.tried}"
@@ -261,7 +270,7 @@ class HumanTasks:
     ) -> Gate:
         """Store a task by which operators choose a verdict. The policy may say who they are, how many and until when.
 
-        `endless`: without an expiry, where the case could not go on after it.
+        `endless`: the task does not expire, whatever the policy says. An undo needs this: only an answer can end it.
         """
         run, case = self._run, self._run.case
         rule = "its attempts have ended"

@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, workflow_id: str, saga: Saga, case_id: str | None = None) -> None:
         """Start an empty journal. `case_id` is given where it is not the id of the Workflow, as in a rollback."""
         self.timeline: list[CaseEvent] = []
-        """Everything that happened, including what is not written yet."""
+        """All events of this Workflow, also those that are not written yet; without the submission."""
         self._workflow_id = workflow_id
         self._case_id = case_id or workflow_id
         self._saga = saga
@@ -109,7 +109,10 @@ class Journal:
 
     @property
     def unwritten(self) -> bool:
-        """Return True if there is anything that is not written yet."""
+        """Return True if an event, a decision, an action or a changed input is not written yet.
+
+        A changed task alone does not count: it is written with the next event.
+        """
         return bool(self._events or self._decisions or self._withdrawn or self._actions or self._input)
 
     async def write(self, status: Status, *, opened: TaskView | None = None) -> None:
@@ -118,6 +121,7 @@ class Journal:
         The write is repeated until it succeeds.
 
         Raises AlreadyEnded when the database holds an end of the case, ApplicationError when it never had this case.
+        After that ApplicationError nothing is written any more, and no error is raised.
         """
         written = await self.write_end(status, opened=opened)
         if written.ended is not None:
@@ -126,10 +130,11 @@ class Journal:
     async def write_end(
         self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None
     ) -> Written:
-        """Write as `write` does, with the end of the case; an end that the database holds already is no error here.
+        """Write as `write` does, and the end of the case if `result` is given.
 
-        Where an older database was restored that does not have the case, the Workflow task fails until the case is
-        there again; `cases/reconcile/blocked_workflows.py` tells operators.
+        An end that the database holds already is in the answer, and is no error here. If this Workflow has written
+        before and the database does not have the case now (somebody has restored an older backup), raises LookupError:
+        the Workflow task fails until the case is there again. `cases/reconcile/blocked_workflows.py` tells operators.
         """
         if self.unknown_case is not None:
             self._take(status, opened, result)
@@ -272,7 +277,7 @@ class Journal:
         return record
 
     def _put_back(self, record: CaseRecord, gates: dict[str, Gate], whole: set[str], plan: list[PlannedUndo]) -> None:
-        """Undo `_take`, because the record was not written. `gates`, `whole` and `plan` are the values before it."""
+        """Undo `_take`, because its result was not written. `gates`, `whole` and `plan` are the values before it."""
         self._events[:0] = record.events
         self._decisions[:0] = record.decisions
         self._withdrawn[:0] = record.withdrawn

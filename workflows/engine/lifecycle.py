@@ -26,7 +26,10 @@ async def run_to_end(
     case: CaseInput[Any],
     procedure: Callable[[], Coroutine[Any, Any, CaseResult]],
 ) -> CaseResult:
-    """Run the procedure of a case and return its result. A cancellation in Temporal becomes a message to the case."""
+    """Run the procedure of a case and return its result. A cancellation in Temporal becomes a message to the case.
+
+    Raises ApplicationError if the id of this Workflow is not that of the case: Holdgate did not start this Workflow.
+    """
     if run.workflow_id != (case.workflow_id if isinstance(case, RollbackInput) else case.case_id):
         raise not_ours(f"It says that it is {case.case_id}.")
     run.received = case
@@ -57,7 +60,7 @@ async def close(run: CaseRun, messages: Messages, result: CaseResult, *, again: 
     """Write the end of a case, wait for its message handlers, and return the result with the head of its audit log.
 
     Messages that arrive meanwhile are refused, and their events are written, too. With `again` the case had this end
-    before, so no second event is written.
+    before, so no second event is written. Raises ApplicationError if the database never had this case.
     """
     run.forward = False
     run.set_status(result.status)

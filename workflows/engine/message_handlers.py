@@ -30,7 +30,7 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.update(description="Decide a task with one of its verdicts")
     @reads_update
     async def decide(self, decision: Decision) -> Receipt:
-        """Decide a task. The same decision id gets the same receipt."""
+        """Decide a task. A repeat with the same id and content gets the same receipt; other content is refused."""
         return await self.messages.decide(decision)
 
     @decide.validator
@@ -41,7 +41,10 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.update(description="Claim, release, reassign, delegate, withdraw, ask, answer, move the clock")
     @reads_update
     def act(self, action: Action) -> Receipt:
-        """Perform an action on a task other than a decision. The same action id gets the same receipt."""
+        """Perform an action on a task other than a decision.
+
+        A repeat with the same id and content gets the same receipt; other content is refused.
+        """
         return self.messages.act(action)
 
     @act.validator
@@ -66,7 +69,7 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.signal(description="Stop the case, undo what it did and end cancelled")
     @reads_signal
     def cancel_case(self, cancellation: Cancellation) -> None:
-        """Cancel the case, unless it is rolling back or has ended."""
+        """Cancel the case, unless it is rolling back, has ended or was cancelled before."""
         self.messages.cancel(cancellation)
 
     @workflow.signal(description="The Workflow was reset in Temporal: write its tasks to the database again")
@@ -82,7 +85,7 @@ class MessageHandlers(GuardedWorkflow):
         self.messages.child_ended(result)
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record a Signal that could not be read, or that has no handler."""
+        """Record a Signal that was refused, could not be read, or has no handler."""
         self.messages.message_refused(message, refusal, claimed)
 
     # --------------------------------------------------------------------------------------------------------- queries

@@ -29,7 +29,7 @@ from workflows.engine.state import CaseRun
 TEMPORAL = "temporal"
 """The actor of changes made in Temporal itself, and of Signals: nothing proves who sent them."""
 MAX_ENDED = 1000
-"""Maximum number of ends of other cases that are kept for a case that may wait for them."""
+"""Maximum number of results of other cases that a case keeps, because it may wait for them."""
 MAX_NAME = 100
 MAX_REASON = 4000
 """Maximum length of the stored name of a message, and of the reason of a cancellation. The API has the same limits."""
@@ -44,7 +44,7 @@ class Messages:
     # ------------------------------------------------------------------------------------------------------- decisions
 
     async def decide(self, decision: Decision) -> Receipt:
-        """Apply a decision. With edits, answer once the policy has ruled on the edited input."""
+        """Apply a decision and return its receipt. With edits, first wait until the policy has ruled on the edits."""
         receipt = self._apply(decision)
         if not decision.edits:
             return receipt
@@ -53,7 +53,7 @@ class Messages:
         return receipt.model_copy(update={"task": gate.task.without_facts, "case_status": self._run.status})
 
     def check_decision(self, decision: Decision) -> None:
-        """Raise the refusal of a decision, if there is one. Changes nothing."""
+        """Raise the Refusal of a decision that cannot be applied. Change nothing."""
         if receipt := self._run.receipts.get(decision.id):
             if receipt.content != decision.content:
                 raise Refusal(RefusalCode.REUSED, DECISION_ID_REUSED)
@@ -177,7 +177,7 @@ class Messages:
                 return run.status
 
     def _edited_input(self, decision: Decision) -> BaseModel | None:
-        """Return the input with the edits of a decision, None without edits. Raises the refusal InvalidEdits."""
+        """Return the input with the edits of a decision; None without edits. Raises Refusal if it is not valid."""
         if not decision.edits:
             return None
         before = self._run.case.input
@@ -206,7 +206,7 @@ class Messages:
     # --------------------------------------------------------------------------------------------------------- actions
 
     def act(self, action: Action) -> Receipt:
-        """Perform an action on a task other than a decision."""
+        """Perform an action on a task other than a decision, and return its receipt."""
         run = self._run
         if receipt := run.receipts.get(action.id):
             return receipt
@@ -221,7 +221,7 @@ class Messages:
         return _receipt(run, action, gate)
 
     def check_action(self, action: Action) -> None:
-        """Raise the refusal of an action, if there is one. Changes nothing."""
+        """Raise the Refusal of an action that cannot be performed. Change nothing."""
         run = self._run
         if receipt := run.receipts.get(action.id):
             if receipt.content != action.content:
@@ -322,7 +322,7 @@ class Messages:
         run.journal.note("cancel_requested", f"Cancelled: {reason}", data, actor=cancellation.by.id)
 
     def resynchronise(self, run_id: str) -> None:
-        """Write all tasks again after a reset: the database has tasks and decisions of a run that no longer counts."""
+        """Write all tasks again after a reset of the Workflow. Raises Refusal if `run_id` is not that of this run."""
         run = self._run
         if run_id != workflow.info().run_id:
             raise Refusal(RefusalCode.NOTHING_TO_DO, "The message names another run of this case, so nothing is done.")
@@ -338,7 +338,10 @@ class Messages:
         run.journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
 
     def child_ended(self, result: CaseResult) -> None:
-        """Keep the result of another case that has ended. This case may have started the other case."""
+        """Keep the result of another case that has ended. This case may have started the other case.
+
+        Raises Refusal if this case keeps `MAX_ENDED` results of other cases already.
+        """
         ended = self._run.ended_children
         if len(ended) >= MAX_ENDED and result.case_id not in ended:
             full = (
@@ -350,7 +353,10 @@ class Messages:
     # ------------------------------------------------------------------------------------------------ refused messages
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal was refused. `claimed` is its sender according to the message."""
+        """Record that a Signal was refused. `claimed` is its sender according to the message; empty if it names none.
+
+        The first `MAX_IDLE_MESSAGES` messages without effect become events; later ones are only counted.
+        """
         if self._may_record():
             self._run.journal.note(
                 "message_refused",

@@ -31,7 +31,7 @@ MAX_CLAIM = 120
 
 
 class Unreadable(Refusal):
-    """A message that cannot be read. `claimed` is the sender that the message names, if this part can be read."""
+    """A message that cannot be read. `claimed` is the sender that the message names; empty if it cannot be read."""
 
     def __init__(self, why: str, claimed: str = "") -> None:
         super().__init__(RefusalCode.UNREADABLE, f"This message cannot be read: {why}.", why=why)
@@ -111,7 +111,7 @@ def reads_start(run: HandlerT) -> HandlerT:
     """Wrap the `run` of a Workflow, so that it checks its input first.
 
     If the input does not fit the model, a Workflow that somebody started by hand fails at once, with a sentence that
-    says why. The Workflow of a case fails its Workflow task until the code is corrected.
+    says why. The Workflow of a case, batch or rollback fails its Workflow task until the code is corrected.
     """
     model = _model_of(run)
 

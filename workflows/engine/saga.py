@@ -22,7 +22,7 @@ class Saga:
         return list(self._undos)
 
     def register(self, undo: PlannedUndo) -> None:
-        """Add the undo of a step that is about to run."""
+        """Add the undo of a step that is about to run, as the newest."""
         self._undos.append(undo)
         self._known.add(undo.call.key)
 
@@ -33,7 +33,10 @@ class Saga:
                 self.register(undo)
 
     def done(self, key: str, by_hand: str = "") -> None:
-        """Mark the step whose undo has this key as done. `by_hand` says who did the step by hand, and why."""
+        """Mark the step whose undo has this key as done.
+
+        `by_hand` says who did the step by hand, and why; else empty.
+        """
         changes = {"by_hand": by_hand} if by_hand else {"done": True}
         self._undos = [undo.model_copy(update=changes) if undo.call.key == key else undo for undo in self._undos]
 
@@ -60,7 +63,10 @@ class Saga:
 
 
 def plan_of(undos: Iterable[PlannedUndo]) -> list[UndoView]:
-    """Return undos, given oldest first, as people see them: newest first, without those that would do nothing."""
+    """Return undos, given oldest first, as people see them: newest first.
+
+    Leave out an undo if a later step that is done has used up the effect.
+    """
     undos = list(undos)
     used_up = {undo.uses for undo in undos if undo.done and undo.uses}
     return [undo.view for undo in reversed(undos) if undo.call.key not in used_up]

@@ -48,7 +48,7 @@ class ScheduledStart:
         self._branches.raise_if_stopped()
 
     def check(self, asked: StartNow) -> None:
-        """Raise the refusal of an early start, if there is one. Changes nothing."""
+        """Raise Refusal if the case does not wait for its time, or was cancelled or started early. Change nothing."""
         run = self._run
         if run.start_now is not None and run.start_now.id == asked.id:
             return
@@ -60,7 +60,7 @@ class ScheduledStart:
             )
 
     def start(self, asked: StartNow) -> Status:
-        """Start the case now. Return its status; a repeat changes nothing."""
+        """Start the case now and return its new status. A second call changes nothing."""
         run = self._run
         if run.start_now is None:
             run.start_now = asked

@@ -81,9 +81,11 @@ class CaseRun:
     first_no_ends_all: bool = True
     """True if the first rejection ends all gates at which the case waits."""
     deciders: dict[str, list[str]] = field(default_factory=dict)
-    """By gate: people who decided it in this round. They decide no other gate of the case."""
+    """By gate: people who decided it in this round. They decide no other gate of the case, unless its policy sets
+    `separation_of_duties` to false."""
     submitters: list[str] = field(default_factory=list)
-    """People other than the requester who resubmitted the case or changed its input. They decide no gate."""
+    """People who resubmitted the case, or changed its input for a retry. Those who are not the requester decide no
+    gate, unless its policy sets `separation_of_duties` to false."""
     last_decision: DecisionView | None = None
     """The last decision on a gate that was approved or rejected."""
     passed_unwritten: bool = False
@@ -120,7 +122,7 @@ class CaseRun:
 
     @property
     def case(self) -> CaseInput[Any]:
-        """Return the start input of the Workflow. Raises the refusal NotReady before `run` has begun."""
+        """Return the start input of the Workflow with the changes of people. Raises Refusal before `run` has begun."""
         if self.received is None:
             raise Refusal(RefusalCode.NOT_READY, "The case has not begun yet; try again in a moment.")
         return self.received
@@ -203,5 +205,5 @@ class CaseRun:
         workflow.set_current_details(details(self.status, doing, tasks, self.saga.plan()))
 
     async def write(self, *, opened: TaskView | None = None) -> None:
-        """Write new events to the database, and a new task. Raises AlreadyEnded."""
+        """Write all that is not written yet to the database, and a new task, as `Journal.write` does."""
         await self.journal.write(self.status, opened=opened)

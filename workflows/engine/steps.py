@@ -52,7 +52,7 @@ class Steps:
         options: StepOptions | None = None,
         local: bool = False,
     ) -> ResultT | None:
-        """Run one step as `CaseWorkflow.step` describes."""
+        """Run one step as `CaseWorkflow.step` describes. Raises CaseEnds, NextRound, BranchStops or ValueError."""
         if local and heartbeat is not None:
             raise ValueError(f"{activity.__name__}: a local step sends no heartbeats: leave out `local` or `heartbeat`")
         with self._branches.branch():

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 AT_GATE, ENDED = 0, 1
-"""How many cases have reached their gate, and how many have ended."""
+"""The counters: how many cases have reached their gate, and how many have ended."""
 
 
 class Counters:
@@ -21,10 +21,10 @@ class Counters:
         os.close(file)
 
     def add(self, place: int) -> None:
-        """Count one case."""
+        """Add one to the counter `place`: `AT_GATE` or `ENDED`."""
         self._map[place * 8 : place * 8 + 8] = struct.pack("q", self.get(place) + 1)
 
     def get(self, place: int) -> int:
-        """Return the number of cases."""
+        """Return the counter `place`: `AT_GATE` or `ENDED`."""
         number: int = struct.unpack("q", self._map[place * 8 : place * 8 + 8])[0]
         return number

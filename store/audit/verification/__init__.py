@@ -2,7 +2,7 @@
 
 - `chains`: the events, each in the chain of its case and in the global order.
 - `waiting`: the events and seals that have no position in their global order yet.
-- `rows`: every other row, against the seals of the transactions that wrote it (`store.audit.seals`).
+- `rows`: the rows of all sealed tables, against the seals of the transactions that wrote them (`store.audit.seals`).
 - `ledger_check`: the ledger, whose sums are computed again.
 - `kept_files`: uploads, attachments and texts of policies, against their hashes.
 
@@ -20,15 +20,15 @@ from store.db.sqlite import reading_any_text
 async def verify(db: Database, told: Told | None = None, folders: Folders | None = None) -> Verification:
     """Check everything in one snapshot while other transactions continue. Raises DatabaseUnavailable.
 
-    `told` is a callback for progress: it is called several times with the number of events checked so far and the
-    number of all events. If `folders` is None, files are not checked.
+    `told` is a callback for progress: it is called after each 1,000 positions, with the last position checked and the
+    newest position. If `folders` is None, files are not checked.
     """
     async with db.read() as conn:
         return await verify_all(conn, told, folders)
 
 
 async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None) -> Verification:
-    """Check all tables, and the files if `folders` is given, in the snapshot of this connection."""
+    """Check all that `verify` checks, in the snapshot of this connection."""
     async with reading_any_text(conn):
         found, erased = await chains.check_all(conn, told)
         waits = await waiting.check(conn)
@@ -43,10 +43,11 @@ async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: F
 
 
 async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | None = None) -> Verification:
-    """Check one case in this snapshot: its chain of events and every row that belongs to it.
+    """Check one case in this snapshot: its chain of events, every row that belongs to it, its policy and its files.
 
-    Only `verify_all` detects events inserted between those of other cases, or deleted together with the row of the
-    case.
+    If `folders` is None, files are not checked. The two global orders are not checked: only `verify_all` detects that
+    positions are missing, or that seals were removed. If neither events nor a row of the case are stored, the problems
+    say so.
     """
     async with reading_any_text(conn):
         found, erased = await chains.check_case(conn, case_id)

@@ -28,7 +28,7 @@ _NAMED_BY = {
 
 
 async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
-    """Check all events, and the rows that refer to their cases."""
+    """Check all events, and the rows that refer to their cases. Return the result, and which content may be missing."""
     walk = await _Walk.prepared(conn)
     async for row in paged(conn, _IN_ORDER, event_positions.c.position):
         walk.event(row)
@@ -46,7 +46,7 @@ async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Ve
 
 
 async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
-    """Check the chain of one case, and its row."""
+    """Check the chain of one case, and its row. Return the result, and which content may be missing."""
     walk = await _Walk.prepared(conn)
     async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.number):
         walk.event_of_case(row)
@@ -152,12 +152,12 @@ class _Walk:
 
     @property
     def position(self) -> int:
-        """Return the last position checked."""
+        """Return the last position checked; 0 before the first."""
         return self._position
 
     @property
     def length(self) -> int:
-        """Return the last position to check."""
+        """Return the last position to check; 0 if the head of the audit log is missing or cannot be read."""
         return int(self._head.position) if self._head else 0
 
     # ------------------------------------------------------------------------------------------------------ each event
@@ -241,7 +241,7 @@ class _Walk:
     def _check_place(self, row: Any, name: str) -> None:
         """Check the event's position in the global order."""
         if row.position < 1 or (self._head and row.position > self._head.position):
-            self.say(f"{name} is outside the audit log, which goes from 1 to {self._head.position}: it was inserted")
+            self.say(f"{name} is outside the audit log, which goes from 1 to {self.length}: it was inserted")
             return
         self._skip_to(row.position)
         self._position = row.position
@@ -312,8 +312,12 @@ class _Walk:
             for gap, before in seen.gaps:
                 lacking = len(gap) - sum(number in gap for number in set(seen.late))
                 if lacking:
-                    numbers = f"number {gap[0]}" if len(gap) == 1 else f"{lacking} of numbers {gap[0]} to {gap[-1]}"
-                    self.say(f"{case_words(case_id)}: {numbers} of its events was removed, before event {before}")
+                    removed = (
+                        f"the event with number {gap[0]} was removed"
+                        if len(gap) == 1
+                        else f"{lacking} of the events with numbers {gap[0]} to {gap[-1]} were removed"
+                    )
+                    self.say(f"{case_words(case_id)}: {removed}, before event {before}")
 
     def case(self, row: Any) -> None:
         """Check the row of one case against the checked events: the head of the chain, and the head in the result."""

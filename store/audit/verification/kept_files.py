@@ -28,7 +28,10 @@ _UPLOADS = select(batches.c.batch_id.label("id"), batches.c.sha256, batches.c.pa
 
 
 async def check_all(conn: AsyncConnection, folders: Folders | None) -> list[str]:
-    """Return the problems, one sentence each; files are checked only if `folders` is given."""
+    """Return the problems, one sentence each; files are checked only if `folders` is given.
+
+    An upload that is still being received is not checked.
+    """
     problems = await _policies(conn, _POLICIES)
     if folders is None:
         return problems
@@ -40,7 +43,7 @@ async def check_all(conn: AsyncConnection, folders: Folders | None) -> list[str]
 
 
 async def check_case(conn: AsyncConnection, case_id: str, folders: Folders | None) -> list[str]:
-    """Return the problems of one case: the policy that decided it, and its attachments."""
+    """Return the problems of one case, one sentence each: its policy, and its attachments if `folders` is given."""
     its = select(cases.c.policy_hash).where(cases.c.case_id == case_id)
     problems = await _policies(conn, _POLICIES.where(policies.c.hash.in_(its)))
     if folders is None:
@@ -80,4 +83,4 @@ def _wrong(folder: Path, name: Any, digest: Any) -> str | None:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return f"is not in {folder}, or cannot be read"
-    return None if found == digest else "does not have the hash that was written down: it was replaced"
+    return None if found == digest else "does not have the hash that was stored with it: it was replaced or damaged"

@@ -12,13 +12,16 @@ _DEBITS, _CREDITS = func.sum(lines.c.debit), func.sum(lines.c.credit)
 
 
 async def check(conn: AsyncConnection, case_id: str | None = None) -> list[str]:
-    """Return the problems of the ledger, one sentence each; with `case_id` only for the entries of one case."""
+    """Return the problems of the ledger, one sentence each.
+
+    With `case_id`, check only the entries of this case, and not the sums stored with accounts.
+    """
     try:
         of_case = [] if case_id is None else [entries.c.case_id == case_id]
         problems = await _entries(conn, of_case)
         return problems if case_id is not None else problems + await _accounts(conn)
     except (sql.DBAPIError, TypeError, ValueError, ArithmeticError):
-        return ["the ledger cannot be added up: a value in it is no number, so it was edited"]
+        return ["the ledger cannot be added up: a value in it is no number (it was edited), or cannot be read"]
 
 
 async def _entries(conn: AsyncConnection, where: list[Any]) -> list[str]:

@@ -11,7 +11,9 @@ from domain.case import ChainHead
 from store.db.connection import AsyncConnection
 
 Told = Callable[[int, int], None]
+"""Called with the last position checked, and the newest position of the audit log."""
 ROWS_AT_ONCE = 1000
+"""The number of rows that are read at once."""
 _TURN = 50
 """Rows checked before other tasks of this process may run."""
 
@@ -19,7 +21,7 @@ _TURN = 50
 class Verification(BaseModel):
     """The result of a verification.
 
-    If `problems` is empty, no checked row or event was edited, removed, inserted or moved.
+    If `problems` is empty, the check found no row, event or file that was edited, removed, inserted or moved.
     """
 
     problems: list[str]
@@ -29,11 +31,12 @@ class Verification(BaseModel):
     erased: int
     """Events with an erased payload; their positions and envelopes are still proven."""
     unsequenced: int = 0
-    """Events and seals that have no position in their global order yet. They have no problem, unless one names them."""
+    """Events and seals that have no position in their global order yet. This is no problem in itself."""
     oldest_unsequenced_s: float = 0.0
-    """How many seconds ago the oldest of them was written."""
+    """How many seconds ago the oldest of them was written; 0 if there are none."""
     head: ChainHead | None = None
-    """Number and hash of the newest event of the whole audit log, or of the one case that was checked."""
+    """For the whole audit log: the newest position and its running hash. For one case: number and hash of its newest
+    event. None if there is none, or if the head of the audit log cannot be read."""
 
     def with_problems(self, more: list[str]) -> "Verification":
         """Return a copy with these problems added, each once and in printable form."""
@@ -41,9 +44,10 @@ class Verification(BaseModel):
         return self.model_copy(update={"problems": list(dict.fromkeys(problems))})
 
     def lines(self, most: int = 100) -> list[str]:
-        """Return the problems as at most `most` lines for people.
+        """Return at most `most` problems, one in each line, for people.
 
-        Problems of the same table are grouped, and so are problems of events.
+        If there are more problems, one more line says how many. Problems of the same table are grouped, and so are all
+        other problems.
         """
         groups: dict[str, list[str]] = {}
         for problem in self.problems:
@@ -76,7 +80,7 @@ class Erased:
 async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
     """Yield all rows of a query in the order of their key.
 
-    Only one page of rows is in memory; between pages other asyncio tasks run.
+    Only one page of `ROWS_AT_ONCE` rows is in memory. Every `_TURN` rows other asyncio tasks can run.
 
     On SQLite the order is that of the row numbers, because a key that somebody edited may have any type and then has no
     order.

@@ -40,7 +40,7 @@ _SEALS = _SEAL.select_from(
 
 
 async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
-    """Return the problems of all rows, one sentence each."""
+    """Return the problems of the seals and of the rows of all sealed tables, one sentence each."""
     with _Newest() as newest:
         gather = _Gathering(newest, erased)
         async for record in paged(conn, _IN_ORDER, seal_positions.c.position):
@@ -56,7 +56,7 @@ async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
 
 
 async def check_case(conn: AsyncConnection, case_id: str, erased: Erased) -> list[str]:
-    """Return the problems of the rows that belong to one case."""
+    """Return the problems of the seals of one case and of the rows that belong to it, one sentence each."""
     with _Newest() as newest:
         gather = _Gathering(newest, erased)
         async for record in paged(conn, _SEALS.where(seals.c.case_id == case_id), seals.c.number):
@@ -156,6 +156,7 @@ async def _end(conn: AsyncConnection, last: int) -> list[str]:
     if head.seals != last:
         return [
             f"the head of the seals (table chain) counts {head.seals}, the newest stored is {last}: seals were cut off"
+            " or inserted, or the head was edited"
         ]
     if head.seals_hash != newest:
         return [f"the head of the seals (table chain) does not fit seal {last}: one of the two was edited"]

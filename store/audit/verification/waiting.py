@@ -13,10 +13,11 @@ LONGEST = timedelta(minutes=1)
 
 
 class Waiting(NamedTuple):
-    """How many events and seals are not sequenced yet, and for how long the oldest has waited."""
+    """How many events and seals have no position yet, and what is wrong with the list of them."""
 
     number: int
     oldest_s: float
+    """How many seconds ago the oldest of them was written; 0 if there are none."""
     problems: list[str]
 
 
