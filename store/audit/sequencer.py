@@ -11,6 +11,7 @@ that was not committed; the next batch repeats it.
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +29,8 @@ LATE_S = 0.5
 """What has waited for longer than this was forgotten by the process that does the work."""
 STANDBY_PAUSE_S = 0.25
 AFTER_ERROR_S = 0.5
+LAST_S = 2
+"""How long a process that ends tries to sequence what it wrote last."""
 HUNG_S = 2
 """PostgreSQL ends the session of a process that holds the lock for so long without a statement."""
 
@@ -44,7 +47,7 @@ class Sequencer:
         self._failing = False
 
     async def run(self) -> None:
-        """Sequence until cancelled, then close the connection. Raises only CancelledError."""
+        """Sequence until cancelled, then once more, and close the connection. Raises only CancelledError."""
         if self._engine is None:
             return
         try:
@@ -60,18 +63,23 @@ class Sequencer:
                     log.exception("events could not be sequenced")
                 await asyncio.sleep(AFTER_ERROR_S)
         finally:
+            with suppress(DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(LAST_S):
+                    await self.catch_up()  # what this process wrote last; perhaps no other one runs
             await self.close()
 
     async def catch_up(self) -> bool:
         """Sequence what is listed now, for programs that write and end, such as commands.
 
-        Return False if another process is just sequencing, and may have left something. Raises DatabaseUnavailable.
+        What others write from now on is left to them; otherwise this might never end. Return False if another process
+        is just sequencing, and may have left something. Raises DatabaseUnavailable.
         """
         if self._engine is None:
             return True
+        began = time.monotonic()
         try:
             async with self._engine.connect() as conn:
-                while await _waits(conn):
+                while await _waits(conn, time.monotonic() - began):
                     if not await conn.run_sync(sequence_in_transaction):
                         return False
                 return True
