@@ -78,11 +78,11 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         for work in (
             dispatcher(database, settings, wording).run(),
             heartbeat(database, f"{socket.gethostname()}:{os.getpid()}").run(),
-            Sequencer(settings.database_url).run(),
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
         )
     ]
+    sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
     first = asyncio.create_task(stopped.wait())
@@ -95,6 +95,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     with suppress(DatabaseUnavailable):
         await refusals.finish()
     await database.close()
+    sequencing.cancel()  # last: it also sequences what was written while the process stopped
+    await asyncio.gather(sequencing, return_exceptions=True)
 
 
 def run() -> int:

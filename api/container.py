@@ -93,9 +93,9 @@ class Services:
         try:
             yield services
         finally:
-            sequencing.cancel()
-            await asyncio.gather(sequencing, return_exceptions=True)
             await services.checks.close()
             await services.live.ended()
             await gateway.close()
             await db.close()
+            sequencing.cancel()  # last: it also sequences what was written while the process stopped
+            await asyncio.gather(sequencing, return_exceptions=True)

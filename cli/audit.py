@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.common import ADMIN, download, gateway_as, in_database, print_answer
+from cli.common import ADMIN, download, gateway_as, in_database, print_answer, sequenced
 from cli.options import AsJson, AsPerson
 from core.settings import load as load_settings
 
@@ -30,6 +30,7 @@ def audit_verify(
     folders = Folders(settings.attachments, settings.uploads)
 
     async def check(database: "Database") -> Verification:
+        await sequenced(settings.database_url)  # a process that was killed may have left something
         if case is None:
             return await verify(database, folders=folders)
         async with database.read() as connection:

@@ -5,7 +5,6 @@ import getpass
 import json
 import os
 import sys
-import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -70,7 +69,6 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
     With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable,
     Unusable for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
     """
-    from store.audit.sequencer import Sequencer
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
 
@@ -81,8 +79,6 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
     elif where.get_backend_name() == "sqlite" and not os.access(str(where.database), os.R_OK | os.W_OK):
         raise DatabaseUnavailable(f"{where.database} is missing, or you cannot write to it; 'make up' creates it")
 
-    others = set(threading.enumerate())
-
     async def run() -> ResultT:
         database = Database(url)
         try:
@@ -90,21 +86,28 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
             try:
                 return await work(database)
             finally:
-                sequencer = Sequencer(url)
-                with suppress(DatabaseUnavailable):
-                    await sequencer.catch_up()  # perhaps no worker and no gateway runs
-                await sequencer.close()
+                await sequenced(url)
         finally:
             await database.close()
-            # SQLite's driver leaves the thread of a connection that failed; it must not find the loop closed.
-            for thread in set(threading.enumerate()) - others:
-                if "_connection_worker_thread" in thread.name:
-                    await asyncio.to_thread(thread.join, 1)
 
     try:
         return asyncio.run(run())
     except (UnknownPerson, ValueError) as wrong:
         raise CommandError(str(wrong)) from wrong
+
+
+async def sequenced(url: str) -> None:
+    """Give events and seals that wait for it a position, because perhaps no worker and no gateway runs.
+
+    Do nothing if the database cannot be reached or written.
+    """
+    from store.audit.sequencer import Sequencer
+    from store.db.database import DatabaseUnavailable
+
+    sequencer = Sequencer(url)
+    with suppress(DatabaseUnavailable):
+        await sequencer.catch_up()
+    await sequencer.close()
 
 
 def operator() -> str:

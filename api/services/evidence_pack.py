@@ -7,8 +7,9 @@ written before the next is read.
 import asyncio
 import hashlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from store.audit import search
 from store.audit.audit_log import StoredEvent
 from store.audit.evidence import Attachment
 from store.audit.search import EventFilter
-from store.audit.verification import Verification, verify_all, verify_case
+from store.audit.verification import Verification, verify_all, verify_case, waiting
 from store.cases.cases import CaseRow
 from store.db.connection import AsyncConnection
 from store.db.database import Database
@@ -37,6 +38,8 @@ MOST_BYTES = 512 * 1024 * 1024
 """The most bytes of all files of a pack together, before compression."""
 PAGE = 200
 """The number of events that are read and written together. The gateway answers other requests in between."""
+PATIENCE_S = 2.0
+"""How long the pack of a case waits until its newest events have positions. This takes some milliseconds."""
 
 EVENTS = (
     *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),
@@ -147,7 +150,7 @@ async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into
 
     Raises NothingThere, TooMuch and DatabaseUnavailable.
     """
-    async with db.read() as conn:
+    async with _snapshot(db, scope.case_id) as conn:
         number = await search.count(conn, **scope.sought)
         if scope.case_id is None and number > MOST_EVENTS:  # the evidence of one case is never cut off
             raise TooMuch(
@@ -165,6 +168,22 @@ async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into
         finally:
             reader.reset(as_before)
     return checked
+
+
+@asynccontextmanager
+async def _snapshot(db: Database, case_id: str | None) -> AsyncIterator[AsyncConnection]:
+    """Open a snapshot. For one case, first wait until its newest events have positions: the pack is in their order.
+
+    Wait at most `PATIENCE_S`. If events have no position then, the check in the pack says how many.
+    """
+    began = time.monotonic()
+    while True:
+        async with db.read() as conn:
+            waits = case_id is not None and (await waiting.check(conn, case_id)).number
+            if not waits or time.monotonic() - began > PATIENCE_S:
+                yield conn
+                return
+        await asyncio.sleep(PATIENCE_S / 40)
 
 
 async def _fill(

@@ -11,6 +11,7 @@ that was not committed; the next batch repeats it.
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +34,8 @@ STANDBY_PAUSE_S = 0.25
 """The pause of a process that does not do the work, in seconds."""
 AFTER_ERROR_S = 0.5
 """The pause after an error, in seconds."""
+LAST_S = 2
+"""The time in seconds that a process that ends has to sequence what it wrote last."""
 HUNG_S = 2
 """PostgreSQL ends the session of a process that holds the lock for so many seconds without a statement."""
 
@@ -52,7 +55,7 @@ class Sequencer:
         self._failing = False
 
     async def run(self) -> None:
-        """Sequence until cancelled, then close the connection. On SQLite return at once.
+        """Sequence until cancelled, then once more, and close the connection. On SQLite return at once.
 
         Raises only CancelledError: other errors are logged, and the next round tries again.
         """
@@ -75,19 +78,24 @@ class Sequencer:
                     log.exception("new events got no position; the sequencer tries again")
                 await asyncio.sleep(AFTER_ERROR_S)
         finally:
+            with suppress(DatabaseUnavailable, TimeoutError):
+                async with asyncio.timeout(LAST_S):
+                    await self.catch_up()  # what this process wrote last; perhaps no other one runs
             await self.close()
 
     async def catch_up(self) -> bool:
         """Sequence what is listed now, for programs that write and end, such as commands.
 
-        Return False if another process is just sequencing, and may have left something. On SQLite return True at once.
-        Raises DatabaseUnavailable if the database does not answer; the events stay listed.
+        Events that others write from now on are left to them; otherwise this might never end. Return False if another
+        process is just sequencing, and may have left something. On SQLite return True at once. Raises
+        DatabaseUnavailable if the database does not answer; the events stay listed.
         """
         if self._engine is None:
             return True
+        began = time.monotonic()
         try:
             async with self._engine.connect() as conn:
-                while await _waits(conn):
+                while await _waits(conn, time.monotonic() - began):
                     if not await conn.run_sync(sequence_in_transaction):
                         return False
                 return True

@@ -2,10 +2,11 @@
 
 Writers of this process that wait for each other share one commit, because each commit waits for the disk. They run one
 after the other in one transaction of SQLite. A writer that fails is rolled back alone, to its savepoint. Each caller
-gets its answer only after the commit.
+gets its answer only after the commit. So does a writer that fails: it may have read what another one of them wrote.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,11 @@ MOST_WRITERS = 8
 """The maximum number of writers that share one commit; with 1 each of them commits alone.
 
 More writers would keep another process waiting for the lock.
+"""
+LONGEST_S = 0.1
+"""The time in seconds after which no further writer joins a transaction.
+
+The first writer, and other processes, wait for the slow writers after it.
 """
 
 
@@ -44,24 +50,30 @@ class SqliteTransactions:
         # SQLite allows one writer at a time. A queue here is fair and cheap; SQLite itself only polls.
         async with self._writers.turn():
             group = self._group or await self._begin()
+            failure: Exception | None = None
             try:
                 group.enter()
                 sealing = SealingConnection(group.conn)
                 yield sealing
                 await sealing.seal()
                 group.leave()
-            except BaseException:
+            except BaseException as error:
                 if not group.roll_back():
                     await self._end(group)
-                raise
-            if not self._writers.waiting or group.writers == MOST_WRITERS:
+                    raise
+                if not isinstance(error, Exception):  # cancelled: nobody waits for an answer
+                    raise
+                failure = error
+            if not self._writers.waiting or group.is_full():
                 await self._commit(group)
-            elif group.writers == 1:
+            elif group.writers == 1 and failure is None:
                 # The writers that wait now come first. They may be cancelled, so this one sees to the commit.
                 task = asyncio.create_task(self._commit_later(group))
                 self._commits.add(task)
                 task.add_done_callback(self._commits.discard)
         await asyncio.shield(group.committed)
+        if failure is not None:
+            raise failure
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[SqliteConnection]:
@@ -101,6 +113,7 @@ class SqliteTransactions:
         await finished(asyncio.ensure_future(self._committed(group)))
 
     async def _committed(self, group: "_Group") -> None:
+        full = group.is_full()
         try:
             await group.conn.commit()
             group.committed.set_result(None)
@@ -109,7 +122,7 @@ class SqliteTransactions:
         finally:
             group.committed.cancel()  # only if the event loop ends and cancels this
             await self._end(group)
-        if 1 < group.writers == MOST_WRITERS:
+        if full and group.writers > 1:
             # More writers wait. Another process looks for the lock each ms, and must not wait for all of them.
             await asyncio.sleep(2 * LOOK_EVERY)
 
@@ -127,6 +140,11 @@ class _Group:
         self.writers = 0
         """How many writers have written all their rows."""
         self.committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._began = time.monotonic()
+
+    def is_full(self) -> bool:
+        """Return True if no other writer may join."""
+        return self.writers == MOST_WRITERS or time.monotonic() - self._began > LONGEST_S
 
     def enter(self) -> None:
         """Begin the statements of one writer."""
@@ -145,6 +163,7 @@ class _Group:
             return False
         try:
             self.conn.now("ROLLBACK TO writer")
+            self.conn.now("RELEASE writer")  # another writer must not be rolled back to it
         except exc.DBAPIError as error:
             # An error such as a full disk has rolled back the whole transaction.
             self.fail(error)

@@ -1,5 +1,6 @@
 """The evidence pack holds what happened, its files match the manifest, and a forged file is named."""
 
+import asyncio
 import csv
 import hashlib
 import io
@@ -15,6 +16,7 @@ from sqlalchemy import delete, select, update
 from api.services import evidence_pack
 from api.services.evidence_pack import EvidenceScope, TooMuch, build
 from store.audit import audit_log
+from store.audit.sequencer import Sequencer
 from store.cases import policies
 from store.db.database import Database
 from store.tables.audit import event_payloads, event_positions, events
@@ -40,6 +42,27 @@ def opened(data: bytes) -> dict[str, str]:
 
 def lines(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
+
+
+async def test_the_pack_of_a_case_waits_for_its_newest_events(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def packed(db: Database) -> tuple[int, int]:
+        await build(db, EvidenceScope(case_id=case_id), "auditor-1", MORNING, into := io.BytesIO())
+        files = opened(into.getvalue())
+        return len(lines(files["events.csv"])), json.loads(files["verify.json"])["unsequenced"]
+
+    database, sequencer = Database(postgres_url), Sequencer(postgres_url)
+    case_id = (await submitted(database)).case_id
+    monkeypatch.setattr(evidence_pack, "PATIENCE_S", 0.1)
+    assert await packed(database) == (0, 2), "nothing gives positions: the event and the seal have none"
+    monkeypatch.setattr(evidence_pack, "PATIENCE_S", 2)
+    pack = asyncio.create_task(packed(database))
+    await asyncio.sleep(0.1)
+    await sequencer.catch_up()
+    assert await pack == (1, 0)
+    await sequencer.close()
+    await database.close()
 
 
 async def test_the_pack_of_a_case_holds_its_record_line_by_line(gate: Gate) -> None:

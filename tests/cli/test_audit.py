@@ -1,10 +1,14 @@
 """The commands of the audit log, and of its database."""
 
+import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from sqlalchemy import create_engine, text
 
+from store.db.database import Database
+from store.people import people
 from tests.cli.conftest import Run
 
 
@@ -26,6 +30,21 @@ def test_audit_verify_names_the_edited_row(run: Run, tmp_path: Path) -> None:
     assert edited.code == 1
     assert json.loads(edited.out)["problems"]
     assert "problems: 1 events" in run("audit", "verify").out
+
+
+def test_audit_verify_sequences_what_a_killed_process_left(
+    run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def left() -> None:
+        database = Database(postgres_url)
+        async with database.write() as conn:
+            await people.add(conn, "anna", "Anna", [], by="ada")
+            await conn.execute(text("UPDATE unsequenced SET at = at - interval '1 hour'"))
+        await database.close()
+
+    asyncio.run(left())
+    monkeypatch.setenv("HOLDGATE_DATABASE_URL", postgres_url)
+    assert run("audit", "verify") == (0, "the audit log is intact: 1 events of 0 cases\n", "")
 
 
 def test_a_database_that_is_not_there_is_not_made_by_looking(run: Run, tmp_path: Path) -> None:

