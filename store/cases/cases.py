@@ -228,9 +228,11 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     if record.input is not None:
         values |= {"input": record.input, "title": record.title, "words": _words(record.case_id, record.title or "")}
     if record.plan is not None:
-        stored = (await conn.execute(_LOCK_PLAN, {"of_case": record.case_id})).scalar_one()
-        plan = updated([PlannedUndo.model_validate(each) for each in stored or ()], record.plan, record.gone)
+        stored = (await conn.execute(_LOCK_PLAN, {"of_case": record.case_id})).one()
+        plan = updated([PlannedUndo.model_validate(each) for each in stored.plan or ()], record.plan, record.gone)
         values["plan"] = [undo.model_dump(mode="json") for undo in plan]
+        if not record.events and stored.status != Status.STARTING:
+            values["status"] = stored.status  # The plan before a local step may arrive after the gate of a branch.
     if record.result and record.result.resubmit_after is not None:
         values["resubmit_at"] = at + record.result.resubmit_after
     if record.result:
@@ -243,7 +245,9 @@ _INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().re
 _MARK_RUNNING = prepared(
     update(cases).where(cases.c.case_id.in_(bindparam("case_ids", expanding=True)), cases.c.status == Status.STARTING)
 )
-_LOCK_PLAN = prepared(select(cases.c.plan).where(cases.c.case_id == bindparam("of_case")).with_for_update())
+_LOCK_PLAN = prepared(
+    select(cases.c.plan, cases.c.status).where(cases.c.case_id == bindparam("of_case")).with_for_update()
+)
 _MOVE = prepared(
     update(cases)
     .where(cases.c.case_id == bindparam("of_case"), cases.c.closed_at.is_(None))
