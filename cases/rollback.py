@@ -19,7 +19,7 @@ from domain.rollback import RollbackAsked
 from domain.state_words import state
 from domain.status import Status
 from domain.task import DecisionView
-from domain.undo import PlannedUndo, joined
+from domain.undo import PlannedUndo, updated
 from store.cases import cases
 from store.cases.cases import CaseRow
 from store.db.database import Database, DatabaseUnavailable
@@ -87,7 +87,7 @@ class Rollbacks:
             plan = await self.plan_of(case.conductor) or case.plan
             if before is None:
                 # The Workflow knows the ordinary steps since the last write, and SQL a local step that Temporal lost.
-                plan = joined(plan, case.plan)
+                plan = updated(case.plan, plan, gone=())
         taken_back = before is not None and before.ended is not None
         asked = RollbackAsked(
             number=_next(case),

@@ -2,7 +2,7 @@
 
 import logging
 
-from activities.engine.records import NoCase
+from activities.engine.records import NoCase, TakenOver
 from domain.records import CaseRecord, Written
 from domain.undo import PlannedUndo
 from store.audit import audit_log
@@ -19,7 +19,11 @@ class SqlRecords:
         self._database = database
 
     async def record(self, record: CaseRecord) -> Written:
-        """Write the events and the state of a case into SQL. Raises NoCase if the case is not in the database."""
+        """Write the events and the state of a case into SQL.
+
+        Raises NoCase if the case is not in the database, and TakenOver if another Workflow runs a case without an end;
+        the events are then written.
+        """
         try:
             async with self._database.write() as connection:
                 written = await cases.record(connection, record)
@@ -29,6 +33,8 @@ class SqlRecords:
         # Kinds only: details about people and money belong in the audit log, not in this log.
         kinds = " ".join(event.kind for event in record.events)
         log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
+        if written.taken_over and written.ended is None:
+            raise TakenOver("A rollback has taken over this case, so its own Workflow stops.", permanent=True)
         return written
 
     async def plan(self, case_id: str) -> list[PlannedUndo]:

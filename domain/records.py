@@ -93,6 +93,9 @@ class CaseRecord(Message):
     title: str | None = None
     plan: list[PlannedUndo] | None = None
     """The undos in the rollback plan of the case, the oldest first; None if the plan did not change."""
+    gone: list[str] = []
+    """The keys of all undos that the Workflow has run or dropped. The stored plan keeps other undos that the Workflow
+    does not know."""
     workflow_id: str | None = None
     """The Workflow that writes this record, if it is not the case's own Workflow."""
     result: CaseResult | None = None
@@ -105,6 +108,8 @@ class Written(ChainHead):
     """
 
     ended: CaseResult | None = None
+    taken_over: bool = False
+    """True if another Workflow, a rollback, runs the case now."""
 
 
 class GateRequest(Message):

@@ -41,6 +41,17 @@ class PlannedUndo(UndoView):
         return UndoView(step=self.step, undo=self.undo, summary=self.summary + by_hand)
 
 
+def updated(stored: Sequence[PlannedUndo], known: Sequence[PlannedUndo], gone: Sequence[str]) -> list[PlannedUndo]:
+    """Return a stored plan, oldest first, as a Workflow reports it now: with the undos that the Workflow knows.
+
+    `gone` are the keys of undos that the Workflow has run or dropped. The other stored undos stay in their place: the
+    Workflow may have forgotten them, or a branch beside this one has just stored them.
+    """
+    reported = {undo.call.key: undo for undo in known}
+    kept = [reported.pop(undo.call.key, undo) for undo in stored if undo.call.key not in gone]
+    return [*kept, *reported.values()]
+
+
 def joined(known: Sequence[PlannedUndo], more: Sequence[PlannedUndo]) -> list[PlannedUndo]:
     """Return `known`, then the undos of `more` with other keys. An undo that was done before has no effect again."""
     keys = {undo.call.key for undo in known}

@@ -37,6 +37,13 @@ class NoCase(Trouble):
     """
 
 
+class TakenOver(Trouble):
+    """Raised if another Workflow runs the case now: the rollback of a case that was ended in Temporal.
+
+    The step that follows must not run, because the plan of that rollback may not have its undo.
+    """
+
+
 class NobodyCanDecide(Trouble):
     """Raised if too few people can decide a gate, even with the people of all levels of escalation."""
 
@@ -47,7 +54,7 @@ class RecordStore(Protocol):
     async def record(self, record: CaseRecord) -> Written:
         """Write a record of the case in one transaction, and return the new head of the case's chain.
 
-        A record that was written before is not written again. Raises NoCase.
+        A record that was written before is not written again. Raises NoCase and TakenOver.
         """
 
     async def plan(self, case_id: str) -> list[PlannedUndo]:

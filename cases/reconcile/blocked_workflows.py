@@ -15,7 +15,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, PendingWorkflowTaskState
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
@@ -180,6 +180,9 @@ class BlockedWorkflows:
         if described.status is not WorkflowExecutionStatus.RUNNING:
             normal = (WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CANCELED)
             return "ended" if described.status in normal else None  # other statuses belong to `closed_in_temporal.py`
+        pending = described.raw_description.pending_workflow_task
+        if pending.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:
+            return None  # Temporal learns what a Workflow task wrote, such as before a local step, when the task ends.
         async with self._db.read() as conn:
             made = await blocked.made_by(conn, case.case_id, case.conductor)
             asked = [task for task in await tasks.of_case(conn, case.case_id) if task.status == "open"]

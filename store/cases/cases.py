@@ -27,7 +27,7 @@ from domain.normalization import search_words
 from domain.records import CaseRecord, Written
 from domain.rollback import RollbackAsked
 from domain.status import Status
-from domain.undo import PlannedUndo
+from domain.undo import PlannedUndo, updated
 from store.audit import audit_log
 from store.cases import actions, durations, tasks
 from store.cases.visibility import Viewer as Viewer
@@ -204,18 +204,13 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     if events:
         await events.write()
     if not moved:
-        return Written(count=head.count, hash=head.hash, ended=await _ended(conn, record))
+        case = await get(conn, record.case_id)
+        taken_over = case is not None and case.workflow_id != record.workflow_id
+        ended = case.result if case and (case.closed_at or taken_over) else None
+        return Written(count=head.count, hash=head.hash, ended=ended, taken_over=taken_over)
     if record.status.closed:
         await durations.note(conn, record.case_id, record.status, record.events[-1].at)
     return Written(count=head.count, hash=head.hash)
-
-
-async def _ended(conn: AsyncConnection, record: CaseRecord) -> CaseResult | None:
-    """Return the stored end of the case if this Workflow did not store it; None while the case may continue."""
-    case = await get(conn, record.case_id)
-    if case is None or (case.closed_at is None and case.workflow_id == record.workflow_id):
-        return None
-    return case.result
 
 
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
@@ -233,7 +228,11 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     if record.input is not None:
         values |= {"input": record.input, "title": record.title, "words": _words(record.case_id, record.title or "")}
     if record.plan is not None:
-        values["plan"] = [undo.model_dump(mode="json") for undo in record.plan]
+        stored = (await conn.execute(_LOCK_PLAN, {"of_case": record.case_id})).one()
+        plan = updated([PlannedUndo.model_validate(each) for each in stored.plan or ()], record.plan, record.gone)
+        values["plan"] = [undo.model_dump(mode="json") for undo in plan]
+        if not record.events and stored.status != Status.STARTING:
+            values["status"] = stored.status  # The plan before a local step may arrive after the gate of a branch.
     if record.result and record.result.resubmit_after is not None:
         values["resubmit_at"] = at + record.result.resubmit_after
     if record.result:
@@ -245,6 +244,9 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
 _INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().returning(cases.c.case_id))
 _MARK_RUNNING = prepared(
     update(cases).where(cases.c.case_id.in_(bindparam("case_ids", expanding=True)), cases.c.status == Status.STARTING)
+)
+_LOCK_PLAN = prepared(
+    select(cases.c.plan, cases.c.status).where(cases.c.case_id == bindparam("of_case")).with_for_update()
 )
 _MOVE = prepared(
     update(cases)

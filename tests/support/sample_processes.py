@@ -183,6 +183,26 @@ class LocalProcess(CaseWorkflow):
         return weighed
 
 
+@workflow.defn(name="fork")
+class ForkProcess(CaseWorkflow):
+    """Ask, then fetch or pack by the value, ask again, and send without an undo; all steps are local."""
+
+    words = ErrandProcess.words
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.choose)
+
+    async def choose(self, request: ErrandRequest) -> None:
+        request = await self.gate("approval", request)
+        if request.value < 500:
+            await self.step(Errands.fetch, request, undo=Errands.bring_back, local=True)
+        else:
+            await self.step(Errands.pack, request, undo=Errands.unpack, local=True)
+        await self.gate("second")
+        await self.step(Errands.send, request, local=True)
+
+
 @workflow.defn(name="pair")
 class PairProcess(CaseWorkflow):
     """Fetch, ask two at once, send."""

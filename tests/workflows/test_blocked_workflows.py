@@ -155,6 +155,30 @@ async def test_code_that_does_not_fit_the_history_is_an_incident_that_is_settled
     await deployed(plant, ErrandProcess)
 
 
+async def test_a_case_whose_local_step_takes_long_after_a_decision_is_not_blocked(plant: House) -> None:
+    """Temporal stores the decision and the events of the case only when the step has ended."""
+    case = await plant.start(
+        process="local",
+        policy=ONE_GATE.replace("errand", "local"),
+        before=lambda case_id: plant.receiver.slow.add((case_id, "send")),
+    )
+    task = await plant.open_task(case)
+    finds = BlockedWorkflows(plant.database, plant.env.client, plant.defects.suspects, processes=["local"])
+    decided = asyncio.create_task(plant.send(case, plant.decision(task)))
+    async with asyncio.timeout(20):
+        while "send" not in plant.receiver.tried[case.id]:
+            await asyncio.sleep(0.02)
+    for _ in range(3):
+        with plant.env.with_time_skipping_disabled():
+            await finds.look()
+    assert await standing(plant, case) is None
+    plant.receiver.released.set()
+    await decided
+    assert (await plant.end(case)).status is Status.COMPLETED
+    plant.receiver.released.clear()
+    plant.receiver.slow.clear()
+
+
 # ----------------------------------------------------------------------------------------- an older state of Temporal
 
 

@@ -27,6 +27,7 @@ from domain.records import CaseRecord, Written
 from domain.status import Outcome, Status, Verdict
 from plugins.testing.server import unskipped
 from policy.file import PolicyFile
+from store.cases import tasks
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support import postgres
@@ -44,13 +45,22 @@ groups = ["managers"]
 when = "false"
 groups = ["directors"]
 """
+FORK = """
+[fork.gates.approval]
+groups = ["managers"]
+edit = ["value"]
+[fork.gates.second]
+groups = ["directors"]
+"""
 TWICE = '[retries.twice]\nattempts = 2\ntime_limit = "1s"\n[local.steps.fetch]\nretries = "twice"\n'
 
 
-async def started(house: House, among: set[tuple[str, str]], errand: str, policy: str = GATES) -> Handle:
+async def started(
+    house: House, among: set[tuple[str, str]], errand: str, process: str = "local", policy: str = GATES
+) -> Handle:
     """Start a case, one of whose errands is among those that go wrong."""
     return await house.start(
-        process="local",
+        process=process,
         policy=policy,
         before=lambda case_id: among.add((case_id, errand)),
         task_timeout=timedelta(seconds=2),
@@ -76,7 +86,7 @@ async def test_a_local_step_that_fails_for_good_is_an_incident_and_is_done_once_
     house: House, how: str, cause: str
 ) -> None:
     among = getattr(house.receiver, how)
-    case = await started(house, among, "fetch", GATES + TWICE)
+    case = await started(house, among, "fetch", policy=GATES + TWICE)
     task = await house.open_task(case, "intervention")
     assert cause in task.facts["cause"] and task.facts["attempts"] == 2
     assert house.receiver.tried[case.id] == ["fetch", "fetch"]
@@ -150,6 +160,21 @@ async def test_a_passed_gate_is_shown_in_temporal_with_the_next_ordinary_step_or
     assert changes == (3 if process == "errand" else 2)
 
 
+async def test_a_passed_gate_is_stored_before_the_attempts_of_a_local_step_without_undo(house: House) -> None:
+    case = await started(house, house.receiver.broken, "send", "fork", FORK)
+    await house.decide(case)
+    task = await house.open_task(case, "second")
+    await house.decide(case, "dan")
+    async with asyncio.timeout(20):
+        while "send" not in house.receiver.tried[case.id]:
+            await asyncio.sleep(0.02)
+    async with house.database.read() as connection:
+        stored = await tasks.get(connection, task.task_id)
+    assert stored is not None and stored.outcome is Outcome.APPROVED
+    house.receiver.broken.clear()
+    assert (await house.end(case)).status is Status.COMPLETED
+
+
 # ----------------------------------------------------------------------------------- what Temporal does not know (yet)
 
 
@@ -179,6 +204,50 @@ async def test_a_step_that_a_reset_case_has_forgotten_is_undone_when_people_now_
     assert (await house.end(latest)).status is Status.REJECTED
     assert house.effects(case) == ["fetch", "pack", "send", "recall", "unpack", "bring_back"]
     assert await house.audit_problems() == []
+
+
+async def test_a_step_that_a_reset_case_has_forgotten_is_undone_also_after_the_case_went_another_way(
+    house: House,
+) -> None:
+    case = await house.start(process="fork", policy=FORK)
+    await house.decide(case)
+    await house.open_task(case, "second")
+    await reset(house, case, "EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED", reapply=False)
+    latest: Handle = house.env.client.get_workflow_handle(case.id, result_type=CaseResult)
+    await house.decide(latest, edits={"value": 900})
+    await house.open_task(latest, "second")
+    assert [undo.undo for undo in (await house.row(case)).plan] == ["bring_back", "unpack"]
+    await house.decide(latest, "dan", Verdict.REJECT)
+    assert (await house.end(latest)).status is Status.REJECTED
+    assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
+    assert (await house.row(case)).plan == []
+
+
+async def test_no_local_step_runs_after_a_rollback_has_taken_over_the_case(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes, goes_on, record = asyncio.Event(), asyncio.Event(), SqlRecords.record
+
+    async def late(self: SqlRecords, written: CaseRecord) -> Written:
+        if any(event.kind == "decided" for event in written.events):
+            writes.set()
+            await goes_on.wait()
+        return await record(self, written)
+
+    case = await house.start(process="local", policy=GATES)
+    task = await house.open_task(case)
+    monkeypatch.setattr(SqlRecords, "record", late)
+    await case.signal("submit_decision", house.decision(task))
+    await writes.wait()
+    await case.terminate(reason="by mistake")
+    await looked(house, Watcher(house.database, house.env.client, rollbacks(house), ["local"]))
+    goes_on.set()
+    await asyncio.sleep(0.5)
+    assert "send" not in house.effects(case)
+    rollback: Handle = house.env.client.get_workflow_handle((await house.row(case)).conductor, result_type=CaseResult)
+    await house.decide(rollback, "olga", Verdict.ROLL_BACK)
+    assert (await house.end(rollback)).status is Status.FAILED
+    assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
 
 
 # ---------------------------------------------------------------------------------------------------- a slow database

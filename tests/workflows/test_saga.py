@@ -39,6 +39,17 @@ def test_undos_come_in_the_reverse_order_of_their_steps(steps: list[str]) -> Non
     assert saga.plan() == []
 
 
+def test_forgotten_undos_are_recovered_in_the_order_of_their_steps_and_settled_undos_never() -> None:
+    saga = Saga()
+    for step in ("one", "two", "four", "five"):
+        saga.register(an_undo(step))
+    saga.forget("c/two/undo")
+    assert saga.gone == ["c/two/undo"]
+    saga.recover([an_undo(step) for step in ("zero", "one", "two", "three", "four")])
+    assert [undo.step for undo in saga.planned] == ["zero", "one", "three", "four", "five"]
+    assert saga.gone == ["c/two/undo"]
+
+
 def test_an_undo_out_of_order_is_a_defect() -> None:
     saga = Saga()
     first, second = an_undo("first"), an_undo("second")

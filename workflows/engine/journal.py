@@ -268,6 +268,7 @@ class Journal:
             input=self._input[0] if self._input else None,
             title=self._input[1] if self._input else None,
             plan=plan if plan != self._plan else None,
+            gone=self._saga.gone if plan != self._plan else [],
             workflow_id=None if self._workflow_id == self._case_id else self._workflow_id,
             result=result,
         )

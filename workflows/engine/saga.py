@@ -13,7 +13,7 @@ class Saga:
 
     def __init__(self, planned: Iterable[PlannedUndo] = ()) -> None:
         self._undos = list(planned)
-        self._known = {undo.call.key for undo in self._undos}
+        self._known = [undo.call.key for undo in self._undos]
         """The keys of all undos that were ever registered."""
 
     @property
@@ -21,16 +21,31 @@ class Saga:
         """Return all undos, oldest first."""
         return list(self._undos)
 
+    @property
+    def gone(self) -> list[str]:
+        """Return the keys of all undos that were registered and then settled or forgotten."""
+        left = {undo.call.key for undo in self._undos}
+        return [key for key in self._known if key not in left]
+
     def register(self, undo: PlannedUndo) -> None:
         """Add the undo of a step that is about to run, as the newest."""
         self._undos.append(undo)
-        self._known.add(undo.call.key)
+        self._known.append(undo.call.key)
 
     def recover(self, stored: Iterable[PlannedUndo]) -> None:
-        """Register those undos of a stored plan that were never registered here."""
+        """Register those undos of a stored plan, oldest first, that were never registered here.
+
+        Each is put after the undo that is before it in the stored plan, because the steps ran in this order.
+        """
+        place = 0
         for undo in stored:
-            if undo.call.key not in self._known:
-                self.register(undo)
+            keys = [each.call.key for each in self._undos]
+            if undo.call.key in keys:
+                place = keys.index(undo.call.key) + 1
+            elif undo.call.key not in self._known:
+                self._undos.insert(place, undo)
+                self._known.append(undo.call.key)
+                place += 1
 
     def done(self, key: str, by_hand: str = "") -> None:
         """Mark the step whose undo has this key as done.

@@ -63,11 +63,10 @@ class Steps:
                 run.saga.register(planned)
                 call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
             local = local and options.fits_local
-            # The next gate writes a gate that was passed. But an ordinary step may take long, so write the gate now.
+            # The next gate writes a gate that was passed. But the attempts of a step may take long, so write it now.
             # Write the undo of a local step before the step: Temporal learns of the step only after it has ended, and
             # until then only the database knows that it may have taken effect.
-            must_write = planned is not None if local else run.passed_unwritten
-            if must_write:
+            if run.passed_unwritten or (local and planned is not None):
                 run.passed_unwritten = False
                 await run.write()
             if run.attributes_late and not local:

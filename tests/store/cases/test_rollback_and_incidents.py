@@ -84,11 +84,34 @@ async def test_a_workflow_that_has_lost_its_case_writes_events_and_no_more(db: D
             events=[event(case.case_id, 11, "case_closed")],
             workflow_id=f"{case.case_id}~rollback",
             plan=[],
+            gone=[undo(step).call.key for step in ("hold", "pay")],
             result=end,
         )
         assert (await cases.record(conn, own)).ended is None
         now = await cases.get(conn, case.case_id)
     assert now and now.status is Status.ROLLED_BACK and now.closed_at and now.plan == []
+
+
+@pytest.mark.both_databases
+async def test_a_stored_undo_stays_until_its_workflow_says_that_it_is_gone(db: Database) -> None:
+    """Reports may arrive in another order, and a Workflow may have forgotten a step."""
+    case = await submitted(db)
+
+    async def reported(*plan: PlannedUndo, gone: tuple[str, ...] = ()) -> list[PlannedUndo]:
+        keys = [undo(step).call.key for step in gone]
+        await recorded(db, CaseRecord(case_id=case.case_id, status=Status.RUNNING, plan=list(plan), gone=keys))
+        async with db.read() as conn:
+            found = await cases.get(conn, case.case_id)
+        assert found and found.status is Status.AWAITING_APPROVAL, "a plan without events is no news of the status"
+        return found.plan
+
+    await recorded(db, opening(task(case.case_id)))
+    done = undo("hold").model_copy(update={"done": True})
+    assert await reported(undo("hold"), undo("pay")) == [undo("hold"), undo("pay")]
+    assert await reported(done) == [done, undo("pay")]
+    assert await reported(done, undo("mail")) == [done, undo("pay"), undo("mail")]
+    assert await reported(done, gone=("mail",)) == [done, undo("pay")]
+    assert await reported(gone=("hold", "pay")) == []
 
 
 @pytest.mark.both_databases
