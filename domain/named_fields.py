@@ -17,7 +17,7 @@ Kind = Literal["person", "group", "person or group"]
 
 @dataclass(frozen=True)
 class Names:
-    """A mark on the type of a field. It says what the texts in the field name: people, groups or both."""
+    """Mark the type of a field whose texts name people, groups or both."""
 
     kind: Kind
 

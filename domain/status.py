@@ -78,8 +78,11 @@ class Outcome(StrEnum):
 
 
 Substitutes = Literal["same-group", "anyone"]
-"""Who may substitute for a candidate: only a member of the group by which the candidate decides, or anybody the
-candidate named."""
+"""Who can be a substitute of a candidate.
+
+`same-group`: a member of a group that can decide or, for a candidate named personally, a person who shares a group with
+the candidate. `anyone`: any substitute.
+"""
 OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
 """The kind of a task. A task of the kind `changes` asks the requester to change the input and to submit it again."""

@@ -58,7 +58,7 @@ def _check_text(text: str) -> None:
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number in JSON")
+    raise ValueError(f"{name} is not allowed in JSON: write a number or null")
 
 
 def _finite(digits: str) -> float:

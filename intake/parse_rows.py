@@ -172,8 +172,9 @@ def flaw_of(table: Table, line: int, place: int, cells: Sequence[str]) -> str:
 
 
 def fits(cells: Sequence[str], width: int, needed: Sequence[int]) -> bool:
-    """Return True if a row with too few cells lacks no needed cell, or if all cells beyond the headings of a longer row
-    are empty.
+    """Return True if a row with fewer or more cells than headings can be read.
+
+    A shorter row must reach all needed columns. In a longer row, the extra cells must be empty.
     """
     if len(cells) > width:
         return not filled(cells[width:])

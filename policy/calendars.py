@@ -194,7 +194,11 @@ def _span(text: str) -> tuple[timedelta, timedelta]:
     written = _SPAN.fullmatch(text)
     opens, closes = (_since_midnight(written, 1), _since_midnight(written, 3)) if written else (None, None)
     if opens is None or closes is None or opens in (_DAY, closes):
-        raise ValueError(f"'{text}' is no span of hours such as 09:00-17:30; a whole day is 00:00-24:00")
+        raise ValueError(
+            f"'{text}' is not a span of hours: write start and end such as 09:00-17:30; start and end must "
+            "differ, and a "
+            "whole day is 00:00-24:00"
+        )
     return opens, closes if closes > opens else closes + _DAY
 
 

@@ -59,7 +59,7 @@ class BatchWorkflow(GuardedWorkflow):
     @workflow.run
     async def run(self, batch: BatchInput) -> BatchResult:
         if workflow.info().workflow_id not in (batch_id := f"batch:{batch.batch_id}", f"{batch_id}~cancel"):
-            raise not_ours(f"It says that it is {batch_id}.")
+            raise not_ours(f"Its input is for {batch_id}, but this Workflow has another id.")
         self._orders[:0] = [order for order in batch.orders if order.id not in self._asked]
         self._asked |= {order.id for order in batch.orders}
         for _ in range(CHUNKS_PER_RUN):

@@ -123,7 +123,7 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
                 {name: value for name, value in converted.items() if value is not None or _nullable(schema, name)},
             )
     except csv.Error as wrong:
-        raise Refused(f"Line {reader.line_num}: {wrong}.") from None
+        raise Refused(f"Line {reader.line_num}: {wrong}. Correct the line and submit again.") from None
 
 
 def _nullable(schema: Schema, column: str) -> bool:
@@ -137,9 +137,9 @@ def _json_lines(file: BinaryIO, _schema: Schema) -> Iterator[tuple[int, Row]]:
         try:
             row = strict_json.loads(text)
         except (ValueError, RecursionError) as wrong:
-            raise Refused(f"Line {line} cannot be read: {wrong}.") from None
+            raise Refused(f"Line {line} cannot be read: {wrong}. Correct the line and submit again.") from None
         if not isinstance(row, dict):
-            raise Refused(f"Line {line} does not hold a row: write each row in braces.")
+            raise Refused(f"Line {line} does not hold a row: write each row in braces, and submit again.")
         if len(row) > MAX_COLUMNS:
             raise Refused(
                 f"Line {line} has {len(row)} fields; at most {MAX_COLUMNS} are allowed. Remove fields and submit again."

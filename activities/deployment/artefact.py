@@ -140,7 +140,7 @@ class _Header(tarfile.TarInfo):
         at = source.tell()
         # Python before 3.11.10 needs quadratic time for these headers: 64 KB of them block a worker for a minute.
         if _DIGITS.search(source.read(self.size)):
-            raise _refused("a header with a number that is too long")
+            raise Refused("The archive has a header with a number that is too long: pack it without extended headers.")
         source.seek(at)
         found: tarfile.TarInfo = super()._proc_pax(tar)  # type: ignore[misc]
         return found

@@ -142,7 +142,10 @@ class SecurityReviews:
             with self._folder.open(asked.target, LIMITS.archive) as source:
                 found = copy_hashed(source, archive)
             if asked.sha256 not in (None, found):
-                raise Refused(f"'{asked.target}' is not the archive that the request names: its SHA-256 is {found}.")
+                raise Refused(
+                    f"The SHA-256 of '{asked.target}' is {found}, and differs from the SHA-256 in the request. "
+                    "Check the archive, correct the SHA-256 or the archive, and submit again."
+                )
             unpack(archive, unpacked)
             with Folder(room).folder(unpacked.name) as folder:
                 return _copy_tree(folder, tree, asked.target)

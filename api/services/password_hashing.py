@@ -32,7 +32,7 @@ def turn() -> Iterator[None]:
     """Count one sign-in while the block runs. Raises Problem 503 if too many sign-ins are already counted."""
     global _under_way
     if _under_way >= AT_ONCE + MOST_WAITING:
-        raise unavailable("Too many people are signing in at the moment. Try again in a moment.")
+        raise unavailable("Too many passwords are being checked at the moment. Try again in a moment.")
     _under_way += 1
     try:
         yield

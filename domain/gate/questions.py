@@ -29,7 +29,8 @@ def check_asked(task: TaskView, action: Action) -> None:
     asked = question_of(task, action.question)
     if not _may_answer_question(asked, action.by):
         raise not_allowed(
-            f"Only {asked.to} can answer this question.", "questions: who was asked answers, or their substitute"
+            f"Only {asked.to}, or the substitute of {asked.to} during an absence, can answer this question.",
+            "questions: only the person who was asked, or the substitute of this person, can answer",
         )
 
 

@@ -145,7 +145,12 @@ def filled(cells: Iterable[str]) -> bool:
 def _broken(wrong: csv.Error, start: int, end: int) -> UnreadableFile:
     match str(wrong):
         case "unexpected end of data":
-            return UnreadableFile("format", "the row that starts here opens a quote that is never closed", start)
+            return UnreadableFile(
+                "format",
+                "a cell in the row that starts here begins with a quote that is never closed: close or remove "
+                "the quote",
+                start,
+            )
         case message if message.startswith("field larger than field limit"):
             hint = f"a cell is longer than {MAX_CELL // 1024} KB: shorten the cell, or close the quote in it"
             return UnreadableFile("too_large", hint, start)

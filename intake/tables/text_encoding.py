@@ -266,7 +266,10 @@ def _in_words(best: _Reading, rivals: list[_Reading]) -> str:
 
 
 def _differing(one: str, another: str) -> tuple[str, str]:
-    """Return the first cells in which two readings of a line differ."""
+    """Return the first pair of cells in which two readings of a line differ, or the lines if no cells differ.
+
+    Each text is returned without quotes, and has at most 40 characters.
+    """
     pairs = zip(re.split("[,;\t]", one), re.split("[,;\t]", another), strict=False)
     found = next(((a, b) for a, b in pairs if a != b), (one, another))
     return found[0].strip(' "')[:40], found[1].strip(' "')[:40]

@@ -1,4 +1,8 @@
-"""Who may see a case: its requester, the candidates of its tasks, and roles that see everything."""
+"""Find out who can see a case.
+
+These people can: the requester or the requester's successor, candidates and assignees of its tasks, people who were
+asked a question, substitutes of these people, and operators, auditors and admins.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property

@@ -260,7 +260,8 @@ async def _check_possible(conn: AsyncConnection, kind: Kind, wanted: dict[str, A
     if max(there.posted if there else 0, capital) + (amount or 0) > MOST_MINOR:
         raise WrongChange(
             "amount",
-            f"the ledger keeps at most {in_words(major_units(MOST_MINOR, currency), currency)} in one currency",
+            f"the account or the capital would exceed {in_words(major_units(MOST_MINOR, currency), currency)}, "
+            "the most that the ledger keeps in one currency: enter a smaller amount",
         )
 
 

@@ -108,7 +108,7 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
     [
         ('{"type": "object", "type": "object"}', "The schema cannot be read: 'type' appears twice in one object"),
         ('{"type": "object", "title": "\\ud800"}', "The schema cannot be read: it contains half of a character"),
-        ('{"type": "object", "minProperties": NaN}', "The schema cannot be read: NaN is not a number"),
+        ('{"type": "object", "minProperties": NaN}', "The schema cannot be read: NaN is not allowed"),
         ('{"title": "\xe9"}'.encode("latin-1"), "The schema is not UTF-8"),
         (NESTED, "The schema is nested too deeply"),
         ('{"properties": {"n": {"pattern": "(?=a)b"}}}', r"pattern that cannot be used, '\(\?=a\)b': look-around"),

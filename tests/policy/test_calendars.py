@@ -124,11 +124,11 @@ def test_a_clock_that_ends_on_a_day_which_was_never_there_ends_at_the_next_start
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"hours": "9-5"}, "'9-5' is no span of hours such as 09:00-17:30"),
+        ({"hours": "9-5"}, "'9-5' is not a span of hours: write start and end such as 09:00-17:30"),
         ({"hours": "09:00-09:00"}, "a whole day is 00:00-24:00"),
-        ({"hours": "09:60-17:00"}, "no span"),
-        ({"hours": "09:00-24:30"}, "no span"),
-        ({"hours": "24:00-08:00"}, "no span"),
+        ({"hours": "09:60-17:00"}, "not a span"),
+        ({"hours": "09:00-24:30"}, "not a span"),
+        ({"hours": "24:00-08:00"}, "not a span"),
         ({"hours": []}, "at least 1"),
         ({"hours": ["09:00-12:00", "11:59-17:00"]}, "these spans overlap"),
         ({"hours": ["22:00-06:00", "05:00-08:00"]}, "these spans overlap"),

@@ -154,8 +154,8 @@ def test_a_mistake_in_a_calendar_names_its_line_too(line: str, key: str, says: s
 def test_a_calendar_lacks_what_it_needs_and_gates_may_count_in_it() -> None:
     assert refused(GATE + "[calendars.office]\nhours = '9-17'") == [
         "policy.toml:7: calendars.office.time_zone: is missing",
-        "policy.toml:8: calendars.office.hours: '9-17' is no span of hours such as 09:00-17:30; "
-        "a whole day is 00:00-24:00",
+        "policy.toml:8: calendars.office.hours: '9-17' is not a span of hours: write start and end such as "
+        "09:00-17:30; start and end must differ, and a whole day is 00:00-24:00",
     ]
     assert "must be tables such as [calendars.office]" in refused("calendars = 1\n" + GATE)[0]
     assert list(parse(OFFICE + GATE + "calendar = 'office'", inputs=INPUTS).calendars) == ["office"]

@@ -306,7 +306,7 @@ def test_a_target_that_cannot_be_scanned_is_refused(tmp_path: Path, target: str,
 def test_an_archive_of_another_digest_is_refused(tmp_path: Path) -> None:
     archive(tmp_path / "x.tar.gz", (tarfile.TarInfo("a.py"), CLEAN.encode()))
     reviews = SecurityReviews(None, tmp_path, tmp_path)  # type: ignore[arg-type]
-    with pytest.raises(Refused, match="is not the archive that the request names"):
+    with pytest.raises(Refused, match="differs from the SHA-256 in the request"):
         reviews._copied(SecurityReviewRequest(target="x.tar.gz", sha256="0" * 64), tmp_path, tmp_path / "tree")
 
 
