@@ -117,7 +117,10 @@ def start_now(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a scheduled case before its time. Only its requester, operators and admins can do this."""
+    """Start a scheduled case before its time.
+
+    Only its requester (or the successor of the requester), operators and admins can do this.
+    """
     from cli.client import part
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/start", {})

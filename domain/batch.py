@@ -30,7 +30,7 @@ class BatchOrder(Message):
     rollback_started: bool = False
     """For an order to cancel: True if the cases that the batch has started are rolled back."""
     completed_too: bool = False
-    """For an order to cancel: True if completed cases are rolled back, too. Only an operator may order this."""
+    """For an order to cancel: True if completed cases are rolled back, too. Operators and admins only."""
 
 
 class BatchNote(Message):

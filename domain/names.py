@@ -46,4 +46,4 @@ INTERVENTION = "intervention"
 ROLLBACK = "rollback"
 """The gate before the rollback of a completed case, if the policy has rules for it."""
 ENGINE_GATES = (INTERVENTION, ROLLBACK)
-"""Gates that every process has."""
+"""Gates of the engine. A policy can have rules for them in every process."""

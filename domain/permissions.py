@@ -40,7 +40,7 @@ class Place(NamedTuple):
     rule: str
     """The rule that gives the right, for the audit log."""
     behalf: str | None = None
-    """The person whose place is taken; None if people decide in their own place."""
+    """The person in whose place the decision is made; None if people decide in their own place."""
 
 
 def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
@@ -103,7 +103,8 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
     if own := places(freed, by):  # Only an exclusion prevents the decision.
         excluded = among(by.id, task.excluded_users)
         return not_allowed(
-            "You decided another step of this request, or the policy excludes you. Somebody else must decide this step."
+            "You decided another step of this request, changed its input, or are excluded. Somebody else must decide "
+            "this step."
             if excluded
             else f"{own[0].behalf} must not decide this step, so nobody can decide in their place.",
             "separation of duties: one person, one gate of a case; people whom the policy excludes",
@@ -115,12 +116,14 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
         )
     if task.assignee is not None and candidacy(task, by.id, by.groups):
         return not_allowed(
-            f"{task.assignee} has claimed this task.", "claims: a claimed task is decided by its assignee"
+            f"{task.assignee} has this task. Ask {task.assignee} to release it.",
+            "claims: a task with an assignee is decided by the assignee, or by a substitute of the assignee",
         )
     anyone = task.model_copy(update={"substitutes": "anyone"})
     if others := places(anyone, by):
         return not_allowed(
-            f"You are the substitute of {others[0].behalf}, but the task needs a substitute from a group that decides.",
+            f"You are the substitute of {others[0].behalf}, but the policy does not allow you to decide this task. The "
+            "task needs a substitute who can decide it too, or who shares a group with a candidate named personally.",
             "substitutes: same-group",
         )
     names = ", ".join(task.candidate_groups + task.candidate_users) or "nobody"

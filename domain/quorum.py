@@ -33,7 +33,7 @@ def decisions_left(task: TaskView, present: Present) -> int:
 def answering(task: TaskView, present: Present) -> Iterable[tuple[Actor, Place]]:
     """Return everybody who can decide the task right now, each with the place in which they decide.
 
-    While the task is claimed, only the person who claimed it can decide.
+    While the task has an assignee, only the assignee or a substitute of the assignee can decide.
     """
     done, giver = voters(task), present.giver
     for by in present.there:

@@ -13,7 +13,7 @@ from domain.undo import PlannedUndo
 
 
 class TaskPatch(Message):
-    """The changes of a stored task."""
+    """The fields of a task that have changed, for the activity that writes them to the stored task."""
 
     task_id: str
     status: Literal["open", "closed"]

@@ -47,15 +47,18 @@ class Verdict(StrEnum):
     REQUEST_CHANGES = "request_changes"
     """Return the request to the requester, who resubmits it."""
     ABSTAIN = "abstain"
-    """Neither approve nor reject. The person cannot decide the task any more."""
+    """Neither approve nor reject. The person cannot decide the task again, unless the person takes this answer back."""
     RESUBMIT = "resubmit"
     RETRY = "retry"
-    """Retry the step with the same input. With `edits`, the input changes and the case starts its procedure again."""
+    """Retry what failed, such as a step, an undo or the opening of a gate.
+
+    With `edits`, the input changes and the case starts its procedure again.
+    """
     SKIP = "skip"
     DONE_BY_HAND = "done_by_hand"
-    """Mark a failed step as done, because a person did it outside Holdgate.
+    """Mark a failed step or undo as done, because a person did it outside Holdgate.
 
-    If the case is rolled back, people must undo this step by hand, too.
+    If the case is rolled back, operators are asked to undo this step by hand, unless its undo had an effect.
     """
     ROLL_BACK = "roll_back"
 
@@ -87,8 +90,8 @@ OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]
 """The kind of a task. A task of the kind `changes` asks the requester to change the input and to submit it again."""
 Then = Literal["intervene", "roll_back", "resubmit"]
-"""What happens when all attempts of a step have failed. `intervene`: operators decide.
+"""What happens when all attempts of a step have failed.
 
-`roll_back`: the case is undone and ends `failed`. `resubmit`: as `roll_back`, and then the next round of the case
-starts automatically.
+`intervene`: operators decide, or the people whom the policy names. `roll_back`: the case is undone and ends `failed`.
+`resubmit`: as `roll_back`, and then the next round of the case starts automatically.
 """

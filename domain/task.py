@@ -41,7 +41,7 @@ class Question(Message):
     answer: str | None = None
     answered_at: BoundedMoment | None = None
     withdrawn_at: BoundedMoment | None = None
-    """When the question was withdrawn, by the person who asked or by an operator."""
+    """When the question was withdrawn, by the person who asked, an operator or an admin."""
     lapsed: bool = False
     """True if the person who was asked cannot answer, because the person has left, or is away without a substitute.
 
@@ -102,7 +102,7 @@ class TaskView(Message):
     assignee: str | None = None
     """The person who has claimed the task or to whom the task was given; None without one.
 
-    Only the assignee can then decide the task.
+    Only the assignee, or a substitute of the assignee, can then decide the task.
     """
     owner: str | None = None
     """The person who delegated the task to the assignee."""

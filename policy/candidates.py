@@ -114,7 +114,7 @@ async def with_people(
 def _excluded(task: TaskView, ruling: GateRuling) -> list[str]:
     """Return the people who must not decide the gate.
 
-    The policy excludes them, or they decided another gate of the case.
+    The policy excludes them, they decided another gate of the case, or they changed the request.
     """
     before = task.excluded_users if ruling.separation_of_duties else []
     return list(dict.fromkeys([*before, *ruling.excluded]))

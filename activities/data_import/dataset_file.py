@@ -102,9 +102,15 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
             )
         twice = sorted({head for head in heads if heads.count(head) > 1})
         if twice or "" in heads:
-            raise Refused(f"Each column needs a heading of its own: {', '.join(twice) or 'one is blank'}.")
+            raise Refused(
+                f"Each column needs a heading of its own: {', '.join(twice) or 'one is blank'}. Correct the headings "
+                "and submit again."
+            )
         if missing := [name for name in schema.required if name not in heads]:
-            raise Refused(f"These columns are missing: {', '.join(missing)}. Found: {', '.join(heads)[:500]}.")
+            raise Refused(
+                f"These columns are missing: {', '.join(missing)}. Found: {', '.join(heads)[:500]}. Add the missing "
+                "columns and submit again."
+            )
         while True:
             line = reader.line_num + 1
             cells = next(reader, None)

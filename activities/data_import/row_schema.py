@@ -159,7 +159,10 @@ def _regex(pattern: str) -> SchemaValidator:
         return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
     except PatternError as wrong:
         why = str(wrong).strip().rpartition("error:")[2].rpartition("SchemaError:")[2].strip(" .\n")
-        raise Refused(f"The schema has a pattern that cannot be used, {pattern[:80]!a}: {why}.") from None
+        raise Refused(
+            f"The schema has a pattern that cannot be used, {pattern[:80]!a}: {why}. Correct the pattern and submit "
+            "again."
+        ) from None
 
 
 def _fits_pattern(_validator: Any, pattern: object, value: object, _schema: Any) -> Iterator[ValidationError]:

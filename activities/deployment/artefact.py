@@ -85,9 +85,9 @@ def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacke
                 raw.seek(tar.offset)
                 # The tar reader takes a broken header for the end of the archive, and would ignore everything after it.
                 if raw.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-                    raise Refused("The archive is damaged: it breaks off, or a part of it cannot be read.")
+                    raise Refused("The archive is damaged: it breaks off, or a part is not readable. Pack it again.")
         except (tarfile.TarError, ValueError, OverflowError, RecursionError, EOFError) as error:
-            raise Refused("The archive is damaged: a part of it cannot be read.") from error
+            raise Refused("The archive is damaged: a part of it cannot be read. Pack it again.") from error
     if not unpacked.files:
         raise _refused("no files")
     for folder, _, _ in os.walk(into):
@@ -113,7 +113,10 @@ def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
             while chunk := compressed.read(CHUNK):
                 size += len(chunk)
                 if size > limits.total:
-                    raise Refused(f"The archive unpacks to more than {limits.total:,} bytes, which is not allowed.")
+                    raise Refused(
+                        f"The archive unpacks to more than {limits.total:,} bytes, which is not allowed. Make it "
+                        "smaller."
+                    )
                 if size > by_ratio:
                     said = f"The archive unpacks to more than {limits.ratio} times its own size, which is not allowed."
                     raise Refused(said)
@@ -178,7 +181,7 @@ def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacke
         assert content is not None, "it is a plain file"
         _write(content, target, 0o755 if member.mode & 0o100 else 0o644)
         if target.stat().st_size != member.size:
-            raise Refused("The archive is damaged: it breaks off, or a part of it cannot be read.")
+            raise Refused("The archive is damaged: it breaks off, or a part is not readable. Pack it again.")
         files[name] = member.size
     return Unpacked(tuple(sorted(map(str, files))), sum(files.values()))
 

@@ -89,7 +89,10 @@ class Releases:
             with artefact() as (source, wanted):
                 found = copy_hashed(source, archive, self._limits.archive)
             if found != wanted:
-                raise Refused(f"The artefact has the SHA-256 {found}, and {wanted} was asked for.")
+                raise Refused(
+                    f"The artefact has the SHA-256 {found}, and {wanted} was asked for. Correct the SHA-256 or the "
+                    "artefact, and submit again."
+                )
             unpacked = unpack(archive, tree, self._limits)
             return self._place(key, case_id, app, tree, found, unpacked)
         finally:
@@ -176,9 +179,14 @@ class Releases:
             if entry is not None and entry.state == "done":
                 return entry
             if not folder.is_held_by(release):
-                raise Refused(f"{app} is not held for release {release}, so nothing was switched.")
+                raise Refused(
+                    f"{app} is not held for release {release}, so nothing was switched. Submit the request again."
+                )
             if not release or not folder.path(release).is_dir():
-                raise Refused(f"Release {release} of {app} does not exist any more, so nothing was switched.")
+                raise Refused(
+                    f"Release {release} of {app} does not exist any more, so nothing was switched. Submit the request "
+                    "again."
+                )
             entry = entry or folder.begin(key, "switch", case_id, release=release, before=folder.link())
             folder.point(folder.target(release))
             return folder.settle(entry, "done")
@@ -254,7 +262,7 @@ class Releases:
         """Return the folder of a release. Raises Refused if it does not exist."""
         path = _App(self._root / app).path(release)
         if not release or not path.is_dir():
-            raise Refused(f"Release {release} of {app} does not exist any more.")
+            raise Refused(f"Release {release} of {app} does not exist any more. Submit the request again.")
         return path
 
     def live_folder(self, app: str) -> Path | None:

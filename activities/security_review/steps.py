@@ -223,7 +223,7 @@ def _copy_tree(folder: int, tree: Path, named: str) -> tuple[str, int, list[str]
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_bytes(content)
     if not files:
-        raise Refused(f"There are no files in '{named}'.")
+        raise Refused(f"There are no files in '{named}'. Name a target with files, and submit again.")
     return digest.hexdigest(), files, left_out
 
 

@@ -106,7 +106,10 @@ def access_of(asked: OnboardingRequest, lists: Mapping[str, Sequence[str]]) -> A
     ]
     for each in owned:
         if not each.owners:
-            raise Refused(f"The policy does not say who owns '{each.entitlement}', so nobody can be asked.")
+            raise Refused(
+                f"The policy does not say who owns '{each.entitlement}', so nobody can be asked. "
+                "Ask an administrator to add the owners to the policy, then submit again."
+            )
     return Access(
         username=asked.username,
         email=asked.email or f"{asked.username}@{domain}",

@@ -255,18 +255,22 @@ def check_admin(person: Person, message: str) -> None:
 
 
 def may_see_batch(person: Person, uploader: str) -> bool:
-    """Return True if the person may see a batch, as its uploader, an operator, an auditor or an admin."""
+    """Return True if the person may see a batch.
+
+    These people may see it: its uploader or the uploader's successor, operators, auditors and admins.
+    """
     return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
 
 
 def check_own(person: Person, case_requester: str, what: str) -> None:
-    """Raise Problem 403 unless the person is the requester of the case, an operator or an admin.
+    """Raise Problem 403 unless the person is the requester or the requester's successor, an operator or an admin.
 
     `what` is the action in words, as they follow "operators and admins".
     """
     if case_requester not in person.asks_as and not may_operate(person):
         raise forbidden(
-            f"Only the requester, operators and admins {what}.", f"the requester, members of {OPERATORS} or {ADMINS}"
+            f"Only the requester (or the successor of the requester), operators and admins {what}.",
+            f"the requester or the successor of the requester, members of {OPERATORS} or {ADMINS}",
         )
 
 
@@ -276,9 +280,12 @@ def may_operate(person: Person) -> bool:
 
 
 def check_may_nudge(person: Person, case_requester: str) -> None:
-    """Raise Problem 403 unless the person is the requester of the case."""
+    """Raise Problem 403 unless the person is the requester of the case, or the requester's successor."""
     if case_requester not in person.asks_as:
-        raise forbidden("Only the requester of a case can send a reminder.", "the requester")
+        raise forbidden(
+            "Only the requester of a case, or the successor of the requester, can send a reminder.",
+            "the requester or the successor of the requester",
+        )
 
 
 def check_may_operate(person: Person, what: str) -> None:

@@ -82,7 +82,10 @@ async def list_batches(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchBrief]:
-    """List uploads, newest first. Operators, auditors and admins see all uploads, other people only their own."""
+    """List uploads, newest first. Operators, auditors and admins see all uploads.
+
+    Other people see their own uploads, and those of people who left and whose successor they are.
+    """
     with checked_cursor():
         async with db.read() as conn:
             found, following = await batches.page(
@@ -237,7 +240,8 @@ class CancelReason(BatchReason):
 
     rollback_started: bool = Field(
         False,
-        description="Also roll back the started cases. Completed cases are rolled back only if an operator sends this",
+        description="Also roll back the started cases. Completed cases are rolled back only if an operator or admin "
+        "sends this",
     )
 
 

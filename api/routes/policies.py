@@ -21,7 +21,7 @@ MOST = 1_000
 
 
 class PolicyText(BaseModel):
-    """A stored policy, which was in force when some case started."""
+    """A stored policy to which cases are pinned."""
 
     hash: str = Field(description="SHA-256 of the text")
     text: str

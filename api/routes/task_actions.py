@@ -93,7 +93,7 @@ class HandOver(_ActionBody):
 
 
 class NewQuestion(_ActionBody):
-    """A question that must be answered before a decision."""
+    """A question about a task, with the person who is asked."""
 
     to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
@@ -162,7 +162,10 @@ class HandOverResults(BaseModel):
 
 @router.post("/{task_id}/claim", response_model=TaskView, responses=ANSWERS)
 async def claim(actor: Acting, body: EmptyBody | None = None) -> Answered:
-    """Claim a task: nobody else can decide it until you release it. You can claim a task that you can decide."""
+    """Claim a task that you can decide.
+
+    Until the task is released, only you or your substitute can decide it.
+    """
     return await actor.act(Act.CLAIM, body)
 
 
@@ -170,7 +173,7 @@ async def claim(actor: Acting, body: EmptyBody | None = None) -> Answered:
 async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
     """Release a task that you claimed: to all who can decide it, or to the person who delegated it to you.
 
-    Admins can release a task that any person has claimed.
+    The person who delegated a task can release it too, and admins can release every task.
     """
     return await actor.act(Act.RELEASE, body)
 
@@ -231,7 +234,9 @@ async def set_clock(actor: Acting, body: NewTimes) -> Answered:
 
 @router.post("/{task_id}/nudge", responses=documented(401, 403, 404, 409, 422, 503))
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
-    """Send a reminder to the people who can decide the task now, once in 24 hours. For the requester of the case.
+    """Send a reminder to the people who can decide the task now, once in 24 hours.
+
+    For the requester of the case, or the successor of the requester.
 
     A second reminder within 24 hours gets 409. The problem says when the last one was sent (`nudged_at`), and when you
     can send the next (`again_at`).

@@ -40,7 +40,7 @@ def check_asker(task: TaskView, action: Action) -> None:
     if not (same(asked.by, action.by.id) or {ADMINS, OPERATORS}.intersection(action.by.groups)):
         raise not_allowed(
             f"Only {asked.by}, operators and admins can withdraw this question.",
-            "questions: the person who asked, or operators, withdraw one",
+            "questions: only the person who asked, operators and admins can withdraw a question",
         )
 
 

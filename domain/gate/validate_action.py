@@ -70,11 +70,18 @@ def check_action(state: GateState, action: Action) -> None:
 def _check_claim(state: GateState, action: Action) -> None:
     task, by = state.task, action.by
     if task.kind == "changes":
-        raise not_allowed("Only the requester can make these changes.", "changes: made by the requester")
+        raise not_allowed(
+            "You cannot claim a task that asks for changes. The requester, a substitute or the successor makes them.",
+            "changes: made by the requester, or by the substitute or successor of the requester",
+        )
     if task.assignee and not same(task.assignee, by.id):
         place_of(task.model_copy(update={"assignee": None, "owner": None}), by)
         check_open(state, action.revision)
-        raise Refusal(RefusalCode.ALREADY_CLAIMED, f"{task.assignee} has claimed this task.", assignee=task.assignee)
+        raise Refusal(
+            RefusalCode.ALREADY_CLAIMED,
+            f"{task.assignee} has this task. Ask {task.assignee} to release it.",
+            assignee=task.assignee,
+        )
     _check_could_decide(state, action)
 
 
@@ -82,7 +89,8 @@ def _check_release(state: GateState, action: Action) -> None:
     task, by = state.task, action.by
     if not (same(by.id, task.assignee) or same(by.id, task.owner) or ADMINS in by.groups):
         raise not_allowed(
-            "Only the person who has claimed this task, or an admin, can release it.", "claims: one's own"
+            "Only the person who has this task, the person who delegated it, or an admin can release it.",
+            "claims: released by the assignee, by the person who delegated the task, or by an admin",
         )
     check_open(state, action.revision)
     if task.assignee is None:
@@ -114,7 +122,11 @@ def _check_could_decide(state: GateState, action: Action) -> None:
 def _check_handover(state: GateState, action: Action) -> None:
     """Raise Refusal if the person whom the action names cannot get the task."""
     if state.task.kind == "changes":
-        raise not_allowed("Only the requester can make these changes.", "changes: made by the requester")
+        raise not_allowed(
+            "You cannot give away a task that asks for changes. The requester, a substitute or the successor makes "
+            "them.",
+            "changes: made by the requester, or by the substitute or successor of the requester",
+        )
     check_open(state, action.revision)
     if action.to is None:
         raise Refusal(RefusalCode.MISSING, "Name the person who shall decide the task.", field="to")

@@ -65,7 +65,8 @@ def check_open(state: GateState, revision: int | None, *, required: bool = False
     if revision is not None and revision != task.revision:
         raise Refusal(
             RefusalCode.STALE,
-            f"The task has changed since you looked at it. You saw revision {revision}, the latest is {task.revision}.",
+            f"The task has changed since you looked at it. You saw revision {revision}, the latest is {task.revision}. "
+            "Load the task again, then decide.",
             revision=task.revision,
             changed=list(dict.fromkeys(what for at, what in state.revised if at > revision)),
         )

@@ -51,7 +51,7 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """One task whose Workflow must be notified."""
+    """One task whose Workflow must be notified, because people or groups changed."""
 
     task_id: str
     workflow_id: str

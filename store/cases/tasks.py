@@ -24,7 +24,7 @@ from store.tables.cases import candidates, decisions, follow_ups, tasks
 
 
 class DecisionRow(BaseModel):
-    """A decision and its result."""
+    """A decision of a person on a task, and its result: pending, accepted, refused or withdrawn."""
 
     model_config = ConfigDict(from_attributes=True)
 

@@ -95,7 +95,9 @@ class Viewer(BaseModel):
         return or_(requester.in_(self.asks_as), exists().where(open_to.c.case_id == case_id, mine))
 
     def is_named_on(self, task: TaskView) -> bool:
-        """Return True if the task names this viewer as requester or candidate, or the viewer sees every case.
+        """Return True if the viewer sees every case, or if the task names the viewer as requester or candidate.
+
+        A person whom the viewer substitutes, or whose successor the viewer is, counts as the viewer.
 
         Then `sees` is true of its case. It may be true for other reasons too, such as another task of the case.
         """

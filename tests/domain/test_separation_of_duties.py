@@ -135,6 +135,6 @@ def test_a_substitute_is_of_a_group_that_decides(by: list[str], away: Absent, fi
     held = task.model_copy(update={"substitutes": "same-group"})
     assert any(place.behalf == away.id for place in places(held, actor)) is fits
     if not fits:
-        with pytest.raises(Refusal, match="needs a substitute from a group that decides"):
+        with pytest.raises(Refusal, match="task needs a substitute who can decide it too"):
             decision = an_answer("sub", groups=())
             Gate(held, RULING).check(decision.model_copy(update={"by": actor}))
