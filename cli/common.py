@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # the commands that need more import it themselves, so that `
 REQUESTER = "requester-1"
 ADMIN = "admin-1"
 """The demo people who submit cases (`REQUESTER`) or run other commands (`ADMIN`), unless the user names another
-person."""
+person or sets HOLDGATE_TOKEN."""
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells define it.

@@ -8,7 +8,7 @@ from cli import output
 from cli.common import ADMIN, CommandError, gateway_as, print_answer
 from cli.options import AsJson, AsPerson, Comment, Group
 
-app = typer.Typer(help="Failed steps that need an operator.", no_args_is_help=True)
+app = typer.Typer(help="Failures, such as of a step, that need operators.", no_args_is_help=True)
 
 
 @app.command("list")

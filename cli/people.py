@@ -95,7 +95,10 @@ def people_join(
 
 @app.command("leave")
 def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP")]) -> None:
-    """Remove a person from a group. Open gates that too few people can decide afterwards ask operators at once."""
+    """Remove a person from a group.
+
+    Open gates that too few people can decide afterwards escalate at once, or ask operators.
+    """
     from store.people import people
 
     id = _id(person)

@@ -54,7 +54,7 @@ class CaseResult(Message):
 
     The Workflow of a rejected case completes, too.
 
-    A Workflow fails only if the software has a defect.
+    A Workflow fails only after a defect, or if the database has no such case.
     """
 
     case_id: str

@@ -25,7 +25,7 @@ class NoticeKind(StrEnum):
     """A gate of a case that the reader requested, or has taken over, was approved or rejected."""
     TASK_EXPIRED = "task_expired"
     TASK_LOST = "task_lost"
-    """The reader need not decide a task any more: for example, it was decided, given to another person, or cancelled."""
+    """The reader need not decide a task any more: for example, it was decided, cancelled or given to another person."""
     TASK_ASKED = "task_asked"
     """The reader was asked a question or got an answer, or a person who was asked a question has left."""
     CASE_ENDED = "case_ended"

@@ -83,8 +83,8 @@ class Outcome(StrEnum):
 Substitutes = Literal["same-group", "anyone"]
 """Who can be a substitute of a candidate.
 
-`same-group`: a member of a group that can decide or, for a candidate named personally, a person who shares a group with
-the candidate. `anyone`: any substitute.
+`same-group`: another candidate, such as a member of a group that can decide, or, for a candidate named personally, a
+person who shares a group with the candidate. `anyone`: any substitute.
 """
 OnExpiry = Literal["reject", "approve", "escalate"]
 TaskKind = Literal["gate", "changes", "intervention"]

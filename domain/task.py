@@ -124,7 +124,7 @@ class TaskView(Message):
     revision_required: bool = True
     """True if a decision must name the revision that the person saw."""
     editable: list[str] = []
-    """The fields of the input that an approval may change. In a changes task the requester may change all fields."""
+    """The fields of the input that may be changed with an approval, a new submission or a retry. In a changes task the requester may change all fields."""
     clock: list[ClockStep] = []
     """The planned events of the task if nobody decides, in order of time.
 

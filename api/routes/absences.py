@@ -146,8 +146,8 @@ async def reactivate(
 ) -> Response:
     """Reactivate a person who had left, under the same id. Admins only.
 
-    The person is only in the groups that this request names, and needs a one-time link to sign in. Tasks that were
-    given to the person's successor stay with the successor.
+    The person is only in the groups that this request names, and needs a new password or token, such as by a one-time
+    link. The successor keeps the requests, groups and tasks of the person.
     """
     await person_or_404(services.db, person_id)
     try:

@@ -1,4 +1,4 @@
-"""Routes for incidents: failed steps that wait for operators."""
+"""Routes for incidents: failures, such as of a step or an undo, that wait for a decision of operators."""
 
 from typing import Annotated, Literal, Self
 

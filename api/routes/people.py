@@ -98,7 +98,7 @@ async def list_people(
 
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
-    """Add a person. The person can sign in after using a one-time link. Admins only."""
+    """Add a person. The person needs a password or token to sign in, such as by a one-time link. Admins only."""
     fields = {"e-mail address": "email", "name has": "name", "as a group": "groups"}
     with _mistakes(fields, field="id"):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:

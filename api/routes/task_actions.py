@@ -95,7 +95,7 @@ class HandOver(_ActionBody):
 class NewQuestion(_ActionBody):
     """A question about a task, with the person who is asked."""
 
-    to: Plain = Field(max_length=200, description="The requester, or a colleague: id, name or e-mail address")
+    to: Plain = Field(max_length=200, description="The person to ask: id, name or e-mail address")
     text: Plain = Field(min_length=1, max_length=4000, examples=["Which purchase order is this?"])
 
 
@@ -129,7 +129,7 @@ class TaskFilter(BaseModel):
     task_ids: list[Plain] | None = Field(None, max_length=MOST)
     process: Plain | None = None
     gate: Plain | None = None
-    assignee: Plain | None = Field(None, description="The person who has claimed the tasks: id, name or e-mail address")
+    assignee: Plain | None = Field(None, description="The person who has the tasks: id, name or e-mail address")
 
 
 class ManyHandOvers(BaseModel):
@@ -204,7 +204,7 @@ async def withdraw(actor: Acting, body: EmptyBody | None = None) -> Answered:
 
 @router.post("/{task_id}/questions", response_model=TaskView, responses=ANSWERS)
 async def ask(actor: Acting, body: NewQuestion) -> Answered:
-    """Ask the requester or a colleague a question about the task.
+    """Ask a person, such as the requester or a colleague, a question about the task.
 
     The gate stays open; its timers stop if the policy says so.
     """

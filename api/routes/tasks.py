@@ -56,7 +56,7 @@ class NewDecision(BaseModel):
         '`revision = "optional"`',
     )
     edits: dict[str, Any] | None = Field(
-        None, description="Fields of the input with new values: those in `editable` with an approval, any to resubmit"
+        None, description="Fields in `editable` of the task with new values, to approve, submit again or retry"
     )
     decision_id: Plain | None = Field(
         None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answer"

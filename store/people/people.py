@@ -74,7 +74,7 @@ class Candidate:
 
 
 class Person(BaseModel):
-    """A person who may sign in."""
+    """A person who uses Holdgate, with the groups and relations that decide what the person may see and do."""
 
     id: str
     name: str

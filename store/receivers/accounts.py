@@ -132,7 +132,9 @@ class AccountDirectory:
             held = (_is_account(username, case_id), directory_accounts.c.disabled_at.is_(None))
             using = update(directory_accounts).where(*held).values(active=True, activated_at=activated_at)
             if not (await conn.execute(using)).rowcount:
-                raise Refused(f"No account '{username}' is reserved for this case, so no access can be granted.")
+                raise Refused(
+                    f"No account '{username}' is reserved for this case, so no access can be granted. Submit again."
+                )
             rows = [
                 {"grant_key": f"{key}/{name}", "username": username, "entitlement": name, "granted_at": at}
                 for name in entitled

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Undo(NamedTuple):
-    """The result of the function `undo`."""
+    """The result of the function `undo`: whether the step had an effect, and what this attempt must undo."""
 
     anything: bool
     """True if the step had taken effect. Each attempt of the undo gets the same answer."""

@@ -155,7 +155,7 @@ class Ledger(LedgerReading):
             paying = await _may_pay(conn, locked, account, currency)
             held = await _standing_hold(conn, case_id)
             if held is None:
-                raise Refused("No money is held for this payment, so it cannot be paid.")
+                raise Refused("No money is held for this payment, so it cannot be paid. Submit the payment again.")
             if (held.account, held.currency) != (account, currency):
                 raise Refused(
                     f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
