@@ -43,7 +43,7 @@ class Question(Message):
     withdrawn_at: BoundedMoment | None = None
     """When the question was withdrawn, by the person who asked, an operator or an admin."""
     lapsed: bool = False
-    """True if the person who was asked cannot answer, because the person has left, or is away without a substitute.
+    """True if the person who was asked cannot answer, because the person has left, or is away without a substitute who can answer.
 
     The clock of the task then does not wait for the answer.
     """
@@ -62,7 +62,7 @@ class Question(Message):
 class ClockStep(Message):
     """A planned event of a task: a reminder, an escalation or the expiry.
 
-    The event happens at `at`, unless the task is decided earlier.
+    The event happens at `at`, unless the task is closed earlier, a pause delays the event, or the time is changed.
     """
 
     at: BoundedMoment
@@ -124,7 +124,7 @@ class TaskView(Message):
     revision_required: bool = True
     """True if a decision must name the revision that the person saw."""
     editable: list[str] = []
-    """The fields of the input that may be changed with an approval, a new submission or a retry. In a changes task the requester may change all fields."""
+    """The fields of the input that may be changed with an approval, a new submission or a retry."""
     clock: list[ClockStep] = []
     """The planned events of the task if nobody decides, in order of time.
 

@@ -107,8 +107,8 @@ class GateRules(_Section):
     groups and their members, so that a requester cannot choose anybody. It may also contain "manager_of(requester)", or
     "anyone" for no limit.
 
-    With `substitutes = "same-group"`, a substitute must be a candidate too, such as a member of a group that can decide.
-    The substitute of a candidate by name may instead share a group with the candidate.
+    With `substitutes = "same-group"`, a substitute must be a candidate too, such as a member of a group that can
+    decide. The substitute of a candidate by name may instead share a group with the candidate.
 
     `when`, `auto_reject`, `auto_approve` and `quorum` may be CEL expressions. Clocks are a duration (`30s`, `15m`,
     `8h`, `3d`) or CEL that gives one. Durations count in the working time of `calendar`, if it is set.

@@ -253,7 +253,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
         said = f"The last reminder was sent at {last}. Send the next reminder from {again}."
         raise Problem(409, said, kind="nudged-already", **no.last.model_dump(mode="json")) from no
     except reminders.NotWaiting as no:
-        raise Problem(409, "The task is already decided, so there is nobody to remind.", kind="already-closed") from no
+        raise Problem(409, "The task is already closed, so there is nobody to remind.", kind="already-closed") from no
 
 
 @router.put("/{task_id}/follow-up", responses=documented(401, 404, 422, 503))

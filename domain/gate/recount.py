@@ -22,7 +22,8 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
     - A paused clock is resumed when nobody can answer the question for which it waits.
     - Rejections without veto end the gate when they make the quorum impossible.
     - If abstentions or missing people make the quorum impossible, the next escalation comes at once.
-    - If no escalation is left, `state.short` is set to the reason. Operators must then change who can decide.
+    - If no escalation is left, `state.short` is set to the reason. Operators are then asked: people must be added, or
+      the case is rolled back.
     """
     if not state.open:
         return []

@@ -21,7 +21,8 @@ from store.tables.people import memberships, passwords, people, sessions
 
 
 async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: str) -> None:
-    """Deactivate the person `old`. The person `new` gets the groups, direct reports and substitutions of `old`.
+    """Deactivate the person `old`. The person `new` gets the requests, groups, direct reports and
+    substitutions of `old`.
 
     Raises UnknownPerson, and ValueError if `old` and `new` are the same person. `store.cases.recounts` later changes
     the open tasks of `old`.

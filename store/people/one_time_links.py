@@ -103,7 +103,7 @@ class NotUsable(ValueError):
 async def ask(
     conn: AsyncConnection, person: str, by: str, now: datetime, *, mail: bool
 ) -> tuple[OneTimeLink, str | None]:
-    """Create a link for another person or for the administrator `by`.
+    """Create a link for another person, if `by` is an administrator, or for `by`.
 
     Return the link. Earlier links of the person become void.
 
@@ -118,7 +118,7 @@ async def ask(
         raise WrongLink(f"Holdgate cannot send you a one-time link: {doubt}. Ask an administrator for a one-time link")
     if doubt and not await _seconds(conn, by, person, now):
         raise WrongLink(
-            f"Another administrator must confirm the link because {doubt}, and there is no other administrator. "
+            f"Another administrator must confirm the link because {doubt}, and no administrator can do so. "
             f"On the server run: ./holdgate people password {person}"
         )
     await void(conn, person, by=by, now=now)
@@ -169,7 +169,8 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
     if by not in await _seconds(conn, link.asked_by, link.person, now):
         raise NotSecond(
             f"You and {link.asked_by} do not count as two: within {SETTLES_IN.days} days one of you made the other an "
-            "administrator, set their address or asked for their link, or somebody did so for both of you."
+            "administrator, set their address or asked for their link, or somebody did so for both of you. "
+            "Ask another administrator to confirm the link."
         )
     half = f"hg2_{secrets.token_urlsafe(16)}" if link.way == "halves" else None
     values = {

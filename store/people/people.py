@@ -45,7 +45,7 @@ class UnknownPerson(LookupError):
 
 
 class LastAdmin(ValueError):
-    """Raised if this person is the last active administrator."""
+    """Raised if a change would leave no active administrator."""
 
 
 class UnknownToken(LookupError):

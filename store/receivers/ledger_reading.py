@@ -20,7 +20,7 @@ Kind = Literal["fund", "hold", "release", "capture", "refund", "void"]
 
 
 class UnknownLedgerAccount(LookupError):
-    """Raised if the ledger has no account with this name in this currency."""
+    """Raised if the ledger has no account with this name, or none in the currency that was asked for."""
 
 
 class PastPayment(NamedTuple):
