@@ -174,7 +174,7 @@ def people_replace(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the audit log.")],
     person: AsPerson = None,
 ) -> None:
-    """Give the groups, reports (people whom OLD manages), substitutions and open tasks of OLD to NEW.
+    """Give the requests, groups, reports, substitutions and open tasks of OLD, who leaves, to NEW.
 
     OLD can no longer sign in.
     """

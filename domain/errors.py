@@ -18,7 +18,8 @@ def _subject(about: str) -> list[dict[str, str]]:
 class Trouble(ApplicationError):
     """A technical failure with a message for people.
 
-    Holdgate retries the step. When the step has no attempts left, operators decide what to do.
+    Holdgate retries the step. When the step has no attempts left, operators decide what to do, unless `then` in the
+    policy says otherwise.
 
     If a step raises an exception that is neither Trouble nor Refused, only engineers see its message; people read a
     general sentence. `permanent` in the policy lists names of subclasses. Incidents with the same class and the same

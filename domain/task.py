@@ -43,7 +43,7 @@ class Question(Message):
     withdrawn_at: BoundedMoment | None = None
     """When the question was withdrawn, by the person who asked, an operator or an admin."""
     lapsed: bool = False
-    """True if the person who was asked cannot answer, because the person has left, or is away without a substitute who can answer.
+    """True if the person who was asked has left or is away, and has no substitute who can answer.
 
     The clock of the task then does not wait for the answer.
     """

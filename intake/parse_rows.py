@@ -187,7 +187,7 @@ def sheet_of(
     """Read a table with `row`, which turns the columns and cells of a line into a row. Raises UnreadableFile."""
     (line, heading), *_ = table.head(1) or [(0, [])]
     if not heading:
-        raise UnreadableFile("empty", "the file is empty")
+        raise UnreadableFile("empty", "the file is empty: upload a file with headings and rows")
     columns = _columns(line, heading, needed, table.format.delimiter)
     count, blank = counted(table, line)
     ignored = [
@@ -240,7 +240,7 @@ def counted(table: Table, heading: int) -> tuple[int, int]:
         else:
             blank += 1
     if not count:
-        raise UnreadableFile("empty", "the file has headings but no rows")
+        raise UnreadableFile("empty", "the file has headings but no rows: add rows and upload the new file")
     return count, blank
 
 

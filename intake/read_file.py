@@ -144,7 +144,7 @@ def _opened(data: bytes, target: Target, mapping: ColumnMapping | None) -> tuple
     table = opened(data, named, given)
     head = table.head(SEARCHED)
     if not head:
-        raise UnreadableFile("empty", "the file is empty")
+        raise UnreadableFile("empty", "the file is empty: upload a file with headings and rows")
     if given.only_opens and set(needed_of(target.model)) <= set(plain_columns(head[0][1])):
         return table, head[0], True
     return table, heading_line(head, named), False

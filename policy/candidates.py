@@ -152,7 +152,7 @@ def _needed(task: TaskView, there: list[Actor]) -> list[Actor]:
 
 
 def _has_claimed(task: TaskView, person: Actor) -> bool:
-    """Return True if this person, or a person they substitute, has claimed the task."""
+    """Return True if this person, or a person they substitute, is the assignee of the task."""
     names = (person.id, *(absent.id for absent in person.stands_in_for))
     return any(same(name, holder) for name in names for holder in (task.assignee, task.owner))
 

@@ -191,8 +191,9 @@ class Retries(_Section):
 class Step(Retries):
     """The retry options of one step or undo. Options here override those of the option set that `retries` names.
 
-    `then` says what follows when all attempts have failed. `intervene`: operators decide. `roll_back`: the case is
-    rolled back and ends `failed`. `resubmit`: the same, and the next round starts by itself after `resubmit_after`.
+    `then` says what follows when all attempts have failed. `intervene`: operators decide, or the people whom the policy
+    names. `roll_back`: the case is rolled back and ends `failed`. `resubmit`: the same, and the next round starts by
+    itself after `resubmit_after`.
     """
 
     retries: Name | None = None

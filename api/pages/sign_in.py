@@ -54,7 +54,7 @@ class PasswordPage(Context):
 
     following: str
     has_one: bool
-    """True if the person has a password. Otherwise the first password comes from a one-time link or the command line."""
+    """True if the person has a password. Otherwise a one-time link or the command line sets the first password."""
     mail_reaches_them: bool = False
     """True if mail reaches the person, so that Holdgate can send them a one-time link."""
     wrong: Mapping[str, str] = field(default_factory=dict)

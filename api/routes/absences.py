@@ -68,7 +68,7 @@ async def my_absence(person: Caller, db: Db) -> Absences:
 
 @router.put("/me/absence", responses=documented(401, 422, 503))
 async def go_away(new: NewAbsence, person: Caller, db: Db) -> Absences:
-    """Record an absence of the caller, with a substitute.
+    """Record an absence of the caller, and a substitute if the request names one.
 
     The absence replaces the parts of earlier absences with which it overlaps.
     """
@@ -127,7 +127,7 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
     """Deactivate a person who has left without a successor.
 
     The person can no longer sign in. Admins only. Open tasks that nobody else can decide are escalated, or operators
-    are asked. Open questions to this person end, and the people who asked are notified.
+    are asked. Open questions to this person end, and the people who asked and the operators are notified.
     """
     await person_or_404(db, person_id)
     try:

@@ -62,7 +62,9 @@ class CaseSubmission(BaseModel):
     input: dict[str, Any] = Field(description="The input, valid by the JSON Schema in GET /processes/{name}")
     priority: int = Field(DEFAULT_PRIORITY, ge=1, le=5, description="1 is the highest")
     start_at: Moment | None = Field(None, description="When to start the case; a time with its zone")
-    resubmits: str | None = Field(None, description="The case that ended undone and is submitted again")
+    resubmits: str | None = Field(
+        None, description="The rejected, expired, cancelled or failed case that you submit again"
+    )
 
 
 class CaseReason(BaseModel):
@@ -220,7 +222,10 @@ async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit
 async def cancel_case(
     case: VisibleCase, body: CaseReason, person: Caller, gateway: TheGateway, idempotency_key: IdempotencyKey = None
 ) -> Cancelling:
-    """Cancel a case. The case undoes its completed steps, newest first, and ends `cancelled`."""
+    """Cancel a case. The case undoes its steps, newest first, and ends `cancelled`.
+
+    For the requester (or the successor of the requester), operators and admins.
+    """
     check_own(person, case.requester, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
@@ -244,6 +249,8 @@ async def start_case_now(
     idempotency_key: IdempotencyKey = None,
 ) -> StartingNow:
     """Start a `scheduled` case before its time.
+
+    For the requester (or the successor of the requester), operators and admins.
 
     The audit log records who started the case. The answer is 409 if the case is not scheduled.
     """

@@ -1,9 +1,9 @@
 """Routes for one-time links. With a link, a person sets a password or gets a token for themselves.
 
-An administrator requests a link, but never sees the complete link: Holdgate sends the link by mail to the stored
-address of the person. If this address is missing, or an administrator set it within the last days, a second
-administrator must confirm the link. If Holdgate sends no mail, each of the two administrators gets one half of the code
-of the link.
+An administrator or the person requests a link. No administrator sees the complete link of another person: Holdgate
+sends the link by mail to the stored address of the person. If this address is missing, or an administrator set it
+within the last days, or if the administrator who requests the link has set it, a second administrator must confirm the
+link. If Holdgate sends no mail, each of the two administrators gets one half of the code of the link.
 """
 
 from collections.abc import Iterator

@@ -46,12 +46,12 @@ def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> T
     Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises it.
     """
     if not data.strip(b"\xef\xbb\xbf \t\r\n"):
-        raise UnreadableFile("empty", "the file is empty")
+        raise UnreadableFile("empty", "the file is empty: upload a file with headings and rows")
     if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _workbook(data, named, opening)
     text, encoding, doubt = text_of(data, opening.encoding)
     if not text.strip("\ufeff \t\r\n"):
-        raise UnreadableFile("empty", "the file is empty")
+        raise UnreadableFile("empty", "the file is empty: upload a file with headings and rows")
     delimiter = opening.delimiter
     if told := _TOLD.match(text):
         # Excel's own way to declare the delimiter. The line stays as a blank line.
@@ -75,7 +75,7 @@ def _workbook(data: bytes, named: Named, opening: Opening) -> Table:
     chosen = _named_sheet(book, opening.sheet) if opening.sheet else _likeliest_sheet(book, named, opening)
     found = book.rows(chosen, hidden=opening.hidden == "read")
     if not any(found.rows):
-        raise UnreadableFile("empty", f"the sheet '{chosen.name}' is empty")
+        raise UnreadableFile("empty", f"the sheet '{chosen.name}' is empty: choose another sheet, or add rows")
     names = tuple(sheet.name for sheet in book.sheets)
     read_as = FileFormat(
         kind="xlsx",

@@ -35,7 +35,7 @@ from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
 Whose = Literal["mine", "claimed", "all"]
 """Which tasks a list shows.
 
-`mine`: the viewer can decide them now. `claimed`: the viewer has claimed them. `all`: the viewer may see them.
+`mine`: the viewer can decide them now. `claimed`: the viewer is their assignee. `all`: the viewer may see them.
 """
 Sort = Literal["due_at", "-opened_at", "priority"]
 Due = Literal["overdue", "today", "week", "none"]

@@ -1,4 +1,4 @@
-"""Absences: which people are out of office, from when to when, and who decides in their place.
+"""Absences: which people are out of office, from when to when, and the substitute, if there is one.
 
 A substitute who is absent too is not replaced by a substitute of their own.
 """

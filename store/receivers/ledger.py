@@ -44,7 +44,8 @@ T = TypeVar("T")
 class AccountLocked(Trouble):
     """Raised if the account is locked, which is temporary.
 
-    This is not a business refusal: the step is retried, and then becomes an incident.
+    This is not a business refusal: the step is retried. Afterwards operators get an incident, unless `then` in the
+    policy says otherwise.
     """
 
 

@@ -44,7 +44,7 @@ class Compensation:
         run.saga.recover(await run.journal.stored_plan())
 
     async def roll_back(self, reason: str) -> None:
-        """Undo all effects of the case. If an undo fails, wait for operators: only they can leave it out.
+        """Undo all effects of the case. If an undo fails, wait for operators: only their decision can leave it out.
 
         If the database already has an end of the case, raise AlreadyEnded before anything is undone. This happens when
         a cancellation arrives after the end was written to the database and before Temporal's history shows the write.

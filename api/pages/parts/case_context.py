@@ -40,8 +40,10 @@ class CaseContext:
     may_roll_back: bool
     may_start: bool
     may_ask_again: bool
-    """True if the reader may submit the case again with changes, because it was rejected, expired, cancelled or
-    failed."""
+    """True if the reader may submit the case again with changes.
+
+    The reader requested the case, it was rejected, expired, cancelled or failed, and it was not submitted again yet.
+    """
 
 
 async def case_context(row: CaseRow, person: Person, services: Services) -> CaseContext:

@@ -134,7 +134,11 @@ async def test_columns_are_suggested_and_people_say_otherwise(gate: Gate) -> Non
 async def test_what_cannot_be_read_is_said_in_a_sentence_where_the_file_is_chosen(gate: Gate) -> None:
     async with signed_in(gate, "requester-1") as client:
         page = await client.get(await send(client, b"", name="empty.csv"))
-        assert page.status_code == 422 and "empty.csv: The file is empty." in text(page) and 'type="file"' in page.text
+        assert (
+            page.status_code == 422
+            and "empty.csv: The file is empty: upload a file" in text(page)
+            and 'type="file"' in page.text
+        )
         form = {"process": "payment"}
         picture = await client.post("/upload", data=form, files={"file": ("x.png", b"\x89PNG", "image/png")})
         assert picture.status_code == 415 and "neither CSV nor Excel" in text(picture)
