@@ -27,7 +27,7 @@ def incidents_list(
 
 @app.command("retry")
 def incidents_retry(group: Group, comment: Comment = "", person: AsPerson = None) -> None:
-    """Retry the failed step of each incident in a group."""
+    """Retry what failed in each incident of a group, such as a step."""
     _answer_group(group, "retry", comment, person)
 
 

@@ -167,8 +167,8 @@ class TaskView(Message):
     def names(self) -> list[str]:
         """Return the names on the open task.
 
-        These are candidates by name, the person who claimed the task, people who are asked, and the groups and people
-        of later escalations.
+        These are candidates by name, the assignee, the person who delegated the task, people who are asked, and the
+        groups and people of later escalations.
         """
         asked = [question.to for question in self.questions if question.pending]
         later = [name for step in self.clock for name in step.to]

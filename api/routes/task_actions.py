@@ -191,7 +191,7 @@ async def reassign(actor: Acting, body: HandOver) -> Answered:
 async def delegate(actor: Acting, body: HandOver) -> Answered:
     """Let another person decide a task for you. The audit log records both names.
 
-    The other person can also release the task, which gives it back to you.
+    You or the other person can also release the task, which gives it back to you.
     """
     return await actor.act(Act.DELEGATE, body, to=body.to, text=body.reason)
 

@@ -68,7 +68,10 @@ def _claim(state: GateState, action: Action) -> GateEvent | None:
 
 
 def _release(state: GateState, action: Action) -> GateEvent:
-    """End the claim of a task. If the task was delegated, it goes back to the person who delegated it."""
+    """End the claim of a task.
+
+    A delegated task goes back to the person who delegated it, unless an admin who is neither of the two releases it.
+    """
     task, by = state.task, action.by
     one_of_them = same(by.id, task.assignee) or same(by.id, task.owner)
     back = task.owner if one_of_them else None

@@ -19,7 +19,7 @@ from store.tables.cases import actions, decisions, tasks
 OLD = timedelta(minutes=1)
 """How long a Workflow may take to answer messages that arrived just before its task closed."""
 AT_ONCE = 100
-WHY = "The task closed before this action ran, so the action had no effect."
+WHY = "The task closed before this decision or action was carried out, so it had no effect."
 
 
 class UnansweredMessages:

@@ -99,7 +99,8 @@ class Ledger(LedgerReading):
             if minor > available:
                 raise Refused(
                     f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
-                    f"{_words(available, currency)} is available."
+                    f"{_words(available, currency)} is available. "
+                    "Fund the account, or request a smaller amount."
                 )
             return await _book(
                 conn,
@@ -166,7 +167,8 @@ class Ledger(LedgerReading):
             if minor > available:
                 raise Refused(
                     f"Not enough money in account '{account}': {in_words(amount, currency)} is needed, "
-                    f"{_words(available, currency)} is available."
+                    f"{_words(available, currency)} is available. "
+                    "Fund the account, or request a smaller amount."
                 )
             to = {"payee": payee, "payee_key": payee_key(payee), "payee_account": payee_account}
             return await _book(

@@ -116,7 +116,8 @@ async def test_not_enough_money_is_a_refusal_in_words(payments: Payments, tempor
     with pytest.raises(Refused) as refused:
         await temporal.run(payments.reserve_funds, call("reserve_funds", amount="10000.01"))
     assert refused.value.message == (
-        "Not enough money in account 'operating': 10,000.01 GBP is needed, 10,000.00 GBP is available."
+        "Not enough money in account 'operating': 10,000.01 GBP is needed, 10,000.00 GBP is available. "
+        "Fund the account, or request a smaller amount."
     )
     assert refused.value.non_retryable
 

@@ -161,7 +161,7 @@ def mine(task: TaskView, person: str) -> bool:
 
 
 def claimed(task: TaskView) -> Markup | None:
-    """Return a sentence that says who has claimed the task; None if nobody has."""
+    """Return a sentence that says who has the task, and who delegated it; None if the task has no assignee."""
     if task.assignee is None:
         return None
     if task.owner:
