@@ -79,7 +79,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a byte of no encoding": (HEAD + GOOD + b"BAD-2,\x81,1,GBP,o,,,\n", "line 3: byte 0x81"),
     "a bell in Windows-1252": (HEAD + b"BAD-1,\xe9\x07,1,GBP,o,,,\n", "line 2: holds control characters"),
     # broken CSV
-    "an unclosed quote": (HEAD + GOOD + b'BAD-2,"Acme,1,GBP,operating,,,\n' + GOOD, "line 3: the row that starts here"),
+    "an unclosed quote": (
+        HEAD + GOOD + b'BAD-2,"Acme,1,GBP,operating,,,\n' + GOOD,
+        "line 3: a cell in the row that starts here",
+    ),
     "a stray quote": (HEAD + b'BAD-1,"Acme" Paper,1,GBP,operating,,,\n', "line 2: text follows a closing quote"),
     "a quote that closes a line too late": (
         HEAD + b'BAD-1,"Acme,1,GBP,operating,,,\nBAD-2,"Bee",1,GBP,operating,,,\n',
