@@ -65,7 +65,17 @@ STARTERS = {"Product", "WorkflowEnvironment", "open_house", "time_skipping_serve
 """Names that a module imports to start one itself, or any other process."""
 DATABASES = {"sqlite_url", "database_url", "db", "sqlite_template"}
 """Fixtures that create a database."""
-NOT_FAST = ("browser", "e2e", "ops", "store", "replay", "test_sentences.py", "test_architecture.py", "test_docs.py")
+NOT_FAST = (
+    "browser",
+    "cli",
+    "e2e",
+    "ops",
+    "store",
+    "replay",
+    "test_sentences.py",
+    "test_architecture.py",
+    "test_docs.py",
+)
 """Folders and files that `--fast` does not collect: most of their tests start something, or read the whole code."""
 
 

@@ -84,7 +84,11 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "Latin-1 behind a mark": (b"\xef\xbb\xbf" + HEAD + b"a\xe9,1,GBP,o,,,,\n", "encoding", "line 2: "),
     "half a surrogate": (HEAD + b"\xed\xa0\x80,Acme,1,GBP,o,,,\n", "encoding", "line 2: "),
     "a NUL": (HEAD + GOOD + b"INV-2,Ac\0me,1,GBP,operating,,,\n", "format", "line 3: holds a NUL byte"),
-    "an unclosed quote": (HEAD + GOOD + b'INV-2,"Acme,1,GBP,operating,,,\n' + GOOD, "format", "line 3: a cell in the row that"),
+    "an unclosed quote": (
+        HEAD + GOOD + b'INV-2,"Acme,1,GBP,operating,,,\n' + GOOD,
+        "format",
+        "line 3: a cell in the row that",
+    ),
     "a stray quote": (HEAD + b'INV-2,"Acme" Paper,1,GBP,operating,,,\n', "format", "line 2: text follows a closing"),
     "an unclosed quote, closed later": (
         HEAD + b'INV-1,"Acme,1,GBP,operating,,,\nINV-2,"Bee",1,GBP,operating,,,\n',
