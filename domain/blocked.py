@@ -7,8 +7,8 @@ from domain.status import Verdict
 BlockKind = Literal["failing", "unknown", "behind", "ended"]
 """Why a Workflow cannot continue.
 
-`failing`: the Workflow task fails repeatedly. The other kinds mean that Temporal knows less than the database: the
-Workflow is missing, is at an earlier point, or has ended.
+`failing`: the Workflow task fails repeatedly. The other kinds mean that Temporal and the database do not match:
+Temporal does not know the Workflow, is at an earlier point, or has ended the Workflow.
 """
 CAUSES: dict[BlockKind, str] = {
     "failing": "The code of this case fails, so the case is blocked.",

@@ -277,7 +277,11 @@ def _columns(line: int, cells: list[str], needed: Sequence[str], delimiter: str 
     columns = plain_columns(cells)
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
-        raise UnreadableFile("headers", f"these headings appear more than once: {', '.join(twice)}", line)
+        raise UnreadableFile(
+            "headers",
+            f"these headings appear more than once: {', '.join(twice)}: give each column its own heading",
+            line,
+        )
     missing = [name for name in needed if name not in columns]
     if missing:
         raise UnreadableFile("headers", _missing(missing, cells), line)

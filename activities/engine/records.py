@@ -165,5 +165,7 @@ class Records:
         except Exception as error:  # The same values give the same error, so a retry would never end.
             why = f"{type(error).__name__}: {error}"
             raise NoRuling(
-                f"The rules of {name} cannot be worked out with the values of this case ({why}).", permanent=True
+                f"The rules of {name} cannot be evaluated with the values of this case ({why}). "
+                "Roll back the case, correct the policy, and submit again.",
+                permanent=True,
             ) from error

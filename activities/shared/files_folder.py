@@ -60,7 +60,8 @@ class Folder:
                 raise Refused(f"'{name}' is not a regular file. Name a file in the folder of files.")
             if found.st_size > max_bytes:
                 raise Refused(
-                    f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are allowed. Use a smaller file."
+                    f"'{name}' has {found.st_size:,} bytes; at most {max_bytes:,} are allowed. "
+                    "Use a smaller file and submit again."
                 )
             return os.fdopen(descriptor, "rb")
         except BaseException:

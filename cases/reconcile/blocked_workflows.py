@@ -1,9 +1,9 @@
 """Find blocked Workflows, which cannot continue but have not ended, and ask operators what to do with each.
 
 There are two kinds of blocked Workflows. Workflows of the first kind fail again and again, because of a defect or
-because their history does not fit the code: Temporal retries them for ever. For Workflows of the second kind, Temporal
-knows less than SQL, because an older state of Temporal was restored: the Workflow is missing, or is at an earlier
-point, and accepts no decision. For each blocked case, this module opens an incident with a task for operators. The
+because their history does not fit the code: Temporal retries them for ever. Workflows of the second kind do not match
+the database, because an older backup was restored: Temporal does not know the Workflow, is at an earlier point, or has
+ended the Workflow. For each blocked case, this module opens an incident with a task for operators. The
 Workflow cannot receive the decision on this task, so `cases/settle_blocked.py` carries the decision out.
 """
 

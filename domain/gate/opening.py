@@ -16,7 +16,7 @@ from domain.task import Quorum, TaskView
 
 
 class OpenedGate(NamedTuple):
-    """A gate after its opening. `task` is None if nobody must decide."""
+    """A gate after its opening. `task` is None if no person has to decide."""
 
     ruling: GateRuling
     task: TaskView | None

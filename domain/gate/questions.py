@@ -48,9 +48,9 @@ def check_unanswered(task: TaskView, action: Action) -> None:
     """Raise Refusal when the question was answered or withdrawn."""
     asked = question_of(task, action.question)
     if asked.answer is not None:
-        raise Refusal(RefusalCode.ALREADY_ANSWERED, "This question has an answer already.")
+        raise Refusal(RefusalCode.ALREADY_ANSWERED, "This question already has an answer.")
     if asked.withdrawn_at is not None:
-        raise Refusal(RefusalCode.NOTHING_TO_DO, "This question was withdrawn already.")
+        raise Refusal(RefusalCode.NOTHING_TO_DO, "This question has already been withdrawn. No answer is needed.")
 
 
 def question_of(task: TaskView, id: str | None) -> Question:

@@ -116,7 +116,11 @@ def _check_could_decide(state: GateState, action: Action) -> None:
     check_open(state, action.revision)
     for person in (action.by.id, behalf):
         if person and among(person, voters(state.task)):
-            raise not_allowed(f"{person} has decided this task already.", "quorum: each person counts once")
+            raise not_allowed(
+                f"{person} has decided this task already, or a substitute has decided on behalf of {person}. "
+                "Another person must decide.",
+                "quorum: each person counts once",
+            )
 
 
 def _check_handover(state: GateState, action: Action) -> None:

@@ -48,7 +48,7 @@ class Suggestion:
     constants: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     misfits: dict[str, list[str]] = field(default_factory=dict)
-    """By field: sentences about columns whose heading fits the field and whose cells do not, with the reason."""
+    """For each field, sentences about columns that were not used: the heading fits the field, but the cells do not."""
     rivals: dict[str, list[int]] = field(default_factory=dict)
     """By field: the places of further columns that fit the field as well as the suggested column."""
 

@@ -11,7 +11,8 @@ from workflows.engine.endings import BranchStops, CaseEnds
 from workflows.engine.state import CaseRun
 
 _PROCEDURE: ContextVar[int] = ContextVar("procedure", default=0)
-"""The count of ended procedures when this branch began. Tasks that a procedure starts inherit it."""
+"""The count of ended procedures when this branch began. The asyncio tasks that a procedure starts inherit
+this count."""
 
 
 class Branches:

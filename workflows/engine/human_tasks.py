@@ -192,7 +192,8 @@ class HumanTasks:
     async def _update(self, gate: Gate) -> None:
         """Update a gate after a change. Get a ruling on an edited input, or count again who can decide the gate.
 
-        Raises CaseEnds if the policy gives no ruling and operators roll the case back.
+        Raises CaseEnds if the policy gives no ruling and operators roll the case back or do not decide in time, or if
+        the case is cancelled.
         """
         run = self._run
         if gate.edited:

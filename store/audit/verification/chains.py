@@ -28,7 +28,9 @@ _NAMED_BY = {
 
 
 async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
-    """Check all events, and the rows that refer to their cases. Return the result, and which content may be missing."""
+    """Check all events, and the rows that refer to their cases. Return the result, and the events whose data an
+    `erased` event permits to be missing.
+    """
     walk = await _Walk.prepared(conn)
     async for row in paged(conn, _IN_ORDER, event_positions.c.position):
         walk.event(row)
@@ -46,7 +48,9 @@ async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Ve
 
 
 async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
-    """Check the chain of one case, and its row. Return the result, and which content may be missing."""
+    """Check the chain of one case, and its row. Return the result, and the events whose data an `erased` event
+    permits to be missing.
+    """
     walk = await _Walk.prepared(conn)
     async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.number):
         walk.event_of_case(row)
