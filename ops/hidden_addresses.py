@@ -9,8 +9,11 @@ import socket
 
 from core.errors import Mistake
 
-PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
-"""The ports of this list that a program can use without privileges."""
+PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
+"""The ports of this list that a program can use without privileges.
+
+4190 is missing: Chromium connects to it. `tests/browser/test_web_ui.py` tries all ports in a browser.
+"""
 LOOPBACK = "127.0.0.1"
 
 

@@ -6,6 +6,7 @@ import psutil
 import pytest
 from playwright.async_api import Browser, Error, expect
 
+from ops.hidden_addresses import PORTS
 from tests.browser.conftest import pay
 from tests.support.installed_app import Product
 
@@ -34,6 +35,7 @@ async def test_a_browser_connects_to_none_of_the_ports_behind_the_guard(product:
     addresses = [
         f"http://{given['--ui-ip']}:{given['--ui-port']}/",
         f"http://127.0.0.1:{given['--metrics-port']}/metrics",
+        *(f"http://127.0.0.1:{port}/" for port in PORTS),
     ]
     for address in addresses:
         page = await chromium.new_page()
