@@ -12,6 +12,14 @@ SHOWN = 60
 """Maximum number of characters of a wrong value in a message."""
 
 
+class WrongField(ValueError):
+    """Raised if a value cannot be used. `field` is the name of its field in the API."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 def shortened(value: Any) -> str:
     """Return a value on one line, cut if it is long."""
     text = " ".join(str(value).split())

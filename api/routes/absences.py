@@ -15,6 +15,7 @@ from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
+from domain.input_errors import WrongField
 from domain.messages import Act
 from domain.permissions import among
 from domain.task import TaskView
@@ -154,7 +155,7 @@ async def reactivate(
         async with put_into(services, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
     except ValueError as wrong:
-        if "as a group" in str(wrong):
+        if isinstance(wrong, WrongField) and wrong.field == "groups":
             raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong
         raise _not_so(wrong) from wrong
     return Response(status_code=204)
@@ -223,6 +224,5 @@ async def _away(db: Database, person: Person, new: NewAbsence, by: Person) -> Ab
         async with db.write() as conn:
             await absences.add_by_days(conn, person.id, zone, (new.starts, new.ends), substitute, by=by.id)
             return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
-    except ValueError as wrong:
-        field = "substitute" if "substitute" in str(wrong) else "from" if repr(new.starts) in str(wrong) else "to"
-        raise invalid("The absence is not valid.", [FieldError(field=field, message=str(wrong))]) from wrong
+    except WrongField as wrong:
+        raise invalid("The absence is not valid.", [FieldError(field=wrong.field, message=str(wrong))]) from wrong

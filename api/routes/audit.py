@@ -16,6 +16,7 @@ from api.http.problems import FieldError, Problem, documented, invalid, not_foun
 from api.http.schemas import number_of
 from api.http.security import Overseer
 from api.services import evidence_pack as evidence_packs
+from domain.input_errors import WrongField
 from store.audit import search
 from store.audit.audit_log import StoredEvent
 from store.audit.search import EventFilter
@@ -143,9 +144,8 @@ def period(person: Person, starts: str | None, ends: str | None) -> tuple[dateti
     """
     try:
         first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))
-    except ValueError as wrong:
-        field = "from" if starts and repr(starts) in str(wrong) else "to"
-        raise invalid("The period is not valid.", [FieldError(field=field, message=str(wrong))]) from wrong
+    except WrongField as wrong:
+        raise invalid("The period is not valid.", [FieldError(field=wrong.field, message=str(wrong))]) from wrong
     if last <= first:
         raise invalid("The period ends before it starts.", [FieldError(field="to", message="must come after 'from'")])
     return first, last

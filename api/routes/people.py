@@ -1,6 +1,6 @@
 """Routes for people: their groups, sign-in and tokens. Auditors can read this data; admins can read and change it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
@@ -16,6 +16,7 @@ from api.http.step_up import check_password
 from api.routes.absences import PersonId, person_or_404
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
+from domain.input_errors import WrongField
 from store.db.database import Database
 from store.people import passwords, people, people_list, sessions
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
@@ -99,8 +100,7 @@ async def list_people(
 @router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
     """Add a person. The person needs a password or token to sign in, such as by a one-time link. Admins only."""
-    fields = {"e-mail address": "email", "name has": "name", "as a group": "groups"}
-    with _mistakes(fields, field="id"):
+    with _mistakes(field="id", others=("email", "name", "groups")):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
     return await _entry(services.db, new.id)
@@ -130,7 +130,7 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
         check_for_another(admin, manager, "become a manager")
     async with db.write() as conn:
         for field in sorted(changes.model_fields_set):
-            with _mistakes({}, field=field):
+            with _mistakes(field=field):
                 await setters[field](conn, person_id, getattr(changes, field), admin.id)
     return await _entry(db, person_id)
 
@@ -142,7 +142,7 @@ async def join_group(
     """Add another person to a group. Admins only."""
     await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "join a group")
-    with _mistakes({}, field="group"):
+    with _mistakes(field="group"):
         async with put_into(services, [group], confirm=confirm, field="group") as conn:
             await people.join(conn, person_id, group, by=admin.id)
     return await _entry(services.db, person_id)
@@ -153,7 +153,7 @@ async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: D
     """Remove a person from a group. The last admin cannot be removed. Admins only."""
     await person_or_404(db, person_id)
     try:
-        with _mistakes({}, field="group"):
+        with _mistakes(field="group"):
             async with db.write() as conn:
                 await people.leave(conn, person_id, group, by=admin.id)
     except LastAdmin as last:
@@ -230,7 +230,7 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
     A person without a password sets a password, or gets a token, with a one-time link.
     """
     proof = await check_password(db, person, new.password)
-    with _mistakes({}, field="label"):
+    with _mistakes(field="label"):
         async with db.write() as conn:
             await proof.still_holds(conn)
             token = await people.new_token(conn, person.id, new.label, by=person.id)
@@ -261,10 +261,10 @@ async def _entry(db: Database, id: str) -> RosterEntry:
 
 
 @contextmanager
-def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
+def _mistakes(*, field: str, others: Sequence[str] = ()) -> Iterator[None]:
     """Run the block, and turn an error of the database code into Problem 422.
 
-    The problem names the field that the error is about (`fields`), else the field `field`.
+    The problem names the field of the error if this field is one of `others`, and the field `field` otherwise.
     """
     try:
         yield
@@ -273,6 +273,6 @@ def _mistakes(fields: dict[str, str], *, field: str) -> Iterator[None]:
     except (ValueError, UnknownPerson) as wrong:
         if type(wrong).__module__.startswith("pydantic"):
             raise
-        at_fault = next((name for words, name in fields.items() if words in str(wrong)), field)
+        at_fault = wrong.field if isinstance(wrong, WrongField) and wrong.field in others else field
         message = f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."
         raise invalid(message, [FieldError(field=at_fault, message=message)]) from wrong

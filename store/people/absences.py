@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
 
+from domain.input_errors import WrongField
 from domain.moments import Within, day_or_moment, moment_text
 from domain.notification import AccountNewsKind
 from store.audit import audit_log
@@ -34,16 +35,16 @@ class Absence(BaseModel):
 def span(starts: str, ends: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """Return the begin and the end of an absence.
 
-    `starts` and `ends` are moments, or days that are both part of the absence. Raises ValueError for invalid texts.
+    `starts` and `ends` are moments, or days that are both part of the absence. Raises WrongField for invalid texts.
     """
-    return _moment(starts, zone, end=False), _moment(ends, zone, end=True)
+    return _moment("from", starts, zone), _moment("to", ends, zone)
 
 
-def _moment(text: str, zone: ZoneInfo, *, end: bool) -> datetime:
+def _moment(field: str, text: str, zone: ZoneInfo) -> datetime:
     try:
-        return day_or_moment(text, zone, end=end)
+        return day_or_moment(text, zone, end=field == "to")
     except ValueError as wrong:
-        raise ValueError(f"'{text}': {wrong}") from wrong
+        raise WrongField(field, f"'{text}': {wrong}") from wrong
 
 
 async def add_by_days(
@@ -51,14 +52,15 @@ async def add_by_days(
 ) -> Absence:
     """Store an absence from its first day to its last day, in the person's time zone, or between two moments.
 
-    Raises ValueError for an invalid text, for a moment too far in the future, and in the same cases as `set_away`.
+    Raises WrongField for an invalid text, for a moment that is too early or too late, and in the same cases as
+    `set_away`.
     """
     first, last, now = *span(*days, zone), datetime.now(UTC)
-    for text, moment in zip(days, (first, last), strict=True):
+    for field, text, moment in zip(("from", "to"), days, (first, last), strict=True):
         try:
             Within().check(moment, now)
         except ValueError as wrong:
-            raise ValueError(f"'{text}' {wrong}") from wrong
+            raise WrongField(field, f"'{text}' {wrong}") from wrong
     absence = Absence(person=person, starts_at=first, ends_at=last, substitute=substitute)
     await set_away(conn, absence, now, by=by)
     return absence
@@ -67,20 +69,22 @@ async def add_by_days(
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
     """Store an absence. It replaces the parts of earlier stored absences that it overlaps; their other parts are kept.
 
-    Raises ValueError for an end that is not after the start or is in the past, and for a substitute who is unknown,
+    Raises WrongField for an end that is not after the start or is in the past, and for a substitute who is unknown,
     inactive, or the absent person.
     """
     person, start, end, substitute = absence.person, absence.starts_at, absence.ends_at, absence.substitute
     if end <= start:
-        raise ValueError("the end must come after the start")
+        raise WrongField("to", "the end must come after the start")
     if end <= now:
-        raise ValueError("this absence has already ended: enter an end in the future")
+        raise WrongField("to", "this absence has already ended: enter an end in the future")
     if substitute is not None:
         if substitute.casefold() == person.casefold():
-            raise ValueError("a person cannot be their own substitute: name somebody else")
+            raise WrongField("substitute", "a person cannot be their own substitute: name somebody else")
         active = select(people.c.id).where(people.c.id == substitute, people.c.active)
         if (await conn.execute(active)).first() is None:
-            raise ValueError(f"there is no active person '{substitute}': name an active person as the substitute")
+            raise WrongField(
+                "substitute", f"there is no active person '{substitute}': name an active person as the substitute"
+            )
     overlapping = and_(absences.c.person == person, absences.c.starts_at < end, absences.c.ends_at > start)
     before = [Absence.model_validate(row) for row in await conn.execute(select(absences).where(overlapping))]
     await conn.execute(delete(absences).where(overlapping))

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel
 from sqlalchemy import bindparam, case, delete, func, insert, literal, or_, select, union_all, update
 
+from domain.input_errors import WrongField
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
@@ -111,7 +112,7 @@ async def add(
     if id in _RESERVED:
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     if not 1 <= len(name.strip()) <= 200:
-        raise ValueError("a name has 1 to 200 characters")
+        raise WrongField("name", "a name has 1 to 200 characters")
     groups = [group_named(group) for group in groups]
     person = Person(
         id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
@@ -137,7 +138,7 @@ async def add(
 def group_named(name: str) -> str:
     """Return the stored form of a group name: `managers` for `Managers`. Raises ValueError for an invalid name."""
     if not _GROUP.fullmatch(group := identity_key(name)):
-        raise ValueError(f"'{name}' is not valid as a group: {_GROUP_WORDS}")
+        raise WrongField("groups", f"'{name}' is not valid as a group: {_GROUP_WORDS}")
     return group
 
 
@@ -153,7 +154,7 @@ async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
         return
     same = select(people.c.id).where(func.lower(people.c.email) == email.lower(), people.c.id != id, people.c.active)
     if (other := (await conn.execute(same)).scalar()) is not None:
-        raise ValueError(f"'{other}' already has this e-mail address: enter another address")
+        raise WrongField("email", f"'{other}' already has this e-mail address: enter another address")
 
 
 async def get(conn: AsyncConnection, id: str) -> Person:
@@ -454,7 +455,7 @@ def _address(email: str | None) -> str | None:
     """
     address = (email or "").strip()
     if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
-        raise ValueError("this is not an e-mail address: enter an address such as anna@example.org")
+        raise WrongField("email", "this is not an e-mail address: enter an address such as anna@example.org")
     return address or None
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from sqlalchemy import Row, insert, or_, select, update
 
+from domain.input_errors import WrongField
 from domain.money import decimals_of, in_words, major_units, minor_units
 from domain.normalization import identity_key
 from store.audit import audit_log
@@ -59,12 +60,8 @@ class LedgerChange(BaseModel):
         return f"open account {self.account} in {self.currency}" + (f" with {money}" if money else "")
 
 
-class WrongChange(ValueError):
-    """Raised if a change of the ledger is invalid. `field` is the name of the invalid field."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
+class WrongChange(WrongField):
+    """Raised if a change of the ledger is invalid."""
 
 
 class UnknownChange(LookupError):
