@@ -27,7 +27,7 @@ from tests.ops.test_private_files import open_to_others
 from tests.support.installed_app import ROOT, Product
 from tests.support.temporal import TEMPORAL
 
-BLOCKED_BY_BROWSERS = {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6697, 10080}
+BLOCKED_BY_BROWSERS = {1719, 1720, 1723, 2049, 3659, 4045, 5060, 5061, 6000, 6566, 6697, 10080}
 BLOCKED_BY_BROWSERS |= set(range(6665, 6670))
 """https://fetch.spec.whatwg.org/#port-blocking"""
 
