@@ -6,9 +6,9 @@ The status query shows them at once.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -26,6 +26,9 @@ from domain.task import DecisionView, TaskView
 from domain.undo import PlannedUndo
 from workflows.engine.endings import AlreadyEnded
 from workflows.engine.saga import Saga
+
+ArgumentT = TypeVar("ArgumentT")
+ResultT = TypeVar("ResultT")
 
 ENGINE = "holdgate"
 """The actor of events that no person caused."""
@@ -152,13 +155,10 @@ class Journal:
         return written
 
     async def _record(self, record: CaseRecord) -> Written:
-        return await workflow.execute_local_activity_method(
+        return await _local(
             Records.record,
             record,
             activity_id="record",
-            start_to_close_timeout=RECORD_TIMEOUT,
-            local_retry_threshold=RECORD_THRESHOLD,
-            retry_policy=RECORD_RETRIES,
             summary="record",
         )
 
@@ -183,13 +183,10 @@ class Journal:
             event_id=self._id("gate", task.task_id),
         )
         try:
-            answer = await workflow.execute_local_activity_method(
+            answer = await _local(
                 Records.open_gate,
                 request,
                 activity_id=f"gate {task.gate}",  # The SDK compares ids in a replay, and so finds a gate that changed.
-                start_to_close_timeout=RECORD_TIMEOUT,
-                local_retry_threshold=RECORD_THRESHOLD,
-                retry_policy=RECORD_RETRIES,
                 summary=f"open {task.gate}",
             )
         except FailureError:  # The SDK raises the failure of a local activity without an ActivityError around it.
@@ -210,37 +207,28 @@ class Journal:
     ) -> GateRuling:
         """Return the ruling of the policy on an open or later gate. Raises FailureError when there is none."""
         record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
-        return await workflow.execute_local_activity_method(
+        return await _local(
             Records.rule_again,
             GateRequest(record=record, task=task, case=case, policy_hash=policy_hash, input=input, event_id=""),
             activity_id=f"rules of {task.gate}",
-            start_to_close_timeout=RECORD_TIMEOUT,
-            local_retry_threshold=RECORD_THRESHOLD,
-            retry_policy=RECORD_RETRIES,
             summary=f"rules of {task.gate}",
         )
 
     async def count(self, task: TaskView) -> Present:
         """Return the people who can act on a task now."""
-        return await workflow.execute_local_activity_method(
+        return await _local(
             Records.count,
             task.model_copy(update={"input": {}, "facts": {}}),
             activity_id=f"people at {task.gate}",
-            start_to_close_timeout=RECORD_TIMEOUT,
-            local_retry_threshold=RECORD_THRESHOLD,
-            retry_policy=RECORD_RETRIES,
             summary=f"who can decide {task.gate}",
         )
 
     async def stored_plan(self) -> list[PlannedUndo]:
         """Return the rollback plan as the database has it, oldest first."""
-        return await workflow.execute_local_activity_method(
+        return await _local(
             Records.stored_plan,
             self._case_id,
             activity_id="plan",
-            start_to_close_timeout=RECORD_TIMEOUT,
-            local_retry_threshold=RECORD_THRESHOLD,
-            retry_policy=RECORD_RETRIES,
             summary="rollback plan",
         )
 
@@ -288,3 +276,18 @@ class Journal:
         self._gates = gates | self._gates
         self._whole |= whole
         self._plan = plan
+
+
+async def _local(
+    activity: Callable[[Records, ArgumentT], Awaitable[ResultT]], argument: ArgumentT, *, activity_id: str, summary: str
+) -> ResultT:
+    """Run an activity of the engine as a local activity, again and again while the database does not answer."""
+    return await workflow.execute_local_activity_method(
+        activity,
+        argument,
+        activity_id=activity_id,
+        start_to_close_timeout=RECORD_TIMEOUT,
+        local_retry_threshold=RECORD_THRESHOLD,
+        retry_policy=RECORD_RETRIES,
+        summary=summary,
+    )
