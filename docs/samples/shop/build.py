@@ -14,11 +14,11 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FIXED = 1_767_225_600
-"""The time of everything in an artefact: 2026-01-01 00:00 UTC."""
+"""The time of every file in an artefact: 2026-01-01 00:00 UTC."""
 
 
 def contents(*folders: str) -> dict[str, bytes]:
-    """The files of a release by their names; those of later folders take the place of earlier ones."""
+    """Return the files of a release by their names. Files of a later folder replace files with the same name."""
     first = [HERE / name for name in ("VERSION", "app.py", "goods.json", "test_app.py")]
     found = {path.name: path.read_bytes() for path in first}
     found |= {f"templates/{path.name}": path.read_bytes() for path in (HERE / "templates").glob("*.html")}
@@ -29,9 +29,9 @@ def contents(*folders: str) -> dict[str, bytes]:
 
 
 def packed(files: Mapping[str, bytes]) -> bytes:
-    """A tar.gz of these files, always the same for the same files.
+    """Return a tar.gz of these files, with the same bytes for the same files.
 
-    Stored and not deflated: what deflating makes of them depends on the version of zlib.
+    The files are stored without compression, because compressed bytes depend on the version of zlib.
     """
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -46,7 +46,7 @@ def packed(files: Mapping[str, bytes]) -> bytes:
 
 
 def write(folder: Path, name: str, files: Mapping[str, bytes]) -> str:
-    """Write an artefact, and its SHA-256 beside it as sha256sum does; answers that."""
+    """Write an artefact, and its SHA-256 into a file beside the artefact as sha256sum does. Return the SHA-256."""
     folder.mkdir(parents=True, exist_ok=True)
     data = packed(files)
     digest = hashlib.sha256(data).hexdigest()

@@ -20,20 +20,20 @@ log = logging.getLogger("shop")
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A thread for each request."""
+    """A server with one thread for each request."""
 
     daemon_threads = True
 
 
 class Quiet(WSGIRequestHandler):
-    """Says nothing of requests."""
+    """Logs requests only at the level DEBUG."""
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
 
 
 class Live:
-    """The release behind the link, as a WSGI application."""
+    """The live release, to which the link leads, as a WSGI application."""
 
     def __init__(self, current: Path) -> None:
         self._current = current
@@ -47,7 +47,7 @@ class Live:
             if application is not None:
                 return list(application(environ, start_response))
             status, text = "503 Service Unavailable", "No release is live.\n"
-        except Exception:  # whatever a release does wrong, the next one is served
+        except Exception:  # a faulty release must not stop the server
             log.exception("the release failed")
             status, text = "500 Internal Server Error", "The release failed.\n"
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")], sys.exc_info())
@@ -64,7 +64,7 @@ class Live:
 
 
 def load(folder: Path) -> Application:
-    """The application of a release."""
+    """Load a release and return its WSGI application. Raises ImportError if the release has no `app.py`."""
     spec = importlib.util.spec_from_file_location(f"release_{folder.name.replace('-', '_')}", folder / "app.py")
     if spec is None or spec.loader is None:
         raise ImportError(f"{folder} has no app.py")
@@ -75,7 +75,7 @@ def load(folder: Path) -> Application:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description="Serve whatever release of the shop is live.")
+    options = argparse.ArgumentParser(description="Serve the live release of the shop.")
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=8400)
     options.add_argument("--current", type=Path, default=ROOT / "var" / "apps" / "shop" / "current")
