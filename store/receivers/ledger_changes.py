@@ -117,7 +117,10 @@ async def ask(
         )
         if other := (await conn.execute(alike)).first():
             said = f"{other.asked_by} already proposed the same change: {other.change_id}"
-            raise WrongChange("account", f"{said}: another person must confirm or withdraw that change first")
+            raise WrongChange(
+                "account",
+                f"{said}: another administrator must confirm that change, or an administrator must withdraw it",
+            )
         row = {"change_id": f"l{secrets.token_hex(8)}", "idempotency_key": key, "kind": kind, **checked}
         row |= {"status": "waiting", "asked_by": by, "asked_at": now, "expires_at": now + WAITS_FOR}
         row |= {"closed_by": None, "closed_at": None}
