@@ -381,7 +381,10 @@ class _App:
         if self._current.is_symlink():
             return str(self._current.readlink())
         if self._current.exists():
-            raise Refused(f"'{self.name}/current' is not a link, and must be the link to the live release. Remove it.")
+            raise Refused(
+                f"'{self.name}/current' in the folder 'apps' of HOLDGATE_VAR is not a link, "
+                "and must be the link to the live release. Remove it and try again."
+            )
         return None
 
     def live(self) -> str | None:

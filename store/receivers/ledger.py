@@ -256,7 +256,7 @@ class Ledger(LedgerReading):
             if until < before:
                 raise ValueError(
                     f"the books of account '{name}' are closed up to {closed_in_words(before)} already, "
-                    "and closed books are not opened again"
+                    "and closed books are not opened again: name a later moment"
                 )
             await conn.execute(update(accounts).where(accounts.c.name == name).values(closed_until=until))
             summary = f"The books of account {name} were closed up to {closed_in_words(until)}"
