@@ -103,7 +103,9 @@ async def ask(
         if key and (first := await _by_key(conn, key)):
             same = {name: getattr(first, name) for name in ("kind", *checked)}
             if same != {"kind": kind, **checked}:
-                raise WrongChange("idempotency_key", "was used before, for another change: send a new key")
+                raise WrongChange(
+                    "idempotency_key", "this Idempotency-Key was used before, for another change: send a new key"
+                )
             return _change(first)
         now = datetime.now(UTC)
         await _check_possible(conn, kind, checked)
@@ -236,7 +238,7 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
         raise WrongChange("amount", f"an amount is more than 0 and at most {MAX_AMOUNT:,f}")
     exponent = amount.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > decimals and amount != round(amount, decimals):
-        raise WrongChange("amount", f"{currency} has {decimals or 'no'} decimals")
+        raise WrongChange("amount", f"{currency} has {decimals or 'no'} decimals: enter no more decimals")
     return about | {"amount": minor_units(amount, currency)}
 
 
