@@ -303,7 +303,10 @@ class Starter:
         """
         policy = self._policy_file.current
         if process is not None and not policy.has(self.process(process).name):
-            raise NoPolicy(f"the policy has no section for '{process}', so its cases are refused. Ask an administrator")
+            raise NoPolicy(
+                f"the policy has no section for '{process}', so its cases are refused. "
+                "Ask an administrator to add the section"
+            )
         return policy
 
     async def keep(self, policy: Policy) -> None:
@@ -451,7 +454,10 @@ async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
     differs = differing(existing.input, parsed)
     note = f"; it differs in: {', '.join(differs)}" if differs else ""
-    said = f"{existing.reference} already exists and is {state(existing.status).lower()}{note}"
+    said = (
+        f"{existing.reference} already exists and is {state(existing.status).lower()}{note}. "
+        "For another request choose another reference"
+    )
     return DuplicateCase(said, existing.case_id, existing, differs)
 
 

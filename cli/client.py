@@ -165,7 +165,7 @@ class Remote:
             body = None
         said = problem(body)
         if answer.is_server_error:
-            return Away(said or f"{self.url} answers {answer.status_code}")
+            return Away(said or f"{self.url} answers {answer.status_code}; check the gateway and the proxies before it")
         if not said:
             return Unusable(self._no_gateway)
         return Unusable(said) if answer.status_code == 401 else Denied(said, body or {})

@@ -52,9 +52,7 @@ def _answer_group(group: str, verdict: str, comment: str, person: str | None) ->
         sent = {"verdict": verdict, "comment": comment, "task_ids": wanted}  # a group has one cause, which was shown
         refused += [each for each in remote.post("incidents/decisions", sent)["items"] if each["problem"]]
     if not seen:
-        raise CommandError(
-            f"there is no group '{group}' of incidents; './holdgate incidents list' shows those there are"
-        )
+        raise CommandError(f"there is no group '{group}' of incidents; './holdgate incidents list' shows all groups")
     output.say(f"{len(seen) - len(refused)} of {len(seen)} answered")
     for each in refused:
         output.say(f"{each['task_id']}: {each['problem']['detail']}")

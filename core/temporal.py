@@ -95,7 +95,8 @@ def metrics_of_sdk(address: str | None) -> Runtime | None:
         return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
     except (RuntimeError, ValueError) as error:
         raise WrongSettings(
-            f"HOLDGATE_WORKER_METRICS={address}: metrics cannot be served at this address ({error})"
+            f"HOLDGATE_WORKER_METRICS={address}: metrics cannot be served at this address ({error}): "
+            "set another address"
         ) from error
 
 

@@ -19,11 +19,12 @@ CAUSES: dict[BlockKind, str] = {
     "ended": "The case has ended in Temporal but not in the database: an older backup of the database was restored.",
 }
 WHAT_TO_DO: dict[BlockKind, str] = {
-    "failing": "Correct the code and restart the worker. The case continues within ten minutes. Or roll back the case.",
-    "unknown": "If this is the wrong server, correct the address. "
+    "failing": "Correct the code and restart the worker. The case continues within ten minutes. "
+    "Or roll back the case, or mark it as done by hand.",
+    "unknown": "If this is the wrong server, correct TEMPORAL_ADDRESS and restart worker and gateway. "
     "Otherwise roll back the case, or mark it as done by hand.",
     "behind": "Retry to continue from the earlier state. Later decisions are requested again, and no step runs twice. "
-    "Or roll back the case.",
+    "Or roll back the case, or mark it as done by hand.",
     "ended": "Roll back the case, or mark it as done by hand.",
 }
 VERDICTS: dict[BlockKind, list[Verdict]] = {

@@ -103,20 +103,21 @@ def _no_place(task: TaskView, by: Actor) -> Refusal:
     if own := places(freed, by):  # Only an exclusion prevents the decision.
         excluded = among(by.id, task.excluded_users)
         return not_allowed(
-            "You decided another step of this request, changed its input, or are excluded. Somebody else must decide "
-            "this step."
+            "You decided another step of this request or changed its input, or the policy excludes you. Somebody else "
+            "must decide this step."
             if excluded
             else f"{own[0].behalf} must not decide this step, so nobody can decide in their place.",
             "separation of duties: one person, one gate of a case; people whom the policy excludes",
         )
     if same(by.id, task.assignee) and task.owner:
         return not_allowed(
-            f"{task.owner} delegated this task to you, but can no longer decide it.",
+            f"{task.owner} delegated this task to you, but can no longer decide it. Release the task, so that other "
+            "people can decide it.",
             "delegation: a delegate can decide only what the person who delegated can decide",
         )
     if task.assignee is not None and candidacy(task, by.id, by.groups):
         return not_allowed(
-            f"{task.assignee} has this task. Ask {task.assignee} to release it.",
+            f"{task.assignee} has this task. Ask {task.assignee} or an admin to release it.",
             "claims: a task with an assignee is decided by the assignee, or by a substitute of the assignee",
         )
     anyone = task.model_copy(update={"substitutes": "anyone"})
@@ -174,7 +175,11 @@ def check_can_receive(task: TaskView, person: str) -> None:
             "separation of duties: one person, one gate of a case; people whom the policy excludes",
         )
     if among(person, voters(task)):
-        raise not_allowed(f"{person} has decided this task already.", "quorum: each person counts once")
+        raise not_allowed(
+            f"{person} has decided this task already, or somebody has decided on behalf of {person}. "
+            "Name another person.",
+            "quorum: each person counts once",
+        )
 
 
 def check_admin(by: Actor, what: str) -> None:

@@ -69,7 +69,7 @@ def _finite(digits: str) -> float:
 
 def _whole(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError(f"{digits[:MAX_DIGITS]}... is too large a number")
+        raise ValueError(f"{digits[:MAX_DIGITS]}... is too large a number: at most {MAX_DIGITS} digits are allowed")
     return int(digits)
 
 
@@ -79,7 +79,7 @@ def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     Raises ValueError for a duplicate key, because JSON readers differ in which of its values they use.
     """
     if key := duplicate_key(pairs):
-        raise ValueError(f"{key} appears twice in one object")
+        raise ValueError(f"{key} appears twice in one object: use each key once")
     return dict(pairs)
 
 

@@ -189,10 +189,16 @@ async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None
         )
     person = await people.active(conn, id)
     if person is None:
-        return f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported"
+        return (
+            f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported: "
+            "set it to the id of an active person"
+        )
     if not {REQUESTERS, ADMINS} & set(person.groups):
         wanted = f"is in neither {REQUESTERS} nor {ADMINS}"
-        return f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_IMPORT_DIR is imported"
+        return (
+            f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_IMPORT_DIR is imported: "
+            "add the person to one of these groups"
+        )
     return None
 
 

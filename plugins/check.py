@@ -76,10 +76,10 @@ def lacks(process: Process, policy: Policy, sample: Path, tests: Iterable[Path])
             "test it for None, or give the result of a skipped step as step(..., skipped=...)"
         )
     if not policy.has(process.name):
-        yield f"{policy.source}: there is no section [{process.name}], so nobody can decide"
+        yield f"{policy.source}: there is no section [{process.name}], so nobody can decide: add the section"
     else:
         for gate in sorted(set(process.words.gates) - set(policy.processes[process.name].gates)):
-            yield f"{policy.source}: there is no section [{process.name}.gates.{gate}]"
+            yield f"{policy.source}: there is no section [{process.name}.gates.{gate}]: add the section"
     yield from _mistakes_in_sample(process, sample)
     tested = undos_tested_in(tests)
     for undo in sorted(set(process.words.undos) - tested):

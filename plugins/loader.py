@@ -108,7 +108,7 @@ def _imported(package: Path) -> Process:
         ) from error
     except Exception as error:
         raise WrongProcess(
-            f"{place_of(error, package)}: correct this, or remove the folder: {text_of(error)}"
+            f"{place_of(error, package)}: correct this error, or remove the folder: {text_of(error)}"
         ) from error
     if not isinstance(process, Process):
         raise WrongProcess(f"{init}: there is no PROCESS = Process(...): add it")

@@ -89,7 +89,7 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
     people = {*gate.users, *(person for group in gate.groups for person in members.get(group, ()))}
     if people and isinstance(gate.quorum, int) and gate.quorum > len(people) - 1:
         who = "1 person, who" if len(people) == 1 else f"{len(people)} people, one of whom"
-        yield ("quorum",), f"{gate.quorum} must approve, out of {who} may be the requester and cannot"
+        yield ("quorum",), f"{gate.quorum} must approve, out of {who} may be the requester and then cannot approve"
 
 
 def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:
@@ -132,7 +132,7 @@ def _of_operators(gate: GateRules) -> Iterator[tuple[Key, str]]:
     """
     for key in ("when", "auto_reject", "auto_approve"):
         if getattr(gate, key) is not None:
-            yield (key,), "is not allowed here: after a failure, people must decide"
+            yield (key,), "is not allowed at this gate: after a failure, people must decide"
     if gate.on_expiry == "approve":
         yield ("on_expiry",), "must be 'reject', which rolls the case back, or 'escalate'"
     if gate.quorum == EVERYONE:

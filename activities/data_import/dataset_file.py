@@ -86,7 +86,7 @@ def _lines(file: BinaryIO) -> Iterator[str]:
                 )
             yield line
     except UnicodeDecodeError:
-        raise Refused("The file is not UTF-8. Save the file as 'CSV UTF-8' and submit again.") from None
+        raise Refused("The file is not UTF-8. Save the file as UTF-8 and submit again.") from None
 
 
 def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
@@ -94,7 +94,9 @@ def _csv(file: BinaryIO, schema: Schema) -> Iterator[tuple[int, Row]]:
     try:
         heads = [head.strip() for head in next(reader, [])]
         if not heads:
-            raise Refused("The file is empty. Name a file with rows and submit again.")
+            raise Refused(
+                "The file or its first line is empty. Name a file that begins with its headings and submit again."
+            )
         if len(heads) > MAX_COLUMNS:
             raise Refused(
                 f"The file has {len(heads)} columns; at most {MAX_COLUMNS} are allowed. Remove columns and submit "

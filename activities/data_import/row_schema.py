@@ -88,12 +88,13 @@ class Schema:
             return [_error_text(error) for error in self._validator.iter_errors(row)]
         except Unresolvable as wrong:
             raise Refused(
-                f"The schema refers to another document, {wrong.ref}. "
-                "Put its definitions into this schema and submit again."
+                f"The schema refers to {wrong.ref}, which is not in the schema. "
+                "Put this definition into the schema and submit again."
             ) from None
         except RecursionError:
             raise Refused(
-                "The schema refers to itself without end, or a row is nested too deeply. Correct them and submit again."
+                "The schema refers to itself without end, or a row is nested too deeply. "
+                "Correct the schema or the row, and submit again."
             ) from None
 
     def converted(self, column: str, cell: str) -> Any:
@@ -144,7 +145,7 @@ def _check_parts(part: Any) -> None:
         if key == "format" and isinstance(value, str) and value not in _FORMATS.checkers:
             known = ", ".join(sorted(_FORMATS.checkers))
             raise Refused(
-                f"The schema uses the format '{value[:80]}', which Holdgate does not know. Known are: {known}."
+                f"The schema uses the format '{value[:80]}', which Holdgate does not know. Known formats are: {known}."
             )
         _check_parts(value)
 

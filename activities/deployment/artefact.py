@@ -118,7 +118,10 @@ def _decompress(archive: Path, into: IO[bytes], limits: ArchiveLimits) -> None:
                         "smaller."
                     )
                 if size > by_ratio:
-                    said = f"The archive unpacks to more than {limits.ratio} times its own size, which is not allowed."
+                    said = (
+                        f"The archive unpacks to more than {limits.ratio} times its own size, which is not allowed. "
+                        "Leave out large files of repeated content, and pack it again."
+                    )
                     raise Refused(said)
                 into.write(chunk)
     except (OSError, EOFError, zlib.error) as error:
@@ -190,7 +193,9 @@ def _name_of(member: tarfile.TarInfo, limits: ArchiveLimits) -> PurePosixPath:
     """Return the name of a member, relative and without `.`. Raises Refused for a name that could leave the folder."""
     name = PurePosixPath(member.name)
     if len(member.name.encode()) > limits.name or len(name.parts) > limits.depth + 1:
-        raise _refused(f"a name that is too long or too deep: '{member.name[:60]}…'")
+        raise _refused(
+            f"a name of more than {limits.name} bytes, or in more than {limits.depth} folders: '{member.name[:60]}…'"
+        )
     if not member.name or not member.name.isprintable() or "\\" in member.name:
         raise _refused(f"a name with characters that are not allowed: {member.name!a}")
     if name.is_absolute() or ".." in name.parts:

@@ -60,7 +60,7 @@ async def may_isolate(*, approved: bool, accepted: bool) -> bool:
     if accepted:
         how = "and retry. HOLDGATE_UNISOLATED_CODE=accept is only for code that somebody has approved"
     else:
-        how = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry"
+        how = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart the workers, and retry"
     raise NotIsolated(f"The checks were not run. {said}, {how}.", permanent=True)
 
 
@@ -91,10 +91,11 @@ async def _run(app: App, command: list[str], release: Path, room: Path, until: f
         output.seek(max(output.seek(0, os.SEEK_END) - 4 * MAX_OUTPUT, 0))
         last = _end_of_output(output.read())
     if code is None or code == -signal.SIGALRM:
-        raise Refused(f"The check '{said}' did not end in time, and was stopped. {last}".rstrip())
+        raise Refused(f"The check '{said}' did not end in time (checks_timeout), and was stopped. {last}".rstrip())
     if code == -signal.SIGXCPU or code == -signal.SIGXFSZ:
-        what = "took more processor time" if code == -signal.SIGXCPU else "wrote more"
-        raise Refused(f"The check '{said}' {what} than it may, and was stopped. {last}".rstrip())
+        cpu = code == -signal.SIGXCPU
+        what = "took more processor time than checks_timeout" if cpu else "wrote more than checks_file_mb"
+        raise Refused(f"The check '{said}' {what} allows, and was stopped. {last}".rstrip())
     if code:
         raise Refused(f"The check '{said}' failed. {last}".rstrip())
     return HealthCheck(command=said, seconds=round(time.monotonic() - began, 2), output=last)

@@ -220,7 +220,8 @@ class Releases:
             other = folder.switch_to(live)
             if other is None:
                 raise Refused(
-                    f"Somebody changed the live release of {folder.name} by hand, so nothing was switched back.",
+                    f"Somebody changed the live release of {folder.name} by hand, so nothing was switched back. "
+                    f"Make release {entry.release} live by hand, then try again.",
                     about=f"changed-by-hand/{folder.name}",
                 )
             raise Refused(
@@ -230,7 +231,8 @@ class Releases:
         folder.must_be_free_for(entry.release)
         if entry.before is not None and not folder.path_of_link(entry.before).is_dir():
             raise Refused(
-                f"The release that was live before as {folder.name} was deleted: {Path(entry.before).name}.",
+                f"The release that was live before as {folder.name} was deleted: {Path(entry.before).name}. "
+                "Deploy its artefact again instead.",
                 about=f"not-kept/{folder.name}",
             )
 
@@ -246,7 +248,9 @@ class Releases:
                 return entry
             switched = folder.switch_to(release)
             if switched is None or switched.state != "done":
-                raise Refused(f"Release {release} of {app} was not switched to, or was switched back.")
+                raise Refused(
+                    f"Release {release} of {app} was not switched to, or was switched back. Submit the request again."
+                )
             entry = entry or folder.begin(key, "finish", case_id, release=release, before=switched.before)
             folder.prune(keep_releases)
             folder.let_go(release)
@@ -354,7 +358,7 @@ class _App:
         holder = self.holder()
         if holder is not None and holder.release != release:
             raise Trouble(
-                f"{self.name} is being deployed by case {holder.case_id}. Wait for the end of this case.",
+                f"{self.name} is being deployed by case {holder.case_id}. Wait for the end of that case.",
                 about=f"deploying/{self.name}",
             )
 
@@ -377,7 +381,10 @@ class _App:
         if self._current.is_symlink():
             return str(self._current.readlink())
         if self._current.exists():
-            raise Refused(f"'{self.name}/current' is not a link, and must be the link to the live release. Remove it.")
+            raise Refused(
+                f"'{self.name}/current' in the folder 'apps' of HOLDGATE_VAR is not a link, "
+                "and must be the link to the live release. Remove it and try again."
+            )
         return None
 
     def live(self) -> str | None:

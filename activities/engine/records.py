@@ -107,7 +107,9 @@ class Records:
         task, found = request.task, await self._ruled(request, escalate=True)
         if found.short:
             name = task.gate.replace("-", " ")
-            raise NobodyCanDecide(f"Nobody can decide {name}: {found.short}. Add people, or roll back.", permanent=True)
+            raise NobodyCanDecide(
+                f"Too few people can decide {name}: {found.short}. Add people and retry, or roll back.", permanent=True
+            )
         opening = GateOpening(ruling=found.ruling, excluded=list(found.excluded), said=found.said)
         _, opened, event = opened_gate(request, opening)
         if opened is None:
@@ -152,7 +154,9 @@ class Records:
             input = self._inputs[task.process].model_validate(request.input)
         except (LookupError, PolicyError, ValidationError) as error:
             raise NoRuling(
-                f"The policy of this case has no valid rules for {name}: {error}.", permanent=True
+                f"The policy of this case has no valid rules for {name}, or the input does not fit the code any more: "
+                f"{error}. Correct the code and retry, or roll back.",
+                permanent=True,
             ) from error
         try:
             return rule(
@@ -160,7 +164,9 @@ class Records:
             )
         except (LookupError, PolicyError) as error:
             raise NoRuling(
-                f"The policy of this case has no valid rules for {name}: {error}.", permanent=True
+                f"The policy of this case has no valid rules for {name}: {error}. "
+                "Roll back the case, correct the policy, and submit again.",
+                permanent=True,
             ) from error
         except Exception as error:  # The same values give the same error, so a retry would never end.
             why = f"{type(error).__name__}: {error}"

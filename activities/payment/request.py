@@ -42,7 +42,7 @@ def _plain_decimal(value: Any) -> Decimal:
         # A float with more digits is no longer the number that was sent.
         if number.is_finite() and len(number.as_tuple().digits) <= 15:
             return number
-        raise ValueError("this JSON number is not exact: send the amount as a string such as '2640.00'")
+        raise ValueError("this JSON number has more than 15 digits: send the amount as a string such as '2640.00'")
     if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value.strip()):
         return Decimal(value.strip())
     raise ValueError(EXPECTED_AMOUNT)

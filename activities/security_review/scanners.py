@@ -172,7 +172,10 @@ def _of_bandit(output: bytes, names: dict[str, str]) -> list[Finding]:
     report = _read("bandit", _BanditReport, output)
     looked_at = {*report.metrics, *(each.filename for each in report.errors)}
     if not {copy for copy in names if copy.startswith("python/")} <= looked_at:
-        raise ScannerFailed("The scanner bandit skipped a file, so its result cannot be used.")
+        raise ScannerFailed(
+            "The scanner bandit skipped a file, so its result cannot be used. "
+            "Check the version of bandit on the worker, then retry."
+        )
     findings = [
         Finding(
             scanner="bandit",
@@ -206,7 +209,8 @@ async def _detect_secrets(room: Path, names: dict[str, str]) -> list[Finding]:
     report = _read("detect-secrets", _SecretsReport, await _run("detect-secrets", command, room, good=(0,)))
     if not report.results.pop("text/0.ini", None):
         raise ScannerFailed(
-            "The scanner detect-secrets did not find the test key of Holdgate, so its result cannot be used."
+            "The scanner detect-secrets did not find the test key of Holdgate, so its result cannot be used. "
+            "Check the version of detect-secrets on the worker, then retry."
         )
     return [
         Finding(
@@ -229,8 +233,16 @@ def _severity(said: str) -> Severity:
 def _name(scanner: str, copy: str, names: dict[str, str]) -> str:
     """Return the real name of a copied file. Raises ScannerFailed for a file that was not copied."""
     if (copy := str(PurePosixPath(copy))) not in names:
-        raise ScannerFailed(f"The scanner {scanner} wrote a report that cannot be read.", about=scanner)
+        raise _unreadable_report(scanner)
     return _short(names[copy])
+
+
+def _unreadable_report(scanner: str) -> ScannerFailed:
+    return ScannerFailed(
+        f"The scanner {scanner} wrote a report that cannot be read. "
+        f"Check the version of {scanner} on the worker, then retry.",
+        about=scanner,
+    )
 
 
 def _short(text: str) -> str:
@@ -242,7 +254,7 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
     try:
         return model.model_validate_json(output)
     except ValidationError as wrong:
-        raise ScannerFailed(f"The scanner {scanner} wrote a report that cannot be read.", about=scanner) from wrong
+        raise _unreadable_report(scanner) from wrong
 
 
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
@@ -255,8 +267,16 @@ async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ..
         limits = CommandLimits(seconds=TIMEOUT, memory=MEMORY, file_size=MAX_OUTPUT, space=MAX_OUTPUT)
         code = await run([sys.executable, "-I", *command], output, room, limits, isolated=isolated, room=Path(home))
         if code in (None, -signal.SIGALRM, -signal.SIGXCPU):
-            raise ScannerFailed(f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds.", about=scanner)
+            raise ScannerFailed(
+                f"The scanner {scanner} did not end within {TIMEOUT:.0f} seconds. "
+                "Retry, or request reviews of smaller parts.",
+                about=scanner,
+            )
         if code not in good:
-            raise ScannerFailed(f"The scanner {scanner} failed and gave no report.", about=scanner)
+            raise ScannerFailed(
+                f"The scanner {scanner} failed and gave no report. "
+                f"Check {scanner} on the worker and retry, or request reviews of smaller parts.",
+                about=scanner,
+            )
         output.seek(0)
         return output.read()

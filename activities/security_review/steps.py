@@ -150,7 +150,9 @@ class SecurityReviews:
             with Folder(room).folder(unpacked.name) as folder:
                 return _copy_tree(folder, tree, asked.target)
         if asked.sha256:
-            raise Refused("Only an archive (.tar.gz) has a SHA-256 to check: leave the SHA-256 empty for a folder.")
+            raise Refused(
+                "Only an archive (.tar.gz, .tgz) has a SHA-256 to check: leave the SHA-256 empty for a folder."
+            )
         with self._folder.folder(asked.target) as folder:
             return _copy_tree(folder, tree, asked.target)
 

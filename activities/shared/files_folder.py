@@ -31,7 +31,7 @@ def relative(name: str) -> str:
         raise ValueError(f"'{name}' begins with /: name the file as it is called inside the folder of files.")
     for part in name.split("/"):
         if not part:
-            raise ValueError(f"'{name}' is the name of a folder, or has a / too many.")
+            raise ValueError(f"'{name}' ends with / or has two / in a row: remove the extra /.")
         if part in (".", ".."):
             raise ValueError(f"'{name}' goes through '{part}': name the file as it is called inside the folder.")
         if part.startswith("."):
@@ -106,7 +106,7 @@ class Folder:
             ) from None
         except PermissionError:
             raise Refused(
-                f"Holdgate has no permission to read '{name}'. Correct the permissions of this file, and submit again."
+                f"Holdgate has no permission to read '{name}'. Correct its permissions, and submit again."
             ) from None
         except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links, before Python 3.13.
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM):

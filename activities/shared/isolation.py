@@ -60,7 +60,8 @@ def _tried() -> str | None:
 
 def cannot_isolate(why: str) -> str:
     """Return a sentence that says why commands cannot be isolated here, and what to do."""
-    return f"This worker cannot isolate untrusted code ({why}). Run workers where they can, {WHERE}"
+    where = f"Run workers on machines where they can isolate code, {WHERE}"
+    return f"This worker cannot isolate untrusted code ({why}). {where}"
 
 
 def warning(*, accepted: bool) -> str | None:

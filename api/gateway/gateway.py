@@ -116,7 +116,10 @@ class Gateway:
         if case.status.closed:
             raise ended(case)
         if case.rollback is not None and case.rollback.ended is not None:
-            message = "The case was completed and is being rolled back. To stop the rollback, reject its task."
+            message = (
+                "The case was completed and is being rolled back. "
+                "The rollback stops only if people reject it while its approval task is open."
+            )
             raise Problem(409, message, kind="already-closed", case_id=case.case_id, outcome=Status.COMPLETED)
         cancellation = Cancellation(
             # Only the first cancellation counts, so a repeat is the same without an id of its own.
@@ -224,7 +227,7 @@ class Gateway:
                 409, f"The batch has already ended: {batch.status}.", kind="already-closed", outcome=batch.status
             )
         if order.act is not BatchAct.CANCEL or not order.rollback_started:
-            said = "All rows of this batch are started. To roll back their cases, cancel with `rollback_started`."
+            said = "The import of this batch is completed. To roll back its cases, cancel with `rollback_started`."
             raise Problem(409, said, kind="already-closed", outcome=batch.status)
         if not await launcher.launch_batch(batch, order):
             raise unavailable(MAY_COME)

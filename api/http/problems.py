@@ -87,7 +87,7 @@ def not_found(what: str) -> Problem:
 
     `what` is the kind of item, such as `task`.
     """
-    return Problem(404, f"There is no such {what}.", kind="not-found")
+    return Problem(404, f"There is no such {what}, or you may not see it.", kind="not-found")
 
 
 def forbidden(detail: str, rule: str) -> Problem:

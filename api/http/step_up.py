@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from api.http.problems import FieldError, Problem, forbidden, invalid
 from api.services.password_hashing import off_the_loop, turn
+from domain.moments import moment_text
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.people import failed_sign_ins, passwords
@@ -51,8 +52,9 @@ async def check_password(db: Database, person: Person, password: str, field: str
     except TooManyAttempts as soon:
         async with db.write() as conn:
             await failed_sign_ins.note(conn, "step-up", "locked", person.id, now, locked_until=soon.until)
+        again = moment_text(soon.until, seconds=True)
         raise Problem(
-            403, "Too many attempts with a wrong password. Wait some minutes, then try again.", kind="too-soon"
+            403, f"Too many attempts with a wrong password. Try again after {again}.", kind="too-soon"
         ) from soon
     with turn():
         known = await off_the_loop(passwords.matches, password, stored)

@@ -144,7 +144,7 @@ async def upload(
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(
             415,
-            f"'{file.content_type}' is neither CSV nor .xlsx. Save the file as CSV or .xlsx, then upload again.",
+            f"The content type '{file.content_type}' is neither CSV nor .xlsx. Send a CSV or .xlsx file with its type.",
             kind="not-csv",
         )
     data = await file.read()

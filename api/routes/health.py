@@ -55,7 +55,7 @@ async def ready(services: TheServices) -> Ready:
     missing = [name for name, there in checks.items() if not there]
     warnings = [problem for problem in (services.policy.problem, importing) if problem] + still
     if missing:
-        raise unavailable(f"Missing: {', '.join(missing)}.", missing=missing, warnings=warnings)
+        raise unavailable(f"These do not answer: {', '.join(missing)}.", missing=missing, warnings=warnings)
     return Ready(warnings=warnings)
 
 

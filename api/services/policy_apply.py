@@ -67,7 +67,8 @@ async def gate_changes(
             ruling = await _ruling(services, policy, task)
         except ValidationError:
             why = (
-                f"The input of {task.case_id} no longer fits its process, so the policy cannot be applied to the case."
+                f"The input of {task.case_id} no longer fits its process, so the policy cannot be applied to the case. "
+                "Correct the code of the process, then apply the policy again."
             )
             answers.append(_refused(shift, Problem(409, why, kind="cannot-rule")))
             continue

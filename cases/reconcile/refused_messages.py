@@ -207,7 +207,10 @@ def _of_update(input: HandleUpdateInput, no: Exception) -> RefusedMessage:
     named = str(said.get("id") or "")
     refusal = refusal_of_failure(no) if isinstance(no, ApplicationError) else None
     # Of an unexpected exception only the type is kept, as its text can be about people.
-    refusal = refusal or Refusal(RefusalCode.UNFORESEEN, f"This message cannot be carried out ({type(no).__name__}).")
+    refusal = refusal or Refusal(
+        RefusalCode.UNFORESEEN,
+        f"This message cannot be carried out, for an unexpected reason ({type(no).__name__}). Tell an operator.",
+    )
     return _refused(input.update, "update", refusal, said, input.id, from_gateway=bool(named) and named == input.id)
 
 

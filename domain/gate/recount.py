@@ -46,7 +46,7 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
         event = escalate(state, level)
         return [*events, GateEvent("gate_escalated", f"{cause}. {event.summary} at once", event.data | counts)]
     if not state.short:
-        events.append(GateEvent("gate_short", f"Nobody is left to decide: {cause}", counts))
+        events.append(GateEvent("gate_short", f"Too few people are left to decide: {cause}", counts))
     state.short = cause
     return events
 

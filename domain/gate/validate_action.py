@@ -71,7 +71,8 @@ def _check_claim(state: GateState, action: Action) -> None:
     task, by = state.task, action.by
     if task.kind == "changes":
         raise not_allowed(
-            "You cannot claim a task that asks for changes. The requester, a substitute or the successor makes them.",
+            "You cannot claim a task that asks for changes. The requester, or the requester's substitute or successor, "
+            "makes the changes.",
             "changes: made by the requester, or by the substitute or successor of the requester",
         )
     if task.assignee and not same(task.assignee, by.id):
@@ -79,7 +80,7 @@ def _check_claim(state: GateState, action: Action) -> None:
         check_open(state, action.revision)
         raise Refusal(
             RefusalCode.ALREADY_CLAIMED,
-            f"{task.assignee} has this task. Ask {task.assignee} to release it.",
+            f"{task.assignee} has this task. Ask {task.assignee} or an admin to release it.",
             assignee=task.assignee,
         )
     _check_could_decide(state, action)
@@ -107,7 +108,9 @@ def _check_delegation(state: GateState, action: Action) -> None:
     _check_could_decide(state, action)
     _check_handover(state, action)
     if action.to and same(action.to.id, by.id):
-        raise not_allowed("You have this task already. Delegate it to another person.", "delegation: to somebody else")
+        raise not_allowed(
+            "You cannot delegate a task to yourself. Name another person.", "delegation: to somebody else"
+        )
 
 
 def _check_could_decide(state: GateState, action: Action) -> None:
@@ -127,8 +130,8 @@ def _check_handover(state: GateState, action: Action) -> None:
     """Raise Refusal if the person whom the action names cannot get the task."""
     if state.task.kind == "changes":
         raise not_allowed(
-            "You cannot give away a task that asks for changes. The requester, a substitute or the successor makes "
-            "them.",
+            "You cannot give away a task that asks for changes. The requester, or the requester's substitute or "
+            "successor, makes the changes.",
             "changes: made by the requester, or by the substitute or successor of the requester",
         )
     check_open(state, action.revision)
@@ -152,7 +155,7 @@ def _check_set_clock(state: GateState, action: Action) -> None:
     for name, at in (("due_at", action.due_at), ("expires_at", action.expires_at)):
         if at and at >= LAST_MOMENT:
             raise Refusal(
-                RefusalCode.MISSING, "The new time is too far in the future. Set an earlier time.", field=name
+                RefusalCode.MISSING, "The new time must be before the year 3000. Set an earlier time.", field=name
             )
         if at and at <= action.at:
             raise Refusal(RefusalCode.MISSING, "The new time must be in the future.", field=name)
@@ -160,6 +163,7 @@ def _check_set_clock(state: GateState, action: Action) -> None:
     if due and end and due > end:
         raise Refusal(
             RefusalCode.MISSING,
-            f"The task would be due at {moment_text(due)}, after it expires at {moment_text(end)}. Set both times.",
+            f"The task would be due at {moment_text(due)}, after it expires at {moment_text(end)}. "
+            "Set both times, so that the task is due before it expires.",
             field="due_at" if action.due_at else "expires_at",
         )

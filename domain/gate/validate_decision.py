@@ -66,7 +66,7 @@ def check_open(state: GateState, revision: int | None, *, required: bool = False
         raise Refusal(
             RefusalCode.STALE,
             f"The task has changed since you looked at it. You saw revision {revision}, the latest is {task.revision}. "
-            "Load the task again, then decide.",
+            "Load the task again, then decide or act.",
             revision=task.revision,
             changed=list(dict.fromkeys(what for at, what in state.revised if at > revision)),
         )
@@ -79,11 +79,16 @@ def _check_first_vote(task: TaskView, person: str, behalf: str | None) -> None:
     done = voters(task)
     if among(person, done):
         raise not_allowed(
-            "You have decided this task already. The other decisions must come from other people.",
+            "You have decided this task already, or somebody has decided on your behalf. "
+            "The other decisions must come from other people.",
             "quorum: each person counts once",
         )
     if behalf and among(behalf, done):
-        raise not_allowed(f"{behalf} has decided this task already.", "quorum: each person counts once")
+        raise not_allowed(
+            f"{behalf} has decided this task already, or somebody has decided on behalf of {behalf}. "
+            "Another person must decide.",
+            "quorum: each person counts once",
+        )
 
 
 def _check_comment(task: TaskView, decision: Decision) -> None:
@@ -110,4 +115,4 @@ def _check_edits(task: TaskView, decision: Decision) -> None:
     wrong = sorted(set(decision.edits) - set(task.editable))
     if wrong:
         may = ", ".join(task.editable) or "none"
-        raise Refusal(RefusalCode.INVALID_EDITS, f"You can edit only these fields here: {may}.", fields=wrong)
+        raise Refusal(RefusalCode.INVALID_EDITS, f"In this task you can edit only these fields: {may}.", fields=wrong)

@@ -82,7 +82,10 @@ def _place(heading: str, headings: Sequence[str]) -> int | None:
     key = heading_key(heading)
     places = [place for place, each in enumerate(headings) if heading_key(each) == key]
     if len(places) > 1:
-        raise ValueError(f"the heading {quoted(heading.strip())} appears {len(places)} times in the file")
+        raise ValueError(
+            f"the heading {quoted(heading.strip())} appears {len(places)} times in the file: "
+            "give each column its own heading"
+        )
     return places[0] if places else None
 
 

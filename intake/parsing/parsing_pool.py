@@ -213,10 +213,8 @@ class _Line:
         waiting = sum(map(len, self._waiting.values()))
         own = self._waiting.setdefault(who, deque())
         if len(own) >= MOST_WAITING_OF_ONE or waiting >= MOST_WAITING:
-            whose = "of your files" if len(own) >= MOST_WAITING_OF_ONE else "files"
-            raise LineTooLong(
-                f"{max(len(own), 1)} {whose} wait to be read: wait until they are read, then send this file again"
-            )
+            files = f"{len(own)} of your files" if len(own) >= MOST_WAITING_OF_ONE else f"{waiting} files"
+            raise LineTooLong(f"{files} wait to be read: wait until they are read, then send this file again")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         own.append(turn)
         try:

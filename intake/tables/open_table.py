@@ -122,7 +122,9 @@ def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "Sheet
         if unseen:
             hint = "show it in the spreadsheet, or name it as the sheet"
             raise UnreadableFile("empty", f"only hidden sheets have content: {', '.join(unseen[:30])}; {hint}")
-        raise UnreadableFile("empty", "the workbook has no sheet with content, or all its rows are hidden")
+        raise UnreadableFile(
+            "empty", "the workbook has no sheet with content, or all its rows are hidden: add rows, or show the rows"
+        )
     best = max(scores.values())
     return book.sheets[next(number for number, score in scores.items() if score * 3 >= best * 2)]
 

@@ -158,7 +158,11 @@ def _plainness(head: bytes, codec: str) -> float:
 def _no_nul(text: str) -> None:
     nul = text.find("\0")
     if nul >= 0:
-        raise UnreadableFile("format", "holds a NUL byte, so this is not a text file", _line_at(text[:nul]))
+        raise UnreadableFile(
+            "format",
+            "holds a NUL byte, so this is not a text file: remove the byte, or save the file as 'CSV UTF-8'",
+            _line_at(text[:nul]),
+        )
 
 
 def _line_at(before: str) -> int:
@@ -176,7 +180,11 @@ def _guessed(data: bytes, place: int) -> DecodedText:
     """Return the text of a file that is not UTF-8 from `place` on, in the likeliest encoding."""
     if control := _CONTROLS.search(data):
         line = _line_at(data[: control.start()].decode("latin-1"))
-        raise UnreadableFile("format", "holds control characters, so this is not a text file", line)
+        raise UnreadableFile(
+            "format",
+            "holds control characters, so this is not a text file: remove them, or save the file as 'CSV UTF-8'",
+            line,
+        )
     sample = _not_ascii(data)
     mess = {match.encoding: match.chaos for match in from_bytes(sample, cp_isolation=_GUESSED, threshold=1.0)}
     readings = []

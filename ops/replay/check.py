@@ -147,7 +147,7 @@ async def _named(client: Client, cases: Sequence[str]) -> AsyncIterator[Workflow
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
-            raise Mistake(f"Temporal knows no case '{case_id}'; its ids look like payment:inv-1042") from error
+            raise Mistake(f"Temporal knows no case '{case_id}'; ids of cases look like payment:inv-1042") from error
 
 
 async def _fetched(

@@ -123,7 +123,7 @@ async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
         if (await conn.execute(count)).scalar_one() > MOST_ATTACHMENTS:
             raise TooMany(
                 f"This case has {MOST_ATTACHMENTS} attachments, the most that are possible. "
-                "Put several files into one archive."
+                "Say in a comment where the file can be found."
             )
         event = CaseEvent(
             event_id=f"attachment/{new.attachment_id}",

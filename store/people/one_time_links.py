@@ -94,7 +94,8 @@ class NotUsable(ValueError):
 
     def __init__(self, why: str, person: str | None) -> None:
         super().__init__(
-            "The code is not valid: used, expired or replaced by a newer code. Request a new one-time link."
+            "The code is not valid: used, expired, withdrawn, replaced by a newer code, or not entered exactly. "
+            "Correct the code, or ask an administrator for a new one-time link."
         )
         self.why = why
         self.person = person
@@ -169,7 +170,7 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
     if by not in await _seconds(conn, link.asked_by, link.person, now):
         raise NotSecond(
             f"You and {link.asked_by} do not count as two: within {SETTLES_IN.days} days one of you made the other an "
-            "administrator, set their address or asked for their link, or somebody did so for both of you. "
+            "administrator, set their address or caused a link of theirs, or somebody did so for both of you. "
             "Ask another administrator to confirm the link."
         )
     half = f"hg2_{secrets.token_urlsafe(16)}" if link.way == "halves" else None

@@ -36,7 +36,7 @@ TOKEN_ID = 12
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
-_ID_WORDS = "begin with a letter a-z or a digit, then use only letters a-z, digits and . _ @ -, at most 200 characters"
+_ID_WORDS = "begin with a letter (a-z, A-Z) or a digit, then use only these and . _ @ -, at most 200 characters"
 _GROUP_WORDS = "begin with a letter a-z or a digit, then use only letters a-z, digits and -, at most 60 characters"
 _RESERVED = frozenset({audit_log.ENGINE, "temporal"})
 
@@ -123,7 +123,9 @@ async def add(
     row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
     if not await insert_once(conn, people, row):
         known = await conn.scalar(select(people.c.active).where(people.c.id == id))
-        back = "" if known else f", who has left. To reactivate the person: holdgate people reactivate {id}"
+        back = (
+            "" if known else f" by a person who has left. To reactivate the person: ./holdgate people reactivate {id}"
+        )
         raise ValueError(f"the id '{id}' is already in use{back}")
     if person.groups:
         added = {"person": id, "added_by": by, "added_at": now}

@@ -120,7 +120,9 @@ class Datasets:
             if undo.now is not None:
                 name, version = undo.now["name"], undo.now["version"]
                 if await _version_in_force(conn, name) == version:
-                    raise Refused(f"Version {version} of {name} is published, so its rows are not removed.")
+                    raise Refused(
+                        f"Version {version} of {name} is published, so its rows are not removed. Skip this step."
+                    )
                 if (later := await _published_over(conn, name, version)) is not None:
                     raise Refused(
                         f"A rollback of version {later} of {name} would publish version {version} again, so its rows "
@@ -150,8 +152,8 @@ class Datasets:
             before = await _version_in_force(conn, name)
             if before != base:
                 raise Refused(
-                    f"Version {before} of {name} was published meanwhile, and the approval was for a comparison with "
-                    f"{f'version {base}' if base else 'none'}. Import the file again."
+                    f"{f'Version {before}' if before else 'No version'} of {name} is published now, and the approval "
+                    f"was for a comparison with {f'version {base}' if base else 'none'}. Import the file again."
                 )
             at = datetime.now(UTC)
             await _put_in_force(conn, name, version, at)
@@ -188,7 +190,7 @@ class Datasets:
                     if found is None:
                         raise Refused(
                             f"Version {before} of {name}, which was published before, is not kept any more, so version "
-                            f"{version} stays published.",
+                            f"{version} stays published. Import the earlier file again instead.",
                             about=f"not-kept/{name}",
                         )
                     at = found.published_at

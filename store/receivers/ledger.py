@@ -161,7 +161,8 @@ class Ledger(LedgerReading):
             if (held.account, held.currency) != (account, currency):
                 raise Refused(
                     f"{_words(held.amount, held.currency)} is held in account '{held.account}' for this payment, "
-                    f"and {in_words(amount, currency)} was to be paid from account '{account}'."
+                    f"and {in_words(amount, currency)} was to be paid from account '{account}'. "
+                    "Submit the payment again."
                 )
             available = paying.posted + paying.pending + held.amount
             if minor > available:
@@ -255,7 +256,7 @@ class Ledger(LedgerReading):
             if until < before:
                 raise ValueError(
                     f"the books of account '{name}' are closed up to {closed_in_words(before)} already, "
-                    "and closed books are not opened again"
+                    "and closed books are not opened again: name a later moment"
                 )
             await conn.execute(update(accounts).where(accounts.c.name == name).values(closed_until=until))
             summary = f"The books of account {name} were closed up to {closed_in_words(until)}"
@@ -354,7 +355,7 @@ def _check_refundable(account: Row[Any] | None, paid: Row[Any]) -> None:
     raise Refused(
         f"The books of account '{account.name}' are closed up to {closed_in_words(account.closed_until)}, "
         f"and this payment was made on {made}: it can no longer be rolled back. "
-        "Book a correction in the books, then mark the step as done by hand.",
+        "Book a correction in the books. If operators are asked, mark the step as done by hand.",
         about=f"books-closed/{account.name}",
     )
 

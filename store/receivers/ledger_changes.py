@@ -103,7 +103,9 @@ async def ask(
         if key and (first := await _by_key(conn, key)):
             same = {name: getattr(first, name) for name in ("kind", *checked)}
             if same != {"kind": kind, **checked}:
-                raise WrongChange("idempotency_key", "was used before, for another change: send a new key")
+                raise WrongChange(
+                    "idempotency_key", "this Idempotency-Key was used before, for another change: send a new key"
+                )
             return _change(first)
         now = datetime.now(UTC)
         await _check_possible(conn, kind, checked)
@@ -117,7 +119,10 @@ async def ask(
         )
         if other := (await conn.execute(alike)).first():
             said = f"{other.asked_by} already proposed the same change: {other.change_id}"
-            raise WrongChange("account", f"{said}: another person must confirm or withdraw that change first")
+            raise WrongChange(
+                "account",
+                f"{said}: another administrator must confirm that change, or an administrator must withdraw it",
+            )
         row = {"change_id": f"l{secrets.token_hex(8)}", "idempotency_key": key, "kind": kind, **checked}
         row |= {"status": "waiting", "asked_by": by, "asked_at": now, "expires_at": now + WAITS_FOR}
         row |= {"closed_by": None, "closed_at": None}
@@ -233,7 +238,7 @@ def _checked(kind: Kind, account: str, currency: str, amount: Decimal | None, re
         raise WrongChange("amount", f"an amount is more than 0 and at most {MAX_AMOUNT:,f}")
     exponent = amount.as_tuple().exponent
     if isinstance(exponent, int) and -exponent > decimals and amount != round(amount, decimals):
-        raise WrongChange("amount", f"{currency} has {decimals or 'no'} decimals")
+        raise WrongChange("amount", f"{currency} has {decimals or 'no'} decimals: enter no more decimals")
     return about | {"amount": minor_units(amount, currency)}
 
 

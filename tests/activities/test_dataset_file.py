@@ -122,7 +122,7 @@ NESTED = '{"type": "object", "not": ' * 2000 + "{}" + "}" * 2000
         ('{"properties": {"n": {"$schema": "http://json-schema.org/draft-07/schema#"}}}', "allowed only at the top"),
         (
             '{"properties": {"n": {"format": "hostname"}}}',
-            "the format 'hostname', which Holdgate does not know. Known are: date",
+            "the format 'hostname', which Holdgate does not know. Known formats are: date",
         ),
     ],
     ids=range(12),

@@ -376,8 +376,8 @@ def test_where_nothing_isolates_only_approved_code_runs_and_only_if_that_is_acce
     begins = (
         "True The checks were not run. This worker cannot isolate untrusted code (unshare: Operation not permitted)."
     )
-    begins += " Run workers where they can, see 'Isolation' in docs/processes/deployment.md, "
-    accept = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart them, and retry."
+    begins += " Run workers on machines where they can isolate code, see 'Isolation' in docs/processes/deployment.md, "
+    accept = "or set HOLDGATE_UNISOLATED_CODE=accept if the risk is acceptable; restart the workers, and retry."
     too_soon = "and retry. HOLDGATE_UNISOLATED_CODE=accept is only for code that somebody has approved."
     assert told[:4] == [begins + accept, begins + accept, begins + too_soon, "False"]
     starts = "this machine cannot isolate untrusted code (unshare: Operation not permitted): checks of deployments "

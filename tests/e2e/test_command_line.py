@@ -123,7 +123,7 @@ def test_a_day_at_the_command_line(run: Run, tmp_path: Path) -> None:
     until(run, "payment:cli-5", "cancelled")
     assert run("cancel", "payment:cli-5", "--reason", "again").code == 1
 
-    assert run("case", "payment:none").err == "There is no such case.\n"
+    assert run("case", "payment:none").err == "There is no such case, or you may not see it.\n"
     assert run("audit", "verify").code == 0
 
 
@@ -248,7 +248,7 @@ def test_a_batch_is_submitted_looked_at_again_and_its_bad_rows_come_back(run: Ru
         assert (shown.code, shown.err, shown.json["cases"]) == (1, "", {"completed": 1})
     assert f"batch {batch_id}, completed" in run("batch", "--follow", batch_id).out
     for answer in (run("batch", batch_id, "--as", "requester-2"), run("batch", "none", "--follow")):
-        assert (answer.code, answer.out, answer.err) == (1, "", "There is no such batch.\n")
+        assert (answer.code, answer.out, answer.err) == (1, "", "There is no such batch, or you may not see it.\n")
 
     corrected = file.with_name("corrected.csv")
     corrected.write_text(HEAD + "LOOK-2,Birch,20.00,GBP,operating\n")

@@ -295,8 +295,12 @@ def test_a_gate_that_approves_what_nobody_looked_at_is_a_warning() -> None:
     ("members", "quorum", "says"),
     [
         (["anna", "bert", "carl"], 2, None),
-        (["anna", "bert"], 2, "quorum: 2 must approve, out of 2 people, one of whom may be the requester and cannot"),
-        (["anna"], 1, "quorum: 1 must approve, out of 1 person, who may be the requester and cannot"),
+        (
+            ["anna", "bert"],
+            2,
+            "quorum: 2 must approve, out of 2 people, one of whom may be the requester and then cannot approve",
+        ),
+        (["anna"], 1, "quorum: 1 must approve, out of 1 person, who may be the requester and then cannot approve"),
         ([], 1, "groups: the group managers has no members"),
     ],
 )

@@ -195,7 +195,7 @@ async def test_rows_stay_as_long_as_they_are_published_whatever_operators_say_of
     async with place.broken("restore_version"):
         rollback = await place.house.roll_back(case, policy=ONCE)
         await place.answer(rollback, await place.intervention(rollback), answer)
-    said = f"Version 1 of {name} is published, so its rows are not removed."
+    said = f"Version 1 of {name} is published, so its rows are not removed. Skip this step."
     if answer is Verdict.DONE_BY_HAND:
         task = (await place.house.until(rollback, lambda state: said in state.tasks[-1].summary)).tasks[-1]
         await place.answer(rollback, task, Verdict.SKIP)

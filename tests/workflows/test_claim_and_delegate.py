@@ -267,7 +267,7 @@ async def test_the_manager_of_the_requester_is_asked(house: House) -> None:
     policy = TWO.replace('groups = ["managers"]\nquorum = 2', 'users = ["manager_of(requester)"]')
     nobody = await house.start(policy=policy)
     helped = await house.open_task(nobody, "intervention")
-    assert "Nobody can decide approval: 1 must approve, and 0 of nobody can" in helped.summary
+    assert "Too few people can decide approval: 1 must approve, and 0 of nobody can" in helped.summary
     async with house.database.write() as conn:
         await people.set_manager(conn, "rita", "mara", by="ada")
     try:

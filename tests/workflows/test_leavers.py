@@ -427,5 +427,5 @@ async def test_a_task_that_only_its_reassigner_could_decide_asks_operators_at_on
     assert await no(decide(house, case, task, arranger)) == "NotAllowed"
     await left(house, other)
     asked = await once(house, case, lambda task: bool(task.verdicts), "intervention")
-    assert "Nobody is left to decide" in asked.summary
+    assert "Too few people are left to decide" in asked.summary
     await over(house, case)

@@ -56,7 +56,7 @@ async def test_cases_that_time_out_are_changed_and_submitted_again_in_three_roun
         async with asyncio.timeout(120):
             results = await asyncio.gather(*(handle.result() for handle in handles))
         assert {result.status for result in results} == {Status.FAILED}
-        assert all("It was not done within 2 s." in result.reason for result in results)
+        assert all("No attempt succeeded within 2 s." in result.reason for result in results)
         assert all(house.receiver.effects[case_id] == ["fetch", "bring_back"] for case_id in wanted)
     for number in range(count):
         with pytest.raises(NotResubmittable, match="the policy allows 3 rounds"):

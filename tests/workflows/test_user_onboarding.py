@@ -201,7 +201,7 @@ async def test_who_asked_may_think_better_of_it(office: House, name: str) -> Non
 async def test_a_manager_who_cannot_decide_is_a_matter_for_operators(office: House, name: str, manager: str) -> None:
     case = await take_on(office, name, manager=manager)
     task = await office.open_task(case, "intervention")
-    assert "Nobody can decide manager approval" in task.summary
+    assert "Too few people can decide manager approval" in task.summary
     await office.send(case, office.decision(task, "olga", Verdict.ROLL_BACK, comment="name another"))
     assert (await office.end(case)).status is Status.FAILED
     await only_disabled(office, case, name)

@@ -112,7 +112,7 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
                 found, attempts=None
             )  # A local activity that writes to the database. The number of its attempts tells people nothing.
         if error.retry_state is RetryState.TIMEOUT and options.retry_for:
-            said = f"It was not done within {in_words(options.retry_for)}. The last time: {found.said}"
+            said = f"No attempt succeeded within {in_words(options.retry_for)}. The last time: {found.said}"
             return replace(found, said=said)
         return found
     return Failure(UNFORESEEN, str(cause or error), type(cause or error).__name__, attempts=attempts)
@@ -171,8 +171,8 @@ def _of_application(error: ApplicationError, attempts: int | None, permanent: li
 
 def _timeout(error: TimeoutError, options: StepOptions) -> str:
     if error.type is TimeoutType.SCHEDULE_TO_CLOSE and options.retry_for is not None:
-        return f"It was not done within {in_words(options.retry_for)}."
+        return f"No attempt succeeded within {in_words(options.retry_for)}."
     if error.type is TimeoutType.HEARTBEAT:
-        return "The worker that ran this step has stopped."
+        return "The worker that ran this step has stopped or does not answer."
     limit = f" within {in_words(options.time_limit)}" if options.time_limit else " in time"
     return f"No answer came{limit}."

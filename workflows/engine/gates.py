@@ -194,5 +194,6 @@ def _check_size(wanted: Sequence[GateAt]) -> None:
         if facts is not None and (size := len(facts.model_dump_json().encode())) > MAX_FACTS_BYTES:
             raise CaseEnds(
                 Status.FAILED,
-                f"What was found for {spoken(name)} is {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown.",
+                f"What was found for {spoken(name)} is {size:,} bytes; at most {MAX_FACTS_BYTES:,} can be shown. "
+                "Make the request smaller and submit again.",
             )

@@ -215,7 +215,7 @@ class HumanTasks:
     async def _ask_for_help(self, gate: Gate) -> Gate:
         """Ask operators about a task that nobody can decide: they add people and retry, or roll back."""
         self._run.set_status(Status.NEEDS_INTERVENTION)
-        said = f"Nobody is left to decide: {gate.short}"
+        said = f"Too few people are left to decide: {gate.short}. Add people and retry, or roll back."
         facts = {"step": gate.task.gate, "failure": "NobodyCanDecide", "cause": said}
         help_task = await self.open_intervention(said, facts, RETRY_OR_ROLL_BACK, endless=True)
         self._add(help_task)
@@ -293,7 +293,7 @@ class HumanTasks:
                 why = failure_of(error, StepOptions()).said
                 run.journal.note(
                     "intervention_by_default",
-                    f"The policy gives no ruling here, so {OPERATORS} must decide. {why}",
+                    f"The policy gives no ruling on this incident, so {OPERATORS} must decide. {why}",
                     {"reason": why},
                 )
             else:

@@ -193,7 +193,9 @@ class Messages:
                 }
                 for error in wrong.errors()
             ]
-            raise Refusal(RefusalCode.INVALID_EDITS, "The edited input is not valid.", errors=found) from None
+            raise Refusal(
+                RefusalCode.INVALID_EDITS, "The edited input is not valid. Correct the edited fields.", errors=found
+            ) from None
 
     def _adopt(self, edited: BaseModel | None, task: TaskView | None) -> dict[str, Any]:
         """Replace the input of the case. Return the fields of the task that show the input, if a task is given."""

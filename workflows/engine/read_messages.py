@@ -162,7 +162,10 @@ def not_ours(why: str) -> ApplicationError:
 
 
 def _unforeseen(error: Exception) -> Refusal:
-    return Refusal(RefusalCode.UNFORESEEN, f"This message cannot be carried out ({type(error).__name__}).")
+    return Refusal(
+        RefusalCode.UNFORESEEN,
+        f"This message cannot be carried out, for an unexpected reason ({type(error).__name__}). Tell an operator.",
+    )
 
 
 def _read(model: Any, sent: Sequence[Any], most: int | None = MAX_MESSAGE_BYTES) -> tuple[Any, ...]:

@@ -95,7 +95,7 @@ async def test_of_first_publications_at_once_one_is_in_force_and_the_others_are_
         )
         (won,) = (each for each in found if not isinstance(each, BaseException))
         assert await in_force(stores[0], name) == won.version
-        assert all("was published meanwhile" in str(each) for each in found if each is not won)
+        assert all("is published now" in str(each) for each in found if each is not won)
 
 
 @pytest.mark.both_databases

@@ -286,7 +286,7 @@ async def test_a_payment_in_closed_books_cannot_be_refunded_and_the_refusal_says
         assert refused.value.message == (
             "The books of account 'operating' are closed up to 30 November 2024, and this payment was made on "
             "21 November 2024: it can no longer be rolled back. "
-            "Book a correction in the books, then mark the step as done by hand."
+            "Book a correction in the books. If operators are asked, mark the step as done by hand."
         )
         assert refused.value.non_retryable
     assert await kinds(ledger, payment.case_id) == ["hold", "capture"]
