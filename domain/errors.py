@@ -18,12 +18,12 @@ def _subject(about: str) -> list[dict[str, str]]:
 class Trouble(ApplicationError):
     """A technical failure with a message for people.
 
-    Holdgate retries the step. When the step has no attempts left, operators decide what to do, unless `then` in the
-    policy says otherwise.
+    Holdgate retries the step, unless the failure is permanent. When the step has no attempts left, operators decide
+    what to do, unless `then` in the policy says otherwise.
 
     If a step raises an exception that is neither Trouble nor Refused, only engineers see its message; people read a
-    general sentence. `permanent` in the policy lists names of subclasses. Incidents with the same class and the same
-    `about` are grouped.
+    general sentence. `permanent` in the policy lists names of exception classes after which Holdgate does not retry the
+    step. Incidents with the same class and the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
@@ -35,7 +35,8 @@ class Refused(ApplicationError):
 
     Holdgate never retries a refused step: it rolls the case back.
 
-    If an undo raises Refused, operators get an incident. Incidents with the same `about` are grouped.
+    If an undo raises Refused, operators get an incident; but if this is the first undo of a completed case, the
+    rollback ends. Incidents with the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "") -> None:

@@ -51,7 +51,10 @@ def in_words(amount: Decimal, currency: str) -> str:
 
 
 def minor_units(amount: Decimal, currency: str) -> int:
-    """Return the amount in minor units (pence, cents). Raises ValueError for a fraction of a minor unit."""
+    """Return the amount in minor units (pence, cents).
+
+    Raises ValueError for a fraction of a minor unit, and for an unknown currency.
+    """
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
         raise ValueError(f"{amount} {currency} has more decimals than the currency allows")

@@ -31,7 +31,7 @@ DATA_STEWARDS = "data-stewards"
 SECURITY = "security"
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
-"""Maximum number of actions, such as claims and questions, that one case accepts.
+"""Maximum number of actions, such as claims and questions, that one case accepts, except replacements of leavers.
 
 Decisions are not counted: the rules of the gates limit their number.
 """

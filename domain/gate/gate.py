@@ -31,7 +31,7 @@ class Gate:
     # ----------------------------------------------------------------------------------------------------- decisions
 
     def check(self, decision: Decision) -> str:
-        """Return the name of the rule that allows a decision. Raises Refusal if no rule allows the decision.
+        """Return the name of the rule that allows a decision. Raises Refusal if the decision is not valid.
 
         Changes nothing.
         """
@@ -72,7 +72,7 @@ class Gate:
     def count(self, present: Present, now: datetime) -> list[GateEvent]:
         """Check whether the people in `present`, who can act now, can reach the quorum.
 
-        If they cannot, escalate or close the gate. Return the events.
+        If the quorum cannot be reached, escalate or close the gate, or set `short`. Return the events.
         """
         return recount(self._state, present, now)
 
@@ -129,7 +129,7 @@ class Gate:
     def edited(self) -> bool:
         """Return True if an approval has edited the input and the gate has no ruling for the new input yet.
 
-        Nobody can decide until the gate has this ruling.
+        Nobody can decide until the gate has the ruling for the new input.
         """
         return self._state.edited
 
@@ -144,7 +144,9 @@ class Gate:
 
     @property
     def short(self) -> str:
-        """Return why nobody can decide although all levels of escalation are used; empty while somebody can decide."""
+        """Return why too few people can decide although all levels of escalation are used; empty while enough people
+        can.
+        """
         return self._state.short
 
     @short.setter

@@ -16,7 +16,7 @@ from domain.status import Outcome, Verdict
 def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent]:
     """Check whether the people in `present`, who can act now, can reach the quorum.
 
-    If they cannot, react and return the events:
+    If the quorum cannot be reached, react and return the events:
 
     - A claim ends when nobody can decide under it.
     - A paused clock is resumed when nobody can answer the question for which it waits.
