@@ -98,10 +98,11 @@ class InvalidCase(Exception):
 
 
 class DuplicateCase(Exception):
-    """Raised if the process already has a case with the reference of a new request.
+    """Raised if a case with the reference exists already, or the idempotency key was used for another request.
 
-    `existing` is that case. If the requester may not see that case, `existing` is None, its status, round and
-    differences stay hidden, and `case_id` is the id of the first round, which follows from the reference alone.
+    `existing` is the earlier case. If the requester may not see the earlier case, `existing` is None, the status, round
+    and differences of the earlier case stay hidden, and `case_id` is the id of the first round, which follows from the
+    reference alone.
     """
 
     def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
@@ -114,8 +115,8 @@ class DuplicateCase(Exception):
 class NotResubmittable(Exception):
     """Raised if the case in `resubmits` cannot be submitted again.
 
-    A case can be submitted again if it is the last round of its reference, was rejected, expired, cancelled or failed,
-    and the policy allows another round.
+    A case can be submitted again by its requester if it is the last round of its reference, was rejected, expired,
+    cancelled or failed, and the policy allows another round.
     """
 
 
@@ -228,7 +229,8 @@ class Starter:
     ) -> None:
         """Raise InvalidCase when a request names unknown people or groups.
 
-        A request whose reference already has a case is not checked: the people whom it names may have left since.
+        A request that resubmits no case, and whose reference already has a case, is not refused for its names, because
+        the people whom it names may have left since.
         """
         (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
         if not problems:

@@ -40,8 +40,9 @@ from workflows.registry import Process
 START_CONCURRENCY = 2
 """The number of Workflows that are started at the same time.
 
-It is small, so that the cases of a file start nearly in the order of the file: this order decides which of two similar
-payments is the second. A worker still brings fewer cases a second to their gates than two starts at a time can start.
+The number is small, so that the cases of a file start nearly in the order of the file: this order decides which of two
+similar payments is the second. A worker still brings fewer cases a second to their gates than two starts at a time can
+start.
 """
 START_PATIENCE = timedelta(seconds=3)
 """How long a caller waits for an answer of Temporal. Later, `Starter.sweep` starts the Workflow of the stored row."""

@@ -45,7 +45,7 @@ class Question(Message):
     lapsed: bool = False
     """True if the person who was asked has left or is away, and has no substitute who can answer.
 
-    While this is True, the clock of the task does not wait for the answer.
+    While `lapsed` is True, the clock of the task does not wait for the answer.
     """
 
     @property

@@ -1,7 +1,7 @@
 """The table of shipped processes. Plugins of `HOLDGATE_PROCESSES` are added to the table at startup.
 
-To add a shipped process, add two imports to this module (its Workflow and its input model) and one entry to
-`PROCESSES`.
+To add a shipped process, add two imports to this module (its Workflow and its input model), one entry to `PROCESSES`,
+and the object with the activities of its steps to `plugins/shipped.py`.
 
 `workflows/batch.py` and `workflows/rollback.py` are Workflows of Holdgate itself and no processes: nobody can submit a
 request of these types. So they are not in `PROCESSES`, and only `workflows()` returns them, for the worker.

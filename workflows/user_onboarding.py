@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import CaseWorkflow, GateAt
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
-"""The options of the step that sends mail. They give a slow mail server enough time."""
+"""The options of the step that sends mail. The time limit of 60 seconds gives a slow mail server enough time."""
 
 
 @workflow.defn(name="user_onboarding")

@@ -74,8 +74,8 @@ def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) ->
 def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacked:
     """Unpack a tar.gz into an empty folder that nobody else writes to, and flush it to the disk.
 
-    Raises Refused for content that a release does not need and an attacker could use, such as links. After an error the
-    folder contains the files written so far, and the caller must delete it.
+    Raises Refused for a damaged archive, for an archive above the limits, and for content that an attacker could use,
+    such as links. After an error the folder contains the files written so far, and the caller must delete it.
     """
     with tempfile.TemporaryFile(dir=into.parent) as raw:
         _decompress(archive, raw, limits)

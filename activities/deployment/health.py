@@ -69,7 +69,7 @@ async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> 
 
     `home` is the folder for temporary files.
 
-    Raises Refused with the last lines of the first check that fails or times out.
+    Raises Refused with the last lines of the first check that fails, times out, or exceeds a limit.
     """
     with scratch(home) as room:
         until = time.monotonic() + app.checks_timeout.total_seconds()

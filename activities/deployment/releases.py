@@ -155,7 +155,7 @@ class Releases:
     def free(self, undoes: str, case_id: str, app: str) -> bool:
         """Undo `hold`: free the app. Return True if the app was still held with this key.
 
-        It is not held if the undo of a switch has freed it before.
+        The app is not held any more if the undo of a switch has freed the app before.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "hold", case_id)
@@ -194,8 +194,8 @@ class Releases:
     def switch_back(self, undoes: str, case_id: str, app: str) -> bool:
         """Undo `switch`: restore the target of the link and free the app. Return True if there was anything to undo.
 
-        Raises Refused if another release has become live since, or if the previous release does not exist any more.
-        Raises Trouble while another case holds the app.
+        Raises Refused if another release has become live since, if somebody changed the link by hand, or if the
+        previous release does not exist any more. Raises Trouble while another case holds the app.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "switch", case_id)
@@ -266,7 +266,7 @@ class Releases:
         return path
 
     def live_folder(self, app: str) -> Path | None:
-        """Return the folder of the live release; None if none is live."""
+        """Return the folder of the live release; None if no release is live, or if its folder does not exist."""
         folder = _App(self._root / app)
         link = folder.link()
         path = folder.path_of_link(link) if link is not None else None

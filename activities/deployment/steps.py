@@ -63,11 +63,11 @@ class Release(Message):
 class Compared(Release):
     """The differences between a release and the live release, found without running code.
 
-    All fields are None if operators skipped the step `compare_release`.
+    `live`, `added`, `changed` and `removed` are None if operators skipped the step `compare_release`.
     """
 
     live: str | None = None
-    """The id of the release that was live at the time of the comparison."""
+    """The id of the release that was live at the time of the comparison; None if no release was live."""
     added: int | None = None
     changed: int | None = None
     removed: int | None = None

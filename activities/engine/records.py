@@ -33,14 +33,14 @@ class NoRuling(Trouble):
 class NoCase(Trouble):
     """Raised if the database has no row for the case.
 
-    Then somebody started a Workflow by hand, or restored an older database.
+    The cause is that somebody started a Workflow by hand, or restored an older database.
     """
 
 
 class TakenOver(Trouble):
     """Raised if another Workflow runs the case now: the rollback of a case that was ended in Temporal.
 
-    The step that follows must not run, because the plan of that rollback may not have its undo.
+    The step that follows must not run, because the plan of that rollback may not have the undo of this step.
     """
 
 
@@ -144,7 +144,8 @@ class Records:
     async def _rule(self, request: GateRequest) -> GateRuling:
         """Return the ruling, before the people who can decide are looked up.
 
-        Raises a failure that is not retried when newer code can no longer read the pinned policy or the input.
+        Raises NoRuling, which is not retried, if the policy or the input cannot be read or the rules cannot be
+        evaluated.
         """
         task, name = request.task, request.task.gate.replace("-", " ")
         try:

@@ -95,9 +95,9 @@ def _new_payee(request: PaymentRequest, history: Sequence[PastPayment]) -> Scree
 
 
 def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], now: datetime) -> ScreeningReason | None:
-    """Return a reason if the payee got the same amount before, because the invoice may have been sent twice; else None.
+    """Return a reason if the payee got the same amount in the last seven days; else None.
 
-    This is the most common fraud and the most common mistake.
+    The invoice may have been sent twice, which is the most common fraud and the most common mistake.
     """
     recent = [past for past in history if past.at > now - REPEAT_WINDOW]
     same = [past for past in recent if (past.amount, past.currency) == (request.amount, request.currency)]

@@ -30,8 +30,8 @@ class LostImports:
         self._once: set[str] = set()
         """The imports that the last round found lost.
 
-        An import counts as lost only if two rounds in sequence find it, because an import that just ends looks the same
-        for a moment.
+        An import counts as lost only if two rounds in sequence find it lost, because an import that just ends looks the
+        same for a moment.
         """
 
     async def look(self) -> int:

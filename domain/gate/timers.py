@@ -85,8 +85,8 @@ def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) 
 def already_escalated(task: TaskView, level: Timer, now: datetime) -> bool:
     """Return True if a gate that follows another ruling needs no timer and no audit event for an escalation level.
 
-    This is so if the people of the level are candidates of the task already. A level that replaces the candidates or
-    sets a priority must also be due.
+    A level needs none if its people are candidates of the task already. A level that replaces the candidates or sets a
+    priority must also be due.
     """
     named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
     if level.replace or level.priority is not None:

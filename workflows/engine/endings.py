@@ -7,7 +7,10 @@ from domain.status import Status
 
 
 class CaseEnds(Exception):
-    """End the case with a status other than completed. The engine undoes everything done before it closes the case."""
+    """End the case with a status other than completed.
+
+    Before the engine closes the case, it undoes everything that was done.
+    """
 
     def __init__(
         self, status: Status, reason: str, resubmit_after: timedelta | None = None, *, rule_at: str = ""
@@ -16,7 +19,9 @@ class CaseEnds(Exception):
         self.status = status
         self.reason = reason
         self.resubmit_after = resubmit_after
-        """How long after its end a failed case is submitted again automatically; None if it is not."""
+        """How long after its end a failed case is submitted again automatically; None if the case is not submitted
+        again.
+        """
         self.rule_at = rule_at
         """The gate at which a rule of the policy rejected the case; empty if none did."""
 
