@@ -79,9 +79,9 @@ class Rollbacks:
     ) -> CaseRow | None:
         """Ask operators what to do with an open case whose Workflow was ended in Temporal, or go on with its rollback.
 
-        Return the changed case; None if another process changed the case meanwhile. `plan` is the list of undos. If it
-        is None, the list comes from the Workflow, and from SQL for undos that the Workflow does not know. `decided` is
-        the decision of an operator who was already asked.
+        Return the changed case; None if another process changed the case meanwhile. `plan` is the list of undos. If
+        `plan` is None, the list comes from the Workflow, and from SQL for undos that the Workflow does not know.
+        `decided` is the decision of an operator who was already asked.
         """
         before = case.rollback
         if plan is None:

@@ -41,13 +41,13 @@ DEFAULT_PRIORITY = 3
 SWEEP_AFTER = timedelta(seconds=10)
 """After this time in status `starting`, a row counts as left by a process that died.
 
-`sweep` then starts its Workflow.
+`sweep` starts the Workflow of such a row.
 """
 SWEEP_LIMIT = 500
 RECEIVED_WITHIN = timedelta(hours=1)
 """After this time, a batch whose rows are not all stored counts as left by a gateway that died.
 
-`sweep` then deletes the batch. The person who uploaded the file got no answer.
+`sweep` deletes such a batch. The person who uploaded its file got no answer.
 """
 
 log = logging.getLogger(__name__)
@@ -335,7 +335,7 @@ class Starter:
         batch_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> tuple[NewCaseRow, CaseEvent]:
-        """Return the row of a new case and its first audit event. Nothing is stored."""
+        """Return the row of a new case and its first audit event. This method stores nothing."""
         case_id = case_id_for(process.name, reference, round_)
         title = process.title(parsed)
         now = datetime.now(UTC)

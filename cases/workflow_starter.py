@@ -76,7 +76,10 @@ class Launch:
     refused: dict[str, str] = field(default_factory=dict)
     """The cases whose start can never succeed: the reason, by case id."""
     waiting: list[StoredCase] = field(default_factory=list)
-    """The cases that were not started, because Temporal did not answer. Their rows keep the status `starting`."""
+    """The cases that were not started, because Temporal did not answer.
+
+    The rows of these cases keep the status `starting`.
+    """
 
 
 class Launcher:
@@ -281,8 +284,8 @@ def _first_status(row: StoredCase) -> Status:
 def _for_good(wrong: RPCError) -> bool:
     """Return True if a start can never succeed, for example because the input is too large.
 
-    If the namespace lacks a search attribute, Temporal gives a similar error. This start can succeed after an operator
-    has added the attribute, so the result is False.
+    If the namespace lacks a search attribute, Temporal gives a similar error. A start that lacks an attribute can
+    succeed after an operator has added the attribute, so the result is False.
     """
     if wrong.status == RPCStatusCode.RESOURCE_EXHAUSTED:
         return "larger than max" in wrong.message  # gRPC refuses more than 4 MB; else the server is busy

@@ -10,7 +10,7 @@ from domain.task import DecisionView, TaskView
 from domain.undo import UndoView
 
 ABOUT = "about"
-"""Key in the details of a failure. Its value is the subject of the failure, such as the locked account.
+"""Key in the details of a failure. The value of this key is the subject of the failure, such as the locked account.
 
 Incidents with the same subject are shown as one group.
 """
@@ -87,8 +87,8 @@ class CaseEvent(Message):
     at: BoundedMoment
     kind: str
     actor: str
-    """The id of a person, `holdgate` for the engine, or `temporal` for a change in Temporal itself or a refused
-    message.
+    """The id of a person, `holdgate` for the engine, or `temporal` for a change in Temporal itself and for a refused
+    message whose sender nobody has verified.
     """
     summary: str
     data: dict[str, Any] = {}

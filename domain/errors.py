@@ -7,7 +7,7 @@ from domain.case import ABOUT
 SPOKEN = "spoken"
 """A mark in the details of a failure. With this mark, the message of the failure is a sentence for people."""
 ATTEMPT = "attempt"
-"""Key in the details of a failure. Its value is the number of the attempt, as the worker counts attempts."""
+"""Key in the details of a failure. The value of this key is the number of the attempt."""
 
 
 def _subject(about: str) -> list[dict[str, str]]:
@@ -33,7 +33,7 @@ class Trouble(ApplicationError):
 class Refused(ApplicationError):
     """A refusal for a business reason, such as not enough money.
 
-    Holdgate never retries a refused step: it rolls the case back.
+    Holdgate never retries a refused step, and rolls the case back.
 
     If an undo raises Refused, operators get an incident; but if this is the first undo of a completed case, the
     rollback ends. Incidents with the same `about` are grouped.

@@ -98,7 +98,7 @@ class Receipt(Message):
     decision_id: str
     content: str
     task: TaskView
-    """The task after the message, without its facts: they never change, and the history stores each receipt."""
+    """The task after the message, without its facts, because facts never change and the history stores each receipt."""
     case_status: Status
 
 

@@ -26,9 +26,9 @@ EARLIEST, LATEST = 1900, 3000
 """The first year of which moments are accepted, and the first year of which they are not accepted any more."""
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
-"""The latest moment. Later moments are clamped to it."""
+"""The latest moment. Later moments are clamped to this moment."""
 LONGEST = timedelta(days=3660)
-"""The longest duration, ten years. Longer durations are clamped to it."""
+"""The longest duration, ten years. Longer durations are clamped to this duration."""
 LONGEST_TIMER = timedelta(days=366)
 """The longest single timer that a Workflow starts.
 

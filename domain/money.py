@@ -33,7 +33,7 @@ def decimals_of(currency: str) -> int:
 def exact(amount: Decimal, currency: str) -> Decimal:
     """Return the amount with the decimals of its currency.
 
-    Return it unchanged if it has more decimals or the currency is unknown.
+    Return the amount unchanged if it has more decimals or the currency is unknown.
     """
     try:
         rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))

@@ -152,9 +152,10 @@ class Present(Message):
 
 
 class GateOpening(Message):
-    """The answer of the activity that opens a gate. `domain/gate/opening.py` makes the task and the event from it.
+    """The answer of the activity that opens a gate.
 
-    If people must decide, the task and the events before it are already written.
+    `domain/gate/opening.py` makes the task and the event of the opening from this answer. If people must decide, the
+    activity has already written the task and all events up to the opening.
     """
 
     ruling: GateRuling

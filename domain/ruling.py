@@ -46,7 +46,7 @@ class GateRuling(Message):
     """
     quorum: int = 1
     everyone: bool = False
-    """True if everybody who can decide must approve. The number of these people is then filled in as `quorum`."""
+    """True if everybody who can decide must approve. Holdgate fills in the number of these people as `quorum`."""
     veto: bool = True
     separation_of_duties: bool = True
     excluded: list[str] = []

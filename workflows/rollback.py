@@ -196,7 +196,7 @@ class RollbackWorkflow(MessageHandlers):
     def _answer_begun(self, called_off: str = "") -> None:
         """Answer the Update `begun`: with an empty text, or with the reason why nothing is undone.
 
-        The first answer counts.
+        Only the first answer counts.
         """
         if self._begun is None:
             self._begun = called_off

@@ -1,12 +1,12 @@
 """The sandbox in which Workflows run: that of the SDK, entered only to run code of a Workflow.
 
-For each payload, the SDK asks a Workflow twice for the context in which the payload is serialized. It enters the
-sandbox for each question: it swaps modules and builtins, compiles a line of code, runs it, and swaps them back. But the
-answer comes from the SDK itself, which the sandbox does not import again. Therefore this module reads the answer from
-outside the sandbox.
+For each payload, the SDK asks a Workflow twice for the context in which the payload is serialized. The SDK enters the
+sandbox for each question: it swaps modules and builtins, compiles a line of code, runs this code, and swaps modules and
+builtins back. But the answer comes from the SDK itself, which the sandbox does not import again. Therefore this module
+reads the answer from outside the sandbox.
 
 This module uses private names of the SDK, and no other module does. `tests/workflows/test_sandbox.py` fails when the
-SDK renames them. If the SDK renames these names, Workflows run in the sandbox of the SDK as it is, which is only
+SDK renames these names. If the SDK renames these names, Workflows run in the sandbox of the SDK as it is, which is only
 slower.
 """
 

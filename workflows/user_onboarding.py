@@ -23,7 +23,7 @@ class UserOnboardingProcess(CaseWorkflow):
 
     1. Look up the role and reserve the username with an account that cannot be used yet; undone by disabling it.
     2. In any order: the manager decides, and for each sensitive entitlement its owners.
-    3. Activate the account and grant the entitlements of the role; undone by revoking them.
+    3. Activate the account and grant the entitlements of the role; undone by revoking both.
     4. Send a welcome mail, which cannot be undone.
     """
 

@@ -1,4 +1,4 @@
-"""The apps that may be deployed. They are defined in the file that the setting `HOLDGATE_APPS` names."""
+"""The apps that may be deployed. The apps are defined in the file that the setting `HOLDGATE_APPS` names."""
 
 import re
 import tomllib

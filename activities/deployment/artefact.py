@@ -154,7 +154,10 @@ class _Tar(tarfile.TarFile):
     told = 0
     """How many bytes of extended headers of single files were read."""
     told_of_all = 0
-    """How many bytes of global extended headers were read. The tar reader processes them again for each file."""
+    """How many bytes of global extended headers were read.
+
+    The tar reader processes these headers again for each file.
+    """
 
 
 def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacked:

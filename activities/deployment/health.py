@@ -44,7 +44,8 @@ class HealthCheck(Message):
 
 
 async def may_isolate(*, approved: bool, accepted: bool) -> bool:
-    """Return True if the code of an artefact must run isolated. It must run isolated on every machine that can isolate.
+    """Return True if the code of an artefact must run isolated. The code must run isolated on every machine that can
+    isolate.
 
     If this machine cannot isolate, return False if a person has approved the code (`approved`) and the operator of the
     worker allows it to run (`accepted`).

@@ -6,10 +6,10 @@
     <apps>/<app>/hold.json          the release that may be switched to now, and its case; absent while the app is free
     <apps>/<app>/lock               the lock for changes of all of these
 
-The state of a key is written before its effect and again after it. So if a process dies in between, the next process
-finds the key and finishes its effect. A key that was undone is refused from then on, even if it was never used. While
-an app is held for a release, it can be switched to this release only. So a late attempt of a step has no effect: its
-key was used or undone already, or the app is held by another case.
+The state of a key is written before its effect and again after its effect. So if a process dies between these writes,
+the next process finds the key and finishes its effect. A key that was undone is refused from then on, even if it was
+never used. While an app is held for a release, the app can be switched to this release only. So a late attempt of a
+step has no effect: its key was used or undone already, or the app is held by another case.
 """
 
 import fcntl
@@ -74,7 +74,7 @@ class Releases:
     def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> KeyState:
         """Verify and unpack an artefact, and return the state of the key.
 
-        If the artefact was unpacked with this key before, it is not opened again.
+        An artefact that was unpacked with this key before is not opened again.
 
         Raises Refused for another SHA-256, for an unsafe archive, and for a key that was undone.
         """
@@ -259,7 +259,7 @@ class Releases:
         return _App(self._root / app).live()
 
     def folder(self, app: str, release: str) -> Path:
-        """Return the folder of a release. Raises Refused if it does not exist."""
+        """Return the folder of a release. Raises Refused if the folder does not exist."""
         path = _App(self._root / app).path(release)
         if not release or not path.is_dir():
             raise Refused(f"Release {release} of {app} does not exist any more. Submit the request again.")

@@ -235,7 +235,10 @@ class Deployments:
 
     @activity.defn
     async def check_health(self, call: StepCall[Release]) -> Healthy:
-        """Request the health URL until the app is healthy. Raises Refused if it does not become healthy in time."""
+        """Request the health URL until the app is healthy.
+
+        Raises Refused if the app does not become healthy in time.
+        """
         given = call.input
         async with beating():
             return Healthy(asked=await wait_until_healthy(given.app, self._app(given.app), given.release))

@@ -1,4 +1,4 @@
-"""Write the events of cases to SQL, and open gates. Both take little time, so they run as local activities.
+"""Write the events of cases to SQL, and open gates. These activities take little time, so they run as local activities.
 
 One write is one transaction: events, tasks, decisions and the row of the case change together. A write may run twice;
 the ids of the events make sure that the second run changes nothing.
@@ -65,7 +65,7 @@ class PinnedPolicies(Protocol):
     """The stored policies of cases, by hash. A case keeps the hash of the policy with which it started."""
 
     async def get(self, policy_hash: str) -> Policy:
-        """Return the policy with this hash. Raises LookupError if it was never stored."""
+        """Return the policy with this hash. Raises LookupError if the policy was never stored."""
 
 
 class Records:

@@ -54,7 +54,7 @@ class ScreeningReason(Message):
 
 
 class Screening(Message):
-    """The result of the screening. Conditions of the policy read it as `facts`."""
+    """The result of the screening. Conditions of the policy read the result as `facts`."""
 
     score: int
     """The sum of the points; 0 when no rule found anything."""

@@ -251,7 +251,7 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
     """Run a scanner, and return its output.
 
-    Raises ScannerFailed if it times out, writes too much, or ends with an exit code that is not in `good`.
+    Raises ScannerFailed if the scanner times out, writes too much, or ends with an exit code that is not in `good`.
     """
     isolated = await asyncio.to_thread(isolation.missing) is None
     with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:

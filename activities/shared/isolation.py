@@ -21,7 +21,7 @@ PYTHON = ("bin", "lib", "lib64", "include", "pyvenv.cfg")
 _TRIED_FOR = 20.0
 """The timeout of the trial of isolation, in seconds."""
 _LOOKS = "import os, socket; assert os.getpid() < 9 and [n for _, n in socket.if_nameindex()] == ['lo']"
-"""The trial command. It checks that an isolated command sees no other processes and no network."""
+"""The trial command. The command checks that an isolated command sees no other processes and no network."""
 
 
 def missing() -> str | None:

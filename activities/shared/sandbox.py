@@ -135,7 +135,7 @@ def end_with(code: int) -> NoReturn:
 def leave_namespaces() -> None:
     """Leave the namespaces of the machine.
 
-    Move this process to new namespaces. The next child process is the first process in them.
+    Move this process to new namespaces. The next child process is the first process in the new namespaces.
     """
     call("prctl", PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
     # If memory runs out, the kernel ends this process before any other.

@@ -117,8 +117,7 @@ class BlockedWorkflows:
     # --------------------------------------------------------------------------------------------------------- failing
 
     async def _failing(self) -> set[str]:
-        """Return the ids of Workflows that Temporal lists as failing, and of Workflows whose code has raised an error.
-        """
+        """Return the ids of Workflows that Temporal lists as failing, and of Workflows whose code raised an error."""
         query = (
             f"TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' AND WorkflowType IN ({self._types})"
         )

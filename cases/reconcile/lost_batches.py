@@ -15,7 +15,7 @@ from store.db.database import Database
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""The most running imports that one round compares with Temporal. Usually there are only a few."""
+"""The most running imports that one round compares with Temporal. Usually only a few imports are running."""
 WHY = (
     "The import was terminated in Temporal before this row started. "
     "Upload the file again: only rows that have not started will start."

@@ -73,7 +73,7 @@ def count_decision(
 
 
 def close_if_approved(state: GateState, now: datetime) -> None:
-    """Count the approvals. If they reach the quorum, close the gate as approved."""
+    """Count the approvals. If the approvals reach the quorum, close the gate as approved."""
     count_approvals(state)
     if state.task.quorum.given >= state.task.quorum.needed:
         state.close(Outcome.APPROVED, now)

@@ -22,8 +22,8 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
     - A paused clock is resumed when nobody can answer the question for which it waits.
     - Rejections without veto end the gate when they make the quorum impossible.
     - If abstentions or missing people make the quorum impossible, the next escalation comes at once.
-    - If no escalation is left, `state.short` is set to the reason. Operators are then asked: people must be added, or
-      the case is rolled back.
+    - If no escalation is left, `state.short` is set to the reason. Operators are then asked to add people or to roll
+      back the case.
     """
     if not state.open:
         return []

@@ -57,8 +57,8 @@ def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) 
 
     `on_expiry` is the action at the next expiry, such as `reject`.
 
-    If `on_expiry` is `escalate`, the gate gets after its first expiry as much time again as before. The list then also
-    shows the second expiry, with the action `reject`.
+    If `on_expiry` is `escalate`, the gate gets after its first expiry as much time again as before. With `escalate`,
+    the list also shows the second expiry, with the action `reject`.
     """
     steps: list[ClockStep] = []
     for place, timer in enumerate(timers):

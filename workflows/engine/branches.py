@@ -43,7 +43,7 @@ class Branches:
         """Raise CaseEnds if the case is cancelled before its rollback, BranchStops if the procedure of the branch has
         ended.
 
-        Call this after every step: the activity of a cancelled step may have succeeded all the same.
+        Call this method after every step: the activity of a cancelled step may have succeeded all the same.
         """
         run = self._run
         if run.forward and run.cancellation is not None:

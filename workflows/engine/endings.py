@@ -29,8 +29,8 @@ class CaseEnds(Exception):
 class AlreadyEnded(Exception):
     """Keep the end that the database holds already and that Temporal's history does not show.
 
-    A worker stopped between the two writes, or somebody reset the Workflow. People can have read that end, so it is
-    final.
+    The cause is that a worker stopped after the write to the database, or that somebody reset the Workflow. People can
+    have read the stored end, so this end is final.
     """
 
     def __init__(self, ended: CaseResult) -> None:

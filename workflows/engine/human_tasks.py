@@ -150,8 +150,7 @@ class HumanTasks:
             return
 
     def _close(self, gate: Gate) -> None:
-        """Record the outcome of a task, and who decided it, because deciders of one gate usually decide no other gate.
-        """
+        """Record the outcome of a task, and its deciders, because deciders of one gate usually decide no other gate."""
         run, task = self._run, gate.task
         run.journal.store_task(gate)
         assert gate.outcome is not None
@@ -242,7 +241,8 @@ class HumanTasks:
     async def intervene(
         self, name: str, failure: Failure, *, verdicts: Sequence[Verdict], editable: bool = False, undoing: bool = False
     ) -> Gate:
-        """Ask operators about a step, an undo or the opening of a gate that has failed for good. Return their task.
+        """Ask operators about a step, an undo or the opening of a gate that has failed for good. Return the task of the
+        operators.
 
         `editable`: operators may change the input. `undoing`: an undo failed, and only the answer of operators ends the
         task. Raises CaseEnds when operators roll the case back, when the case is cancelled, or when operators do not

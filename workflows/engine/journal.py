@@ -210,7 +210,10 @@ class Journal:
     async def rule_again(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
     ) -> GateRuling:
-        """Return the ruling of the policy on an open or later gate. Raises FailureError when there is none."""
+        """Return the ruling of the policy on an open or later gate.
+
+        Raises FailureError when the policy gives no ruling.
+        """
         record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
         return await _local(
             Records.rule_again,

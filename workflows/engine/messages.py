@@ -1,7 +1,7 @@
 """Messages to a case: decisions and actions of people, cancellations, and news of other Workflows.
 
 A decision or an action comes as an Update, whose sender waits for the answer, or as a Signal where no worker answered.
-Both are validated here by the same rules.
+This module validates Updates and Signals by the same rules.
 """
 
 from collections.abc import Iterable
@@ -177,7 +177,10 @@ class Messages:
                 return run.status
 
     def _edited_input(self, decision: Decision) -> BaseModel | None:
-        """Return the input with the edits of a decision; None without edits. Raises Refusal if it is not valid."""
+        """Return the input with the edits of a decision; None without edits.
+
+        Raises Refusal if the edited input is not valid.
+        """
         if not decision.edits:
             return None
         before = self._run.case.input
@@ -383,7 +386,7 @@ class Messages:
     def _may_record(self) -> bool:
         """Count a message without effect, and return True if it gets an event.
 
-        Without this limit, a sender could fill the audit log.
+        Without `MAX_IDLE_MESSAGES`, a sender could fill the audit log.
         """
         self._run.refused_messages += 1
         return self._run.refused_messages <= MAX_IDLE_MESSAGES

@@ -150,7 +150,10 @@ class GuardedWorkflow:
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
-        """Record Signals that have no handler. The SDK would keep them for ever, without a message to anybody."""
+        """Record Signals that have no handler.
+
+        The SDK would keep such Signals for ever, without a message to anybody.
+        """
         self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Signal of this name."), "")
 
     @workflow.update(dynamic=True)

@@ -35,7 +35,7 @@ class Saga:
     def recover(self, stored: Iterable[PlannedUndo]) -> None:
         """Register those undos of a stored plan, oldest first, that were never registered here.
 
-        Each is put after the undo that is before it in the stored plan, because the steps ran in this order.
+        Each undo is put after the undo that is before it in the stored plan, because the steps ran in this order.
         """
         place = 0
         for undo in stored:
