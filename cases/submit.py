@@ -1,4 +1,5 @@
-"""Submit cases: store the row of the case in SQL first, then start its Workflow. All submitted cases go through here.
+"""Submit cases: store the row of the case in SQL first, then start its Workflow. All submitted cases go through this
+module.
 
 A stored row is never lost. `sweep` starts the Workflow of every row whose status is still `starting`; if Temporal
 answers that this Workflow has already started, the row counts as started. So the gateway can answer 201 or 202 as soon

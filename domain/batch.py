@@ -31,7 +31,7 @@ class BatchOrder(Message):
     rollback_started: bool = False
     """For an order to cancel: True if the cases that the batch has started are rolled back."""
     completed_too: bool = False
-    """For an order to cancel: True if completed cases are rolled back, too. Operators and admins only."""
+    """For an order to cancel: True if completed cases are rolled back, too. Only operators and admins can set this."""
 
 
 class BatchNote(Message):

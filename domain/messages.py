@@ -116,7 +116,7 @@ class Act(StrEnum):
     DELEGATE = "delegate"
     """Let another person, the delegate, decide the task on behalf of the person who delegates it."""
     WITHDRAW = "withdraw"
-    """Take back your own decision while the gate is open."""
+    """Take back your own decision while the task is open."""
     ASK = "ask"
     ANSWER = "answer"
     WITHDRAW_QUESTION = "withdraw_question"

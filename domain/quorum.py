@@ -1,4 +1,4 @@
-"""Decide whether a task can still reach its quorum, by matching people to places. Pure functions.
+"""Decide whether a task can still reach its quorum, by matching people to places. The functions are pure.
 
 Each decision uses the name of the person who decides. If the person decides in the place of another person, the
 decision uses the name of that person, too. Each name can be used once. So one person cannot decide twice, and only one

@@ -31,7 +31,7 @@ class Quorum(Message):
 
 
 class Question(Message):
-    """A question that a reviewer asks before a decision. The gate stays open."""
+    """A question that a reviewer asks before a decision. A question does not close the gate."""
 
     id: str
     by: str

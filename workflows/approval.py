@@ -23,7 +23,8 @@ class Approved(Message):
 class ApprovalProcess(CaseWorkflow):
     """Ask people one question.
 
-    1. The people whom the requester or the policy names decide, before the deadline if there is one.
+    1. The people whom the requester or the policy names decide, before the deadline of the request or, without one,
+       within the time that the policy sets.
     2. If these people approve, the case returns the approved data. The requester then acts on the data, outside
        Holdgate.
     """

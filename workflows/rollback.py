@@ -194,7 +194,7 @@ class RollbackWorkflow(MessageHandlers):
         self._answer_begun()
 
     def _answer_begun(self, called_off: str = "") -> None:
-        """Answer the Update `begun`: with an empty text, or with the reason why nothing is undone.
+        """Set the answer of the Update `begun`: an empty text, or the reason why nothing is undone.
 
         Only the first answer counts.
         """

@@ -22,7 +22,8 @@ class UserOnboardingProcess(CaseWorkflow):
     """Give a new employee an account.
 
     1. Look up the role and reserve the username with an account that cannot be used yet; undone by disabling it.
-    2. In any order: the manager decides, and for each sensitive entitlement its owners.
+    2. In any order: the manager whom the request names decides, or any manager if it names none; and the owners of each
+       sensitive entitlement decide.
     3. Activate the account and grant the entitlements of the role; undone by revoking both.
     4. Send a welcome mail, which cannot be undone.
     """

@@ -25,7 +25,7 @@ MAX_SCHEMA_BYTES = 256 * 1024
 MAX_CHECKS = 100_000_000
 """The maximum number of checks of one file.
 
-The largest file needs about half as many. Without this limit, a schema with circular references might never end.
+The largest file needs about half as many checks. Without this limit, a schema with circular references might never end.
 """
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")

@@ -139,7 +139,7 @@ class DataImports:
     async def profile_file(self, call: StepCall[DataImportRequest]) -> Profile:
         """Check the file against its schema, profile it, and compare the profile with the published version.
 
-        Changes nothing.
+        The step changes nothing.
         """
         asked = call.input
         async with beating():

@@ -50,7 +50,7 @@ async def may_isolate(*, approved: bool, accepted: bool) -> bool:
     If this machine cannot isolate, return False if a person has approved the code (`approved`) and the operator of the
     worker allows it to run (`accepted`).
 
-    In all other cases raise NotIsolated.
+    If this machine cannot isolate, and `approved` or `accepted` is False, raise NotIsolated.
     """
     why = await asyncio.to_thread(isolation.missing)
     if why is None:

@@ -25,7 +25,7 @@ VELOCITY = 20
 SMALL = Decimal(5000)
 """A first payment below this amount gets a note and no points."""
 ENOUGH_CAPTURED = 3
-"""How many completed payments to a payee are needed to compare an amount with the usual one."""
+"""How many payments to a payee in the same currency are needed to compare an amount with the largest of them."""
 
 
 class PastPayment(Protocol):

@@ -1,8 +1,8 @@
 """Find out whether code can run isolated on this machine, by trying it once.
 
-Isolated means as in `sandbox.py`: another user, no network, no other process, and nothing of the disk except programs.
-Isolation needs Linux 5.12 or later, and a worker that is root with the rights to make namespaces, or an ordinary user
-where the machine allows user namespaces.
+Isolated means as in `sandbox.py`: another user, no network, no other process, and nothing of the disk except programs
+and a copy of one folder. Isolation needs Linux 5.12 or later, and a worker that is root with the rights to make
+namespaces, or an ordinary user where the machine allows user namespaces.
 """
 
 import json

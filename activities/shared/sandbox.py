@@ -149,7 +149,9 @@ def leave_namespaces() -> None:
 
 
 def run_inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
-    """Run as the first process: set up the file system, drop all rights, and wait for the command."""
+    """Run as the first process of the new namespaces: set up the file system, drop all rights, and wait for the
+    command.
+    """
     status = wanted["status"]
     os.umask(0o022)
     try:

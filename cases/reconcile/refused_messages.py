@@ -33,7 +33,7 @@ from store.db.database import Database
 from workflows.engine.refusal_failures import refusal_of_failure
 
 WAITING = 10_000
-"""The most refusals in the queue. If more arrive before the next round, the oldest are lost."""
+"""The most refusals in the queue. If more refusals arrive before the next round, the oldest are lost."""
 LISTED = 100
 """The most refused messages of one case that get an event each in the audit log.
 

@@ -51,7 +51,7 @@ class GateState:
     Nobody can decide until the gate has the ruling for the new input.
     """
     uncertain: bool = False
-    """True if a recount is needed, because perhaps nobody can decide any more."""
+    """True if a recount is needed, because perhaps too few people can decide."""
     short: str = ""
     """Why too few people can decide after the last escalation; empty while enough people can decide."""
     closed_because: str = ""

@@ -17,7 +17,7 @@ from domain.refusals import Refusal, RefusalCode, not_allowed
 
 
 def check_action(state: GateState, action: Action) -> None:
-    """Raise Refusal when the action is not allowed. Changes nothing."""
+    """Raise Refusal when the action is not allowed. The check changes nothing."""
     task = state.task
     match action.act:
         case Act.CLAIM:

@@ -19,7 +19,7 @@ EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 def check_decision(state: GateState, decision: Decision) -> str:
     """Return the name of the rule that allows a decision. Raises Refusal if the decision is not valid.
 
-    Changes nothing.
+    The check changes nothing.
 
     Rules about people are checked first, so that a person who must not decide gets the refusal NOT_ALLOWED in every
     state of the task.

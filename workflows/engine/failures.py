@@ -20,8 +20,11 @@ from domain.errors import ATTEMPT, SPOKEN
 from domain.step import StepOptions
 
 STEP_TIMEOUT = timedelta(seconds=10)
-"""The timeout of one attempt. With the ten attempts of StepOptions, a step is tried for about a minute: longer than a
-restart of a database, shorter than a reviewer's patience."""
+"""The timeout of one attempt.
+
+With the ten attempts of StepOptions, a step whose attempts fail at once is tried for about a minute: longer than a
+restart of a database, shorter than a reviewer's patience.
+"""
 UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."
 IN_WORDS = {
     "DatabaseUnavailable": "The database did not answer.",
