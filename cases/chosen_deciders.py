@@ -2,7 +2,7 @@
 
 The policy can let a gate ask the people whom the input of the case names. If the policy limits these people
 (`choose_from`), a request that names any other person is refused. A request that names only its requester is refused
-too, because requesters never decide their own requests.
+too if the gate has no other deciders, because requesters never decide their own requests.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -59,7 +59,7 @@ class ChosenDeciders:
     def unknown(self, choice: Choice) -> list[str]:
         """Return the names of a choice that `learn` has not received yet.
 
-        The caller must look up if the policy allows them.
+        The caller must look up whether the policy allows these names.
         """
         if not choice.choose_from:
             return []
@@ -70,7 +70,9 @@ class ChosenDeciders:
         self._wrong |= {(choice.process, choice.gate_name, each): each in wrong for each in names}
 
     def problems(self, choices: Sequence[Choice]) -> list[FieldProblem]:
-        """Return one problem for each name in the choices of a request that the policy refuses as a decider."""
+        """Return one problem for each name that the policy refuses as a decider, and for each choice of only the
+        requester.
+        """
         return [problem for choice in choices for problem in self._problems(choice)]
 
     def _chosen(self, process: str, compiled: Expression, request: BaseModel) -> list[str]:

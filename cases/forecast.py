@@ -28,7 +28,7 @@ The batch has no id yet, but conditions can ask if a case belongs to a batch.
 _TOLD = 3
 """The most rules or groups that one sentence of the forecast names.
 
-Otherwise a limit in ten currencies would fill a page.
+Without this maximum, a limit in ten currencies would fill a page.
 """
 Verdict = Literal["approve", "reject"]
 
@@ -64,7 +64,7 @@ class GateForecast(BaseModel):
     between: tuple[int, int | None]
     """The least and the greatest number of tasks.
 
-    The second is null if the gate opens once for each item that a step finds.
+    The greatest number is null if the gate opens once for each item that a step finds.
     """
 
 
@@ -104,7 +104,7 @@ class Forecast:
     def valid(self, process: str, reference: str, priority: int | None, input: BaseModel) -> None:
         """Add a valid row, which would start a case.
 
-        `priority` is 1 to 5; None stands for the default of rows.
+        `priority` is 1 to 5; None stands for 4, the default of rows.
         """
         self._cases[process] += 1
         self._valid.add(self._processes[process], input)

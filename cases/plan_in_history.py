@@ -13,7 +13,7 @@ from domain.undo import PlannedUndo
 
 
 async def plan_in_history(client: Client, workflow_id: str) -> list[PlannedUndo]:
-    """Return the undos of all steps that began and were not undone, in the order in which the steps began.
+    """Return the undos of the steps, other than local steps, that began and were not undone, in the order of the steps.
 
     A step that began but had no effect is included: its undo finds nothing, and stores the step's key so that the step
     can no longer take effect. The list is empty if Temporal does not know the Workflow.

@@ -43,8 +43,8 @@ class Rollbacks:
 
         The policy may require that people approve the rollback first.
 
-        `by` is the id of the person who asks. Raises NotRollable, NoPolicy, TemporalUnavailable and
-        DatabaseUnavailable; after any of these errors nothing has changed.
+        `by` is the id of the person who asks. Raises NotRollable, UnknownProcess, NoPolicy, TemporalUnavailable and
+        DatabaseUnavailable; after any of these errors the case has not changed.
         """
         if why := why_not(case):
             raise NotRollable(why)
@@ -77,10 +77,10 @@ class Rollbacks:
         plan: list[PlannedUndo] | None = None,
         decided: DecisionView | None = None,
     ) -> CaseRow | None:
-        """Ask operators what to do with an open case whose Workflow was ended in Temporal.
+        """Ask operators what to do with an open case whose Workflow was ended in Temporal, or go on with its rollback.
 
-        Return the changed case; None if another process changed the case meanwhile. `plan` is the list of undos. If it
-        is None, the list comes from the Workflow, and from SQL for undos that the Workflow does not know.
+        Return the changed case; None if another process changed the case meanwhile. `plan` is the list of undos. If
+        `plan` is None, the list comes from the Workflow, and from SQL for undos that the Workflow does not know.
         `decided` is the decision of an operator who was already asked.
         """
         before = case.rollback

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from domain.moments import A_MOMENT, Within
 
 START = Within(ahead=5)
-"""The start is at most five years ahead. A start in the past is allowed: the case then starts at once."""
+"""The start is at most five years ahead. With a start up to one year in the past, the case starts at once."""
 
 
 def why_not_at(start_at: datetime) -> str | None:

@@ -21,8 +21,8 @@ class SqlRecords:
     async def record(self, record: CaseRecord) -> Written:
         """Write the events and the state of a case into SQL.
 
-        Raises NoCase if the case is not in the database, and TakenOver if another Workflow runs a case without an end;
-        the events are then written.
+        Raises NoCase if the case is not in the database, and TakenOver if another Workflow runs the case and no end of
+        the case is stored. With TakenOver the events are written.
         """
         try:
             async with self._database.write() as connection:

@@ -1,4 +1,5 @@
-"""Submit cases: store the row of the case in SQL first, then start its Workflow. All submitted cases go through here.
+"""Submit cases: store the row of the case in SQL first, then start its Workflow. All submitted cases go through this
+module.
 
 A stored row is never lost. `sweep` starts the Workflow of every row whose status is still `starting`; if Temporal
 answers that this Workflow has already started, the row counts as started. So the gateway can answer 201 or 202 as soon
@@ -41,13 +42,13 @@ DEFAULT_PRIORITY = 3
 SWEEP_AFTER = timedelta(seconds=10)
 """After this time in status `starting`, a row counts as left by a process that died.
 
-`sweep` then starts its Workflow.
+`sweep` starts the Workflow of such a row.
 """
 SWEEP_LIMIT = 500
 RECEIVED_WITHIN = timedelta(hours=1)
 """After this time, a batch whose rows are not all stored counts as left by a gateway that died.
 
-`sweep` then deletes the batch. The person who uploaded the file got no answer.
+`sweep` deletes such a batch. The person who uploaded its file got no answer.
 """
 
 log = logging.getLogger(__name__)
@@ -98,10 +99,11 @@ class InvalidCase(Exception):
 
 
 class DuplicateCase(Exception):
-    """Raised if the process already has a case with the reference of a new request.
+    """Raised if a case with the reference exists already, or the idempotency key was used for another request.
 
-    `existing` is that case. If the requester may not see that case, `existing` is None, its status, round and
-    differences stay hidden, and `case_id` is the id of the first round, which follows from the reference alone.
+    `existing` is the earlier case. If the requester may not see the earlier case, `existing` is None, the status, round
+    and differences of the earlier case stay hidden, and `case_id` is the id of the first round, which follows from the
+    reference alone.
     """
 
     def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
@@ -114,8 +116,8 @@ class DuplicateCase(Exception):
 class NotResubmittable(Exception):
     """Raised if the case in `resubmits` cannot be submitted again.
 
-    A case can be submitted again if it is the last round of its reference, was rejected, expired, cancelled or failed,
-    and the policy allows another round.
+    A case can be submitted again by its requester if it is the last round of its reference, was rejected, expired,
+    cancelled or failed, and the policy allows another round.
     """
 
 
@@ -228,7 +230,8 @@ class Starter:
     ) -> None:
         """Raise InvalidCase when a request names unknown people or groups.
 
-        A request whose reference already has a case is not checked: the people whom it names may have left since.
+        A request that resubmits no case, and whose reference already has a case, is not refused for its names, because
+        the people whom it names may have left since.
         """
         (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
         if not problems:
@@ -336,7 +339,7 @@ class Starter:
         batch_id: str | None = None,
         idempotency_key: str | None = None,
     ) -> tuple[NewCaseRow, CaseEvent]:
-        """Return the row of a new case and its first audit event. Nothing is stored."""
+        """Return the row of a new case and its first audit event. This method stores nothing."""
         case_id = case_id_for(process.name, reference, round_)
         title = process.title(parsed)
         now = datetime.now(UTC)

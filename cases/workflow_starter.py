@@ -40,8 +40,9 @@ from workflows.registry import Process
 START_CONCURRENCY = 2
 """The number of Workflows that are started at the same time.
 
-It is small, so that the cases of a file start nearly in the order of the file: this order decides which of two similar
-payments is the second. A worker still brings fewer cases a second to their gates than two starts at a time can start.
+The number is small, so that the cases of a file start nearly in the order of the file: this order decides which of two
+similar payments is the second. A worker still brings fewer cases a second to their gates than two starts at a time can
+start.
 """
 START_PATIENCE = timedelta(seconds=3)
 """How long a caller waits for an answer of Temporal. Later, `Starter.sweep` starts the Workflow of the stored row."""
@@ -75,7 +76,10 @@ class Launch:
     refused: dict[str, str] = field(default_factory=dict)
     """The cases whose start can never succeed: the reason, by case id."""
     waiting: list[StoredCase] = field(default_factory=list)
-    """The cases that were not started, because Temporal did not answer. Their rows keep the status `starting`."""
+    """The cases that were not started, because Temporal did not answer.
+
+    The rows of these cases keep the status `starting`.
+    """
 
 
 class Launcher:
@@ -280,8 +284,8 @@ def _first_status(row: StoredCase) -> Status:
 def _for_good(wrong: RPCError) -> bool:
     """Return True if a start can never succeed, for example because the input is too large.
 
-    If the namespace lacks a search attribute, Temporal gives a similar error. This start can succeed after an operator
-    has added the attribute, so the result is False.
+    If the namespace lacks a search attribute, Temporal gives a similar error. A start that lacks an attribute can
+    succeed after an operator has added the attribute, so the result is False.
     """
     if wrong.status == RPCStatusCode.RESOURCE_EXHAUSTED:
         return "larger than max" in wrong.message  # gRPC refuses more than 4 MB; else the server is busy

@@ -27,13 +27,16 @@ class FieldChange(Message):
 class FieldProblem(Message):
     """One error in the input of a case. `column` is None if the error concerns the whole row or several fields.
 
-    `message` is a complete sentence. For a cell of a file, `value` and `expected` give its parts separately.
+    `message` is a complete sentence. If `message` is about one value, `value` and `expected` can give the parts of
+    `message` separately.
     """
 
     column: str | None
     message: str
     value: str | None = None
-    """The value as it was sent, if it may be shown."""
+    """The wrong value, shortened to 60 characters, and masked if people may see only its end; None if no value is
+    shown.
+    """
     expected: str | None = None
 
     def __str__(self) -> str:

@@ -19,7 +19,8 @@ class BatchAct(StrEnum):
 class BatchOrder(Message):
     """An order for a batch: pause, resume or cancel.
 
-    The gateway names the person in the order and has checked their permission.
+    The gateway names the person in the order and has checked their permission. Only a batch that was cancelled in
+    Temporal itself gets its order from the batch Workflow.
     """
 
     id: str
@@ -30,7 +31,7 @@ class BatchOrder(Message):
     rollback_started: bool = False
     """For an order to cancel: True if the cases that the batch has started are rolled back."""
     completed_too: bool = False
-    """For an order to cancel: True if completed cases are rolled back, too. Operators and admins only."""
+    """For an order to cancel: True if completed cases are rolled back, too. Only operators and admins can set this."""
 
 
 class BatchNote(Message):
@@ -64,7 +65,7 @@ class BatchCounts(Message):
     """Numbers of rows of a batch. `total` = `valid` + `invalid` + `duplicate`.
 
     For each valid row, the import later starts a case (`started`) or fails to do so (`failed`). `valid` counts all
-    valid rows, before and after.
+    valid rows, also those that were started or failed later.
     """
 
     total: int = 0

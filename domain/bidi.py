@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 _RTL = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _RUN = re.compile(rf"[{_RTL}](?:(?:[{_RTL}]|\W|\d)*[{_RTL}])?")
-"""Match a run: it begins and ends with a right-to-left letter.
+"""Match a run, which begins and ends with a right-to-left letter.
 
-Between them are other right-to-left letters, spaces and digits.
+Between these two letters, a run can have other right-to-left letters, spaces, punctuation and digits.
 """
 
 

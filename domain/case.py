@@ -10,7 +10,7 @@ from domain.task import DecisionView, TaskView
 from domain.undo import UndoView
 
 ABOUT = "about"
-"""Key in the details of a failure. Its value is the subject of the failure, such as the locked account.
+"""Key in the details of a failure. The value of this key is the subject of the failure, such as the locked account.
 
 Incidents with the same subject are shown as one group.
 """
@@ -19,7 +19,8 @@ Incidents with the same subject are shown as one group.
 class CaseInput(Message, Generic[InputT]):
     """The start input of a case.
 
-    The case keeps the policy with this hash until its end, so a later policy does not change a running case.
+    The case keeps the policy with the hash `policy_hash` until its end. A later policy changes a running case only if
+    an admin applies the policy to its open gates.
     """
 
     case_id: str
@@ -28,7 +29,7 @@ class CaseInput(Message, Generic[InputT]):
     round: int = 1
     resubmits: str | None = None
     parent: str | None = None
-    """The case that requested this case and waits until it ends."""
+    """The case that requested this case and waits until this case ends."""
     requester: str
     priority: int = 3
     batch_id: str | None = None
@@ -54,7 +55,7 @@ class CaseResult(Message):
 
     The Workflow of a rejected case completes, too.
 
-    A Workflow fails only after a defect, or if the database has no such case.
+    A Workflow fails only after a defect, if the database has no such case, or if a rollback has taken over the case.
     """
 
     case_id: str
@@ -64,7 +65,8 @@ class CaseResult(Message):
     undone: list[str] = []
     """One sentence for each undo that ran, the last one first."""
     decision: DecisionView | None = None
-    """The decision that ended the case, if a decision on an approved or rejected gate ended it; otherwise None."""
+    """For a completed or rejected case: the last decision on a gate that people approved or rejected; otherwise None.
+    """
     rule_at: str = ""
     """The name of the gate at which a rule of the policy rejected the case; empty if the case ended in another way."""
     resubmit_after: Length | None = None
@@ -85,7 +87,9 @@ class CaseEvent(Message):
     at: BoundedMoment
     kind: str
     actor: str
-    """The id of a person, `holdgate` for the engine, or `temporal` for a cancellation in Temporal itself."""
+    """The id of a person, `holdgate` for the engine, or `temporal` for a change in Temporal itself and for a refused
+    message whose sender nobody has verified.
+    """
     summary: str
     data: dict[str, Any] = {}
 

@@ -1,7 +1,7 @@
 """Column headings that people use in files, by process and field. The most likely heading of a field comes first.
 
-Headings are compared without case, accents and punctuation (`Rechnungs-Nr.` equals `Rechnungsnummer`), and without
-small words such as `of` and `de`. `intake/mapping/suggest_mapping.py` reads these lists.
+Headings are compared without case, accents, punctuation, and small words such as `of` and `de`, and with abbreviations
+written out (`Rechnungs-Nr.` equals `Rechnungsnummer`). `intake/mapping/suggest_mapping.py` reads these lists.
 """
 
 from collections.abc import Mapping, Sequence

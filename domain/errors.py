@@ -7,7 +7,7 @@ from domain.case import ABOUT
 SPOKEN = "spoken"
 """A mark in the details of a failure. With this mark, the message of the failure is a sentence for people."""
 ATTEMPT = "attempt"
-"""Key in the details of a failure. Its value is the number of the attempt, as the worker counts attempts."""
+"""Key in the details of a failure. The value of this key is the number of the attempt."""
 
 
 def _subject(about: str) -> list[dict[str, str]]:
@@ -18,12 +18,12 @@ def _subject(about: str) -> list[dict[str, str]]:
 class Trouble(ApplicationError):
     """A technical failure with a message for people.
 
-    Holdgate retries the step. When the step has no attempts left, operators decide what to do, unless `then` in the
-    policy says otherwise.
+    Holdgate retries the step, unless the failure is permanent. When the step has no attempts left, operators decide
+    what to do, unless `then` in the policy says otherwise.
 
     If a step raises an exception that is neither Trouble nor Refused, only engineers see its message; people read a
-    general sentence. `permanent` in the policy lists names of subclasses. Incidents with the same class and the same
-    `about` are grouped.
+    general sentence. `permanent` in the policy lists names of exception classes after which Holdgate does not retry the
+    step. Incidents with the same class and the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "", permanent: bool = False) -> None:
@@ -33,9 +33,10 @@ class Trouble(ApplicationError):
 class Refused(ApplicationError):
     """A refusal for a business reason, such as not enough money.
 
-    Holdgate never retries a refused step: it rolls the case back.
+    Holdgate never retries a refused step, and rolls the case back.
 
-    If an undo raises Refused, operators get an incident. Incidents with the same `about` are grouped.
+    If an undo raises Refused, operators get an incident; but if this is the first undo of a completed case, the
+    rollback ends. Incidents with the same `about` are grouped.
     """
 
     def __init__(self, message: str, *, about: str = "") -> None:

@@ -40,7 +40,7 @@ def normalise_reference(reference: str) -> str:
 def reference_key(reference: str) -> str:
     """Return the key by which references are compared: see `domain.normalization`.
 
-    The key of a key is the same key.
+    If the reference is a key already, return the key unchanged.
     """
     return fold(normalise_reference(reference))
 
@@ -57,8 +57,8 @@ def case_id_for(process: str, reference: str, round_: int = 1) -> str:
 def child_reference(process: str, reference: str, number: int, round_: int = 1) -> str:
     """Return the reference of the `number`-th child case that a case requests in this round.
 
-    The reference is unique over all rounds. It is the process, `reference` and the number; if this text is too long, it
-    is the process and a digest of the text.
+    The reference is unique over all rounds. It consists of the process, `reference`, and the round and number where
+    they are not 1. If this text is too long, the reference consists of the process and a digest of the text.
     """
     which = f"{round_}.{number}" if round_ > 1 else f"{number}" if number > 1 else ""
     made = f"{process} {reference}" + (f" ({which})" if which else "")
@@ -81,7 +81,7 @@ def rollback_id_for(case_id: str, number: int = 1) -> str:
 def decision_id_for(person: str, task_id: str, client_id: str) -> str:
     """Return the id under which a decision is stored: a digest of `client_id`, the person and the task.
 
-    `client_id` is the id that the client sent. If it alone were the Update id, and two people sent the same one,
-    Temporal would give the second person the answer for the first person.
+    `client_id` is the id that the client sent. If `client_id` alone were the Update id, and two people sent the same
+    `client_id`, Temporal would give the second person the answer for the first person.
     """
     return "d" + hashlib.sha256(f"{person}\n{task_id}\n{client_id}".encode()).hexdigest()[:32]

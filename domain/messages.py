@@ -22,7 +22,7 @@ class Absent(Message):
 class Actor(Message):
     """The person who sent a message, with the groups of the person when the message was sent.
 
-    The gateway fills in these data.
+    The gateway fills in all fields of this class.
     """
 
     id: str
@@ -44,14 +44,17 @@ class Decision(Message):
     comment: str = ""
     revision: int | None = None
     edits: dict[str, Any] = {}
-    """Fields of the input with their new values. An approval may change the fields that the policy names, a
-    resubmission any field."""
+    """Fields of the input with their new values.
+
+    An approval may change the fields that the policy names, and a resubmission any field. A retry may change any field,
+    or only the fields that the policy names.
+    """
     via: str = "api"
     at: ZonedMoment
     proof: str | None = None
     """Reserved for a signature of the gateway.
 
-    Today a decision has no signature: everybody with write access to the Temporal namespace can send one.
+    Today a decision has no signature: everybody with write access to the Temporal namespace can send a decision.
     """
 
     @property
@@ -95,7 +98,7 @@ class Receipt(Message):
     decision_id: str
     content: str
     task: TaskView
-    """The task after the message, without its facts: they never change, and the history stores each receipt."""
+    """The task after the message, without its facts, because facts never change and the history stores each receipt."""
     case_status: Status
 
 
@@ -104,13 +107,16 @@ class Act(StrEnum):
 
     CLAIM = "claim"
     RELEASE = "release"
-    """End the claim of a person on the task. If the task was delegated, it goes back to the person who delegated it."""
+    """End the claim of a person on the task.
+
+    A delegated task goes back to the person who delegated it, unless an admin who is neither of the two releases it.
+    """
     REASSIGN = "reassign"
     """Give the task to another person permanently."""
     DELEGATE = "delegate"
-    """Give the task to another person, the delegate, until the delegate releases it."""
+    """Let another person, the delegate, decide the task on behalf of the person who delegates it."""
     WITHDRAW = "withdraw"
-    """Take back your own decision while the gate is open."""
+    """Take back your own decision while the task is open."""
     ASK = "ask"
     ANSWER = "answer"
     WITHDRAW_QUESTION = "withdraw_question"
@@ -162,6 +168,6 @@ class Action(Message):
 
     @property
     def recorded(self) -> dict[str, Any]:
-        """Return the data of the action for the audit log: its id, text and times."""
+        """Return the data of the action for the audit log: its id, how it was sent (`via`), its text and times."""
         given = self.model_dump(mode="json", include={"text", "due_at", "expires_at"})
         return {"action_id": self.id, "via": self.via} | {name: value for name, value in given.items() if value}

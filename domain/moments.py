@@ -6,9 +6,9 @@ accepted only where the time zone is known, such as the reader's in a form (`loc
 
 Two rules keep arithmetic within the calendar:
 
-- **Refuse** invalid input of people. A moment is in the years 1900 to 2999. In a request it is also between one
-  year ago and ten years ahead, unless the field says otherwise. Only `asked_now()` checks this second bound, when a
-  request comes in, because a stored case must stay readable for years.
+- **Refuse** invalid input of people. A moment is in the years 1900 to 2999. In a request, a moment is also between one
+  year ago and ten years ahead, unless the field says otherwise. A stored case is read without this second bound,
+  because the case must stay readable for years.
 - **Clamp** values of programs (`BoundedMoment`, `Length`, `after`): a signal from the command line, a policy, a field
   of a plugin. A gate can double, shift and compare such moments without an error.
 """
@@ -26,11 +26,14 @@ EARLIEST, LATEST = 1900, 3000
 """The first year of which moments are accepted, and the first year of which they are not accepted any more."""
 FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
-"""The latest moment. Later moments are clamped to it."""
+"""The latest moment. Later moments are clamped to this moment."""
 LONGEST = timedelta(days=3660)
-"""The longest duration, ten years. Longer durations are clamped to it."""
+"""The longest duration, ten years. Longer durations are clamped to this duration."""
 LONGEST_TIMER = timedelta(days=366)
-"""The longest single timer in Temporal. A later moment takes several timers."""
+"""The longest single timer that a Workflow starts.
+
+For a later moment, the Workflow starts several timers in sequence.
+"""
 
 A_MOMENT = "a moment with its offset from UTC, such as 2027-03-31T09:00:00Z or 2027-03-31T09:00:00+02:00"
 A_DAY = "a day as year-month-day, such as 2027-03-31"
@@ -49,7 +52,7 @@ _WhenT = TypeVar("_WhenT", date, datetime)
 def moment_of(value: Any) -> datetime:
     """Return a moment in UTC.
 
-    Raises ValueError if it is invalid, has no offset, or is not in the years 1900 to 2999.
+    Raises ValueError if the value is no moment, has no offset, or is not in the years 1900 to 2999.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
@@ -144,14 +147,14 @@ def _check_year(year: int) -> None:
 
 
 def bounded(at: datetime) -> datetime:
-    """Return the moment in UTC, clamped to the years 1900 to 3000. A moment without a zone is taken as UTC."""
+    """Return the moment in UTC, clamped to 1970-01-01 to 3000-01-01. A moment without a zone is taken as UTC."""
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return FIRST_MOMENT if at < FIRST_MOMENT else LAST_MOMENT if at > LAST_MOMENT else at.astimezone(UTC)
 
 
 def after(at: datetime, by: timedelta) -> datetime:
-    """Return `at + by` in UTC, clamped to the years 1900 to 3000."""
+    """Return `at + by` in UTC, clamped to 1970-01-01 to 3000-01-01."""
     try:
         return bounded(at + by)
     except OverflowError:
@@ -168,9 +171,9 @@ def _short(length: timedelta) -> timedelta:
 
 
 def _spelt(value: Any) -> Any:
-    """Return the value unchanged. Raises ValueError for a number, or a text of digits only.
+    """Return the value unchanged. Raises ValueError unless it is a datetime, or a text that begins with a day.
 
-    Pydantic would read such a value as Unix seconds.
+    Pydantic would read a number, or a text of digits only, as Unix seconds.
     """
     if isinstance(value, datetime) or (isinstance(value, str) and _BY_DAY.match(value)):
         return value
@@ -185,7 +188,7 @@ def _zoned(at: datetime) -> datetime:
 
 SPELT = BeforeValidator(_spelt)
 BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
-"""A moment in stored data, clamped to the years 1900 to 3000."""
+"""A moment in stored data, clamped to 1970-01-01 to 3000-01-01."""
 ZonedMoment = Annotated[datetime, SPELT, AfterValidator(_zoned), AfterValidator(bounded)]
 """A moment in a message of a person. A moment without a zone is refused."""
 Length = Annotated[timedelta, AfterValidator(_short)]
@@ -212,9 +215,9 @@ class Within:
     The bounds are whole years before and after now.
 
     With `always` every validation checks the bounds, for bodies and queries that are read once. Without `always`, only
-    a validation with the context of `asked_now()` checks the bounds, because stored inputs of cases are read again for
-    years. Use `past=0` for moments in the future, such as a deadline. With `whole_days` a day is accepted too; it
-    stands for the end of this day in UTC.
+    a validation with the context of `asked_now()` or `asked()` checks the bounds, because stored inputs of cases are
+    read again for years. Use `past=0` for moments in the future, such as a deadline. With `whole_days` a day is
+    accepted too; the day stands for its last second in UTC.
     """
 
     past: int = 1
@@ -278,7 +281,7 @@ def asked_now() -> dict[str, Any]:
 def asked(at: datetime, fields: Collection[str] | None = None) -> dict[str, Any]:
     """Return the validation context of an edited request.
 
-    Only the fields in `fields` are new and are checked against their bounds.
+    Only the fields in `fields` are new and are checked against their bounds; None stands for all fields.
     """
     return {_ASKED: _Asked(at, fields)}
 

@@ -33,7 +33,7 @@ def decimals_of(currency: str) -> int:
 def exact(amount: Decimal, currency: str) -> Decimal:
     """Return the amount with the decimals of its currency.
 
-    Return it unchanged if it has more decimals or the currency is unknown.
+    Return the amount unchanged if it has more decimals or the currency is unknown.
     """
     try:
         rounded = amount.quantize(Decimal(1).scaleb(-decimals_of(currency)))
@@ -51,7 +51,10 @@ def in_words(amount: Decimal, currency: str) -> str:
 
 
 def minor_units(amount: Decimal, currency: str) -> int:
-    """Return the amount in minor units (pence, cents). Raises ValueError for a fraction of a minor unit."""
+    """Return the amount in minor units (pence, cents).
+
+    Raises ValueError for a fraction of a minor unit, and for an unknown currency.
+    """
     minor = amount.scaleb(decimals_of(currency))
     if minor != minor.to_integral_value():
         raise ValueError(f"{amount} {currency} has more decimals than the currency allows")

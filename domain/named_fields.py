@@ -69,7 +69,7 @@ def _of_model(model: BaseModel, place: str) -> Iterator[Named]:
 def _of_value(value: Any, declared: Any, kind: Kind | None, place: str) -> Iterator[Named]:
     """Yield the names of people and groups in a value of the type `declared`.
 
-    `kind` says what the texts in the value name, such as a person. It is None if no mark on the field says this.
+    `kind` says what the texts in the value name, such as a person. `kind` is None if no mark on the field says this.
     """
     origin, parts = get_origin(declared), get_args(declared)
     if origin is Annotated:

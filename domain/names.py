@@ -31,7 +31,7 @@ DATA_STEWARDS = "data-stewards"
 SECURITY = "security"
 MAX_FACTS_BYTES = 64 * 1024
 MAX_MESSAGES = 500
-"""Maximum number of actions, such as claims and questions, that one case accepts.
+"""Maximum number of actions, such as claims and questions, that one case accepts, except replacements of leavers.
 
 Decisions are not counted: the rules of the gates limit their number.
 """
@@ -42,8 +42,8 @@ One event at the end of the case gives the number of further such Signals.
 """
 
 INTERVENTION = "intervention"
-"""The gate at which operators decide about a failure. The policy may have rules for it."""
+"""The gate at which operators decide about a failure. The policy may have rules for this gate."""
 ROLLBACK = "rollback"
 """The gate before the rollback of a completed case, if the policy has rules for it."""
 ENGINE_GATES = (INTERVENTION, ROLLBACK)
-"""Gates of the engine. A policy can have rules for them in every process."""
+"""Gates of the engine. A policy can have rules for these gates in every process."""

@@ -1,8 +1,9 @@
 """Keys by which texts are compared: strict keys for identity, and loose keys for search.
 
 *Identity* (`identity_key`): references, ids, names of groups, accounts, payees. Two spellings that people read as the
-same name have the same key: capitals, widths, ligatures, spaces, dashes, quotation marks and digits do not matter.
-Invisible characters are refused: `INV-1` with a zero width space would be a second invoice, and would be paid twice.
+same name have the same key: capitals, widths, ligatures, repeated spaces, the kinds of dashes and quotation marks, and
+the scripts of digits do not matter. Invisible characters are refused: `INV-1` with a zero width space would be a second
+invoice, and would be paid twice.
 
 *Search* (`search_key` of the stored text, `search_terms` of the query): accents are ignored, and a number is found by
 its value: `1250` finds `1,250.00`.

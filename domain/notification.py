@@ -25,11 +25,13 @@ class NoticeKind(StrEnum):
     """A gate of a case that the reader requested, or has taken over, was approved or rejected."""
     TASK_EXPIRED = "task_expired"
     TASK_LOST = "task_lost"
-    """The reader need not decide a task any more: for example, it was decided, cancelled or given to another person."""
+    """The reader need not decide a task any more: for example, the task was decided, cancelled or given to another
+    person.
+    """
     TASK_ASKED = "task_asked"
     """The reader was asked a question or got an answer, or a person who was asked a question has left."""
     CASE_ENDED = "case_ended"
-    """The reader's case has ended."""
+    """A case that the reader requested, or has taken over, has ended."""
 
 
 class NoticeChoice(StrEnum):
@@ -110,7 +112,7 @@ class AccountNotice(Message):
 
 
 class Letter(Message):
-    """One message to one person. Each attempt to send it contains the same notifications."""
+    """One message to one person. Each attempt to send the message contains the same notifications."""
 
     message_id: str
     person: str
@@ -118,4 +120,7 @@ class Letter(Message):
     address: str | None
     notices: list[Notice]
     account: AccountNotice | None = None
-    """The change of an account, if the message is about this change. The message then has no other notifications."""
+    """The change of an account, if the message is about this change.
+
+    A message about a change of an account has no other notifications.
+    """

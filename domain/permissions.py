@@ -29,7 +29,7 @@ def among(person: str, people: Sequence[str]) -> bool:
 def voters(task: TaskView) -> list[str]:
     """Return the people who cannot decide this task again.
 
-    They have decided it, or somebody has decided it on their behalf.
+    These people have decided the task, or somebody has decided the task on their behalf.
     """
     return [name for view in task.decisions for name in (view.by, view.on_behalf_of) if name]
 

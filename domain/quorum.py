@@ -1,9 +1,9 @@
-"""Decide whether a task can still reach its quorum, by matching people to places. Pure functions.
+"""Decide whether a task can still reach its quorum, by matching people to places. The functions are pure.
 
-Each decision uses the name of the person who decides. If the person decides in the place of another person, it uses the
-name of that person, too. Each name can be used once. So one person cannot decide twice, and nobody can decide in a
-place that is taken. The function `permissions.places` says who may decide in which place, here as in the validation of
-decisions.
+Each decision uses the name of the person who decides. If the person decides in the place of another person, the
+decision uses the name of that person, too. Each name can be used once. So one person cannot decide twice, and only one
+decision is made in the place of each person. The function `permissions.places` says who may decide in which place, here
+as in the validation of decisions.
 """
 
 from collections.abc import Iterable, Sequence

@@ -31,7 +31,7 @@ class TaskPatch(Message):
     state: dict[str, Any] = {}
     """The changed fields of TaskView that have no field of their own in this class, as JSON."""
     counting: list[str] | None = None
-    """The ids of the decisions on the task that count; None if this list did not change."""
+    """The ids of the decisions on the task that count; None in a patch that has only changed fields."""
 
 
 class DecisionRecord(Message):
@@ -89,7 +89,7 @@ class CaseRecord(Message):
     """The ids of decisions that were accepted earlier and no longer count."""
     actions: list[ActionRecord] = []
     input: dict[str, Any] | None = None
-    """The current input, if people have changed it; otherwise None. `title` is then set, too."""
+    """If people have changed the input: the new input, and `title` is set, too; otherwise None."""
     title: str | None = None
     plan: list[PlannedUndo] | None = None
     """The undos in the rollback plan of the case, the oldest first; None if the plan did not change."""
@@ -97,14 +97,14 @@ class CaseRecord(Message):
     """The keys of all undos that the Workflow has run or dropped. The stored plan keeps other undos that the Workflow
     does not know."""
     workflow_id: str | None = None
-    """The Workflow that writes this record, if it is not the case's own Workflow."""
+    """The id of the rollback Workflow that writes this record; None if the case's own Workflow writes it."""
     result: CaseResult | None = None
 
 
 class Written(ChainHead):
     """The result of a write: the new head of the case's chain.
 
-    If an end of the case was stored before, `ended` is this end, and it is final.
+    If an end of the case was stored before, `ended` is this end, which is final.
     """
 
     ended: CaseResult | None = None
@@ -125,7 +125,7 @@ class GateRequest(Message):
     """`reference`, `requester`, `priority` and `batch_id`: the name `case` in conditions."""
     policy_hash: str
     input: dict[str, Any]
-    """The whole input. `task.input` has masked bank accounts."""
+    """The whole input. `task.input` has masked fields, such as bank accounts."""
     event_id: str
 
 
@@ -145,20 +145,26 @@ class Present(Message):
     silent: list[str] = []
     """People who were asked a question, cannot answer now, and have no substitute who can answer now."""
     left: dict[str, str | None] = {}
-    """People on the task who have left, each with their successor. If set, the other fields are not filled."""
+    """People on the task who have left, each with their successor.
+
+    If `left` is set, the other fields are not filled.
+    """
 
 
 class GateOpening(Message):
-    """The answer of the activity that opens a gate. `domain/gate/opening.py` makes the task and the event from it.
+    """The answer of the activity that opens a gate.
 
-    If people must decide, the task and the events before it are already written.
+    `domain/gate/opening.py` makes the task and the event of the opening from this answer. If people must decide, the
+    activity has already written the task and all events up to the opening.
     """
 
     ruling: GateRuling
     excluded: list[str] = []
     """People who must not decide the gate."""
     said: str = ""
-    """What else the event of the opening says: too few people, so the gate was escalated at once."""
+    """A sentence for the event of the opening if too few people could decide, so that the gate was escalated at once;
+    otherwise empty.
+    """
     ended: CaseResult | None = None
     """The end of the case, if the database already holds one; otherwise None.
 

@@ -1,7 +1,7 @@
 """The refusal of a message to a case: a code for programs and a sentence for people.
 
-Rules raise `Refusal`. A Workflow sends it as a Temporal failure (`workflows/engine/refusal_failures.py`). The gateway
-answers it as an HTTP problem (`api/gateway/refusal_problems.py`).
+Rules raise `Refusal`. A Workflow sends a refusal as a Temporal failure (`workflows/engine/refusal_failures.py`). The
+gateway answers a refusal as an HTTP problem (`api/gateway/refusal_problems.py`).
 """
 
 from enum import StrEnum
@@ -10,7 +10,8 @@ from typing import Any
 DECISION_ID_REUSED = "You already used this id for another decision. Send a new id with each decision."
 """The message if a second, different decision has the id of an earlier one.
 
-The case sends it if it holds the earlier decision; the gateway sends it if only SQL holds the earlier decision.
+The case sends this message if the case holds the earlier decision; the gateway sends this message if only SQL holds the
+earlier decision.
 """
 
 

@@ -19,14 +19,14 @@ class RollbackAsked(Message):
     policy_hash: str
     at: BoundedMoment
     lost: bool = False
-    """True if somebody ended the case's own Workflow in Temporal itself.
+    """True if the case's own Workflow was ended in Temporal, by a person, a timeout or a defect.
 
-    Operators then decide what happens to the case.
+    Operators decide what happens to the case, unless `decided` already has their decision.
     """
     ended: CaseResult | None = None
     """The end of the case before this rollback, if the case was completed.
 
-    This end stays if the rollback undoes nothing.
+    The case keeps this end if the rollback undoes nothing.
     """
     planned: int = 0
     """The number of undos in the plan."""
@@ -36,7 +36,7 @@ class RollbackAsked(Message):
     The earlier rollback was approved, so this rollback continues without a new approval.
     """
     decided: DecisionView | None = None
-    """For a case ended in Temporal: the decision that an operator has already made about it."""
+    """For a case that was ended in Temporal: the decision that an operator has already made about the case."""
 
 
 class RollbackInput(CaseInput[dict[str, Any]]):

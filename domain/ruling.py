@@ -27,13 +27,13 @@ class GateRuling(Message):
 
     needed: bool
     rule: str
-    """The condition, as written in the policy, that opened or skipped the gate."""
+    """The condition, as written in the policy, that opened, skipped or decided the gate."""
     names: dict[str, Any] = {}
     """The values of the names that the condition read, by name, for the audit log."""
     problem: str | None = None
     """Why a condition could not be evaluated; empty without such an error.
 
-    The gate then opens and shows this text, because an error must never skip a gate.
+    If a condition could not be evaluated, the gate opens and shows this text, because an error must never skip a gate.
     """
     groups: list[str] = []
     users: list[str] = []
@@ -42,11 +42,11 @@ class GateRuling(Message):
     decided: Literal["approve", "reject"] | None = None
     """The decision of a rule of the policy that decides instead of people; None if no rule decides.
 
-    If set, `needed` is False.
+    If `decided` is set, `needed` is False.
     """
     quorum: int = 1
     everyone: bool = False
-    """True if everybody who can decide must approve. The number of these people is then filled in as `quorum`."""
+    """True if everybody who can decide must approve. Holdgate fills in the number of these people as `quorum`."""
     veto: bool = True
     separation_of_duties: bool = True
     excluded: list[str] = []

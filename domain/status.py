@@ -9,7 +9,7 @@ class Status(StrEnum):
 
     SCHEDULED = "scheduled"
     STARTING = "starting"
-    """Stored, but the Workflow is not yet known to run. Only SQL has this state."""
+    """The case is stored, but its Workflow is not yet known to run. Only SQL has this state."""
     RUNNING = "running"
     AWAITING_APPROVAL = "awaiting_approval"
     AWAITING_CHANGES = "awaiting_changes"
@@ -24,7 +24,7 @@ class Status(StrEnum):
 
     @property
     def closed(self) -> bool:
-        """Return True if the case has ended and no undo is left to run."""
+        """Return True if the case has ended. A case that is rolling back has not ended."""
         return self in _CLOSED
 
 
@@ -64,7 +64,7 @@ class Verdict(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a gate ended."""
+    """How a task ended."""
 
     APPROVED = "approved"
     APPROVED_BY_RULE = "approved_by_rule"

@@ -25,9 +25,9 @@ class StepOptions(Message):
     retry_for: Length | None = None
     """The time after the beginning of the first attempt, after which no further attempt begins; None for no limit."""
     time_limit: Length | None = None
-    """The timeout of one attempt; None for the default of the process."""
+    """The timeout of one attempt; None for 10 seconds."""
     permanent: list[str] = []
-    """Names of exception classes. After such a failure, the step is not retried."""
+    """Names of exception classes. After an exception of one of these classes, the step is not retried."""
     then: Then = "intervene"
     resubmit_after: Length = timedelta(minutes=10)
 
@@ -53,7 +53,7 @@ class StepCall(Message, Generic[InputT]):
 
     `key` is the idempotency key. The receiver of the effect must carry out each key only once.
 
-    For an undo, `undoes` is the key of the step and `key` is its own key (`<key>/undo`).
+    For an undo, `undoes` is the key of the step, and `key` is the key of the undo (`<key of the step>/undo`).
     """
 
     case_id: str
@@ -69,7 +69,7 @@ class StepCall(Message, Generic[InputT]):
     uses: str | None = None
     """The key of an earlier undo that is no longer needed when this step is done; None without one.
 
-    The reason: this step uses up the effect that this undo would undo.
+    The earlier undo is not needed because this step uses up the effect that the undo would undo.
     """
     input: InputT
 

@@ -13,13 +13,17 @@ MAX_DIGITS = 40
 def loads(text: str) -> Any:
     """Return the value of a JSON text. Raises ValueError with a sentence, and RecursionError for deep nesting.
 
-    Refused are duplicate keys, NaN and infinity, numbers that are too large, lone surrogates, and NUL.
+    Refused are duplicate keys, NaN and infinity, whole numbers of more than 40 characters, numbers too large for a
+    float, lone surrogates, and NUL.
     """
     return read(text, parse_constant=_no_number, object_pairs_hook=refuse_duplicate_keys)
 
 
 def read(text: str, **hooks: Any) -> Any:
-    """Return the value of a JSON text. The caller passes hooks to `json.loads`; these hooks raise the errors."""
+    """Return the value of a JSON text.
+
+    The caller passes hooks to `json.loads`; these hooks raise the errors for NaN, infinity and duplicate keys.
+    """
     value = json.loads(text, parse_float=_finite, parse_int=_whole, **hooks)
     check_texts(value)
     return value

@@ -31,7 +31,7 @@ class Quorum(Message):
 
 
 class Question(Message):
-    """A question that a reviewer asks before a decision. The gate stays open."""
+    """A question that a reviewer asks before a decision. A question does not close the gate."""
 
     id: str
     by: str
@@ -45,7 +45,7 @@ class Question(Message):
     lapsed: bool = False
     """True if the person who was asked has left or is away, and has no substitute who can answer.
 
-    The clock of the task then does not wait for the answer.
+    While `lapsed` is True, the clock of the task does not wait for the answer.
     """
 
     @property
@@ -71,11 +71,11 @@ class ClockStep(Message):
     """For an escalation: the groups and people who are added, or who replace the present candidates."""
     replace: bool = False
     fixed: bool = False
-    """True if an admin set the time during a pause of the clock. This pause then does not delay the event."""
+    """True if an admin set the time during a pause of the clock, which then does not delay the event."""
 
 
 class TaskView(Message):
-    """One open or closed gate of one case, as shown in an inbox."""
+    """One open or closed task of one case, as shown in an inbox."""
 
     task_id: str
     case_id: str
@@ -93,7 +93,10 @@ class TaskView(Message):
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
     excluded_users: list[str] = []
-    """Candidates whom the rules exclude, such as the requester or people who decided an earlier gate."""
+    """People whom the rules exclude, such as people who decided another gate.
+
+    The requester need not be in this list.
+    """
     members: dict[str, list[str]] = {}
     """The members of groups when the task opened, if the policy says that only these members can decide.
 
@@ -102,7 +105,7 @@ class TaskView(Message):
     assignee: str | None = None
     """The person who has claimed the task or to whom the task was given; None without one.
 
-    Only the assignee, or a substitute of the assignee, can then decide the task.
+    While a task has an assignee, only the assignee, or a substitute of the assignee, can decide the task.
     """
     owner: str | None = None
     """The person who delegated the task to the assignee."""
@@ -133,10 +136,10 @@ class TaskView(Message):
     rule: str = ""
     """Why the gate opened: the condition of the policy that was true, or the failure."""
     round: int = 1
-    """The number of the submission: 2 after changes were requested once."""
+    """The number of the submission: 2 after requested changes were made once, or a retry changed the input once."""
     changes: list[FieldChange] = []
-    """The fields of the input that have changed since the previous round, through the requester or an approval with
-    edits.
+    """The fields of the input that have changed since the previous round: by the requester, by operators who retried a
+    step, or by an approval with edits.
     """
     set_by_hand: list[Literal["due_at", "expires_at"]] = []
     """The times that an admin set.
@@ -167,7 +170,7 @@ class TaskView(Message):
     def names(self) -> list[str]:
         """Return the names on the open task.
 
-        These are candidates by name, the assignee, the person who delegated the task, people who are asked, and the
+        The names are candidates by name, the assignee, the person who delegated the task, people who are asked, and the
         groups and people of later escalations.
         """
         asked = [question.to for question in self.questions if question.pending]

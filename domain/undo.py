@@ -25,13 +25,13 @@ class PlannedUndo(UndoView):
     uses: str | None = None
     """The key of an earlier undo that is no longer needed when this step is done; None without one.
 
-    The reason: this step uses up the effect that this undo would undo.
+    The earlier undo is not needed because this step uses up the effect that the undo would undo.
     """
     done: bool = False
     by_hand: str = ""
     """Who did the step by hand, and why; empty if Holdgate did it.
 
-    People must undo a step by hand that was done by hand.
+    If a step was done by hand, operators are asked to undo it by hand, unless its undo had an effect.
     """
 
     @property

@@ -23,7 +23,8 @@ _told: set[str] = set()
 class Words:
     """The texts of one process. Templates name fields of its input: `Pay {payee} {amount} {currency}`.
 
-    A missing or broken template never stops a case: a plain text replaces it, and the log reports it.
+    A missing or broken template never stops a case: a plain text replaces the template, and the log reports a broken
+    template.
     """
 
     summary: str
@@ -39,7 +40,7 @@ class Words:
     undos: Mapping[str, str]
     """A sentence for each undo: `Release the held {amount} {currency}`."""
     gates: Mapping[str, str]
-    """The question at each gate, by gate name. May name fields of the gate's facts, too."""
+    """The question at each gate, by gate name. A question may also name fields of the gate's facts."""
     masked: frozenset[str] = field(default_factory=frozenset)
     """Fields of which only the last four characters are shown."""
     markdown: frozenset[str] = field(default_factory=frozenset)
@@ -52,7 +53,7 @@ class Words:
     done: str = ""
     """The template of the result of a completed case: `Paid {amount} {currency} to {payee}`.
 
-    If empty, people read `Done`.
+    If empty, people read only that the request is completed.
     """
     facts_after: Mapping[str, str] = field(default_factory=dict)
     """For each gate: when its facts become known, such as `the screening`.
@@ -69,7 +70,7 @@ class Words:
     def done_of(self, case: BaseModel) -> str:
         """Return the result of a completed case in words, made from the input of the case.
 
-        The text is empty if the process has no template for it.
+        The text is empty if the process has no template for the result.
         """
         return self._say(self.done, case, "")
 

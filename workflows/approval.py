@@ -23,8 +23,10 @@ class Approved(Message):
 class ApprovalProcess(CaseWorkflow):
     """Ask people one question.
 
-    1. The people whom the requester or the policy names decide, before the deadline.
-    2. If they approve, the case returns the approved data. The requester then acts on the data, outside Holdgate.
+    1. The people whom the requester or the policy names decide, before the deadline of the request or, without one,
+       within the time that the policy sets.
+    2. If these people approve, the case returns the approved data. The requester then acts on the data, outside
+       Holdgate.
     """
 
     @workflow.run

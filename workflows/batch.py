@@ -94,7 +94,7 @@ class BatchWorkflow(GuardedWorkflow):
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:  # noqa: ARG002
         """Keep the data of a refused Signal in `refused`.
 
-        A job of the worker writes it to the audit log, because a batch does not write events itself.
+        A job of the worker writes these data to the audit log, because a batch does not write events itself.
         """
         self.refused = [*self.refused[-MAX_REFUSED + 1 :], (message, refusal)]
 

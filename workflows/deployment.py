@@ -28,7 +28,7 @@ class DeploymentProcess(CaseWorkflow):
     """Deploy an artefact.
 
     1. Verify and unpack the artefact as a release; undone by removing it.
-    2. Compare the release with the live one.
+    2. Compare the release with the live release.
     3. If requested, a child case reviews the security of the artefact.
     4. Security decides, before any code of the release has run.
     5. Run the checks of the app. The checks run code of the release.

@@ -1,10 +1,11 @@
 """The table of shipped processes. Plugins of `HOLDGATE_PROCESSES` are added to the table at startup.
 
-To add a shipped process, add two imports to this module (its Workflow and its input model) and one entry to
-`PROCESSES`.
+To add a shipped process, add two imports to this module (its Workflow and its input model), one entry to `PROCESSES`,
+and the object with the activities of its steps to `plugins/shipped.py`.
 
 `workflows/batch.py` and `workflows/rollback.py` are Workflows of Holdgate itself and no processes: nobody can submit a
-request of these types. So they are not in `PROCESSES`, and only `workflows()` returns them, for the worker.
+request of these types. So these two Workflows are not in `PROCESSES`, and only `workflows()` returns them, for the
+worker.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,7 @@ class Process:
     equip: Callable[[Path], Sequence[object]] | None = None
     """For a plugin: the function that makes the objects with the activities of its steps.
 
-    Its argument is a folder for files. `plugins/shipped.py` does this for shipped processes.
+    The argument of the function is a folder for files. `plugins/shipped.py` does this for shipped processes.
     """
     folder: Path | None = None
     """For a plugin: the folder from which the plugin was loaded; None for a shipped process."""

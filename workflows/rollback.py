@@ -54,7 +54,8 @@ class RollbackWorkflow(MessageHandlers):
 
     1. A completed case: people decide, if the policy has `[<process>.gates.rollback]`.
     2. A case that was ended in Temporal: operators decide whether to undo it.
-    3. Everything is undone, newest first. If the receiver refuses the first undo, the case stays completed.
+    3. Everything is undone, newest first. If the receiver refuses the first undo of a completed case, the case stays
+       completed.
     """
 
     def __init__(self) -> None:
@@ -62,9 +63,9 @@ class RollbackWorkflow(MessageHandlers):
         self._tasks = HumanTasks(self.state, Branches(self.state), self.messages)
         self._compensation = Compensation(self.state, self._tasks, on_failure=self._undo_failed)
         self._begun: str | None = None
-        """None until it is certain whether the rollback will undo anything.
+        """None until the Update `begun` can be answered.
 
-        Then an empty text if it will, otherwise the reason why it will not.
+        Afterwards, this is the answer of `begun`: an empty text, or the reason why nothing was undone.
         """
 
     @workflow.run
@@ -74,9 +75,11 @@ class RollbackWorkflow(MessageHandlers):
     @workflow.update(description="Answers as soon as people are asked or something is undone; else why nothing is")
     @reads_update
     async def begun(self) -> str:
-        """Wait until it is certain whether the rollback will undo anything.
+        """Wait until people are asked, an attempt of an undo fails, everything is undone, or the rollback is called
+        off.
 
-        Return an empty text if it will; otherwise the reason why not.
+        Return the reason why nothing was undone if the rollback is called off before the other events; otherwise an
+        empty text.
         """
         await workflow.wait_condition(lambda: self._begun is not None)
         return self._begun or ""
@@ -104,7 +107,7 @@ class RollbackWorkflow(MessageHandlers):
     async def _approved(self) -> CaseEnds:
         """Ask people for approval, and return the end of a completed case after its rollback.
 
-        Raises CalledOff if they do not approve.
+        Raises CalledOff if people or a rule do not approve.
         """
         asked = self._rollback.asked
         try:
@@ -117,7 +120,7 @@ class RollbackWorkflow(MessageHandlers):
     async def _ask(self) -> None:
         """Wait until people or a rule approve the rollback at its gate.
 
-        Raises CaseEnds with the reason if they do not.
+        Raises CaseEnds with the reason if people or a rule do not approve.
         """
         run, asked = self.state, self._rollback.asked
         facts = {
@@ -191,9 +194,9 @@ class RollbackWorkflow(MessageHandlers):
         self._answer_begun()
 
     def _answer_begun(self, called_off: str = "") -> None:
-        """Answer the Update `begun`: with an empty text, or with the reason why nothing is undone.
+        """Set the answer of the Update `begun`: an empty text, or the reason why nothing is undone.
 
-        The first answer counts.
+        Only the first answer counts.
         """
         if self._begun is None:
             self._begun = called_off

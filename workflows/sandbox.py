@@ -1,11 +1,13 @@
 """The sandbox in which Workflows run: that of the SDK, entered only to run code of a Workflow.
 
-For each payload, the SDK asks a Workflow twice for the context in which the payload is serialized. It enters the
-sandbox for each question: it swaps modules and builtins, compiles a line of code, runs it, and swaps them back. But the
-answer comes from the SDK itself, which the sandbox does not import again. Therefore it is read here from outside.
+For each payload, the SDK asks a Workflow twice for the context in which the payload is serialized. The SDK enters the
+sandbox for each question: it swaps modules and builtins, compiles a line of code, runs this code, and swaps modules and
+builtins back. But the answer comes from the SDK itself, which the sandbox does not import again. Therefore this module
+reads the answer from outside the sandbox.
 
 This module uses private names of the SDK, and no other module does. `tests/workflows/test_sandbox.py` fails when the
-SDK renames them. Workflows then run in the sandbox of the SDK as it is, which is only slower.
+SDK renames these names. If the SDK renames these names, Workflows run in the sandbox of the SDK as it is, which is only
+slower.
 """
 
 from contextlib import suppress
@@ -26,7 +28,7 @@ METHODS = ("_run_code", "get_serialization_context", "get_external_store_context
 def workflow_runner() -> WorkflowRunner:
     """Return the runner of Workflows, for a Worker or a Replayer.
 
-    This is `ContextsFromOutside`, or the runner of the SDK if the SDK does not have all `METHODS`.
+    The runner is `ContextsFromOutside`, or the runner of the SDK if the SDK does not have all `METHODS`.
     """
     known = all(hasattr(_SDK_INSTANCE, name) for name in METHODS)
     return ContextsFromOutside() if known else SandboxedWorkflowRunner()

@@ -21,8 +21,8 @@ class SecurityReviewProcess(CaseWorkflow):
     """Let people decide about the findings of scanners.
 
     1. Scan a copy of the target for faulty code and for secrets.
-    2. Security decides about medium and high findings. High findings need the approval of two people. Both rules are
-       in the policy.
+    2. Security decides about medium and high findings that were not accepted before. High findings need the approval of
+       two people, who can also be directors. The policy has these rules.
     3. Store the accepted risk with its expiry date; undone by withdrawing the accepted risk.
     """
 

@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.engine.case import CaseWorkflow, GateAt
 
 MAIL = StepOptions(time_limit=timedelta(seconds=60))
-"""The options of the step that sends mail. They give a slow mail server enough time."""
+"""The options of the step that sends mail. The time limit of 60 seconds gives a slow mail server enough time."""
 
 
 @workflow.defn(name="user_onboarding")
@@ -22,8 +22,9 @@ class UserOnboardingProcess(CaseWorkflow):
     """Give a new employee an account.
 
     1. Look up the role and reserve the username with an account that cannot be used yet; undone by disabling it.
-    2. In any order: the manager decides, and for each sensitive entitlement its owners.
-    3. Activate the account and grant the entitlements of the role; undone by revoking them.
+    2. In any order: the manager whom the request names decides, or any manager if it names none; and the owners of each
+       sensitive entitlement decide.
+    3. Activate the account and grant the entitlements of the role; undone by revoking both.
     4. Send a welcome mail, which cannot be undone.
     """
 

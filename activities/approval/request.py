@@ -24,7 +24,7 @@ MAX_CANDIDATES = 50
 def _json(value: Any) -> Any:
     """Return the value.
 
-    If it is a text that begins like a JSON object or list, as in a cell of a CSV, parse the text as JSON.
+    If the value is a text that begins like a JSON object or list, as in a cell of a CSV, parse the text as JSON.
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
@@ -45,7 +45,7 @@ def _no_number(name: str) -> None:
 def _names(value: Any) -> Any:
     """Return `value` as a list of names.
 
-    If it is a text, read it as JSON, or as names separated by commas or semicolons.
+    If the value is a text, read the text as JSON, or as names separated by commas or semicolons.
     """
     value = _json(value)
     return [name.strip() for name in re.split("[,;]", value) if name.strip()] if isinstance(value, str) else value

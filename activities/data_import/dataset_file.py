@@ -1,7 +1,7 @@
 """Read a file of data row by row, convert each row to the types of its schema, and validate it.
 
-The functions block, so call them in a thread. For an invalid file they raise Refused. The message names line and column
-of each error, up to MAX_PROBLEMS errors.
+The functions block, so call them in a thread. For an invalid file the functions raise Refused. The message names line
+and column of each error, up to 20 errors (`MAX_PROBLEMS`).
 """
 
 import csv

@@ -25,7 +25,7 @@ MAX_SCHEMA_BYTES = 256 * 1024
 MAX_CHECKS = 100_000_000
 """The maximum number of checks of one file.
 
-The largest file needs about half as many. Without this limit, a schema with circular references might never end.
+The largest file needs about half as many checks. Without this limit, a schema with circular references might never end.
 """
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
@@ -52,7 +52,7 @@ class Schema:
     """The JSON Schema of one row. References to other documents are not followed: nothing is fetched."""
 
     def __init__(self, text: bytes) -> None:
-        """Check and compile a schema. Raises Refused for an invalid one."""
+        """Check and compile a schema. Raises Refused for an invalid schema."""
         try:
             schema = strict_json.loads(text.decode("utf-8-sig"))
             if not isinstance(schema, dict) or schema.get("type", "object") != "object":
@@ -83,7 +83,10 @@ class Schema:
         self.required: list[str] = list(schema.get("required", []))
 
     def problems(self, row: Row) -> list[str]:
-        """Return the errors of a row, each with its column. Raises Refused for a reference to another document."""
+        """Return the errors of a row, each with its column.
+
+        Raises Refused for a reference to another document, for references without end, and after `MAX_CHECKS` checks.
+        """
         try:
             return [_error_text(error) for error in self._validator.iter_errors(row)]
         except Unresolvable as wrong:

@@ -27,7 +27,7 @@ CHUNK = 1000
 class Staging(Message):
     """The input of the step that loads a file.
 
-    It names the file by hash: only the file whose profile the data stewards will see is loaded.
+    The input names the file by hash: only the file whose profile the data stewards will see is loaded.
     """
 
     dataset: str
@@ -35,9 +35,9 @@ class Staging(Message):
     schema_file: str
     sha256: str
     schema_sha256: str = ""
-    """Empty in histories of older releases."""
+    """The SHA-256 of the schema; empty in histories of older releases."""
     profile: Profile | None
-    """The hash of the profiled file; None if operators skipped the profiling. Without it, nothing is loaded."""
+    """The profile of the file; None if operators skipped the profiling. Without a profile, nothing is loaded."""
 
     @classmethod
     def of(cls, request: DataImportRequest, profile: Profile | None) -> "Staging":
@@ -55,12 +55,12 @@ class Staging(Message):
 class Publication(Message):
     """The input of the step that publishes a version.
 
-    It names the version that this case loaded, and the version with which data stewards compared it.
+    The input names the dataset, and the published version with which the profile compares the file.
     """
 
     dataset: str
     base: int | None
-    """None if the dataset had no published version, or if operators skipped the profiling."""
+    """The number of the published version; None if there was none, or if operators skipped the profiling."""
 
     @classmethod
     def of(cls, request: DataImportRequest, profile: Profile | None) -> "Publication":
@@ -139,7 +139,7 @@ class DataImports:
     async def profile_file(self, call: StepCall[DataImportRequest]) -> Profile:
         """Check the file against its schema, profile it, and compare the profile with the published version.
 
-        Changes nothing.
+        The step changes nothing.
         """
         asked = call.input
         async with beating():
@@ -169,7 +169,7 @@ class DataImports:
     async def load_rows(self, call: StepCall[Staging]) -> Staged:
         """Load the file as a version that is not yet visible.
 
-        Raises Refused if the file or its schema has changed since it was profiled.
+        Raises Refused if the file or its schema has changed since the profiling, or if operators skipped the profiling.
         """
         asked = call.input
         if asked.profile is None:
@@ -212,7 +212,8 @@ class DataImports:
 
     @activity.defn
     async def restore_version(self, call: StepCall[Publication]) -> bool:
-        """Undo `publish_version`: publish the previous version again. If there was none, no version is published.
+        """Undo `publish_version`: publish the previous version again. If there was no previous version, no version is
+        published.
 
         Return True if anything was undone.
         """

@@ -1,4 +1,4 @@
-"""The apps that may be deployed. They are defined in the file that the setting `HOLDGATE_APPS` names."""
+"""The apps that may be deployed. The apps are defined in the file that the setting `HOLDGATE_APPS` names."""
 
 import re
 import tomllib
@@ -76,7 +76,7 @@ _APPS = TypeAdapter(dict[Annotated[str, Field(pattern=APP_NAME)], App])
 
 
 def read_apps(path: Path) -> Mapping[str, App]:
-    """Return the apps in the file `path` by name; no apps if `path` is None. Raises WrongApps."""
+    """Return the apps in the file `path`, by name. Raises WrongApps."""
     try:
         return _APPS.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

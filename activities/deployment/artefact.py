@@ -74,8 +74,8 @@ def copy_hashed(source: IO[bytes], target: Path, limit: int = LIMITS.archive) ->
 def unpack(archive: Path, into: Path, limits: ArchiveLimits = LIMITS) -> Unpacked:
     """Unpack a tar.gz into an empty folder that nobody else writes to, and flush it to the disk.
 
-    Raises Refused for content that a release does not need and an attacker could use, such as links. After an error the
-    folder contains the files written so far, and the caller must delete it.
+    Raises Refused for a damaged archive, for an archive above the limits, and for content that an attacker could use,
+    such as links. After an error the folder contains the files written so far, and the caller must delete it.
     """
     with tempfile.TemporaryFile(dir=into.parent) as raw:
         _decompress(archive, raw, limits)
@@ -157,7 +157,10 @@ class _Tar(tarfile.TarFile):
     told = 0
     """How many bytes of extended headers of single files were read."""
     told_of_all = 0
-    """How many bytes of global extended headers were read. The tar reader processes them again for each file."""
+    """How many bytes of global extended headers were read.
+
+    The tar reader processes these headers again for each file.
+    """
 
 
 def _extract(tar: tarfile.TarFile, into: Path, limits: ArchiveLimits) -> Unpacked:

@@ -44,12 +44,13 @@ class HealthCheck(Message):
 
 
 async def may_isolate(*, approved: bool, accepted: bool) -> bool:
-    """Return True if the code of an artefact must run isolated. It must run isolated on every machine that can isolate.
+    """Return True if the code of an artefact must run isolated. The code must run isolated on every machine that can
+    isolate.
 
     If this machine cannot isolate, return False if a person has approved the code (`approved`) and the operator of the
     worker allows it to run (`accepted`).
 
-    In all other cases raise NotIsolated.
+    If this machine cannot isolate, and `approved` or `accepted` is False, raise NotIsolated.
     """
     why = await asyncio.to_thread(isolation.missing)
     if why is None:
@@ -69,7 +70,7 @@ async def run_checks(app: App, release: Path, home: Path, *, isolated: bool) -> 
 
     `home` is the folder for temporary files.
 
-    Raises Refused with the last lines of the first check that fails or times out.
+    Raises Refused with the last lines of the first check that fails, times out, or exceeds a limit.
     """
     with scratch(home) as room:
         until = time.monotonic() + app.checks_timeout.total_seconds()

@@ -6,10 +6,10 @@
     <apps>/<app>/hold.json          the release that may be switched to now, and its case; absent while the app is free
     <apps>/<app>/lock               the lock for changes of all of these
 
-The state of a key is written before its effect and again after it. So if a process dies in between, the next process
-finds the key and finishes its effect. A key that was undone is refused from then on, even if it was never used. While
-an app is held for a release, it can be switched to this release only. So a late attempt of a step has no effect: its
-key was used or undone already, or the app is held by another case.
+The state of a key is written before its effect and again after its effect. So if a process dies between these writes,
+the next process finds the key and finishes its effect. A key that was undone is refused from then on, even if it was
+never used. While an app is held for a release, the app can be switched to this release only. So a late attempt of a
+step has no effect: its key was used or undone already, or the app is held by another case.
 """
 
 import fcntl
@@ -74,7 +74,7 @@ class Releases:
     def unpack(self, key: str, case_id: str, app: str, artefact: Artefact) -> KeyState:
         """Verify and unpack an artefact, and return the state of the key.
 
-        If the artefact was unpacked with this key before, it is not opened again.
+        An artefact that was unpacked with this key before is not opened again.
 
         Raises Refused for another SHA-256, for an unsafe archive, and for a key that was undone.
         """
@@ -155,7 +155,7 @@ class Releases:
     def free(self, undoes: str, case_id: str, app: str) -> bool:
         """Undo `hold`: free the app. Return True if the app was still held with this key.
 
-        It is not held if the undo of a switch has freed it before.
+        The app is not held any more if the undo of a switch has freed the app before.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "hold", case_id)
@@ -194,8 +194,8 @@ class Releases:
     def switch_back(self, undoes: str, case_id: str, app: str) -> bool:
         """Undo `switch`: restore the target of the link and free the app. Return True if there was anything to undo.
 
-        Raises Refused if another release has become live since, or if the previous release does not exist any more.
-        Raises Trouble while another case holds the app.
+        Raises Refused if another release has become live since, if somebody changed the link by hand, or if the
+        previous release does not exist any more. Raises Trouble while another case holds the app.
         """
         with self._locked(app) as folder:
             entry = folder.undoing(undoes, "switch", case_id)
@@ -263,14 +263,14 @@ class Releases:
         return _App(self._root / app).live()
 
     def folder(self, app: str, release: str) -> Path:
-        """Return the folder of a release. Raises Refused if it does not exist."""
+        """Return the folder of a release. Raises Refused if the folder does not exist."""
         path = _App(self._root / app).path(release)
         if not release or not path.is_dir():
             raise Refused(f"Release {release} of {app} does not exist any more. Submit the request again.")
         return path
 
     def live_folder(self, app: str) -> Path | None:
-        """Return the folder of the live release; None if none is live."""
+        """Return the folder of the live release; None if no release is live, or if its folder does not exist."""
         folder = _App(self._root / app)
         link = folder.link()
         path = folder.path_of_link(link) if link is not None else None

@@ -63,11 +63,11 @@ class Release(Message):
 class Compared(Release):
     """The differences between a release and the live release, found without running code.
 
-    All fields are None if operators skipped the step `compare_release`.
+    `live`, `added`, `changed` and `removed` are None if operators skipped the step `compare_release`.
     """
 
     live: str | None = None
-    """The id of the release that was live at the time of the comparison."""
+    """The id of the release that was live at the time of the comparison; None if no release was live."""
     added: int | None = None
     changed: int | None = None
     removed: int | None = None
@@ -235,7 +235,10 @@ class Deployments:
 
     @activity.defn
     async def check_health(self, call: StepCall[Release]) -> Healthy:
-        """Request the health URL until the app is healthy. Raises Refused if it does not become healthy in time."""
+        """Request the health URL until the app is healthy.
+
+        Raises Refused if the app does not become healthy in time.
+        """
         given = call.input
         async with beating():
             return Healthy(asked=await wait_until_healthy(given.app, self._app(given.app), given.release))

@@ -40,7 +40,7 @@ class Imports:
     async def note_order(self, note: BatchNote) -> BatchResult:
         """Record that a person paused, resumed or cancelled a batch.
 
-        If it was cancelled, its rows that were not started are closed.
+        If the batch was cancelled, its rows that were not started are closed.
         """
         return await self._importer.note(note)
 

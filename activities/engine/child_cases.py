@@ -36,12 +36,15 @@ class ChildCases:
 
     @activity.defn
     async def ask_for_case(self, call: StepCall[ChildRequest]) -> Child:
-        """Start a child case. Its requester is the requester of this case."""
+        """Start a child case. The requester of the child case is the requester of this case."""
         return Child(case_id=await self._children.ask(call))
 
     @activity.defn
     async def withdraw_case(self, call: StepCall[ChildRequest]) -> bool:
-        """Undo `ask_for_case`: cancel the child case if it has not ended. Return True if it was cancelled."""
+        """Undo `ask_for_case`: cancel the child case if it has not ended.
+
+        Return True if the child case was cancelled.
+        """
         return await self._children.withdraw(call)
 
     @activity.defn

@@ -1,4 +1,4 @@
-"""Write the events of cases to SQL, and open gates. Both take little time, so they run as local activities.
+"""Write the events of cases to SQL, and open gates. These activities take little time, so they run as local activities.
 
 One write is one transaction: events, tasks, decisions and the row of the case change together. A write may run twice;
 the ids of the events make sure that the second run changes nothing.
@@ -33,14 +33,14 @@ class NoRuling(Trouble):
 class NoCase(Trouble):
     """Raised if the database has no row for the case.
 
-    Then somebody started a Workflow by hand, or restored an older database.
+    The cause is that somebody started a Workflow by hand, or restored an older database.
     """
 
 
 class TakenOver(Trouble):
     """Raised if another Workflow runs the case now: the rollback of a case that was ended in Temporal.
 
-    The step that follows must not run, because the plan of that rollback may not have its undo.
+    The step that follows must not run, because the plan of that rollback may not have the undo of this step.
     """
 
 
@@ -65,7 +65,7 @@ class PinnedPolicies(Protocol):
     """The stored policies of cases, by hash. A case keeps the hash of the policy with which it started."""
 
     async def get(self, policy_hash: str) -> Policy:
-        """Return the policy with this hash. Raises LookupError if it was never stored."""
+        """Return the policy with this hash. Raises LookupError if the policy was never stored."""
 
 
 class Records:
@@ -146,7 +146,8 @@ class Records:
     async def _rule(self, request: GateRequest) -> GateRuling:
         """Return the ruling, before the people who can decide are looked up.
 
-        Raises a failure that is not retried when newer code can no longer read the pinned policy or the input.
+        Raises NoRuling, which is not retried, if the policy or the input cannot be read or the rules cannot be
+        evaluated.
         """
         task, name = request.task, request.task.gate.replace("-", " ")
         try:

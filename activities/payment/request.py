@@ -29,7 +29,7 @@ class _Asked(NamedTuple):
 def _plain_decimal(value: Any) -> Decimal:
     """Return a decimal string or a number as an exact Decimal.
 
-    `1.000` is refused, because it means one thousand in some countries.
+    Raises ValueError for any other text, and for a JSON number whose value is not exact, as with more than 15 digits.
     """
     if isinstance(value, Decimal) and value.is_finite():
         return value
@@ -49,7 +49,10 @@ def _plain_decimal(value: Any) -> Decimal:
 
 
 def _exact_amount(value: Any) -> Decimal:
-    """Return the amount with exactly the decimals of its currency, if both are valid."""
+    """Return the amount with exactly the decimals of its currency, if both are valid.
+
+    Raises ValueError for an amount with more decimals, such as `1.000` GBP, which means one thousand in some countries.
+    """
     asked = value if isinstance(value, _Asked) else _Asked(value, None)
     amount = _plain_decimal(asked.amount)
     if amount <= 0:

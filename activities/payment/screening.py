@@ -25,7 +25,7 @@ VELOCITY = 20
 SMALL = Decimal(5000)
 """A first payment below this amount gets a note and no points."""
 ENOUGH_CAPTURED = 3
-"""How many completed payments to a payee are needed to compare an amount with the usual one."""
+"""How many payments to a payee in the same currency are needed to compare an amount with the largest of them."""
 
 
 class PastPayment(Protocol):
@@ -54,7 +54,7 @@ class ScreeningReason(Message):
 
 
 class Screening(Message):
-    """The result of the screening. Conditions of the policy read it as `facts`."""
+    """The result of the screening. Conditions of the policy read the result as `facts`."""
 
     score: int
     """The sum of the points; 0 when no rule found anything."""
@@ -95,9 +95,9 @@ def _new_payee(request: PaymentRequest, history: Sequence[PastPayment]) -> Scree
 
 
 def _repeated_amount(request: PaymentRequest, history: Sequence[PastPayment], now: datetime) -> ScreeningReason | None:
-    """Return a reason if the payee got the same amount before, because the invoice may have been sent twice; else None.
+    """Return a reason if the payee got the same amount in the last seven days; else None.
 
-    This is the most common fraud and the most common mistake.
+    The invoice may have been sent twice, which is the most common fraud and the most common mistake.
     """
     recent = [past for past in history if past.at > now - REPEAT_WINDOW]
     same = [past for past in recent if (past.amount, past.currency) == (request.amount, request.currency)]

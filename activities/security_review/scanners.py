@@ -2,8 +2,8 @@
 
 Scanners read untrusted files, so they run within limits, without the worker's environment, on a copy, and isolated
 where possible. Scanners do not execute the files, so they may run without isolation. The output of scanners is parsed
-strictly: if a scanner fails, skips a file, or prints something unexpected, the scan fails. It never counts as a scan
-without findings.
+strictly: if a scanner fails, skips a file, or prints something unexpected, the scan fails. A failed scan never counts
+as a scan without findings.
 
 Nothing in the files can silence a scanner: `# nosec`, allowlist comments and `.bandit` files are ignored. Scanners also
 skip some names and encodings silently: `x.svg`, `poetry.lock`, `my__pycache__.py`, files below `.git`, and text that is
@@ -47,7 +47,7 @@ CORES = 2
 CANARY = "aws_key = 'AKIA" + "EXAMPLEEXAMPLE00'\n"
 """A test key without use, in a file that Holdgate adds to the copy.
 
-If detect-secrets does not report it, it has not scanned.
+If detect-secrets does not report this key, detect-secrets has not scanned the files.
 """
 PYTHON = (".py", ".pyw")
 MARKED = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -125,8 +125,8 @@ async def scan(folder: Path, within: Path | None = None) -> list[Finding]:
 
 
 def is_python(name: str, beginning: bytes) -> bool:
-    """Return True if bandit should read a file: its name ends in `.py` in any case, or its first line says that it is a
-    Python script.
+    """Return True if bandit should read a file: its name ends in `.py` or `.pyw` in any case, or its first line says
+    that it is a Python script.
     """
     return name.lower().endswith(PYTHON) or (beginning.startswith(b"#!") and b"python" in beginning.partition(b"\n")[0])
 
@@ -153,7 +153,10 @@ def _copy_files(folder: Path, room: Path) -> dict[str, str]:
 
 
 def _utf8(content: bytes) -> bytes:
-    """Return text of any encoding as UTF-8. Text that is not UTF-8 is read as Latin-1, which accepts every byte."""
+    """Return text of any encoding as UTF-8.
+
+    Text that is neither UTF-8 nor UTF-16 with a byte order mark is read as Latin-1, which accepts every byte.
+    """
     for encoding in ("utf-16",) if content.startswith(MARKED) else ("utf-8-sig",):
         with suppress(UnicodeDecodeError):
             return content.decode(encoding).encode(errors="replace")
@@ -260,7 +263,7 @@ def _read(scanner: str, model: type[ReportT], output: bytes) -> ReportT:
 async def _run(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
     """Run a scanner, and return its output.
 
-    Raises ScannerFailed if it times out, writes too much, or ends with an exit code that is not in `good`.
+    Raises ScannerFailed if the scanner times out, writes too much, or ends with an exit code that is not in `good`.
     """
     isolated = await asyncio.to_thread(isolation.missing) is None
     with tempfile.TemporaryDirectory(dir=room.parent) as home, tempfile.TemporaryFile() as output:

@@ -103,7 +103,7 @@ class Risks(Protocol):
 
 
 class SecurityReviews:
-    """The steps that scan files and folders in the files folder."""
+    """The steps that scan files and folders in the files folder, and store or withdraw accepted risks."""
 
     def __init__(self, risks: Risks, files: Path, scans: Path) -> None:
         """Set up the steps. `scans` is the folder for the copies that are scanned."""
@@ -135,7 +135,7 @@ class SecurityReviews:
         )
 
     def _copied(self, asked: SecurityReviewRequest, room: Path, tree: Path) -> tuple[str, int, list[str]]:
-        """Copy the files to scan. Return their common digest, the number of files, and the number of skipped files."""
+        """Copy the files to scan. Return their common digest, the number of files, and the names of skipped files."""
         tree.mkdir()
         if asked.target.lower().endswith(ARCHIVES):
             archive, unpacked = room / "archive", room / "unpacked"

@@ -37,7 +37,7 @@ class CommandLimits:
     file_size: int
     """The maximum size of each file that the command writes, and of its output."""
     space: int
-    """The maximum size of all files that the command writes together. It is checked only with isolation."""
+    """The maximum size of all files that the command writes together. This limit is checked only with isolation."""
 
 
 async def run(
@@ -52,12 +52,13 @@ async def run(
 ) -> int | None:
     """Run a command in a copy of a folder and write its output to `output`.
 
-    Return the exit code, the negative number of the signal that ended the command, or None after a timeout. By then the
-    copy is deleted and every process of the command has ended. Without isolation, the copy is in `room`, a folder for
-    this command only.
+    Return the exit code, the negative number of the signal that ended the command, or None after a timeout. When the
+    function returns, the copy is deleted and every process of the command has ended; without isolation, only the
+    processes in the process group of the command. Without isolation, the copy is in `room`, a folder for this command
+    only.
 
-    Raises NotIsolated if `isolated` is True and the sandbox could not isolate the command. The command was then not
-    run.
+    Raises NotIsolated if `isolated` is True and the sandbox could not isolate the command. If NotIsolated is raised,
+    the command was not run.
     """
     if isolated:
         order = await run_to_the_end(_ordered, folder, limits)
@@ -118,7 +119,7 @@ async def _run(
 
 
 async def _end(process: asyncio.subprocess.Process, *, isolated: bool) -> None:
-    """End a command and every process that it started."""
+    """End a command and every process that it started; without isolation, only those in its process group."""
     if isolated and process.returncode is None:
         process.terminate()  # Ends the namespaces, and waits until all their processes have ended.
         with suppress(TimeoutError):

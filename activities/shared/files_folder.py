@@ -70,7 +70,7 @@ class Folder:
 
     @contextmanager
     def folder(self, name: str) -> Iterator[int]:
-        """Return the descriptor of the folder of this name, opened in the same way as by `open`.
+        """Yield the descriptor of the folder of this name, opened in the same way as by `open`.
 
         Raises Refused and Trouble in the same cases as `open`.
         """

@@ -1,8 +1,8 @@
 """Find out whether code can run isolated on this machine, by trying it once.
 
-Isolated means as in `sandbox.py`: another user, no network, no other process, and nothing of the disk except programs.
-That needs Linux 5.12 or later, and a worker that is root with the rights to make namespaces, or an ordinary user where
-the machine allows user namespaces.
+Isolated means as in `sandbox.py`: another user, no network, no other process, and nothing of the disk except programs
+and a copy of one folder. Isolation needs Linux 5.12 or later, and a worker that is root with the rights to make
+namespaces, or an ordinary user where the machine allows user namespaces.
 """
 
 import json
@@ -21,7 +21,7 @@ PYTHON = ("bin", "lib", "lib64", "include", "pyvenv.cfg")
 _TRIED_FOR = 20.0
 """The timeout of the trial of isolation, in seconds."""
 _LOOKS = "import os, socket; assert os.getpid() < 9 and [n for _, n in socket.if_nameindex()] == ['lo']"
-"""The trial command. It checks that an isolated command sees no other processes and no network."""
+"""The trial command. The command checks that an isolated command sees no other processes and no network."""
 
 
 def missing() -> str | None:
@@ -92,8 +92,8 @@ def environment(home: Path) -> dict[str, str]:
 def programs() -> dict[str, object]:
     """Return where Python and its packages are, if not among the programs of the system: `visible` paths, and `links`.
 
-    It never returns whole folders such as the home folder, because a virtual environment may be inside a checkout or a
-    home folder.
+    The function never returns whole folders such as the home folder, because a virtual environment may be inside a
+    checkout or a home folder.
     """
     named = {Path(sys.prefix), Path(sys.base_prefix)}
     folders = {each.resolve() for each in named}

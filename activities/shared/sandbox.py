@@ -4,9 +4,9 @@ This file runs as a separate program and imports nothing of Holdgate. `activitie
 which is JSON.
 
 An isolated command runs as another user without capabilities, or as the only user of a user namespace where the worker
-is not root. It sees the programs of the system and a copy of one folder, in memory. It sees no other process, network,
-socket or key, and nothing of the disk that it could write to. The first process of its namespace ends with the command,
-and the kernel then ends all processes that are left.
+is not root. The command sees the programs of the system and a copy of one folder, in memory. The command sees no other
+process, network, socket or key, and nothing of the disk that it could write to. The first process of its namespace ends
+with the command, and the kernel then ends all processes that are left.
 
 Failures to set up the namespaces are written to the pipe `status`, never to the output, where the command could write
 the same text.
@@ -39,7 +39,7 @@ FIRST_UID = 2_000_000_000
 INNER_UID = 1000
 """The id of the worker's user inside a user namespace."""
 PROCESSES = 128
-"""The maximum number of processes and threads of a command."""
+"""The maximum number of processes and threads of an isolated command."""
 INODES = 50_000
 
 NEW_MOUNTS, NEW_CGROUP, NEW_NAMES, NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
@@ -135,7 +135,7 @@ def end_with(code: int) -> NoReturn:
 def leave_namespaces() -> None:
     """Leave the namespaces of the machine.
 
-    Move this process to new namespaces. The next child process is the first process in them.
+    Move this process to new namespaces. The next child process is the first process in the new namespaces.
     """
     call("prctl", PARENT_DEATH, signal.SIGKILL, 0, 0, 0)
     # If memory runs out, the kernel ends this process before any other.
@@ -149,7 +149,9 @@ def leave_namespaces() -> None:
 
 
 def run_inside(command: list[str], wanted: dict[str, Any], user: int) -> int:
-    """Run as the first process: set up the file system, drop all rights, and wait for the command."""
+    """Run as the first process of the new namespaces: set up the file system, drop all rights, and wait for the
+    command.
+    """
     status = wanted["status"]
     os.umask(0o022)
     try:

@@ -1,4 +1,4 @@
-"""Temporary folders that do not outlive their process, however it ends.
+"""Temporary folders that are deleted at their end, or by the next process that needs one if their process was killed.
 
 Scanned or checked files may hold secrets, so no copy may stay on the disk. The process that uses a folder holds a lock
 on it. The lock ends with the process, also after `kill -9`, and the next process removes folders without a lock.

@@ -13,7 +13,7 @@ _BIDI_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\
 def printable(text: str) -> str:
     """Return a text of one line unchanged.
 
-    Raises ValueError for line breaks, control characters and invisible characters.
+    Raises ValueError for line breaks, control characters, lone surrogates and direction marks.
     """
     if any(_unprintable(char) for char in text):
         raise ValueError("must not contain line breaks, control characters or invisible characters")
@@ -23,7 +23,7 @@ def printable(text: str) -> str:
 def lines(text: str) -> str:
     """Return a text of several lines unchanged. Tabs and line breaks are allowed.
 
-    Raises ValueError for other control characters and invisible characters.
+    Raises ValueError for other control characters, line and paragraph separators, lone surrogates and direction marks.
     """
     if any(_unprintable(char) for char in text if char not in "\t\r\n"):
         raise ValueError("must not contain control characters or invisible characters")

@@ -125,7 +125,7 @@ def _named(lists: Mapping[str, Sequence[str]], prefix: str) -> dict[str, Sequenc
 
 
 class Onboarding:
-    """The steps of an onboarding. They use the lists of the policy that is pinned to the case."""
+    """The steps of an onboarding. The steps use the lists of the policy that is pinned to the case."""
 
     def __init__(self, directory: Directory, mailer: Mailer, lists: Lists) -> None:
         self._directory = directory
@@ -161,14 +161,18 @@ class Onboarding:
 
     @activity.defn
     async def revoke_access(self, call: StepCall[OnboardingRequest]) -> bool:
-        """Undo `grant_access`: revoke the entitlements. Return True if there was anything to undo."""
+        """Undo `grant_access`: revoke the entitlements and deactivate the account.
+
+        Return True if there was anything to undo.
+        """
         return await self._directory.revoke(call.key, call.undone, call.case_id)
 
     @activity.defn
     async def send_welcome(self, call: StepCall[OnboardingRequest]) -> None:
         """Send the welcome mail.
 
-        If a worker dies after the mail was sent and before this was stored, a second mail with the same id is sent.
+        If a worker dies after the mail was sent and before Holdgate has stored that it was sent, a second mail with the
+        same id is sent.
         """
         if await self._directory.welcomed(call.key):
             return
@@ -180,7 +184,7 @@ class Onboarding:
         await self._directory.note_welcome(call.key, call.case_id)
 
     async def _access(self, call: StepCall[OnboardingRequest]) -> Access:
-        """Return the access that the pinned policy gives. It is the same at each step of a case."""
+        """Return the access that the pinned policy gives. The access is the same at each step of a case."""
         return access_of(call.input, await self._lists(call.policy_hash))
 
 

@@ -2,8 +2,8 @@
 
 There are two kinds of blocked Workflows. Workflows of the first kind fail again and again, because of a defect or
 because their history does not fit the code: Temporal retries them for ever. Workflows of the second kind do not match
-the database, because an older backup was restored: Temporal does not know the Workflow, is at an earlier point, or has
-ended the Workflow. For each blocked case, this module opens an incident with a task for operators. The
+the database, for example because an older backup was restored: Temporal does not know the Workflow, is at an earlier
+point, or has ended the Workflow. For each blocked case, this module opens an incident with a task for operators. The
 Workflow cannot receive the decision on this task, so `cases/settle_blocked.py` carries the decision out.
 """
 
@@ -93,11 +93,14 @@ class BlockedWorkflows:
         names = (*(PROCESSES if processes is None else processes), "rollback", "batch")
         self._types = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
         self._after = ""
-        """The case after which the next look starts."""
+        """The id of the case after which the next round starts."""
         self._hurry = True
         self._twice: set[tuple[str, BlockKind]] = set()
-        """Findings of the last look. Only the second finding counts, as a running change looks the same for a
-        moment."""
+        """The findings of the last round.
+
+        A case counts as blocked only if two rounds in sequence find it, because a change that is under way looks the
+        same for a moment.
+        """
         self._recheck = 0
 
     async def look(self) -> int:
@@ -114,7 +117,7 @@ class BlockedWorkflows:
     # --------------------------------------------------------------------------------------------------------- failing
 
     async def _failing(self) -> set[str]:
-        """Return the ids of Workflows that Temporal lists as failing, and of those whose code has raised an error."""
+        """Return the ids of Workflows that Temporal lists as failing, and of Workflows whose code raised an error."""
         query = (
             f"TemporalReportedProblems IS NOT NULL AND ExecutionStatus = 'Running' AND WorkflowType IN ({self._types})"
         )
@@ -173,7 +176,9 @@ class BlockedWorkflows:
         return found
 
     async def _knows_less(self, case: CaseRow) -> BlockKind | None:
-        """Return the kind of the block if Temporal has lost the case or has an earlier state of it; else None."""
+        """Return the kind of the block if Temporal has lost or ended the case, or has an earlier state of it; else
+        None.
+        """
         described = await self._described(case.conductor)
         if described is None:
             return "unknown"

@@ -84,7 +84,7 @@ class Watcher:
     async def _tell(self, handle: WorkflowHandle[object, object], run_id: str) -> bool:
         """Tell the latest run of a Workflow that a reset in Temporal created this run.
 
-        Return True if the run is told now.
+        Return True if the run is told now, False if it was told before.
         """
         if run_id in self._told:
             return False

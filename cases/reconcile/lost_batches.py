@@ -15,7 +15,7 @@ from store.db.database import Database
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""The most running imports that one round compares with Temporal. Usually there are only a few."""
+"""The most running imports that one round compares with Temporal. Usually only a few imports are running."""
 WHY = (
     "The import was terminated in Temporal before this row started. "
     "Upload the file again: only rows that have not started will start."
@@ -30,8 +30,8 @@ class LostImports:
         self._once: set[str] = set()
         """The imports that the last round found lost.
 
-        An import counts as lost only if two rounds in sequence find it, because an import that just ends looks the same
-        for a moment.
+        An import counts as lost only if two rounds in sequence find it lost, because an import that just ends looks the
+        same for a moment.
         """
 
     async def look(self) -> int:

@@ -33,7 +33,7 @@ from store.db.database import Database
 from workflows.engine.refusal_failures import refusal_of_failure
 
 WAITING = 10_000
-"""The most refusals in the queue. If more arrive before the next round, the oldest are lost."""
+"""The most refusals in the queue. If more refusals arrive before the next round, the oldest are lost."""
 LISTED = 100
 """The most refused messages of one case that get an event each in the audit log.
 
@@ -79,7 +79,8 @@ class Refusals(Interceptor):
         self._uncounted: dict[str, tuple[Counter[str], datetime, float]] = {}
         """By case: the refused messages that got no event of their own.
 
-        The number by name of the message, then the time of the last of them in UTC and in monotonic seconds.
+        Each value holds the number of messages by their name, then the time of the last message in UTC and in monotonic
+        seconds.
         """
 
     def workflow_interceptor_class(self, _input: WorkflowInterceptorClassInput) -> type[WorkflowInboundInterceptor]:

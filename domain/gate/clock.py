@@ -42,7 +42,7 @@ def _remind(state: GateState) -> GateEvent:
 
 
 def escalate(state: GateState, *levels: Timer) -> GateEvent:
-    """Escalate to the next level: add the people of this level to the candidates, or replace the candidates with them.
+    """Escalate to these levels: add the people of each level to the candidates, or replace the candidates with them.
 
     The escalation ends a claim on the task. Afterwards a recount is needed: `state.uncertain` is set.
     """
@@ -75,7 +75,7 @@ def escalate(state: GateState, *levels: Timer) -> GateEvent:
 def _expire(state: GateState, at: datetime, now: datetime) -> GateEvent:
     """Expire the gate at `at`: reject, approve or escalate it, as the policy says.
 
-    A gate that escalates on expiry gets the same time to its next expiry, and is rejected at that expiry.
+    A gate that escalates on expiry gets as much time again as it had until this expiry, and then ends as expired.
     """
     on_expiry = state.ruling.on_expiry
     if on_expiry == "escalate" and not state.expired_before:

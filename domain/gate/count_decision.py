@@ -21,8 +21,8 @@ OUTCOMES = {
 }
 """The outcome of each verdict that ends a gate without a quorum.
 
-On an intervention task, such a verdict ends the gate when as many operators as its quorum says have given the same
-verdict.
+On an intervention task, a verdict ends the gate only when as many people as its quorum says have given the same verdict
+with the same edits.
 """
 
 
@@ -32,8 +32,8 @@ def count_decision(
     """Count a decision that `check_decision` has allowed. Return the earlier decisions that this decision makes void.
 
     `edits` are the fields of the input that the decision changes. `edited` are the fields of the task that show the new
-    input. An approval with edits replaces all approvals of the old input. The gate then stays open until the rules for
-    the new input are known (`follow_ruling`).
+    input. An approval with edits replaces all earlier decisions, because they concern the old input. After an approval
+    with edits, the gate stays open until the rules for the new input are known (`follow_ruling`).
     """
     assert state.open, "check_decision refuses decisions on a closed gate"
     verdict = decision.verdict
@@ -73,7 +73,7 @@ def count_decision(
 
 
 def close_if_approved(state: GateState, now: datetime) -> None:
-    """Count the approvals. If they reach the quorum, close the gate as approved."""
+    """Count the approvals. If the approvals reach the quorum, close the gate as approved."""
     count_approvals(state)
     if state.task.quorum.given >= state.task.quorum.needed:
         state.close(Outcome.APPROVED, now)

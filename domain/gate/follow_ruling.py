@@ -20,8 +20,9 @@ COMPARED = ("candidate_groups", "candidate_users", "excluded_users", "due_at", "
 def follow_ruling(state: GateState, ruling: GateRuling, now: datetime, *, times: bool) -> GateEvent:
     """Make the gate follow another ruling of the policy. Return an audit event that lists the changes of the task.
 
-    Decisions that were made before still count. If the new ruling needs no people, its rule decides. If `times` is
-    False, times that an admin set by hand stay. If it is True, the times of the ruling replace them.
+    Decisions that were made before still count. If the new ruling needs no people and the input was not edited, the
+    rule of the ruling closes the gate. Times that an admin set by hand stay if `times` is False; the times of the
+    ruling replace them if `times` is True.
     """
     before, edited = state.task, state.edited
     state.edited = False

@@ -31,9 +31,9 @@ class Gate:
     # ----------------------------------------------------------------------------------------------------- decisions
 
     def check(self, decision: Decision) -> str:
-        """Return the name of the rule that allows a decision. Raises Refusal if no rule allows the decision.
+        """Return the name of the rule that allows a decision. Raises Refusal if the decision is not valid.
 
-        Changes nothing.
+        The check changes nothing.
         """
         return check_decision(self._state, decision)
 
@@ -50,7 +50,7 @@ class Gate:
     # ------------------------------------------------------------------------------------------------- other actions
 
     def check_action(self, action: Action) -> None:
-        """Raise Refusal when the action is not allowed. Changes nothing."""
+        """Raise Refusal when the action is not allowed. The check changes nothing."""
         check_action(self._state, action)
 
     def act(self, action: Action, now: datetime) -> tuple[GateEvent | None, list[DecisionView]]:
@@ -72,7 +72,8 @@ class Gate:
     def count(self, present: Present, now: datetime) -> list[GateEvent]:
         """Check whether the people in `present`, who can act now, can reach the quorum.
 
-        If they cannot, escalate or close the gate. Return the events.
+        If the quorum cannot be reached, escalate or close the gate, or set `short`. Return the events for the audit
+        log.
         """
         return recount(self._state, present, now)
 
@@ -129,13 +130,13 @@ class Gate:
     def edited(self) -> bool:
         """Return True if an approval has edited the input and the gate has no ruling for the new input yet.
 
-        Nobody can decide until the gate has this ruling.
+        Nobody can decide until the gate has the ruling for the new input.
         """
         return self._state.edited
 
     @property
     def uncertain(self) -> bool:
-        """Return True if a recount is needed, because perhaps nobody can decide any more."""
+        """Return True if a recount is needed, because perhaps too few people can decide."""
         return self._state.uncertain
 
     @uncertain.setter
@@ -144,7 +145,9 @@ class Gate:
 
     @property
     def short(self) -> str:
-        """Return why nobody can decide although all levels of escalation are used; empty while somebody can decide."""
+        """Return why too few people can decide although all levels of escalation are used; empty while enough people
+        can.
+        """
         return self._state.short
 
     @short.setter

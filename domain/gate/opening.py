@@ -1,7 +1,7 @@
 """A gate as it opens: its task with the people and times of the ruling, and the event of the opening.
 
-The activity that opens a gate computes both to write them. The Workflow computes them again from the answer of the
-activity, which therefore does not repeat in the history what the Workflow knows.
+The activity that opens a gate computes the task and the event, to write both. The Workflow computes both again from the
+answer of the activity. Therefore this answer does not repeat in the history what the Workflow knows.
 """
 
 import json

@@ -117,7 +117,7 @@ def withdraw_question(state: GateState, action: Action, now: datetime) -> GateEv
 def lapse_questions(state: GateState, silent: Collection[str], now: datetime) -> list[GateEvent]:
     """Resume a paused clock if nobody can answer the questions for which it waits.
 
-    Return an event for each such question.
+    Return an event for each question that nobody can answer.
     """
     if state.task.paused_at is None:
         return []

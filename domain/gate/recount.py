@@ -16,14 +16,14 @@ from domain.status import Outcome, Verdict
 def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent]:
     """Check whether the people in `present`, who can act now, can reach the quorum.
 
-    If they cannot, react and return the events:
+    If the quorum cannot be reached, react and return the events:
 
     - A claim ends when nobody can decide under it.
     - A paused clock is resumed when nobody can answer the question for which it waits.
     - Rejections without veto end the gate when they make the quorum impossible.
     - If abstentions or missing people make the quorum impossible, the next escalation comes at once.
-    - If no escalation is left, `state.short` is set to the reason. Operators are then asked: people must be added, or
-      the case is rolled back.
+    - If no escalation is left, `state.short` is set to the reason. Operators are then asked to add people or to roll
+      back the case.
     """
     if not state.open:
         return []

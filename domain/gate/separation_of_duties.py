@@ -1,10 +1,10 @@
 """Separation of duties: a person who changes who can decide a task must not decide this task.
 
-Otherwise admins could give tasks to themselves.
+Without this rule, admins could give tasks to themselves.
 
-The rule applies to a person who hands over the task of another person, ends the claim of another person, replaces a
-person, applies another policy, or brings forward the expiry of a gate that escalates. It does not apply to a person who
-delegates or releases their own task.
+The rule applies to an admin who reassigns a task, ends the claim of another person, replaces a person, applies another
+policy, or sets an earlier or first expiry of a gate that escalates. The rule does not apply to a person who delegates
+or releases their own task.
 """
 
 from typing import assert_never

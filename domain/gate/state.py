@@ -42,17 +42,18 @@ class GateState:
     excluded: list[str]
     """People who must not decide this gate.
 
-    The ruling excludes them, they decided another gate of the case, or they changed who can decide this gate.
+    The ruling excludes these people, or they decided another gate of the case, changed the input, took over the
+    request, or changed who can decide this gate.
     """
     edited: bool = False
     """True if an approval has edited the input and the gate has no ruling for the new input yet.
 
-    Nobody can decide until then.
+    Nobody can decide until the gate has the ruling for the new input.
     """
     uncertain: bool = False
-    """True if a recount is needed, because perhaps nobody can decide any more."""
+    """True if a recount is needed, because perhaps too few people can decide."""
     short: str = ""
-    """Why nobody can decide after the last escalation; empty while somebody can decide."""
+    """Why too few people can decide after the last escalation; empty while enough people can decide."""
     closed_because: str = ""
     """A sentence about the rule of the policy that ended the gate after it had opened; empty if no rule ended it."""
     expired_before: bool = False

@@ -23,7 +23,7 @@ class Timer:
     """For an escalation: True if its groups and users replace the candidates; False if they are added."""
     priority: int | None = None
     fixed: bool = False
-    """True if an admin set this timer during a pause. This pause then neither stops nor delays the timer."""
+    """True if an admin set this timer during a pause, which then neither stops nor delays the timer."""
 
     @property
     def label(self) -> str:
@@ -57,8 +57,8 @@ def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) 
 
     `on_expiry` is the action at the next expiry, such as `reject`.
 
-    If this action is `escalate`, the gate gets the same time again after its expiry. The list then also shows the
-    second expiry, at which the gate is rejected.
+    If `on_expiry` is `escalate`, the gate gets after its first expiry as much time again as before. With `escalate`,
+    the list also shows the second expiry, with the action `reject`.
     """
     steps: list[ClockStep] = []
     for place, timer in enumerate(timers):
@@ -83,9 +83,10 @@ def steps_of(timers: Sequence[Timer], opened_at: datetime, on_expiry: OnExpiry) 
 
 
 def already_escalated(task: TaskView, level: Timer, now: datetime) -> bool:
-    """Return True if the people of an escalation level are candidates of the task already.
+    """Return True if a gate that follows another ruling needs no timer and no audit event for an escalation level.
 
-    With a changed policy, such a level needs no timer and no audit event.
+    A level needs none if its people are candidates of the task already. A level that replaces the candidates or sets a
+    priority must also be due.
     """
     named, asked = {*level.groups, *level.users}, {*task.candidate_groups, *task.candidate_users}
     if level.replace or level.priority is not None:

@@ -1,4 +1,7 @@
-"""Check whether an action other than a decision is allowed. Update validator, Signal handler and gateway use it."""
+"""Check whether an action other than a decision is allowed.
+
+Update validator, Signal handler and gateway call `check_action`.
+"""
 
 from typing import assert_never
 
@@ -14,7 +17,7 @@ from domain.refusals import Refusal, RefusalCode, not_allowed
 
 
 def check_action(state: GateState, action: Action) -> None:
-    """Raise Refusal when the action is not allowed. Changes nothing."""
+    """Raise Refusal when the action is not allowed. The check changes nothing."""
     task = state.task
     match action.act:
         case Act.CLAIM:
@@ -143,7 +146,7 @@ def _check_handover(state: GateState, action: Action) -> None:
 def _check_set_clock(state: GateState, action: Action) -> None:
     """Raise Refusal unless an admin sets times with a reason.
 
-    The times must be in the future, and the due time before the expiry.
+    The times must be in the future, and the due time must not be after the expiry.
     """
     task = state.task
     check_admin(action.by, "set the times of a task")

@@ -17,12 +17,12 @@ EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 
 
 def check_decision(state: GateState, decision: Decision) -> str:
-    """Return the name of the rule that allows a decision. Raises Refusal if no rule allows the decision.
+    """Return the name of the rule that allows a decision. Raises Refusal if the decision is not valid.
 
-    Changes nothing.
+    The check changes nothing.
 
-    Rules about people are checked first, so that a person who must not decide gets this refusal in every state of the
-    task.
+    Rules about people are checked first, so that a person who must not decide gets the refusal NOT_ALLOWED in every
+    state of the task.
     """
     task = state.task
     rule, behalf = place_of(task, decision.by)
@@ -45,7 +45,7 @@ def wrong_verdict(task: TaskView, verdict: str) -> Refusal:
 
 
 def check_open(state: GateState, revision: int | None, *, required: bool = False) -> None:
-    """Raise Refusal if the gate is closed, or if the person did not see the latest revision of the task.
+    """Raise Refusal if the gate is closed, waits for its rules, or if the person did not see the latest revision.
 
     `revision` is None if the message names no revision. If `required` is True, a message without a revision is refused.
     """

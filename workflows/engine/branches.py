@@ -33,15 +33,17 @@ class Branches:
     def stop_condition(self) -> Callable[[], bool]:
         """Return a function that returns True if the branch of the caller has to stop.
 
-        It has to stop if the case is cancelled before its rollback, or if the procedure in which it began has ended.
+        The branch has to stop if the case is cancelled before its rollback, or if the procedure in which the branch
+        began has ended.
         """
         run, began = self._run, _PROCEDURE.get()
         return lambda: (run.forward and run.cancellation is not None) or began != run.procedure
 
     def raise_if_stopped(self) -> None:
-        """Raise CaseEnds if the case is cancelled before its rollback, BranchStops if its procedure has ended.
+        """Raise CaseEnds if the case is cancelled before its rollback, BranchStops if the procedure of the branch has
+        ended.
 
-        Call this after every step: the activity of a cancelled step may have succeeded all the same.
+        Call this method after every step: the activity of a cancelled step may have succeeded all the same.
         """
         run = self._run
         if run.forward and run.cancellation is not None:

@@ -100,17 +100,17 @@ class CaseWorkflow(MessageHandlers):
 
         `uses` names an earlier step whose effect this step uses up, such as the hold that a payment is made from. When
         this step has run, nothing of the earlier effect is left to undo. `options` say how often the step is tried,
-        unless the policy does.
+        unless the policy has options for the step.
 
         `local` runs the step inside the Workflow task, which costs much less, if the options of the step are short
-        enough (`StepOptions.fits_local`). Use it only for a short step whose effect is in Holdgate's own database and
-        happens once for its key. Temporal's Web UI shows the step only after it has ended, as a marker. A decision just
-        before the step is answered after the step.
+        enough (`StepOptions.fits_local`). Use `local` only for a short step whose effect is in Holdgate's own database
+        and happens once for its key. Temporal's Web UI shows a local step only after it has ended, as a marker. A
+        decision that comes just before a local step is answered only after this step.
 
-        A step that raises `Refused` ends the case. If its attempts end for any other reason, operators decide, unless
-        `options.then` ends the case: they retry the step, also with changed input, skip it, do it by hand, or roll the
-        case back. If they skip it or do it by hand, the result is `skipped`, or None without that. Raises ValueError if
-        both `local` and `heartbeat` are given.
+        A step that raises `Refused` ends the case. If the attempts of a step end for any other reason, operators
+        decide, unless `options.then` ends the case: operators retry the step, also with changed input, skip the step,
+        do it by hand, or roll the case back. If operators skip the step or do it by hand, the result is `skipped`, or
+        None if `skipped` is not given. Raises ValueError if both `local` and `heartbeat` are given.
         """
         return await self._steps.run_step(
             activity, request, skipped=skipped, undo=undo, uses=uses, heartbeat=heartbeat, options=options, local=local
@@ -127,9 +127,9 @@ class CaseWorkflow(MessageHandlers):
     ) -> RequestT | None:
         """Wait until the right people have approved; return at once where the policy needs nobody.
 
-        A rejection or an expiry ends the case. With `request`, the input of the case, reviewers may change the fields
-        that the policy names. The method then returns the approved input, which later steps must use; None without
-        `request`.
+        A rejection ends the case, and so does an expiry, unless `on_expiry` of the policy says otherwise. With
+        `request`, the input of the case, reviewers may change the fields that the policy names, and the method returns
+        the approved input, which later steps must use. Without `request`, the method returns None.
         """
         await self._gates.pass_all([GateAt(name, facts)], editable=request is not None)
         return None if request is None else self.state.case.input
@@ -140,8 +140,8 @@ class CaseWorkflow(MessageHandlers):
         """Wait until several gates are passed, in any order.
 
         If one gate decides about several things, such as several permissions, pass one `GateAt` for each of them, with
-        its facts. A rejection or an expiry ends the case: at once, or with `first_no_ends_all=False` after all gates
-        are decided.
+        its facts. A rejection or an expired gate ends the case: at once, or with `first_no_ends_all=False` after all
+        gates are decided.
         """
         stops = [GateAt(each, facts) if isinstance(each, str) else each for each in wanted]
         await self._gates.pass_all(stops, first_no_ends_all=first_no_ends_all)
@@ -178,7 +178,7 @@ class CaseWorkflow(MessageHandlers):
     ) -> CaseResult:
         """Run the procedure of a case to its end and return the result.
 
-        Raises only after a defect, or if the database has no such case.
+        Raises only after a defect, if the database has no such case, or if a rollback has taken over the case.
         """
         if case.start_at is not None and case.start_at > workflow.now():
             self.state.status = Status.SCHEDULED  # Set before a message can ask for the status.
@@ -223,7 +223,7 @@ class CaseWorkflow(MessageHandlers):
     async def _rounds(self, procedure: Callable[[RequestT], Awaitable[BaseModel | None]]) -> BaseModel | None:
         """Run the procedure and return its result.
 
-        After a NextRound undo its effects, and run it with the new input.
+        After a NextRound, undo the effects of the procedure, and run the procedure again with the new input.
         """
         run = self.state
         while True:

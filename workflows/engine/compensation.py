@@ -28,7 +28,7 @@ class Compensation:
         """Set `on_failure`, which is called with each failed attempt, before the next one and before operators are
         asked.
 
-        It may raise.
+        `on_failure` may raise.
         """
         self._run = run
         self._tasks = tasks
@@ -44,11 +44,12 @@ class Compensation:
         run.saga.recover(await run.journal.stored_plan())
 
     async def roll_back(self, reason: str) -> None:
-        """Undo all effects of the case. If an undo fails, wait for operators: only their decision can leave it out.
+        """Undo all effects of the case. If an undo fails, wait for operators: only their decision can leave out the
+        undo.
 
-        If the database already has an end of the case, raise AlreadyEnded before anything is undone. This happens when
-        a cancellation arrives after the end was written to the database and before Temporal's history shows the write.
-        People have read this end already.
+        If the database already has an end of the case, raise AlreadyEnded before anything is undone. The database can
+        have an end when a cancellation arrives after the end was written to the database and before Temporal's history
+        shows the write. People may have read this end already.
         """
         run = self._run
         run.forward = False
@@ -60,7 +61,7 @@ class Compensation:
         await self.undo_all()
 
     async def undo_all(self) -> None:
-        """Undo all effects of the case, newest first. The case is not ended."""
+        """Undo all effects of the case, newest first. This method does not end the case."""
         run = self._run
         while undo := run.saga.newest():
             await self._undo(undo)

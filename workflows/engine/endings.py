@@ -7,7 +7,10 @@ from domain.status import Status
 
 
 class CaseEnds(Exception):
-    """End the case with a status other than completed. The engine undoes everything done before it closes the case."""
+    """End the case with a status other than completed.
+
+    Before the engine closes the case, it undoes everything that was done.
+    """
 
     def __init__(
         self, status: Status, reason: str, resubmit_after: timedelta | None = None, *, rule_at: str = ""
@@ -16,7 +19,9 @@ class CaseEnds(Exception):
         self.status = status
         self.reason = reason
         self.resubmit_after = resubmit_after
-        """How long after its end a failed case is submitted again automatically; None if it is not."""
+        """How long after its end a failed case is submitted again automatically; None if the case is not submitted
+        again.
+        """
         self.rule_at = rule_at
         """The gate at which a rule of the policy rejected the case; empty if none did."""
 
@@ -24,8 +29,8 @@ class CaseEnds(Exception):
 class AlreadyEnded(Exception):
     """Keep the end that the database holds already and that Temporal's history does not show.
 
-    A worker stopped between the two writes, or somebody reset the Workflow. People can have read that end, so it is
-    final.
+    The cause is that a worker stopped after the write to the database, or that somebody reset the Workflow. People can
+    have read the stored end, so this end is final.
     """
 
     def __init__(self, ended: CaseResult) -> None:

@@ -20,8 +20,11 @@ from domain.errors import ATTEMPT, SPOKEN
 from domain.step import StepOptions
 
 STEP_TIMEOUT = timedelta(seconds=10)
-"""The timeout of one attempt. With the ten attempts of StepOptions, a step is tried for about a minute: longer than a
-restart of a database, shorter than a reviewer's patience."""
+"""The timeout of one attempt.
+
+With the ten attempts of StepOptions, a step whose attempts fail at once is tried for about a minute: longer than a
+restart of a database, shorter than a reviewer's patience.
+"""
 UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."
 IN_WORDS = {
     "DatabaseUnavailable": "The database did not answer.",
@@ -83,7 +86,7 @@ class Failure:
 
 
 def failure_of_local_step(error: FailureError, options: StepOptions) -> Failure:
-    """Return why a local step failed, as `failure_of` does. The SDK raises its failure in another form.
+    """Return why a local step failed, as `failure_of` does. The SDK raises the failure of a local step in another form.
 
     An exception of the activity has no ActivityError around it. After a timeout, nothing tells the number of attempts;
     but a step that timed out at last has had all its attempts.
@@ -121,7 +124,7 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
 def options_of(case: CaseInput[Any], name: str, default: StepOptions | None = None) -> StepOptions:
     """Return the options for the attempts of a step or an undo: those in the policy, or those of the process.
 
-    They are not combined. Options without a time limit get `STEP_TIMEOUT`.
+    Options in the policy replace all options of the process. Options without a time limit get `STEP_TIMEOUT`.
     """
     found = case.steps.get(name) or default or StepOptions()
     return found if found.time_limit else found.model_copy(update={"time_limit": STEP_TIMEOUT})

@@ -116,9 +116,9 @@ class Gates:
                 await self._tasks.intervene(name, failure_of(error, StepOptions()), verdicts=RETRY_OR_ROLL_BACK)
 
     async def _make_changes(self, gate: Gate) -> None:
-        """Wait until the requester has made the changes and resubmits the case.
+        """Wait until the requester, a substitute or the successor has made the changes and resubmits the case.
 
-        Raises NextRound if the input changed; CaseEnds if the requester does not resubmit before the deadline.
+        Raises NextRound if the input changed; CaseEnds if nobody resubmits before the deadline.
         """
         run = self._run
         asked = gate.task.decisions[-1]

@@ -22,13 +22,15 @@ from workflows.engine.messages import Messages
 from workflows.engine.state import CaseRun
 
 RETRY_OR_ROLL_BACK = (Verdict.RETRY, Verdict.ROLL_BACK)
-"""The verdicts of operators on a gate that cannot be opened or decided: they must not skip the people who decide there.
+"""The verdicts of operators on a gate that cannot be opened or decided.
+
+Operators must not skip the people who decide at the gate.
 """
 
 LATE = timedelta(seconds=30)
-"""If storing a task takes at least this time, its due and expiry times are moved.
+"""If storing a task takes at least this time, all times of the task are moved.
 
-Otherwise the task could expire before people have seen it.
+Without this move, the task could expire before people have seen it.
 """
 
 
@@ -43,7 +45,7 @@ class HumanTasks:
     # --------------------------------------------------------------------------------------------------------- waiting
 
     async def wait_at(self, gates: Sequence[Gate], status: Status, *, first_no_ends_all: bool = True) -> None:
-        """Wait until all these tasks have an outcome, in this status of the case.
+        """Wait until all these tasks have an outcome. Meanwhile, the case has this status.
 
         A cancellation closes the tasks, unless the case is rolling back. Raises CaseEnds if the case is cancelled or
         operators roll it back, BranchStops if another branch has ended the procedure.
@@ -148,7 +150,7 @@ class HumanTasks:
             return
 
     def _close(self, gate: Gate) -> None:
-        """Record the outcome of a task. People who decided a gate decide no other gate of the case."""
+        """Record the outcome of a task, and its deciders, because deciders of one gate usually decide no other gate."""
         run, task = self._run, gate.task
         run.journal.store_task(gate)
         assert gate.outcome is not None
@@ -213,7 +215,7 @@ class HumanTasks:
                 run.journal.note_task(gate, happened)
 
     async def _ask_for_help(self, gate: Gate) -> Gate:
-        """Ask operators about a task that nobody can decide: they add people and retry, or roll back."""
+        """Ask operators about a task that too few people can decide: operators add people and retry, or roll back."""
         self._run.set_status(Status.NEEDS_INTERVENTION)
         said = f"Too few people are left to decide: {gate.short}. Add people and retry, or roll back."
         facts = {"step": gate.task.gate, "failure": "NobodyCanDecide", "cause": said}
@@ -239,11 +241,12 @@ class HumanTasks:
     async def intervene(
         self, name: str, failure: Failure, *, verdicts: Sequence[Verdict], editable: bool = False, undoing: bool = False
     ) -> Gate:
-        """Ask operators about a step, an undo or the opening of a gate that has failed for good. Return their task.
+        """Ask operators about a step, an undo or the opening of a gate that has failed for good. Return the task of the
+        operators.
 
-        `editable`: they may change the input. `undoing`: an undo failed, and nothing ends the task but their answer.
-        Raises CaseEnds when they roll the case back, when the case is cancelled, or when they do not answer before the
-        deadline, if the policy sets one.
+        `editable`: operators may change the input. `undoing`: an undo failed, and only the answer of operators ends the
+        task. Raises CaseEnds when operators roll the case back, when the case is cancelled, or when operators do not
+        answer before the deadline, if the policy sets one.
         """
         run = self._run
         said = f"{run.doing}: failed. {failure.said}{failure.tried}"
@@ -269,9 +272,11 @@ class HumanTasks:
         editable: bool = False,
         endless: bool = False,
     ) -> Gate:
-        """Store a task by which operators choose a verdict. The policy may say who they are, how many and until when.
+        """Store a task by which operators choose a verdict. The policy may say who decides, how many people, and until
+        when.
 
-        `endless`: the task does not expire, whatever the policy says. An undo needs this: only an answer can end it.
+        `endless`: the task does not expire, whatever the policy says. A failed undo needs `endless`, because only an
+        answer can end its task.
         """
         run, case = self._run, self._run.case
         rule = "its attempts have ended"
@@ -333,7 +338,7 @@ def spoken(name: str) -> str:
 
 
 def _short_of_people(gates: Sequence[Gate]) -> Gate | None:
-    """Return the first open gate that nobody can decide.
+    """Return the first open gate that too few people can decide.
 
     Interventions are not considered, because operators decide them already.
     """

@@ -1,7 +1,7 @@
 """The journal of one case: its events in order, and which of them are not yet written to the database.
 
 Events are collected here and written together with the next gate, outcome or end: one local activity, one transaction.
-The status query shows them at once.
+The status query shows the collected events at once.
 """
 
 import hashlib
@@ -66,7 +66,10 @@ class Journal:
         self._known = False
         """Whether anything of this case was written."""
         self.unknown_case: ApplicationError | None = None
-        """Set when the database has no such case. Then nothing is written, and the effects of the case are undone."""
+        """Set when the database has no such case.
+
+        The journal then writes nothing more, and the effects of the case are undone.
+        """
 
     def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
         """Add an event. `summary` is a plain sentence for engineers: no code depends on its text."""
@@ -105,7 +108,7 @@ class Journal:
         self._input = input, title
 
     def store_task(self, gate: Gate, *, whole: bool = False) -> None:
-        """Store the task of a gate as it is now. `whole`: with all its decisions, after a reset."""
+        """Store the task of a gate as it is now. `whole`: with all fields and decisions, after a reset."""
         self._gates[gate.task.task_id] = gate
         if whole:
             self._whole.add(gate.task.task_id)
@@ -123,8 +126,9 @@ class Journal:
 
         The write is repeated until it succeeds.
 
-        Raises AlreadyEnded when the database holds an end of the case, ApplicationError when it never had this case.
-        After that ApplicationError nothing is written any more, and no error is raised.
+        Raises AlreadyEnded when the database holds an end of the case, ApplicationError when the database never had
+        this case or another Workflow has taken over the case. If the database never had this case, later calls write
+        nothing and raise no error.
         """
         written = await self.write_end(status, opened=opened)
         if written.ended is not None:
@@ -137,7 +141,8 @@ class Journal:
 
         An end that the database holds already is in the answer, and is no error here. If this Workflow has written
         before and the database does not have the case now (somebody has restored an older backup), raises LookupError:
-        the Workflow task fails until the case is there again. `cases/reconcile/blocked_workflows.py` tells operators.
+        the Workflow task fails until the case is there again. `cases/reconcile/blocked_workflows.py` finds the failing
+        Workflow.
         """
         if self.unknown_case is not None:
             self._take(status, opened, result)
@@ -205,7 +210,10 @@ class Journal:
     async def rule_again(
         self, task: TaskView, *, case: dict[str, Any], policy_hash: str, input: dict[str, Any]
     ) -> GateRuling:
-        """Return the ruling of the policy on an open or later gate. Raises FailureError when there is none."""
+        """Return the ruling of the policy on an open or later gate.
+
+        Raises FailureError when the policy gives no ruling.
+        """
         record = CaseRecord(case_id=self._case_id, status=Status.AWAITING_APPROVAL)
         return await _local(
             Records.rule_again,
@@ -235,7 +243,7 @@ class Journal:
     def _id(self, *parts: Any) -> str:
         """Return the id of the next event.
 
-        It is a digest of kind, actor and data, and of the number of earlier events in which these are the same.
+        The id is a digest of kind, actor and data, with `-2`, `-3` and so on if earlier events have the same digest.
         """
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
@@ -266,7 +274,10 @@ class Journal:
         return record
 
     def _put_back(self, record: CaseRecord, gates: dict[str, Gate], whole: set[str], plan: list[PlannedUndo]) -> None:
-        """Undo `_take`, because its result was not written. `gates`, `whole` and `plan` are the values before it."""
+        """Undo `_take`, because its result was not written.
+
+        `gates`, `whole` and `plan` are the values before `_take`.
+        """
         self._events[:0] = record.events
         self._decisions[:0] = record.decisions
         self._withdrawn[:0] = record.withdrawn

@@ -1,7 +1,7 @@
 """The life of a case's Workflow: run its procedure as a separate asyncio task, and close it.
 
-A cancellation, by message or in Temporal, sets a field of the state, which steps and gates check. It never interrupts a
-rollback or a write to the database.
+A cancellation, by message or in Temporal, sets a field of the state, which steps and gates check. A cancellation never
+interrupts a rollback or a write to the database.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ async def close(run: CaseRun, messages: Messages, result: CaseResult, *, again: 
     """Write the end of a case, wait for its message handlers, and return the result with the head of its audit log.
 
     Messages that arrive meanwhile are refused, and their events are written, too. With `again` the case had this end
-    before, so no second event is written. Raises ApplicationError if the database never had this case.
+    before, so no second event about the end is written. Raises ApplicationError if the database never had this case.
     """
     run.forward = False
     run.set_status(result.status)

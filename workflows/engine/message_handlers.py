@@ -30,7 +30,7 @@ class MessageHandlers(GuardedWorkflow):
     @workflow.update(description="Decide a task with one of its verdicts")
     @reads_update
     async def decide(self, decision: Decision) -> Receipt:
-        """Decide a task. A repeat with the same id and content gets the same receipt; other content is refused."""
+        """Decide a task. A repeat with the same id gets the same receipt, but is refused if its content differs."""
         return await self.messages.decide(decision)
 
     @decide.validator
@@ -43,7 +43,7 @@ class MessageHandlers(GuardedWorkflow):
     def act(self, action: Action) -> Receipt:
         """Perform an action on a task other than a decision.
 
-        A repeat with the same id and content gets the same receipt; other content is refused.
+        A repeat with the same id gets the same receipt, but is refused if its content differs.
         """
         return self.messages.act(action)
 

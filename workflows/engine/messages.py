@@ -1,7 +1,7 @@
 """Messages to a case: decisions and actions of people, cancellations, and news of other Workflows.
 
 A decision or an action comes as an Update, whose sender waits for the answer, or as a Signal where no worker answered.
-Both are validated here by the same rules.
+This module validates Updates and Signals by the same rules.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from workflows.engine.read_messages import refusing
 from workflows.engine.state import CaseRun
 
 TEMPORAL = "temporal"
-"""The actor of changes made in Temporal itself, and of Signals: nothing proves who sent them."""
+"""The actor of changes made in Temporal itself, and of refused Signals: nothing proves who sent them."""
 MAX_ENDED = 1000
 """Maximum number of results of other cases that a case keeps, because it may wait for them."""
 MAX_NAME = 100
@@ -177,7 +177,10 @@ class Messages:
                 return run.status
 
     def _edited_input(self, decision: Decision) -> BaseModel | None:
-        """Return the input with the edits of a decision; None without edits. Raises Refusal if it is not valid."""
+        """Return the input with the edits of a decision; None without edits.
+
+        Raises Refusal if the edited input is not valid.
+        """
         if not decision.edits:
             return None
         before = self._run.case.input
@@ -273,7 +276,7 @@ class Messages:
     def _recount(self, task_id: str) -> None:
         """Compute again who can decide a task, because people or groups changed.
 
-        This has no limit, because every such change must take effect.
+        The number of recounts of open tasks has no limit, because every such change must take effect.
         """
         run = self._run
         gate = run.gates.get(task_id)
@@ -294,7 +297,7 @@ class Messages:
         return gate
 
     def _separate_duties(self) -> None:
-        """Exclude a person who decided one gate from the other open gates, where their policy says so."""
+        """Exclude a person who decided one gate from the other open gates that keep separation of duties."""
         for gate in self._run.waiting_at:
             if gate.open and gate.ruling.separation_of_duties and gate.task.kind == "gate":
                 others = [other.task for other in self._run.waiting_at if other.task.gate != gate.task.gate]
@@ -355,7 +358,7 @@ class Messages:
     # ------------------------------------------------------------------------------------------------ refused messages
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal was refused. `claimed` is its sender according to the message; empty if it names none.
+        """Record that a Signal was refused. `claimed` is the sender that the Signal names; empty if it names none.
 
         The first `MAX_IDLE_MESSAGES` messages without effect become events; later ones are only counted.
         """
@@ -383,7 +386,10 @@ class Messages:
             )
 
     def _may_record(self) -> bool:
-        """Count a message without effect, and return True if it gets an event. Anybody could send millions."""
+        """Count a message without effect, and return True if it gets an event.
+
+        Without `MAX_IDLE_MESSAGES`, a sender could fill the audit log.
+        """
         self._run.refused_messages += 1
         return self._run.refused_messages <= MAX_IDLE_MESSAGES
 

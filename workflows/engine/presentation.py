@@ -17,7 +17,7 @@ class Presentation(Protocol):
         """Return an input, given as JSON, as people may see it."""
 
     def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
-        """Return `title`, `key_fields`, `input` and `money` of a task; with the `summary` of this gate's task if given.
+        """Return `title`, `key_fields`, `input` and `money`; with `task`, also `summary`, the question of its gate.
 
         People may have changed the input, so `summary` asks about the input as it is now.
         """

@@ -25,13 +25,13 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 MAX_MESSAGE_BYTES = 256 * 1024
 """Maximum size of one message: more than Holdgate itself sends. The history stores a message several times."""
 OURS = {PROCESS_ATTRIBUTE.name, BATCH_ATTRIBUTE.name}
-"""Search attributes of the Workflows that Holdgate starts. Each Workflow has one of them."""
+"""Search attributes of the Workflows that Holdgate starts. Each Workflow has at least one of these attributes."""
 MAX_CLAIM = 120
 """Maximum number of stored characters of the sender that a message claims."""
 
 
 class Unreadable(Refusal):
-    """A message that cannot be read. `claimed` is the sender that the message names; empty if it cannot be read."""
+    """A message that cannot be read. `claimed` is the sender that the message names; empty if no sender can be read."""
 
     def __init__(self, why: str, claimed: str = "") -> None:
         super().__init__(RefusalCode.UNREADABLE, f"This message cannot be read: {why}.", why=why)
@@ -42,13 +42,17 @@ class Recipient(Protocol):
     """The interface that records refused Signals."""
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal of this name was refused. `claimed` is the sender it names. Must not raise."""
+        """Record that a Signal of this name was refused.
+
+        `claimed` is the sender that it names. This method must not raise.
+        """
 
 
 def reads_update(handler: HandlerT) -> HandlerT:
     """Decorate an Update handler or its validator, below the SDK's decorator: refuse messages that do not fit.
 
-    An unforeseen exception refuses the Update, too. If it left the handler, the Workflow task would fail for ever.
+    An unforeseen exception refuses the Update, too. If the exception left the handler, the Workflow task would fail for
+    ever.
     """
     model = _model_of(handler)
     if inspect.iscoroutinefunction(handler):
@@ -138,12 +142,18 @@ class GuardedWorkflow:
             cls.run = reads_start(cls.run)  # type: ignore[attr-defined]  # each Workflow has its own
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
-        """Record that a Signal of this name was refused. `claimed` is the sender it names. Must not raise."""
+        """Record that a Signal of this name was refused.
+
+        `claimed` is the sender that it names. This method must not raise.
+        """
         raise NotImplementedError
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _sent: Sequence[RawValue]) -> None:
-        """Record Signals that have no handler. The SDK would keep them for ever, without a message to anybody."""
+        """Record Signals that have no handler.
+
+        The SDK would keep such Signals for ever, without a message to anybody.
+        """
         self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Signal of this name."), "")
 
     @workflow.update(dynamic=True)
@@ -204,7 +214,7 @@ def _without_values(wrong: ValidationError) -> ValueError:
 
 
 def _claimed(data: bytes) -> str:
-    """Return the sender that an unreadable message names; empty if it cannot be read."""
+    """Return the sender that an unreadable message names; empty if no sender can be read."""
     try:
         said = from_json(data)
         named = said["by"]["id"] if isinstance(said["by"], dict) else said["by"]

@@ -35,7 +35,7 @@ class Saga:
     def recover(self, stored: Iterable[PlannedUndo]) -> None:
         """Register those undos of a stored plan, oldest first, that were never registered here.
 
-        Each is put after the undo that is before it in the stored plan, because the steps ran in this order.
+        Each undo is put after the undo that is before it in the stored plan, because the steps ran in this order.
         """
         place = 0
         for undo in stored:
@@ -80,7 +80,7 @@ class Saga:
 def plan_of(undos: Iterable[PlannedUndo]) -> list[UndoView]:
     """Return undos, given oldest first, as people see them: newest first.
 
-    Leave out an undo if a later step that is done has used up the effect.
+    Leave out an undo if a later step that is done has used up the effect that the undo would undo.
     """
     undos = list(undos)
     used_up = {undo.uses for undo in undos if undo.done and undo.uses}

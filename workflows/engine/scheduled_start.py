@@ -21,7 +21,8 @@ class ScheduledStart:
         self._branches = branches
 
     async def wait(self) -> None:
-        """Wait until a scheduled case starts; return at once for any other. Raises CaseEnds if it is cancelled.
+        """Wait until a scheduled case starts; return at once for any other case. Raises CaseEnds if the case is
+        cancelled.
 
         The timer is in the Workflow: Temporal's start delay cannot be ended early.
         """

@@ -41,8 +41,10 @@ class CaseRun:
 
     # The progress of the case
     received: CaseInput[Any] | None = None
-    """The start input of the Workflow, with the changes of people. None until `run` has begun, because messages may
-    come before. Read it as `case`."""
+    """The start input of the Workflow, with the changes of people.
+
+    None until `run` has begun, because messages may come before. Read this field as `case`.
+    """
     status: Status = Status.RUNNING
     """The status of the case, as the API and the database have it."""
     attributes_late: bool = False
@@ -51,17 +53,20 @@ class CaseRun:
     doing: str = ""
     """A sentence about what the case is doing now."""
     forward: bool = True
-    """False once the case ends or rolls back. It can be cancelled only before."""
+    """False once the case ends or rolls back. The case can be cancelled only while this is True."""
     round: int = 1
-    """The number of the current round, from 1. Each round runs the procedure with a changed input."""
+    """The number of the current round, from 1.
+
+    A round begins when requested changes were made, or when operators retry a step with changed input.
+    """
     changes: list[FieldChange] = field(default_factory=list)
     """The changes of the requester or an operator for this round."""
     cancellation: Cancellation | None = None
-    """The first request to cancel. Steps and gates check it; it never interrupts them."""
+    """The first request to cancel. Steps and gates check this field."""
 
     # Steps and their undos
     step_counts: dict[str, int] = field(default_factory=dict)
-    """The number of calls by step. Part of the idempotency key, so it continues over rounds."""
+    """The number of calls by step. The number is part of the idempotency key, so counting continues over rounds."""
     saga: Saga = field(default_factory=Saga)
     """The undos to run if the case does not end well."""
     undone: list[str] = field(default_factory=list)
@@ -81,11 +86,16 @@ class CaseRun:
     first_no_ends_all: bool = True
     """True if the first rejection ends all gates at which the case waits."""
     deciders: dict[str, list[str]] = field(default_factory=dict)
-    """By gate: people who decided it in this round. They decide no other gate of the case, unless its policy sets
-    `separation_of_duties` to false."""
+    """By gate: people who decided the gate in this round.
+
+    These people decide no other gate of the case, unless the policy of that gate sets `separation_of_duties` to false.
+    """
     submitters: list[str] = field(default_factory=list)
-    """People who resubmitted the case, or changed its input for a retry. Those who are not the requester decide no
-    gate, unless its policy sets `separation_of_duties` to false."""
+    """People who resubmitted the case, or changed its input for a retry.
+
+    If they are not the requester, these people decide no gate, unless the policy of the gate sets
+    `separation_of_duties` to false.
+    """
     last_decision: DecisionView | None = None
     """The last decision on a gate that was approved or rejected."""
     passed_unwritten: bool = False
@@ -163,8 +173,8 @@ class CaseRun:
     ) -> TaskView:
         """Return a task of a gate before the policy has added people and times.
 
-        `excluded` are people who must not decide it. `beside` is the number of new tasks of the same gate that are not
-        yet in `gates`.
+        `excluded` are people who must not decide the task. `beside` is the number of new tasks of the same gate that
+        are not yet in `gates`.
         """
         case = self.case
         return TaskView(
