@@ -1,4 +1,4 @@
-"""The interface of a channel, which sends messages, and the two exceptions that it raises."""
+"""The interface of a channel, which sends messages, and the two exceptions that a channel raises."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,7 +29,7 @@ class Outgoing:
     person: str
     name: str
     address: str | None
-    """The email address of the person. It is never None for a channel whose `needs_address` is True."""
+    """The email address of the person. The address is never None for a channel whose `needs_address` is True."""
     text: MessageText
 
 

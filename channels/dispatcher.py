@@ -23,7 +23,9 @@ TIDY_S = 3600.0
 AT_A_TIME = 8
 """The most messages that one channel sends at the same time."""
 BACKOFF = timedelta(seconds=5)
-"""The pause before the second attempt to send a message. The pause doubles with each further failure."""
+"""The pause before the second attempt to send a message. The pause doubles with each further failure, up to
+LONGEST_BACKOFF.
+"""
 LONGEST_BACKOFF = timedelta(minutes=10)
 
 
@@ -43,7 +45,7 @@ class DispatcherOutbox(Protocol):
     async def hold(self, now: datetime) -> bool:
         """Take the lease of the outbox, or renew it.
 
-        Return True if this worker now holds the lease, False if another does.
+        Return True if this worker now holds the lease, False if another worker holds the lease.
         """
 
     async def let_go(self) -> None:
@@ -111,7 +113,7 @@ class Dispatcher:
     async def _keep_on(self, what: str, step: Callable[[], Awaitable[bool]], pause: float | None = None) -> None:
         """Repeat a step for ever. Pause if the step fails or returns False.
 
-        `what` names the step in the log. `pause` is in seconds, None for the default.
+        `what` names the step in the log. `pause` is in seconds; if `pause` is None, the pause is POLL_S.
         """
         while True:
             more = False

@@ -21,7 +21,7 @@ Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class ParsedRow:
     """One row of a file. A valid row has `input`; an invalid row has all its problems in `errors`.
 
-    A line that is not a row has neither of them: `skipped` has the reason.
+    A line that is not a row has neither `input` nor `errors`: `skipped` has the reason.
     """
 
     line: int

@@ -106,7 +106,7 @@ def _named_sheet(book: "Workbook", name: str) -> "SheetInfo":
 
 
 def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "SheetInfo":
-    """Return the first sheet that has about as many known headings as the best one.
+    """Return the first sheet that has at least two thirds as many known headings as the best one.
 
     So a cover sheet before the table, which has few, is not chosen.
     """
@@ -146,7 +146,9 @@ def _delimiter(text: str, named: Named) -> str:
 
 
 def _first_lines(text: str, mark: str) -> list[list[str]]:
-    """Return the first lines that are not blank, up to the first line that cannot be read with this delimiter."""
+    """Return the first _SAMPLE lines that are not blank, but only up to the first line that cannot be read with this
+    delimiter.
+    """
     lines: list[list[str]] = []
     with suppress(csv.Error):  # reported when the lines are read
         for cells in csv.reader(io.StringIO(text[: MAX_CELL * 4], newline=""), delimiter=mark, strict=True):

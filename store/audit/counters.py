@@ -48,7 +48,7 @@ class MetricsSnapshot(BaseModel):
     unsequenced: int
     """Events and seals that have no position yet."""
     unsequenced_s: float
-    """How many seconds ago the oldest of them was written; 0 if there are none."""
+    """How many seconds ago the oldest event or seal without a position was written; 0 if all have positions."""
     stopped: dict[str, int]
     """Workflows that cannot continue, by kind of problem."""
 

@@ -1,4 +1,4 @@
-"""Comments and attachments of a case. Each is an event in the audit log.
+"""Comments and attachments of a case. Each comment and each attachment is an event in the audit log.
 
 A comment has no row of its own: its text is in the part of the event that can be erased.
 """
@@ -26,7 +26,7 @@ MOST_COMMENTS = 500
 
 
 class TooMany(ValueError):
-    """The case has `MOST_ATTACHMENTS`, or this person has added `MOST_COMMENTS` to it; the caller must roll back."""
+    """The case has too many attachments, or too many comments of one person; the caller must undo the transaction."""
 
 
 class Comment(BaseModel):

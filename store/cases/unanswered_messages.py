@@ -52,7 +52,7 @@ async def _left(conn: AsyncConnection, table: Table, id_name: str, before: datet
 async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) -> bool:
     """Store the refusal of a message in its row and in the audit log.
 
-    Return False if it was answered in the meantime.
+    Return False if the message was answered in the meantime.
     """
     waiting = update(table).where(table.c[id_name] == id, table.c.status == "pending")
     refused = waiting.values(status="refused", refusal=WHY, code=RefusalCode.ALREADY_CLOSED.value).returning(table)

@@ -32,7 +32,7 @@ class UnderWay(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker with a heartbeat in the last hour."""
+    """A worker with a stored heartbeat. Heartbeats are stored for at least an hour."""
 
     name: str
     heard_at: datetime

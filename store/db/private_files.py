@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PRIVATE = 0o077
-"""The umask of Holdgate's processes."""
+"""The umask of Holdgate's programs."""
 OTHERS = 0o077
 
 _started_with: list[int] = []
