@@ -70,7 +70,9 @@ class DispatcherOutbox(Protocol):
     async def refused(self, message_id: str, now: datetime, why: str) -> None: ...
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some of the messages that were sent long ago. Return True if more of these messages are left."""
+        """Delete some of the messages that were sent, or found undeliverable, more than 30 days ago. Return True if
+        more of these messages are left.
+        """
 
 
 class Dispatcher:

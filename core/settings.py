@@ -140,7 +140,8 @@ class Settings(BaseSettings):
     digest_at: time = time(8)
     """Time of day, in UTC, when the daily digest is sent."""
     notice_window_s: int = Field(300, ge=1, le=86400)
-    """The least number of seconds between two messages to one person through one channel.
+    """The least number of seconds between two messages to one person through one channel, except messages about
+    accounts.
 
     Notifications in between are collected.
     """

@@ -175,8 +175,8 @@ async def exact_id(conn: AsyncConnection, text: str) -> str | None:
 async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | None = None) -> str:
     """Return the id of the active person whom an id, a name or an e-mail address means. Raises UnknownName.
 
-    If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people
-        match, the error names all of them.
+    If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people match, the
+    error names all of them.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact

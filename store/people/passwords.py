@@ -25,7 +25,8 @@ LEAST, MOST = 12, 200
 Only length is required, no mixture of characters (NIST SP 800-63B, 3.1.1.2).
 """
 FREE = 5
-"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..."""
+"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..., up to `LONGEST`.
+"""
 LONGEST = timedelta(minutes=15)
 
 _hasher = PasswordHasher()

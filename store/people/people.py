@@ -145,7 +145,7 @@ def group_named(name: str) -> str:
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
     """Check that no person has this id or this e-mail address: one person with two ids could request and approve.
 
-    Raises ValueError if a person has one of them.
+    Raises ValueError if another person has this address, or an id that differs only in capital letters.
     """
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:

@@ -30,7 +30,9 @@ class Undo(NamedTuple):
 
 
 async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `effect` in one transaction; if another process stored the same key meanwhile, run it again."""
+    """Run `effect` in one transaction; if another program stored the same key meanwhile, run `effect` again, up to
+    three times in all.
+    """
     tries = 3
     while True:
         try:

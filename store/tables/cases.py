@@ -355,7 +355,7 @@ bulk_results = Table(
     Column("at", Instant, nullable=False, index=True),
     Column("results", JSON, nullable=False),  # by task, without titles or names
 )
-"""Results of bulk decisions, kept for a day."""
+"""Results of bulk decisions, kept for at least a day."""
 
 stopped = Table(
     "stopped",

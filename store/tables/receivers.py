@@ -121,7 +121,7 @@ accounts = Table(
 """Each account in each of its currencies.
 
 The sums are stored beside the lines, so that a hold costs the same after 100,000 payments as after one; `Ledger.check`
-compares them with the lines.
+compares the sums with the lines.
 """
 
 ledger_changes = Table(
