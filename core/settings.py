@@ -1,7 +1,7 @@
 """Define and read all settings: environment variables `HOLDGATE_*`, or lines of a `.env` file in the checkout.
 
-Only these modules read settings: worker.py, api/, cli/, ops/, plugins/, core/temporal.py, channels/registry.py and
-cases/reconcile/send_notifications.py. All other modules get the values as arguments.
+Only these modules read settings: worker.py, api/, cli/, ops/, plugins/, scripts/, core/temporal.py,
+channels/registry.py and cases/reconcile/send_notifications.py. All other modules get the values as arguments.
 
 The address of Temporal is not a setting of Holdgate: the SDK reads it from its own variables and
 profiles (`TEMPORAL_ADDRESS`, ...), see `core/temporal.py`.
@@ -252,7 +252,7 @@ class Settings(BaseSettings):
     def demo_secret(self) -> Path:
         """The file with the secret that a browser needs to sign in as a demo person.
 
-        Only the owner of the file can read it.
+        Only the owner of the file can read the file.
         """
         return self.var / "demo-secret"
 

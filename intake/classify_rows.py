@@ -1,6 +1,6 @@
 """Classify each row of a file: valid, invalid, duplicate or skipped.
 
-The dry run and the real start use the same code. This code is pure: the caller passes the cases that exist.
+The dry run and the real start use the same code. The functions here are pure: the caller passes the cases that exist.
 """
 
 import json

@@ -3,7 +3,7 @@
 A file is claimed by a rename into `.taking/TOKEN/FOLDER/`, so no other program can claim or overwrite it. The file is
 moved into `done/` or `refused/` after its report is written. After a crash the file is still in `.taking`, where the
 next call of `DropFolder.look` finds it. Folders are opened relative to each other and no link is followed, so no link
-can make Holdgate read or write elsewhere. This module does not know the content of files.
+can make Holdgate read or write elsewhere. This module does not interpret the content of files.
 """
 
 import errno

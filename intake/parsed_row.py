@@ -27,7 +27,7 @@ class ParsedRow:
     line: int
     """The number of the line of the file, counted from 1, on which the row starts."""
     reference: str
-    """The reference as people read it. If it is not a valid reference, the text of the cell."""
+    """The reference as people read it. If the cell holds no valid reference, the text of the cell."""
     key: str
     """The key by which references are compared (`reference_key`); empty if the reference is not valid."""
     priority: int | None = None

@@ -78,7 +78,7 @@ class BatchReport(BaseModel):
     given.
     """
     notes: list[str] = []
-    """Notes for people on how the file was read. Only the answer to the upload has them."""
+    """Notes for people on how the file was read. Only the answer to the upload has these notes."""
     ignored_columns: list[str]
     errors: list[BatchRow]
     """The first 20 invalid rows, each with all its errors."""

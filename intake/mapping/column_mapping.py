@@ -92,7 +92,9 @@ class ColumnMapping(BaseModel):
     headings as the best sheet.
     """
     hidden: Hidden = "skip"
-    """Rows, columns and sheets that a workbook hides: `skip` leaves them out and counts them, `read` reads them."""
+    """Rows, columns and sheets that a workbook hides: `skip` leaves these parts out and tells people so, `read` reads
+    these parts.
+    """
 
     @field_validator("encoding")
     @classmethod

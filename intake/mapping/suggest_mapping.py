@@ -39,7 +39,7 @@ _BLANK = 0.1
 preferred.
 """
 _NAMES = ("payee", "full_name")
-"""Fields that hold names. A column of numbers does not fit them."""
+"""Fields that hold names. A column of numbers does not fit such a field."""
 
 
 @dataclass

@@ -38,7 +38,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_
 """The environment variables that a parser gets. Other environment variables can hold secrets."""
 
 Answers = Callable[[str, Any], Awaitable[Any]]
-"""A function that answers the questions of a parser. It gets the name of a question and its value."""
+"""A function that answers the questions of a parser. The function gets the name of a question and its value."""
 
 
 class ParserLimits(NamedTuple):

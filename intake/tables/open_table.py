@@ -43,7 +43,7 @@ def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> T
 
     Choices that `opening` leaves open are made so that `named` counts as many headings as possible.
 
-    Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises it.
+    Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises UnreadableFile later.
     """
     if not data.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UnreadableFile("empty", "the file is empty: upload a file with headings and rows")
@@ -108,7 +108,7 @@ def _named_sheet(book: "Workbook", name: str) -> "SheetInfo":
 def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "SheetInfo":
     """Return the first sheet that has at least two thirds as many known headings as the best one.
 
-    So a cover sheet before the table, which has few, is not chosen.
+    So a cover sheet before the table, which has few known headings, is not chosen.
     """
     scores: dict[int, int] = {}
     unseen = []

@@ -54,8 +54,8 @@ async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
 
 
 async def unskipped(env: WorkflowEnvironment) -> Client:
-    """Connect a client without time skipping, for code that starts cases: without it, the timers of these cases would
-    fire at once.
+    """Connect a client without time skipping, for code that starts cases: with time skipping, the timers of these cases
+    would fire at once.
     """
     return await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
 

@@ -149,7 +149,7 @@ _WAITS = "SELECT EXISTS (SELECT FROM unsequenced WHERE at <= clock_timestamp() -
 
 
 def sequence_in_transaction(conn: Connection) -> bool:
-    """Run one batch in a transaction of its own. Return False if another process is just running one."""
+    """Run one batch in a transaction of its own. Return False if another process is just running a batch."""
     run: Run = runner_of(conn)
     run("BEGIN")
     try:

@@ -1,7 +1,7 @@
 """The events of one case, as its page and `GET /cases/{case_id}` show them.
 
 In a case with more than `WHOLE` events, only the newest `NEWEST` of the kinds in `NOISE` are shown, such as comments:
-people can produce any number of them. All other events are always shown: the Workflow limits their number.
+people can produce very many events of these kinds. All other events are always shown: the Workflow limits their number.
 """
 
 from typing import NamedTuple

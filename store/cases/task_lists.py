@@ -277,7 +277,7 @@ def matching(
     """Return the query, restricted to the tasks that the filter finds and the viewer may see.
 
     `among`: ids from `few_matching`. `first`: the caller needs only the first tasks. `every`: the query looks at all
-    tasks. These three change how the database works and not what it finds.
+    tasks. These three arguments change how the database works and not what it finds.
     """
     status: ColumnElement[str] = tasks.c.status
     if among is not None:
@@ -315,8 +315,8 @@ def _step(sought: TaskFilter) -> list[ColumnElement[bool]]:
 
 
 def _decidable(viewer: Viewer, every: bool) -> ColumnElement[bool]:
-    """Return the condition that the viewer, or an absent person through the viewer, can decide the task, and no snooze
-    hides it.
+    """Return the condition that the viewer can decide the task, alone or in place of an absent person, and has not
+    snoozed it.
     """
     free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
     own = and_(free, or_(_can_decide(viewer, every), tasks.c.assignee == viewer.id))

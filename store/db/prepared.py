@@ -29,7 +29,7 @@ MOST_IN_LIST = 16
 class Rows(IteratorResult[*tuple[Any, ...]]):
     """The result of a statement, with all its rows in memory.
 
-    `rowcount` is the number of rows that an INSERT, UPDATE or DELETE wrote. It has no meaning for a SELECT.
+    `rowcount` is the number of rows that an INSERT, UPDATE or DELETE wrote. `rowcount` has no meaning for a SELECT.
     """
 
     def __init__(self, about: SimpleResultMetaData, rows: Sequence[Any], rowcount: int) -> None:
@@ -84,7 +84,7 @@ def prepared(statement: Statement, *, long: bool = False) -> Prepared:
 
 
 def prepared_insert(table: Table, then: Callable[[Any], Any]) -> Prepared:
-    """Prepare an INSERT; `then` adds `on_conflict_do_nothing` or `on_conflict_do_update` to it."""
+    """Prepare an INSERT; `then` adds `on_conflict_do_nothing` or `on_conflict_do_update` to the INSERT."""
     return Prepared(then(SqliteInsert(table)), then(PostgresInsert(table)))
 
 

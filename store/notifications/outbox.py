@@ -121,7 +121,7 @@ class Outbox:
         """Return the content of a message; None if the person who gets the message is not active any more.
 
         If the message contains a one-time link, this call creates the secret of the link, for this attempt to send the
-        message. So the secret is stored nowhere.
+        message. So the secret of the link is stored nowhere.
         """
         async with self._database.read() as conn:
             letter = await message_content.letter(conn, message_id, self._money)

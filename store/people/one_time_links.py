@@ -329,7 +329,7 @@ async def _admins(conn: AsyncConnection) -> set[str]:
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
     """Return the reason why a mail to the address on record would not prove who reads the mail.
 
-    Return None if the mail proves who reads it.
+    Return None if the mail proves who reads the mail.
     """
     if not mail:
         return "this server sends no mail"

@@ -37,7 +37,7 @@ _hasher = PasswordHasher()
 def _nobody() -> str:
     """Return a hash that `matches` checks when a person has no password.
 
-    So the response time does not disclose whether there is a password.
+    So the response time does not disclose whether the person has a password.
     """
     return _hasher.hash(secrets.token_urlsafe())
 

@@ -57,7 +57,7 @@ class Token(BaseModel):
     """A token without its secret."""
 
     id: str
-    """The first characters of the hash of the token. They do not disclose the token."""
+    """The first characters of the hash of the token. These characters do not disclose the token."""
     label: str
     created_at: datetime
     revoked_at: datetime | None
@@ -81,7 +81,7 @@ class Person(BaseModel):
     name: str
     groups: list[str]
     email: str | None = None
-    """The address for notifications. It is never written to the audit log or to a log file."""
+    """The address for notifications. The address is never written to the audit log or to a log file."""
     manager: str | None = None
     time_zone: str | None = None
     demo: bool = False
@@ -288,7 +288,7 @@ async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
-    """Set the address for mail; None or empty removes it.
+    """Set the address for mail; None or an empty text removes the address.
 
     The audit log shows that the address changed, but not the address.
 

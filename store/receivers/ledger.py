@@ -44,8 +44,8 @@ T = TypeVar("T")
 class AccountLocked(Trouble):
     """Raised if the account is locked, which is temporary.
 
-    This is not a business refusal: the step is retried. If all attempts fail, operators get an incident, unless `then`
-    in the policy says otherwise.
+    A locked account is not a business refusal: the step is retried. If all attempts fail, operators get an incident,
+    unless `then` in the policy says otherwise.
     """
 
 
@@ -323,8 +323,8 @@ async def book_funds(
 async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] | None:
     """Return the account, locked until the end of the transaction (SQLite locks the whole database anyway).
 
-    Each effect locks first and reads afterwards. Otherwise a repeat that waits for the first call would miss its entry,
-    find the money gone and report insufficient funds.
+    Each effect locks first and reads afterwards. Otherwise a repeated call that waits for the first call would miss the
+    entry of the first call, find the money gone and report insufficient funds.
     """
     return (await conn.execute(_ACCOUNT, {"of_name": name, "of_currency": currency})).one_or_none()
 

@@ -336,7 +336,7 @@ attachments = Table(
     Column("at", Instant, nullable=False),
     UniqueConstraint("case_id", "sha256", "person"),
 )
-"""Files of cases. Their bytes are in `HOLDGATE_VAR/attachments`, named by their hash."""
+"""Files of cases. The bytes of each file are in `HOLDGATE_VAR/attachments`, named by their hash."""
 
 follow_ups = Table(
     "follow_ups",
