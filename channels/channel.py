@@ -9,14 +9,14 @@ from channels.message import MessageText
 class TryLater(Exception):
     """Raised if the message cannot be sent now, but perhaps later.
 
-    The text says why, and does not contain the address.
+    The text of the exception says why, and does not contain the address of the person.
     """
 
 
 class RefusedForGood(Exception):
     """Raised if the receiver would refuse the message at every attempt.
 
-    The text says why, and does not contain the address.
+    The text of the exception says why, and does not contain the address of the person.
     """
 
 

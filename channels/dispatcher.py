@@ -52,7 +52,7 @@ class DispatcherOutbox(Protocol):
         """Give the lease of the outbox back, so that another worker can take it at once."""
 
     async def advance(self, now: datetime) -> bool:
-        """Make notifications from new audit events, and close the messages that are due, to fix their content.
+        """Make notifications from new audit events, and fix the content of the messages that are due.
 
         Return True if more events or messages wait, so that the caller calls again at once.
         """

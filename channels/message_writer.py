@@ -339,7 +339,7 @@ def _lower(sentence: str) -> str:
 def _isolated(text: str) -> Markup:
     """Return the text as HTML that keeps its own writing direction.
 
-    Without this, text from right to left would change places with a number beside the text.
+    Without `<bdi>`, text from right to left would change places with a number beside the text.
     """
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
     return Markup("").join(parts)

@@ -167,8 +167,8 @@ class Uploads:
 
         `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
         UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
-        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these the batch and its rows
-        are deleted; if the database is unavailable then, the sweep deletes them later.
+        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these errors the batch and
+        its rows are deleted; if the database is unavailable then, the sweep deletes batch and rows later.
         """
         policy = self._policy(process)
         sha256 = hashlib.sha256(data).hexdigest()

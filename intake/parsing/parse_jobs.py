@@ -33,7 +33,8 @@ from workflows.registry import INPUTS, PROCESSES
 Ask = Callable[[str, Any], Any]
 
 PREVIEW = 20
-"""How many invalid rows, and how many duplicates, a report shows. The list of the rows of a batch has all rows."""
+"""How many invalid rows, and how many duplicates, a report shows at most. The list of the rows of a batch has all rows.
+"""
 CHUNK = 1_000
 """How many rows are classified and stored together.
 

@@ -35,7 +35,7 @@ Handle = WorkflowHandle[Any, CaseResult]
 async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
     """Start a Temporal server whose clock tests can move forward. The start takes less than a second.
 
-    `more` are options of the SDK's `start_time_skipping`.
+    `more` are options of the SDK's `start_time_skipping_v2`.
     """
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),

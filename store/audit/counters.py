@@ -95,7 +95,7 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
 async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
     """Read the next `limit` events after position `since`.
 
-    Return those that metrics count, and the position of the last event that was read; `since` if there is none.
+    Return the events that metrics count, and the position of the last event that was read; `since` if there is none.
     """
     upto = min(since + limit, await audit_log.position(conn))
     query = audit_log.in_order(since, upto).where(events.c.kind.in_(COUNTED))

@@ -58,8 +58,8 @@ class Attachment(BaseModel):
 async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
     """Add a comment to a case and return the comment.
 
-    `key` is the Idempotency-Key of the request. A second call of the same person with the same `key` for this case adds
-    nothing and returns the first comment. Raises TooMany if the person has added `MOST_COMMENTS` to this case.
+    `key` is the Idempotency-Key of the HTTP request. A second call of the same person with the same `key` for this case
+    adds nothing and returns the first comment. Raises TooMany if the person has added `MOST_COMMENTS` to this case.
     """
     comment_id = scoped_key(by, key)[:24]
     event = CaseEvent(

@@ -29,7 +29,7 @@ QUIET = timedelta(seconds=10)
 LONGEST = timedelta(hours=1)
 """A count is due at the latest this long after its first refusal.
 
-The count of a person over all tasks is due only then.
+The count of a person over all tasks is due only after this time.
 """
 AT_ONCE = 100
 """The maximum number of counts that one run writes as events."""

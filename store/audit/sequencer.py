@@ -1,9 +1,9 @@
 """The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
 
 Each worker and each gateway runs the loop, and one of them does the work: it looks every `PAUSE_S` seconds. The others
-look every `STANDBY_PAUSE_S` seconds whether something has waited for longer than `LATE_S` seconds. If so, the process
-that did the work has died or hangs, and one of the others takes over. Two processes that work at the same time do no
-harm: each batch locks the row of `chain`, and the process that finds this row locked steps back.
+look every `STANDBY_PAUSE_S` seconds whether an event or seal has waited for longer than `LATE_S` seconds. If so, the
+process that did the work has died or hangs, and one of the others takes over. Two processes that work at the same time
+do no harm: each batch locks the row of `chain`, and the process that finds this row locked steps back.
 
 There is no lock between batches, so nothing is left behind when the process is killed. PostgreSQL rolls back a batch
 that was not committed; the next batch repeats it.
@@ -29,7 +29,7 @@ PAUSE_S = 0.025
 Small batches cost more than large ones.
 """
 LATE_S = 0.5
-"""If something has waited for more seconds than this, the process that did the work has died or hangs."""
+"""If an event or seal has waited for more seconds than this, the process that did the work has died or hangs."""
 STANDBY_PAUSE_S = 0.25
 """The pause of a process that does not do the work, in seconds."""
 AFTER_ERROR_S = 0.5

@@ -68,7 +68,7 @@ class CaseRow(BaseModel):
     updated_at: datetime
     closed_at: datetime | None = None
     idempotency_key: str | None
-    """Hash of the requester and the `Idempotency-Key` of the request that created the case."""
+    """Hash of the requester and the `Idempotency-Key` of the HTTP request that created the case."""
     head_count: int
     head_hash: str
     workflow_id: str | None = None

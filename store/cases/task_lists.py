@@ -35,8 +35,8 @@ from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
 Whose = Literal["mine", "claimed", "all"]
 """Which tasks a list shows.
 
-`mine`: the viewer can decide the tasks now and has not snoozed them. `claimed`: the viewer is their assignee. `all`:
-the viewer may see them.
+`mine`: the viewer can decide the tasks now and has not snoozed them. `claimed`: the viewer is the assignee of the
+tasks. `all`: the viewer may see the tasks.
 """
 Sort = Literal["due_at", "-opened_at", "priority"]
 Due = Literal["overdue", "today", "week", "none"]

@@ -2,8 +2,8 @@
 
 Writers of this process that wait for each other share one commit, because each commit waits for the disk. These writers
 run one after the other in one transaction of SQLite. A writer that fails is rolled back alone, to its savepoint. Each
-caller gets its answer only after the commit. A writer that fails also gets its answer only then, because it may have
-read what another of these writers wrote.
+caller gets its answer only after the commit. A writer that fails also gets its answer only after the commit, because
+this writer may have read what another of these writers wrote.
 """
 
 import asyncio

@@ -32,7 +32,7 @@ LEASE_FOR = timedelta(seconds=15)
 PAIRS = 100
 """How many messages are created, or deleted, in one transaction."""
 KEPT = timedelta(days=30)
-"""How long sent messages are kept."""
+"""How long sent and undeliverable messages are kept at least."""
 
 _WAITING_KINDS = (
     NoticeKind.TASK_OPENED,
@@ -145,7 +145,7 @@ class Outbox:
         await self._tried(message_id, "refused", now, why)
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some of the messages that were sent, or found undeliverable, before the time `KEPT`, except messages
+        """Delete some of the messages that were sent, or found undeliverable, longer than `KEPT` ago, except messages
         about open tasks.
 
         Return True if there are more messages to delete.

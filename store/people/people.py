@@ -168,7 +168,7 @@ async def get(conn: AsyncConnection, id: str) -> Person:
 async def candidates_of(
     conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
 ) -> list[Candidate]:
-    """Return all active people who are in one of these groups or named, by id."""
+    """Return all active people who are in one of these groups, or whose ids are in `users`, in the order of ids."""
     found = await _found(conn, _CANDIDATES, {"groups": groups, "users": users})
     away = await absences.substitutes(conn, [each.id for each in found], at)
     return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
@@ -352,7 +352,7 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
 async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
     """Revoke all tokens of the person, or only the token with the id `only`. Return the ids of the revoked tokens.
 
-    Sessions that were begun with these tokens end, and waiting one-time links become void.
+    Sessions that were begun with these tokens end, and one-time links become void as `one_time_links.void` says.
     """
     now = datetime.now(UTC)
     which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]

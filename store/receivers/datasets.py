@@ -289,7 +289,9 @@ async def _next_number(conn: AsyncConnection, name: str) -> int:
 
 
 async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
-    """Return the number of the published version, or None. Other transactions cannot change it until this one ends."""
+    """Return the number of the published version, or None. Other transactions cannot change this number until this
+    transaction ends.
+    """
     await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first version
     query = select(datasets.c.version).where(datasets.c.name == name).with_for_update()
     version: int | None = (await conn.execute(query)).scalar_one()

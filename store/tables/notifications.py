@@ -43,7 +43,9 @@ account_news = Table(
         postgresql_where=text("seen_at IS NULL"),
     ),
 )
-"""Changes of a person's credentials. The person is notified of each change and cannot turn these notifications off."""
+"""Changes of people's accounts, groups and substitutes. The person is notified of each change and cannot turn these
+notifications off.
+"""
 
 heartbeats = Table(
     "heartbeats",

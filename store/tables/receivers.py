@@ -60,7 +60,7 @@ datasets = Table(
     Column("published_at", Instant, nullable=True),
     Column("last", Integer, nullable=False, server_default="0"),  # the highest version number ever used
 )
-"""Which version of each dataset is published. Publishing changes one row here."""
+"""Which version of each dataset is published. Publishing changes one row of this table."""
 
 directory_accounts = Table(
     "directory_accounts",
