@@ -23,8 +23,7 @@ TIDY_S = 3600.0
 AT_A_TIME = 8
 """The most messages that one channel sends at the same time."""
 BACKOFF = timedelta(seconds=5)
-"""The pause before the second attempt to send a message. The pause doubles with each further failure, up to
-LONGEST_BACKOFF.
+"""The pause before the second attempt to send a message. The pause doubles with each further failure, up to 10 minutes.
 """
 LONGEST_BACKOFF = timedelta(minutes=10)
 
@@ -115,7 +114,7 @@ class Dispatcher:
     async def _keep_on(self, what: str, step: Callable[[], Awaitable[bool]], pause: float | None = None) -> None:
         """Repeat a step for ever. Pause if the step fails or returns False.
 
-        `what` names the step in the log. `pause` is in seconds; if `pause` is None, the pause is POLL_S.
+        `what` names the step in the log. `pause` is in seconds; if `pause` is None, the pause is one second.
         """
         while True:
             more = False

@@ -48,7 +48,7 @@ class MessageLine:
 
 @dataclass(frozen=True)
 class MessageSection:
-    """A heading of a message with its lines. The message shows only the first SHOWN lines."""
+    """A heading of a message with its lines. The message shows only the first 20 lines."""
 
     heading: str
     lines: Sequence[MessageLine]

@@ -64,7 +64,9 @@ class BatchPace(NamedTuple):
 
     @property
     def chunk(self) -> int:
-        """Return how many rows are started together: at most CHUNK, half of `in_flight`, and the rows of one second."""
+        """Return how many rows are started together: at most 50, at most half of `in_flight`, and at most the rows of
+        one second.
+        """
         return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
 
 

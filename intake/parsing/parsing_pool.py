@@ -67,8 +67,8 @@ class LineTooLong(Exception):
 
 
 class ParserEnded(Exception):
-    """Raised if something outside Holdgate has ended the parser process twice, or if reading takes longer than
-    PATIENCE.
+    """Raised if something outside Holdgate has ended the parser process twice, or if reading takes longer than half an
+    hour.
     """
 
 

@@ -146,7 +146,7 @@ def _delimiter(text: str, named: Named) -> str:
 
 
 def _first_lines(text: str, mark: str) -> list[list[str]]:
-    """Return the first _SAMPLE lines that are not blank, but only up to the first line that cannot be read with this
+    """Return the first 40 lines that are not blank, but only up to the first line that cannot be read with this
     delimiter.
     """
     lines: list[list[str]] = []

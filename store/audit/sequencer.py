@@ -1,9 +1,9 @@
 """The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
 
-Each worker and each gateway runs the loop, and one of them does the work: it looks every `PAUSE_S` seconds. The others
-look every `STANDBY_PAUSE_S` seconds whether an event or seal has waited for longer than `LATE_S` seconds. If so, the
-process that did the work has died or hangs, and one of the others takes over. Two processes that work at the same time
-do no harm: each batch locks the row of `chain`, and the process that finds this row locked steps back.
+Each worker and each gateway runs the loop, and one of them does the work: it looks every 25 milliseconds. The others
+look every quarter of a second whether an event or seal has waited for longer than half a second. If so, the process
+that did the work has died or hangs, and one of the others takes over. Two processes that work at the same time do no
+harm: each batch locks the row of `chain`, and the process that finds this row locked steps back.
 
 There is no lock between batches, so nothing is left behind when the process is killed. PostgreSQL rolls back a batch
 that was not committed; the next batch repeats it.

@@ -7,7 +7,7 @@ advances the reader position, without a limit. A row stays at least until the Wo
 message.
 
 A gate that opens at the moment of a change may have read the people before the change and be stored after the change.
-So each change is processed twice: at once, and `AGAIN` later for the tasks that were not stored yet.
+So each change is processed twice: at once, and a minute later for the tasks that were not stored yet.
 """
 
 import json

@@ -31,7 +31,7 @@ class UnansweredMessages:
     async def look(self) -> int:
         """Refuse unanswered messages whose task is closed, and return their number.
 
-        At most `AT_ONCE` decisions and `AT_ONCE` actions are refused in one run.
+        At most 100 decisions and 100 actions are refused in one run.
         """
         found = 0
         for table, id_name in ((decisions, "decision_id"), (actions, "action_id")):

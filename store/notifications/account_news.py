@@ -67,8 +67,8 @@ async def waiting(conn: AsyncConnection) -> bool:
 async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: datetime) -> None:
     """Create messages about changes of accounts for which no messages were created yet.
 
-    The messages go to the current address and, for `FORMER_FOR` after a change of the address, also to the former
-    address. `channels` are the enabled channels, each with True if the channel needs an address.
+    The messages go to the current address and, for 7 days after a change of the address, also to the former address.
+    `channels` are the enabled channels, each with True if the channel needs an address.
     """
     query = (
         select(account_news, people.c.email, people.c.former_email, people.c.email_set_at)

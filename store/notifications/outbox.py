@@ -145,7 +145,7 @@ class Outbox:
         await self._tried(message_id, "refused", now, why)
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some of the messages that were sent, or found undeliverable, longer than `KEPT` ago, except messages
+        """Delete some of the messages that were sent, or found undeliverable, more than 30 days ago, except messages
         about open tasks.
 
         Return True if there are more messages to delete.

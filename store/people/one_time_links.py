@@ -282,9 +282,8 @@ async def live(conn: AsyncConnection, now: datetime, person: str | None = None) 
 async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime) -> set[str]:
     """Return the administrators who may confirm a link for `person` that the administrator `first` asked for.
 
-    An administrator who made somebody an administrator, set their address, or caused a link of theirs within
-    `SETTLES_IN` could act as that person. So two administrators count as two people only if nobody could act as both of
-    them.
+    An administrator who made somebody an administrator, set their address, or caused a link of theirs within 7 days
+    could act as that person. So two administrators count as two people only if nobody could act as both of them.
     """
     made_by: defaultdict[str, set[str]] = defaultdict(set)
     since = now - SETTLES_IN

@@ -25,7 +25,8 @@ LEAST, MOST = 12, 200
 Only length is required, no mixture of characters (NIST SP 800-63B, 3.1.1.2).
 """
 FREE = 5
-"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..., up to `LONGEST`.
+"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..., up to 15
+minutes.
 """
 LONGEST = timedelta(minutes=15)
 

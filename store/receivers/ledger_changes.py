@@ -3,8 +3,8 @@
 A change opens an account, or adds money to an account.
 
 A person who could ask for a change and confirm it alone could invent money and pay it out. A requested change is
-visible to all administrators, can be withdrawn, and ends by itself after `WAITS_FOR`. A confirmed change takes effect
-in the same transaction.
+visible to all administrators, can be withdrawn, and ends by itself after 7 days. A confirmed change takes effect in the
+same transaction.
 """
 
 import secrets
