@@ -1,4 +1,6 @@
-"""Write messages to people about their own accounts: one-time links, new passwords and tokens, changed addresses."""
+"""Write messages to people about their own accounts: one-time links, passwords, tokens, addresses, substitutes, new
+administrators and members of groups.
+"""
 
 from channels.message import MessageText, clean
 from domain.moments import weekday_and_time

@@ -1,4 +1,4 @@
-"""The interface of a channel, which sends messages, and the two exceptions that it raises."""
+"""The interface of a channel, which sends messages, and the two exceptions that a channel raises."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,14 +9,14 @@ from channels.message import MessageText
 class TryLater(Exception):
     """Raised if the message cannot be sent now, but perhaps later.
 
-    The text says why, and does not contain the address.
+    The text of the exception says why, and does not contain the address of the person.
     """
 
 
 class RefusedForGood(Exception):
     """Raised if the receiver would refuse the message at every attempt.
 
-    The text says why, and does not contain the address.
+    The text of the exception says why, and does not contain the address of the person.
     """
 
 
@@ -29,7 +29,7 @@ class Outgoing:
     person: str
     name: str
     address: str | None
-    """The email address of the person. It is never None for a channel whose `needs_address` is True."""
+    """The email address of the person. The address is never None for a channel whose `needs_address` is True."""
     text: MessageText
 
 

@@ -23,7 +23,8 @@ TIDY_S = 3600.0
 AT_A_TIME = 8
 """The most messages that one channel sends at the same time."""
 BACKOFF = timedelta(seconds=5)
-"""The pause before the second attempt to send a message. The pause doubles with each further failure."""
+"""The pause before the second attempt to send a message. The pause doubles with each further failure, up to 10 minutes.
+"""
 LONGEST_BACKOFF = timedelta(minutes=10)
 
 
@@ -43,14 +44,14 @@ class DispatcherOutbox(Protocol):
     async def hold(self, now: datetime) -> bool:
         """Take the lease of the outbox, or renew it.
 
-        Return True if this worker now holds the lease, False if another does.
+        Return True if this worker now holds the lease, False if another worker holds the lease.
         """
 
     async def let_go(self) -> None:
         """Give the lease of the outbox back, so that another worker can take it at once."""
 
     async def advance(self, now: datetime) -> bool:
-        """Make notifications from new audit events, and close the messages that are due, to fix their content.
+        """Make notifications from new audit events, and fix the content of the messages that are due.
 
         Return True if more events or messages wait, so that the caller calls again at once.
         """
@@ -68,7 +69,9 @@ class DispatcherOutbox(Protocol):
     async def refused(self, message_id: str, now: datetime, why: str) -> None: ...
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some of the messages that were sent long ago. Return True if more of these messages are left."""
+        """Delete some of the messages that were sent, or found undeliverable, more than 30 days ago. Return True if
+        more of these messages are left.
+        """
 
 
 class Dispatcher:
@@ -111,7 +114,7 @@ class Dispatcher:
     async def _keep_on(self, what: str, step: Callable[[], Awaitable[bool]], pause: float | None = None) -> None:
         """Repeat a step for ever. Pause if the step fails or returns False.
 
-        `what` names the step in the log. `pause` is in seconds, None for the default.
+        `what` names the step in the log. `pause` is in seconds; if `pause` is None, the pause is one second.
         """
         while True:
             more = False

@@ -48,7 +48,7 @@ class MessageLine:
 
 @dataclass(frozen=True)
 class MessageSection:
-    """A heading of a message with its lines. The message shows only the first lines."""
+    """A heading of a message with its lines. The message shows only the first 20 lines."""
 
     heading: str
     lines: Sequence[MessageLine]
@@ -145,7 +145,7 @@ class MessageWriter:
     def _sum(self, notices: Sequence[Notice]) -> list[str]:
         """Return the sum of the amounts in each currency, as text.
 
-        Empty if a notification has no amount, or for several processes.
+        The list is empty if a notification has no amount, or if the notifications are about several processes.
         """
         sums: defaultdict[str, Decimal] = defaultdict(Decimal)
         for notice in notices:
@@ -186,8 +186,8 @@ class MessageWriter:
     def _own(self, notices: Sequence[Notice]) -> MessageLine:
         """Return the line of the message about one case of the reader.
 
-        The line has the events of the case, oldest first, and how the case ended, unless the outcome of an approval
-        step already says so.
+        The line has the outcomes of the tasks in `notices`, oldest first, and how the case ended, unless the outcome of
+        an approval step already says so.
         """
         said, last = [], notices[-1]
         for notice in notices:
@@ -236,7 +236,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
 
 
 def _to_be_changed(notice: Notice) -> bool:
-    """Return True if the notification says that a case came back to its requester for changes."""
+    """Return True if the notification is about changes that the requester of a case must still make."""
     return notice.task is not None and notice.task.kind == "changes" and notice.task.waiting
 
 
@@ -304,7 +304,8 @@ def _outcome(task: NoticeTask) -> str:
 def _reason(notice: Notice) -> str:
     """Return why a case ended, as text for people.
 
-    If a rule of the policy rejected the case, its condition is left out: readers of mails do not know the rules.
+    If a rule of the policy rejected the case, the condition of the rule is left out: readers of mails do not know the
+    rules.
     """
     if notice.rule_at:
         return f"Rejected by a rule of the policy at {notice.rule_at.replace('-', ' ')}."
@@ -338,7 +339,7 @@ def _lower(sentence: str) -> str:
 def _isolated(text: str) -> Markup:
     """Return the text as HTML that keeps its own writing direction.
 
-    Otherwise text from right to left would change places with a number beside it.
+    Without `<bdi>`, text from right to left would change places with a number beside the text.
     """
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(text))
     return Markup("").join(parts)

@@ -5,11 +5,12 @@ To add a channel:
 1. Write `channels/<name>/send.py` with a class that has the members of `channels.channel.Channel`: `name`,
    `needs_address` and `send`.
 
-2. Add its settings to `Settings`, each with a default, so that the channel can stay off.
+2. Add the settings of the channel to `Settings`, each with a default, so that the channel can stay off.
 
-3. Add one entry to `CHANNELS`: its name, its required settings, and a function that makes the channel.
+3. Add one entry to `CHANNELS`: the name of the channel, the required settings, and a function that makes the channel.
 
-`HOLDGATE_CHANNELS` then takes the name. docs/extend/where-to-add-things.md lists the other files to change.
+`HOLDGATE_CHANNELS` then accepts the name of the channel. docs/extend/where-to-add-things.md lists the other files to
+change.
 
 Two features use the mail channel by its name, `domain.notification.MAIL`: one-time links are sent by mail only, and
 `mailer` sends mails to people outside Holdgate.
@@ -31,7 +32,7 @@ class ChannelEntry:
     """One channel of the table `CHANNELS`: how it is made, and which settings it needs."""
 
     make: Callable[[Settings], Channel]
-    """Makes the channel from the settings. It is called only if all settings in `needs` are set."""
+    """Makes the channel from the settings. The function is called only if all settings in `needs` are set."""
     needs: tuple[str, ...] = ()
     """The fields of `Settings` that must be set if the channel is switched on."""
     purpose: str = "send messages"

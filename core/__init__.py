@@ -1,4 +1,4 @@
-"""Settings, logs, traces and the connection to Temporal, shared by all processes.
+"""Settings, logs, traces and the connection to Temporal, shared by all programs.
 
-Metrics are in `api/services/metrics.py`.
+The metrics of the gateway are in `api/services/metrics.py`.
 """

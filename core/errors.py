@@ -4,5 +4,5 @@
 class Mistake(Exception):
     """An error in the settings or on the machine that a person must correct.
 
-    The text names the error; the exit code is 2.
+    The text of the exception names the error; the exit code of the program is 2.
     """

@@ -10,7 +10,8 @@ from typing import Any
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a program until its end in uvloop, or in the loop of asyncio if uvloop is not installed.
 
-    Otherwise as `asyncio.run`. uvicorn chooses the loop of the gateway in the same way.
+    In all other respects this function works as `asyncio.run` does. uvicorn also runs the gateway in uvloop if uvloop
+    is installed.
     """
     with asyncio.Runner(loop_factory=_factory()) as runner:
         runner.run(main)

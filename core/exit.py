@@ -10,7 +10,7 @@ def leave(code: int) -> NoReturn:
     """Print all output, then end the process at once with this exit code.
 
     Otherwise the threads of the Temporal SDK can abort the interpreter while it shuts down, and the exit code is 134.
-    This happened one time in three right after a call (github.com/temporalio/sdk-python/issues/300).
+    Such an abort happened one time in three right after a call (github.com/temporalio/sdk-python/issues/300).
     """
     logging.shutdown()
     sys.stdout.flush()

@@ -1,4 +1,6 @@
-"""Store files from people, complete or not at all. Make their names safe, and find their type from their bytes."""
+"""Store files from people, complete or not at all. Make the names of files safe, and find the type of a file from its
+bytes.
+"""
 
 import os
 import tempfile
@@ -59,7 +61,7 @@ TAKEN = "PDF, PNG, JPEG, GIF, WebP, text, CSV, DOCX, XLSX, ODT and ODS"
 def content_type(filename: str, data: bytes) -> str:
     """Return the media type of a file, such as `application/pdf`, from its bytes.
 
-    The name decides only which kind of ZIP or text file it is.
+    The name decides only which kind of ZIP or text file the file is.
 
     Raises Unacceptable for types that a browser might run, and for any other type that is not accepted.
     """

@@ -25,19 +25,19 @@ _CONTROL = {code: repr(chr(code))[1:-1] for code in [*range(32), *range(127, 160
 
 
 def configure(form: Format) -> None:
-    """Write all logs of this process to stderr, as text (`console`) or as JSON (`json`)."""
+    """Write all logs of this program to stderr, as text (`console`) or as JSON (`json`)."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(form))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def about(**fields: str) -> None:
-    """Add `case_id`, `task_id` or `batch_id` to all further log lines of this request."""
+    """Add `case_id`, `task_id` or `batch_id` to all further log lines of this HTTP request."""
     bind_contextvars(**fields)
 
 
 def begin() -> None:
-    """Remove the ids that `about` added for the previous request from further log lines."""
+    """Remove the ids that `about` added for the previous HTTP request from further log lines."""
     clear_contextvars()
 
 
@@ -80,7 +80,7 @@ def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> 
 def _one_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Escape line breaks and control characters in the values of a log line in text form.
 
-    The JSON form needs no such step: JSON escapes these characters.
+    Log lines in JSON form are not changed here: JSON itself escapes line breaks and the control characters below 32.
     """
     for name, value in line.items():
         if name == "exception":

@@ -1,7 +1,8 @@
 """The data converter of all Temporal clients: Pydantic models as JSON, by one set of converters in the process.
 
 The SDK makes a payload converter for each Workflow, and two for each activity. With the converter of
-`temporalio.contrib.pydantic`, each of them builds its own serializer and begins with an empty cache of type adapters.
+`temporalio.contrib.pydantic`, each payload converter builds its own serializer and begins with an empty cache of type
+adapters.
 """
 
 from dataclasses import replace

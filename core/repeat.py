@@ -17,7 +17,7 @@ async def repeat(
 ) -> None:
     """Repeat a step until `over` is set, or until cancelled. A failure is logged as `failed`, and tried again.
 
-    `step` returns True if there is more to do at once. If it returns False or fails, `pause` returns the seconds to
+    `step` returns True if there is more to do at once. If `step` returns False or fails, `pause` returns the seconds to
     wait, given the seconds that the step took.
     """
     over = over or asyncio.Event()

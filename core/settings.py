@@ -1,7 +1,7 @@
 """Define and read all settings: environment variables `HOLDGATE_*`, or lines of a `.env` file in the checkout.
 
-Only these modules read settings: worker.py, api/, cli/, ops/, plugins/, core/temporal.py, channels/registry.py and
-cases/reconcile/send_notifications.py. All other modules get the values as arguments.
+Only these modules read settings: worker.py, api/, cli/, ops/, plugins/, scripts/, core/temporal.py,
+channels/registry.py and cases/reconcile/send_notifications.py. All other modules get the values as arguments.
 
 The address of Temporal is not a setting of Holdgate: the SDK reads it from its own variables and
 profiles (`TEMPORAL_ADDRESS`, ...), see `core/temporal.py`.
@@ -34,7 +34,7 @@ The gateway and the worker do not read these variables.
 """
 
 LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
-"""By name of a setting: a value that only programs on this machine can reach."""
+"""By name of a setting: an address that only programs on this machine can reach."""
 
 _RENAMED = ("HOLDGATE_INBOX_", "HOLDGATE_IMPORT_")
 """The old start of the names of two settings, and the new start."""
@@ -45,7 +45,7 @@ _SENDER = re.compile(r"[^\s@<>]+@[^\s@<>]+")
 class WrongSettings(ValueError):
     """Raised if one or more settings cannot be used.
 
-    The text has one line for each of them, which names the variable.
+    The text has one line for each wrong setting, which names its variable.
     """
 
 
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     """Every setting with its default. A relative path counts from the working directory.
 
     A setting that can hold a password or a token has the type `SecretStr`, or `Field(repr=False)`. Holdgate never
-    prints the value of such a setting, not even in the message about a wrong value.
+    prints the value of a setting of these two kinds, not even in the message about a wrong value.
     """
 
     model_config = SettingsConfigDict(
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     temporal_ui_url: str = Field(default_factory=lambda data: f"http://127.0.0.1:{data.get('ui_port')}")
     """The URL of Temporal's Web UI, for links to the Workflow of a case."""
     var: Path = ROOT / "var"
-    """The state folder, with all files that Holdgate writes: databases, uploads, logs, `up.json`, demo tokens."""
+    """The state folder, with files that Holdgate writes, such as databases, uploads, attachments and logs."""
     policy: Path = ROOT / "config" / "policy.toml"
     """The policy file, which says who can decide and until when."""
     mappings: Path = ROOT / "config" / "mappings.toml"
@@ -96,10 +96,12 @@ class Settings(BaseSettings):
     import_dir: Path | None = None
     """The drop folder.
 
-    Files in this folder, and in its subfolders named after a process, are imported. None: no import.
+    Files in this folder, and in its subfolders named `PROCESS` or `PROCESS@MAPPING`, are imported. None: no import.
     """
     import_requester: str | None = Field(default_factory=lambda data: "requester-1" if data.get("demo") else None)
-    """The id of the person who is the requester of all cases of files in the drop folder."""
+    """The id of the person who is the requester of all cases of files in the drop folder. If this person has left, the
+    person's successor is the requester.
+    """
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
@@ -114,10 +116,10 @@ class Settings(BaseSettings):
     batch_in_flight: int = Field(50, ge=1, le=10_000)
     """The most started cases of one batch that have not reached a gate or an end yet.
 
-    At this number, no more are started.
+    At this number, the import waits up to 5 seconds before it starts more cases of the batch.
     """
     batch_rate: float | None = Field(None, gt=0, le=10_000)
-    """The most cases of one batch that are started in a second. None: as many as reach their gates."""
+    """The most cases of one batch that are started in a second. None: only `batch_in_flight` limits the number."""
 
     log: Literal["console", "json"] = "console"
     """The format of logs: `console` (text for people) or `json` (one JSON object a line)."""
@@ -138,7 +140,8 @@ class Settings(BaseSettings):
     digest_at: time = time(8)
     """Time of day, in UTC, when the daily digest is sent."""
     notice_window_s: int = Field(300, ge=1, le=86400)
-    """The least number of seconds between two messages to one person through one channel.
+    """The least number of seconds between two messages to one person through one channel, except messages about
+    accounts.
 
     Notifications in between are collected.
     """
@@ -249,7 +252,7 @@ class Settings(BaseSettings):
     def demo_secret(self) -> Path:
         """The file with the secret that a browser needs to sign in as a demo person.
 
-        Only the owner of the file can read it.
+        Only the owner of the file can read the file.
         """
         return self.var / "demo-secret"
 
@@ -260,7 +263,9 @@ class Settings(BaseSettings):
 
 
 def load(**values: Any) -> Settings:
-    """Return the settings of this process. `values` replace those of the environment. Raises WrongSettings."""
+    """Return the settings of this program. `values` replace the values of the environment and of `.env`. Raises
+    WrongSettings.
+    """
     try:
         return Settings(**values)
     except ValidationError as error:
@@ -270,7 +275,9 @@ def load(**values: Any) -> Settings:
 
 
 def unknown(names: Iterable[str]) -> list[str]:
-    """Return a line for each `HOLDGATE_*` name that is not a setting, with the setting whose name is similar."""
+    """Return a line for each `HOLDGATE_*` name that is not a setting, with the setting whose name is similar, if there
+    is one.
+    """
     known = [PREFIX + name.upper() for name in Settings.model_fields]
     lines = []
     for name in sorted(names):

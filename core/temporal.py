@@ -1,8 +1,8 @@
-"""Connect to Temporal. All processes connect through this module, so that server, namespace and encoding are the same.
+"""Connect to Temporal. All programs connect through this module, so that server, namespace and encoding are the same.
 
 The address comes from the variables and profiles of the Temporal SDK (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`,
-`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). If these name no address, it is the server that `make up`
-starts.
+`TEMPORAL_API_KEY`, `TEMPORAL_PROFILE`, a `temporal.toml`). If these name no address, the address is that of the server
+that `make up` starts.
 """
 
 import asyncio
@@ -23,7 +23,9 @@ log = logging.getLogger("holdgate.temporal")
 
 
 class TemporalUnreachable(Exception):
-    """Raised if no Temporal server answers. The text is one line with the address and how to correct it."""
+    """Raised if no Temporal server answers, or the SDK's configuration cannot be read. The text is one line with the
+    reason.
+    """
 
 
 def profile() -> ClientConfigProfile:

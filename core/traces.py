@@ -29,9 +29,9 @@ def wanted() -> bool:
 
 
 def configure(service: str) -> None:
-    """If traces are on, send the spans of this process. Raises NotInstalled if a package is missing.
+    """If traces are on, send the spans of this program. Raises NotInstalled if a package is missing.
 
-    The name of the process in spans is OTEL_SERVICE_NAME; if that is not set, it is `service`.
+    The name of the program in spans is OTEL_SERVICE_NAME, or `service` if that variable is not set.
     """
     if not wanted():
         return

@@ -1,6 +1,6 @@
 """Classify each row of a file: valid, invalid, duplicate or skipped.
 
-The dry run and the real start use the same code. It is pure: the caller passes the cases that exist.
+The dry run and the real start use the same code. The functions here are pure: the caller passes the cases that exist.
 """
 
 import json
@@ -29,7 +29,8 @@ class RowClassifier:
     """Classifies the rows of one file, in file order.
 
     With `resubmit`, a row with the reference of a case of the same requester is not a duplicate if that case ended
-    undone: the row starts its next round. `rounds` has the number of rounds that each process allows.
+    undone and the policy allows another round: the row starts the next round of the case. `rounds` has the number of
+    rounds that each process allows.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class RowClassifier:
     def keys(self, rows: Sequence[ParsedRow]) -> dict[str, list[str]]:
         """Return, by process, the reference keys in the rows.
 
-        The caller must look up their cases and pass them as `known`.
+        The caller must look up the cases of these keys and pass the cases as `known`.
         """
         keys: dict[str, list[str]] = {}
         for row in rows:

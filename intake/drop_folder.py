@@ -1,9 +1,9 @@
 """The drop folder: find complete files, claim them, and move them away with a report.
 
-A file is claimed by a rename into `.taking/TOKEN/FOLDER/`, so no other program can claim or overwrite it. It is moved
-into `done/` or `refused/` after its report. After a crash the file is still in `.taking`, where the next call of
-`DropFolder.look` finds it. Folders are opened relative to each other and no link is followed, so no link can make
-Holdgate read or write elsewhere. This module does not know the content of files.
+A file is claimed by a rename into `.taking/TOKEN/FOLDER/`, so no other program can claim or overwrite it. The file is
+moved into `done/` or `refused/` after its report is written. After a crash the file is still in `.taking`, where the
+next call of `DropFolder.look` finds it. Folders are opened relative to each other and no link is followed, so no link
+can make Holdgate read or write elsewhere. This module does not interpret the content of files.
 """
 
 import errno
@@ -70,7 +70,9 @@ class Claim:
 
 
 class DropFolder:
-    """One drop folder. If several processes of Holdgate watch it, only the process with the lock uses it."""
+    """One drop folder. If several programs of Holdgate watch the folder, only the program with the lock uses the
+    folder.
+    """
 
     def __init__(self, path: Path, stable_for: float = STABLE_FOR) -> None:
         """Watch `path`. A file is complete after `stable_for` seconds without a change."""
@@ -83,8 +85,8 @@ class DropFolder:
     def look(self) -> list[Claim]:
         """Claim every complete file, and return all claimed files, oldest first.
 
-        Return an empty list while another process has the lock. Raises OSError when the folder is missing or cannot be
-        written.
+        Return an empty list while another program has the lock. Raises OSError if the drop folder is missing or cannot
+        be written.
         """
         with opened(self._path) as root, made(TAKING, root) as taking:
             if not self._has_lock(taking):
@@ -180,7 +182,9 @@ class DropFolder:
         return True
 
     def _dropped(self, root: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield the files in the drop folder and in its folders, each with the name of its folder."""
+        """Yield the files in the drop folder and in its subfolders except `done` and `refused`, each with the name of
+        its folder.
+        """
         for entry in _entries(root):
             if not entry.is_dir(follow_symlinks=False):
                 yield from self._if_file("", entry)
@@ -238,7 +242,7 @@ def made(name: str, parent: int) -> Iterator[int]:
 
 
 def _make(name: str, parent: int) -> None:
-    """Create a folder that the same people can use as the drop folder."""
+    """Create a folder that the people who use the drop folder can use, too."""
     os.mkdir(name, dir_fd=parent)
     with opened(name, parent) as folder:
         os.fchmod(folder, usual(0o777))

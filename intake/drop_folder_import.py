@@ -1,7 +1,7 @@
 """Import the files of the drop folder: each file once, also after a crash, with a report for each.
 
 The transaction that stores the batch of a file also stores its hash (`store/cases/dropped_files.py`). So a file that is
-found again after a crash, or dropped again under another name, is not imported twice.
+found again after a crash, or dropped again into the same folder under another name, is not imported twice.
 """
 
 import asyncio
@@ -30,7 +30,9 @@ from workflows.registry import UnknownProcess
 
 _REQUESTER = "HOLDGATE_IMPORT_REQUESTER"
 _FILE_ERRORS = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
-"""Errors about the content of a file. After such an error the file is refused; after any other error, tried again."""
+"""Errors about the content of a file. After one of these errors the file is refused; after any other error, the file is
+tried again.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +57,8 @@ class DropFolderImport:
 
     The name of the folder that holds a file is the name of its process.
 
-    A folder `payment@council-spending` also names a saved mapping. If a file is in no folder, its headings decide which
-    process it is for.
+    A folder `payment@council-spending` also names a saved mapping. If a file is in the drop folder itself, the headings
+    of the file decide which process the file is for.
     """
 
     def __init__(
@@ -80,8 +82,8 @@ class DropFolderImport:
     async def look(self) -> int:
         """Import the complete files, and return how many were moved away.
 
-        If the folder is missing, or Temporal or the database does not answer, log this once. The files stay where they
-        are and are tried again.
+        If the folder is missing, or Temporal or the database does not answer, log this once. The files then stay where
+        they are, and the next call tries them again.
         """
         try:
             async with self._db.read() as conn:

@@ -13,7 +13,7 @@ from intake.tables.table import FileFormat, filled
 ERROR = "error"
 """The heading of the column with the errors.
 
-It is the first column, so that cells of rows with too few or too many cells stay under their headings. An import
+This column is the first one, so that cells of rows with too few or too many cells stay under their headings. An import
 ignores this column.
 """
 

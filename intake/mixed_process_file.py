@@ -1,8 +1,8 @@
 """Read a file of several processes, in which `task_type` names the process of each row.
 
-Its columns are `task_id, task_type, name, description, priority, amount, currency, scheduled_time`; the first two are
-required. Each process declares which of its fields `name`, `description` and the others fill. Any other column that is
-a field of a process is read for the rows of that process, so one file can hold everything.
+The columns of the file are `task_id, task_type, name, description, priority, amount, currency, scheduled_time`; the
+first two are required. Each process declares which of its fields `name`, `description` and the others fill. Any other
+column that is a field of a process is read for the rows of that process, so one file can hold everything.
 """
 
 from collections.abc import Collection, Mapping

@@ -75,7 +75,7 @@ class Sheet:
     mapping: "ColumnMapping | None" = None
     """A complete mapping, with which the file is read again in the same way.
 
-    None if the headings are the names of the fields.
+    None if the headings are the names of the fields and no mapping was given.
     """
     notes: list[str] = field(default_factory=list)
     """Notes for people on how the file was read."""

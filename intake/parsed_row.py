@@ -21,13 +21,13 @@ Shown = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 class ParsedRow:
     """One row of a file. A valid row has `input`; an invalid row has all its problems in `errors`.
 
-    A line that is not a row has neither of them: `skipped` has the reason.
+    A line that is not a row has neither `input` nor `errors`: `skipped` has the reason.
     """
 
     line: int
     """The number of the line of the file, counted from 1, on which the row starts."""
     reference: str
-    """The reference as people read it. If it is not a valid reference, the text of the cell."""
+    """The reference as people read it. If the cell holds no valid reference, the text of the cell."""
     key: str
     """The key by which references are compared (`reference_key`); empty if the reference is not valid."""
     priority: int | None = None

@@ -49,7 +49,7 @@ class Look:
     encoding: str = ""
     """The encoding of a CSV; empty for a workbook."""
     hides: bool = False
-    """True if the workbook hides rows or columns of this sheet."""
+    """True if the workbook hides rows or columns of this sheet, or if hidden parts are read."""
     notes: tuple[str, ...] = ()
     """Notes for people on how the file was opened."""
 
@@ -167,7 +167,8 @@ def _stands(said: str, headings: Sequence[str]) -> bool:
 
 
 def process_of(data: bytes, models: Mapping[str, type[BaseModel]]) -> str | None:
-    """Return the one process whose required fields are the headings of a file; None for no process or several.
+    """Return the one process whose required fields are all among the headings of a file; None for no process or
+    several.
 
     Raises UnreadableFile.
     """
@@ -317,7 +318,7 @@ def _mapped(mapping: ColumnMapping) -> Named:
 
 
 def _own_names(given: ColumnMapping, headings: Sequence[str], target: Target) -> Suggestion:
-    """Map each required field that the mapping does not name to the column with exactly its name."""
+    """Map each required field that the mapping does not name to the column whose heading is the name of the field."""
     made = Suggestion()
     keys = {heading_key(heading): heading.strip() for heading in headings if heading.strip()}
     for name in target.needed:
@@ -346,7 +347,7 @@ def _from_cells(
 ) -> tuple[ColumnMapping, list[str]]:
     """Return the mapping with formats for all dates and numbers, and notes.
 
-    Formats that the mapping does not give are found from all cells of their columns.
+    Formats that the mapping does not give are found from the cells of their columns.
     """
     formats = {
         name: found for name in target.dates if (found := mapping.dates.get(name) or mapping.dates.get(EVERY_DATE))

@@ -1,7 +1,7 @@
 """Uploaded files between preview and start, so that a person need not upload the file twice.
 
 Each file is stored under its SHA-256 in a folder of the person who sent it. So the hash in a form opens only files of
-the same person, and the gateway keeps no state in memory. A file that was removed can be uploaded again.
+the person who sends the form, and the gateway keeps no state in memory. A file that was removed can be uploaded again.
 """
 
 import hashlib

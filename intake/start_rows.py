@@ -43,7 +43,7 @@ ROWS_PER_CALL = 1_000
 PATIENCE = 5.0
 """How many seconds an import waits for cases of the batch to reach a gate or an end.
 
-Then the next rows start in any case, so that blocked cases do not stop a batch.
+After this time the next rows start in any case, so that blocked cases do not stop a batch.
 """
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ class BatchPace(NamedTuple):
 
     @property
     def chunk(self) -> int:
-        """Return how many rows are started together: at most half of `in_flight`, so that the worker never waits."""
+        """Return how many rows are started together: at most 50, at most half of `in_flight`, and at most the rows of
+        one second.
+        """
         return min(CHUNK, max(1, self.in_flight // 2), max(1, int(self.per_second or CHUNK)))
 
 
@@ -78,7 +80,7 @@ class Importer:
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:
         """Start a case for each of the next open rows; call `progress` with the number done.
 
-        Raises TemporalUnavailable or DatabaseUnavailable. The caller must then call it again.
+        Raises TemporalUnavailable or DatabaseUnavailable. After one of these errors, the caller must call `run` again.
         """
         done, begun = 0, asyncio.get_running_loop().time()
         while done < ROWS_PER_CALL:
@@ -98,7 +100,7 @@ class Importer:
     async def note(self, note: BatchNote) -> BatchResult:
         """Store the effect of an order to pause, resume or cancel.
 
-        If the batch is cancelled, close it, and store the reason for its open rows.
+        If the batch is cancelled, close the batch, and store the reason for its open rows.
         """
         order = note.order
         event = CaseEvent(
@@ -122,11 +124,11 @@ class Importer:
             return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
 
     async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:
-        """Ask each case of a cancelled batch to stop and undo its steps, newest first.
+        """Ask each case of a cancelled batch to stop and undo its steps, newest first; completed cases only if the
+        order says so.
 
-        Return the number of cases that have neither started to undo nor ended: call again for these cases. A case that
-        can no longer be undone stays as it is, and its audit log says so. Raises TemporalUnavailable and
-        DatabaseUnavailable.
+        Return the number of cases that have neither started to undo nor ended: call again for these cases. A completed
+        case that can no longer be rolled back stays as it is. Raises TemporalUnavailable and DatabaseUnavailable.
         """
         left = seen = 0
         before: CaseRow | None = None

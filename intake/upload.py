@@ -3,7 +3,8 @@
 Parser processes read, classify and forecast files (`intake/parsing/parse_jobs.py`), and ask this module for data.
 
 The file is stored by the hash of its content, its rows are in SQL, and a Workflow starts their cases. `Starter.sweep`
-starts that Workflow when the gateway died before it could, so an answered 202 is never lost.
+starts that Workflow if the gateway ended before it started the Workflow, so an upload that was answered with 202 is
+never lost.
 """
 
 import asyncio
@@ -35,9 +36,9 @@ from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
-"""A function that writes more data in the transaction that stores a batch, or raises an exception to stop it.
+"""A function that writes more data in the transaction that stores a batch, or raises an exception to stop the import.
 
-It gets the connection and the id of the batch.
+The function gets the connection and the id of the batch.
 """
 
 _FOUND: Mapping[str, str] = MappingProxyType({})
@@ -61,7 +62,9 @@ class BatchReport(BaseModel):
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
-    """How many lines the mapping skips, such as totals. The list of rows has these lines with `outcome=skipped`."""
+    """How many lines are skipped, such as totals and hidden rows. The list of rows has these lines with
+    `outcome=skipped`.
+    """
     blank: int = 0
     """How many lines have only blank cells. Such lines are not rows."""
     lines_read: int = 0
@@ -71,9 +74,11 @@ class BatchReport(BaseModel):
     format: dict[str, Any] = {}
     """How the bytes of the file were read: encoding, delimiter, sheet, line of the headings."""
     mapping: dict[str, Any] | None = None
-    """The mapping with which the file was read; null if the headings are the names of the fields."""
+    """The mapping with which the file was read; null if the headings are the names of the fields and no mapping was
+    given.
+    """
     notes: list[str] = []
-    """Notes for people on how the file was read. Only the answer to the upload has them."""
+    """Notes for people on how the file was read. Only the answer to the upload has these notes."""
     ignored_columns: list[str]
     errors: list[BatchRow]
     """The first 20 invalid rows, each with all its errors."""
@@ -82,7 +87,7 @@ class BatchReport(BaseModel):
     resubmittable: int = 0
     """How many duplicate rows could start the next round of a case.
 
-    The same person requested this case, and it ended undone.
+    A row counts if the same person requested the case, the case ended undone, and the policy allows another round.
     """
     forecast: ForecastReport | None = None
     """In a dry run: the tasks and decisions that the valid rows would cause. Otherwise null."""
@@ -157,12 +162,13 @@ class Uploads:
         resubmit: bool = False,
         taking: Taking | None = None,
     ) -> BatchReport:
-        """Store the file and its rows, and start the Workflow that imports them; `by` requests all its cases.
+        """Store the file and its rows, and start the Workflow that imports them; `by` is the requester of all cases of
+        the file.
 
         `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
         UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
-        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these the batch and its rows
-        are deleted; if the database is unavailable then, the sweep deletes them later.
+        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these errors the batch and
+        its rows are deleted; if the database is unavailable then, the sweep deletes batch and rows later.
         """
         policy = self._policy(process)
         sha256 = hashlib.sha256(data).hexdigest()

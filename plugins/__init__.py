@@ -1,7 +1,7 @@
 """The public names for the author of a process; tests of a process also import `plugins.testing`.
 
 The sandbox of Workflows loads this file again for each case, so this file only imports names, which the sandbox takes
-from the worker. It does not import the loader and the check of processes.
+from the worker. This file does not import the loader and the check of processes.
 """
 
 from temporalio import workflow

@@ -17,7 +17,7 @@ def activity_names(kind: type) -> set[str]:
 
 
 def activities_of(*objects: object) -> list[Callable[..., Any]]:
-    """Return the methods of the objects in `steps` that are activities."""
+    """Return the methods of these objects that are activities."""
     return [getattr(each, name) for each in objects for name in sorted(activity_names(type(each)))]
 
 

@@ -48,7 +48,7 @@ def mistakes(process: Process) -> Iterator[str]:
 
 
 def _wrong_local_steps(process: Process, uses: Uses) -> Iterator[str]:
-    """Yield local steps that are not short, or that send heartbeats."""
+    """Yield a sentence for each local step that is not short, or that sends heartbeats."""
     for step in uses.local:
         where = f"{file_of(process.workflow)}:{step.line}: {step.name}"
         if step.beats:

@@ -1,7 +1,7 @@
 """Load processes from the folder `HOLDGATE_PROCESSES`, beside the shipped ones.
 
-Each program calls `load` once, when it starts and before anything uses the table of processes. A mistake in a process
-ends the program at its start, before a case could be affected.
+Each program calls `load` once, when the program starts and before anything uses the table of processes. A mistake in a
+process ends the program at its start, before a case could be affected.
 """
 
 import asyncio

@@ -13,7 +13,7 @@ TEMPLATE = Path(__file__).parent / "template" / "my_process"
 def make(name: str, into: Path) -> Path:
     """Write a working process with this name into the folder `into`, and return the folder of the process.
 
-    Raises WrongProcess, and then writes nothing.
+    Raises WrongProcess before anything is written, or if `into` cannot be written.
     """
     if unfit := wrong_name(name):
         raise WrongProcess(unfit)

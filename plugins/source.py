@@ -173,7 +173,7 @@ def _gates_named_in(call: ast.Call) -> Iterator[_Gate]:
 
 
 def _gates_asked_by(call: ast.Call) -> Iterator[_Gate]:
-    """Yield the gates that a call asks, such as `gate(...)` or `gates("a", GateAt("b", ...), *(GateAt("c", each) for
+    """Yield the gates that a call opens, such as `gate(...)` or `gates("a", GateAt("b", ...), *(GateAt("c", each) for
     each in many))`.
     """
     yield from _gates_named_in(call)
@@ -200,7 +200,7 @@ class _Condition(NamedTuple):
 
     maybe: bool = False
     on: tuple[str, bool] | None = None
-    """The only condition as (field of the input, truth value); None for no condition, or any other."""
+    """The only condition as (field of the input, truth value); None for no condition, or for any other condition."""
 
     def and_on(self, on: tuple[str, bool] | None = None) -> "_Condition":
         """Return these conditions and one more condition."""

@@ -28,10 +28,10 @@ STICKY_TIMEOUT = timedelta(seconds=1)
 With the default of the SDK, a decision after a crash takes 10 s.
 """
 AT_ONCE = 16
-"""How many steps, and how many writes of records, run at the same time.
+"""How many steps, and how many writes of records, run at the same time in one worker.
 
-All of them use the database: with more, an import of thousands of cases makes each wait so long that it times out and
-is tried again.
+All of them use the database: with more, an import of thousands of cases makes a step wait so long that the step times
+out and is tried again.
 """
 CACHED_CASES = 400
 """How many waiting cases a worker keeps in memory, which takes about 60 MB.

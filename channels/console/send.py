@@ -9,7 +9,7 @@ from channels.channel import Outgoing
 class Console:
     """The channel that prints each message to the worker's output.
 
-    This output then contains names of people and data of cases.
+    With this channel, the worker's output contains names of people and data of cases.
     """
 
     name = "console"

@@ -31,8 +31,8 @@ class Smtp:
     def __init__(self, url: str, sender: str) -> None:
         """Store the arguments.
 
-        `url` is the server, such as `smtp://user:password@host:587`. `sender` is such as `Holdgate
-        <holdgate@example.org>`.
+        `url` is the server, such as `smtp://user:password@host:587`. `sender` is the sender of the mails, such as
+        `Holdgate <holdgate@example.org>`.
         """
         where = urlsplit(url)
         self._host = where.hostname or ""

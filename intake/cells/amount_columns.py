@@ -1,4 +1,5 @@
-"""Check that a column holds the amounts to pay, in whole units. Refuse a file if only people can decide that.
+"""Check that a column holds the amounts to pay, in whole units. Refuse a file if only people can decide which column or
+unit is right.
 
 An invoice has a net and a gross amount, a paid part and a balance due: that a heading looks likelier is no reason to
 pay its amount. And 120 under the heading `£000` is not a payment of 120.00.
@@ -41,7 +42,9 @@ The words must be clearer than in a heading, because a title can also be about s
 
 
 def check_unit(source: Source, table: Table, line: int, target: Target) -> None:
-    """Raise WrongMapping if the heading, or a title above it, says that amounts are in thousands or cents."""
+    """Raise WrongMapping if the heading, or a title above it, says that amounts are in another unit, such as thousands
+    or cents.
+    """
     name = (target.money or ("", ""))[0]
     titles = [cell for number, row in table.head(SEARCHED) if number < line for cell in row if cell.strip()]
     for text, unit in [*((each, _UNIT) for each in source.names), *((each, _TOLD) for each in titles)]:

@@ -3,7 +3,7 @@
 If only people can decide the currency, refuse the file.
 
 A payment in the wrong currency is worse than a question. So the usual currency of an organisation is used only if the
-file names no other currency.
+file names no currency, or also names the usual one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -66,8 +66,9 @@ def of_the_books(heading: str, chosen: str) -> bool:
 def settled(said: Said, where: str, usual: str | None, target: Target, *, sure: bool) -> tuple[str | None, list[str]]:
     """Return the currency of a file without a currency column, and notes for people.
 
-    `said` has the currencies found at `where`. `sure` says that they are about the amounts. If not, several codes are
-    no reason to refuse the file. Raises WrongMapping if only people can decide.
+    `said` has the currencies found at `where`. `sure` is True if these currencies are about the amounts. If `sure` is
+    False, several currencies are no reason to refuse the file, as long as the usual currency is one of them. Raises
+    WrongMapping if only people can decide.
     """
     _, currency = target.money or ("", "")
     if len(said) == 1 and len(said[0]) == 1:

@@ -1,6 +1,7 @@
 """Recognise currencies by code, by sign, and in the heading of a column.
 
-A sign of several currencies, such as `$`, rules out all other currencies, but never decides between its own.
+A sign of several currencies, such as `$`, rules out all other currencies, but never decides between the currencies that
+it stands for.
 """
 
 import re
@@ -95,7 +96,7 @@ def currencies_in(heading: str, more: tuple[tuple[str, str], ...] = ()) -> tuple
 
 
 def joined(codes: Iterable[str]) -> str:
-    """Return currency codes as text for a sentence. Of many codes, only the first few are named."""
+    """Return currency codes as text for a sentence. Of more than three codes, only the first three are named."""
     listed = sorted(codes, key=lambda code: (_MAJOR.index(code) if code in MAJOR else len(_MAJOR), code))
     return " or ".join(listed[:3]) + (" or another" if len(listed) > 3 else "")
 

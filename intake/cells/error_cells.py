@@ -19,15 +19,15 @@ _NAMES = frozenset(
 )
 """The names of spreadsheet errors in many languages.
 
-These are English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish, Danish, Norwegian,
-Finnish, Czech, Hungarian and Turkish.
+The languages are English, German, French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Swedish, Danish,
+Norwegian, Finnish, Czech, Hungarian and Turkish.
 """
 _UNREADABLE = re.compile(r"#{3,}|Err:[0-9]{3}")
 """Match `####`, which a spreadsheet writes if a column is too narrow for its number, and errors of LibreOffice."""
 
 
 def is_error(cell: str) -> bool:
-    """Return True if a cell holds a spreadsheet error instead of a value. Surrounding blanks do not count."""
+    """Return True if a cell holds a spreadsheet error instead of a value. The cell must have no surrounding blanks."""
     if cell[:1] not in ("#", "E") or len(cell) > 40:
         return False
     return cell.upper() in _NAMES or _UNREADABLE.fullmatch(cell) is not None

@@ -16,7 +16,8 @@ Kind = Literal["list", "object"]
 def structured(model: type[BaseModel]) -> Mapping[str, Kind]:
     """Return the fields of a model that need a list or an object.
 
-    A field with a validator of its own is left out, because the validator reads the text.
+    A field with its own validator that runs before the check of its type is left out, because this validator reads the
+    text.
     """
     decorated = {
         name
@@ -52,7 +53,7 @@ def _is_sequence(plain: type) -> bool:
 
 
 def value_of(cell: str, kind: Kind) -> Any:
-    """Return the value of a cell. Raises ValueError with a sentence."""
+    """Return the value of a cell. Raises ValueError, whose text is the end of a sentence that begins with the cell."""
     text = cell.strip()
     if text[:1] in ("[", "{"):
         try:

@@ -31,7 +31,7 @@ _WORD = re.compile(r"[^\W\d_]{3,12}")
 def in_english(text: str) -> str:
     """Return a date with its month in English and without small words such as `de`.
 
-    Return a text without words unchanged.
+    Return a text that is not such a date unchanged.
     """
     if found := _EAST_ASIAN.fullmatch(text):
         return "-".join(found.groups())

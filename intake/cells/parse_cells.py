@@ -15,7 +15,7 @@ from intake.cells.currencies import SHARED, is_currency as is_currency, joined
 from intake.cells.month_names import in_english
 
 Decimals = Literal[".", ",", "either"]
-"""The decimal mark of numbers. `either`: found for each cell, if the cell makes it clear."""
+"""The decimal mark of numbers. `either`: the mark is found for each cell, if the cell makes the mark clear."""
 
 
 class Misread(ValueError):
@@ -51,7 +51,7 @@ class Marks:
     """How numbers are written in a column.
 
     If `thousands` is empty, any mark between thousands that differs from the decimal mark is accepted. `none`: no mark
-    is accepted.
+    between thousands is accepted.
     """
 
     decimal: Decimals = "either"
@@ -190,7 +190,7 @@ _WITH_CURRENCY = re.compile(r"(-?)([$¥])?([0-9]{1,20}(?:\.[0-9]{1,20})?)(?: ([A
 def number_of_workbook(cell: str, told: str | None = None) -> str:
     """Return the plain number of a workbook cell whose format shows a currency: `12.50 EUR`, `$5.00`. Raises Misread.
 
-    Return any other text unchanged: the field of the cell then refuses this text.
+    Return any other text unchanged: the field of the cell then checks this text.
     """
     found = _WITH_CURRENCY.fullmatch(cell)
     if not found:
@@ -208,7 +208,8 @@ def _blanks_only(text: str) -> bool:
 def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
     """Return the decimal mark of a column, found from the cells that can be read in one way only.
 
-    Return `either` if there are no such cells, or if these cells disagree.
+    Return `either` if these cells disagree, or if there are none and a cell can be read as two numbers. Return `.` if
+    the mark makes no difference.
     """
     found: set[Decimals] = set()
     doubtful = False

@@ -31,7 +31,7 @@ class Source:
     parts: tuple[str | int, ...]
     """The parts from which the value is made: fixed texts, and places of columns counted from 0."""
     names: tuple[str, ...]
-    """The headings of these columns."""
+    """The headings of the columns from which the field is read."""
 
     @property
     def column(self) -> int | None:
@@ -106,17 +106,17 @@ _DOUBTFUL = ("#", "E")
 
 @dataclass(frozen=True)
 class BoundMapping:
-    """A mapping that is bound to the headings of one file. It reads the rows of the file."""
+    """A mapping that is bound to the headings of one file. The bound mapping reads the rows of the file."""
 
     target: Target
     mapping: ColumnMapping
-    """The complete mapping: one column for each field, with formats and marks."""
+    """The complete mapping: the column or columns of each field that the file fills, with formats and marks."""
     headings: list[str]
     table: Table
     sources: Mapping[str, Source]
     notes: list[str] = field(default_factory=list)
     told: frozenset[str] = frozenset()
-    """The currencies that the heading of the amount column names; empty if it names none."""
+    """The currencies that the heading of the amount column names; empty if the heading names none."""
 
     @property
     def unused(self) -> list[int]:

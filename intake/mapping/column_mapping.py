@@ -2,7 +2,7 @@
 
 A person gives a mapping, names a saved one, or accepts a suggested one.
 
-`ColumnMapping` is the form that people write; `bound_mapping` binds it to the headings of one file.
+`ColumnMapping` is the form that people write; `bound_mapping` binds a mapping to the headings of one file.
 """
 
 import difflib
@@ -54,7 +54,7 @@ class ColumnMapping(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     columns: dict[str, Several] = {}
-    """By field: the heading of its column, or several headings of which the file has one.
+    """By field: the heading of its column, or several headings, of which the first one that the file has is read.
 
     Headings are compared without case, blanks and underscores. `{Trans No}/{Line}` joins several columns. If empty, the
     columns are suggested from the file.
@@ -69,25 +69,32 @@ class ColumnMapping(BaseModel):
     decimal: parse_cells.Decimals | None = None
     """The decimal mark.
 
-    `either`: found for each cell, if the cell makes it clear. None: found from all cells of the column.
+    `either`: the mark is found for each cell, if the cell makes the mark clear. None: the mark is found from all cells
+    with numbers.
     """
     thousands: Literal["", ",", ".", " ", "'", "none"] = ""
     """The mark between thousands.
 
-    If empty, any mark other than the decimal mark is accepted. `none`: no mark is accepted.
+    If empty, any mark other than the decimal mark is accepted. `none`: no mark between thousands is accepted.
     """
     currency_signs: dict[str, str] = {}
-    """Currency codes by sign, for signs such as `$`. The signs of one currency, such as £ and €, are known already."""
+    """Currency codes by sign, for signs such as `$`. Signs that stand for one currency only, such as £ and €, are known
+    already.
+    """
     negative: Literal["refuse", "skip"] = "refuse"
     """Rows with an amount below 0: `refuse` makes them invalid, `skip` leaves them out as credit notes."""
     skip: tuple[Literal["totals", "headings"], ...] = ("totals", "headings")
-    """The kinds of lines that are not rows and are skipped: totals without a reference, and repeated headings."""
+    """The kinds of lines that are not rows and are skipped: totals, and headings that appear again."""
     encoding: str = ""
     """The encoding of a CSV, such as `Windows-1251`. If empty, the encoding is detected."""
     sheet: str = ""
-    """The sheet of a workbook. If empty, the first visible sheet with a table is read."""
+    """The sheet of a workbook. If empty, the first visible sheet is read that has at least two thirds as many known
+    headings as the best sheet.
+    """
     hidden: Hidden = "skip"
-    """Rows, columns and sheets that a workbook hides: `skip` leaves them out and counts them, `read` reads them."""
+    """Rows, columns and sheets that a workbook hides: `skip` leaves these parts out and tells people so, `read` reads
+    these parts.
+    """
 
     @field_validator("encoding")
     @classmethod
@@ -183,8 +190,8 @@ def _of_key(problem: FieldProblem) -> FieldProblem:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the end of an error sentence: the known name that was probably meant, or, if no name is similar, all known
-    names.
+    """Return the end of an error sentence: the known name that was probably meant, or, if no name is similar, up to 30
+    known names.
     """
     if len(name) > MAX_NAME:  # the time for a comparison grows with the product of both lengths
         name = ""

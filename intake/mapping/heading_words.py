@@ -115,7 +115,9 @@ def _in_full(words: str) -> str:
 
 
 def _parts(word: str) -> list[str]:
-    """Return a word without abbreviation. Return a compound such as `Belegnummer` as its two parts."""
+    """Return the words that a word means: an abbreviation in full, and a compound such as `Belegnummer` as its two
+    parts.
+    """
     if word in _SHORT:
         return [_SHORT[word]]
     for ending in _NUMBERS[:3]:
@@ -168,7 +170,7 @@ _IDENTIFIERS = {"id", "no", "code", "key", "type", "nr", "number"}
 
 
 def slip(form: str, alias: str) -> bool:
-    """Return True if a heading equals an alias, except for one or two wrong letters.
+    """Return True if a heading equals an alias, except for one or two wrong letters in a word.
 
     Words are compared one by one, so that an ID never matches a name.
     """

@@ -41,9 +41,9 @@ class MappingChoice:
     ) -> Sheet:
         """Return the rows of a file of one process or of SEVERAL.
 
-        With `policy`, rows of a process without a section in the policy are invalid. `mapping` is a mapping, its JSON
-        or the name of a saved one. Without it, a suggested mapping reads files whose headings are not the names of the
-        fields. Raises UnknownProcess, UnreadableFile and WrongMapping.
+        With SEVERAL and `policy`, rows of a process without a section in the policy are invalid. `mapping` is a
+        mapping, its JSON or the name of a saved one. Without `mapping`, a suggested mapping reads files whose headings
+        are not the names of the fields. Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
             given = _only_opening(mapping)
@@ -60,10 +60,8 @@ class MappingChoice:
         return self._targets[process_named(process, self._processes).name]
 
     def mapping(self, process: str, given: GivenMapping | None) -> ColumnMapping | None:
-        """Return the mapping that `given` means, which is a mapping, its JSON, or the name of a saved one; None for
-        none.
-
-        Raises WrongMapping for an invalid mapping or an unknown name.
+        """Return the mapping that `given` means, which is a mapping, its JSON, or the name of a saved one; None if
+        `given` is None. Raises WrongMapping for an invalid mapping or an unknown name.
         """
         if isinstance(given, str) and not given.lstrip().startswith(("{", "[", '"')):
             return self.saved.named(given.strip(), process)
@@ -85,14 +83,16 @@ class MappingChoice:
         return parse_mapping({**whole, **said}, [] if process == SEVERAL else self.target(process).fields)
 
     def names(self, process: str) -> list[str]:
-        """Return the names of the mappings saved for a process. Raises WrongMapping for an error in their file."""
+        """Return the names of the mappings saved for a process. Raises WrongMapping for an error in the file of
+        mappings.
+        """
         return [name for name, saved in self.saved.all.items() if saved.process == process]
 
 
 def _only_opening(given: GivenMapping | None) -> ColumnMapping:
-    """Return the mapping for a file of several processes: it can only say how to open the file.
+    """Return the mapping for a file of several processes, which can only say how to open the file.
 
-    Raises WrongMapping if it says anything else.
+    Raises WrongMapping if the mapping says anything else.
     """
     whole = given if isinstance(given, ColumnMapping) else None
     if not isinstance(given, str) or given.lstrip().startswith("{"):

@@ -35,9 +35,11 @@ If a later date does not fit this format, its row is invalid.
 """
 
 _BLANK = 0.1
-"""If a larger share of rows than this has no reference in a column, another column is preferred."""
+"""If at least this share of the rows has no reference in a column, a column that is filled with unique values is
+preferred.
+"""
 _NAMES = ("payee", "full_name")
-"""Fields that hold names. A column of numbers does not fit them."""
+"""Fields that hold names. A column of numbers does not fit such a field."""
 
 
 @dataclass
@@ -133,7 +135,8 @@ class _Candidate:
     place: int
     rank: int
     close: str = ""
-    """The alias from which the heading differs by one or two letters; empty if the heading equals an alias."""
+    """The alias from which the heading differs by one or two letters in a word; empty if the heading equals an alias.
+    """
 
 
 def _aliases(name: str, target: Target) -> list[frozenset[str]]:
@@ -177,7 +180,8 @@ def _candidates(name: str, headings: Sequence[str], target: Target) -> list[_Can
 def _best_filled(found: Sequence[_Candidate], sample: Sequence[Sequence[str]]) -> list[_Candidate]:
     """Return the columns with the likeliest first.
 
-    If it is often blank, a column that is filled with unique values comes first.
+    If the likeliest column is blank in a tenth of the rows or more, a column that is filled with unique values comes
+    first.
     """
 
     def blank(each: _Candidate) -> float:
@@ -267,7 +271,7 @@ def _currency(
 ) -> None:
     """If the cells of the amounts hold their currency, suggest the amount column for the currency, too.
 
-    The headings are checked later, because a mapping can also name them.
+    Currencies in headings are checked later, also those of columns that a mapping names.
     """
     amount, currency = target.money or ("", "")
     if amount not in made.columns or currency in made.columns or currency in given:

@@ -28,7 +28,8 @@ class Target:
     def aliases(self) -> Mapping[str, Sequence[str]]:
         """Return, by field, further headings that a column of this field may have, the likeliest first.
 
-        They are those of the model (`headings`), or, without them, the usual ones (`domain/column_headings.py`).
+        The headings come from `headings` of the model, or, if the model has none for the field, from
+        `domain/column_headings.py`.
         """
         own: Mapping[str, Sequence[str]] = getattr(self.model, "headings", {})
         return {name: own.get(name) or GENERAL.get(name, ()) for name in self.fields}

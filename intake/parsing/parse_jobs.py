@@ -1,4 +1,4 @@
-"""The jobs of a parser process: pure functions, which ask for data from the database.
+"""The jobs of a parser process: pure functions, which ask the gateway or the worker for data from the database.
 
 `ask(question, value)` returns an answer of `intake/upload.py`. All results are JSON, or bytes.
 """
@@ -33,7 +33,8 @@ from workflows.registry import INPUTS, PROCESSES
 Ask = Callable[[str, Any], Any]
 
 PREVIEW = 20
-"""How many invalid rows, and how many duplicates, a report shows. The list of the rows of a batch has all of them."""
+"""How many invalid rows, and how many duplicates, a report shows at most. The list of the rows of a batch has all rows.
+"""
 CHUNK = 1_000
 """How many rows are classified and stored together.
 
@@ -51,7 +52,7 @@ def dry_run(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
 def take(data: bytes, ask: Ask, **about: Any) -> dict[str, Any]:
     """Classify every row of a file.
 
-    With the question `opened` it asks to store how the file is read, with `rows` to store each chunk.
+    The question `opened` asks to store how the file is read, the question `rows` to store each chunk of rows.
     """
     return _report(data, ask, keep=True, **about)
 
@@ -78,7 +79,7 @@ def process_of(data: bytes, _ask: Ask) -> str:
 def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
     """Return rows of a file as CSV, each with its error.
 
-    With the question `errors` it asks for the next errors by line.
+    The question `errors` asks for the next errors by line.
     """
     errors: dict[int, str] = {}
     while found := ask("errors", None):
@@ -185,7 +186,7 @@ class Tally:
         return batches.counted(self._outcomes)
 
     def add(self, rows: Sequence[PlannedRow]) -> None:
-        """Count these rows, too."""
+        """Add these rows to the counts."""
         self._outcomes.update(row.outcome for row in rows)
         for row in rows:
             if row.outcome == "invalid":
@@ -218,8 +219,8 @@ def _first(kept: list[BatchRow], row: PlannedRow) -> None:
 class _Names:
     """Checks the names of people and groups in rows.
 
-    It asks `there` for the names that exist, `everybody` for suggestions, and `not_to_choose` for people who cannot be
-    chosen as deciders.
+    The question `there` asks for the names that exist, `everybody` for suggestions, and `not_to_choose` for people who
+    cannot be chosen as deciders.
     """
 
     def __init__(self, ask: Ask, chosen: ChosenDeciders) -> None:
@@ -254,7 +255,9 @@ class _Names:
 
 
 def _misnamed(names: _Names, process: str, rows: Sequence[ParsedRow], sheet: Sheet) -> dict[int, ParsedRow]:
-    """Return, by line, the rows that name unknown people or groups. Each row has these problems as its errors."""
+    """Return, by line, the rows that name unknown people or groups, or people who cannot be chosen as deciders. The
+    errors of each row are these problems.
+    """
     found: dict[int, ParsedRow] = {}
     of_process: dict[str, list[ParsedRow]] = {}
     for row in rows:

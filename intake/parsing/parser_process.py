@@ -1,8 +1,8 @@
 """Parser processes: each reads one file under limits and then ends.
 
-`python -m intake.parsing.parser_process FD FOLDER...` is the template. It imports everything once and forks a parser
-for each file, which takes milliseconds. Its environment holds no secrets. A parser opens neither the database nor
-Temporal: it asks over its socket, and `intake/parsing/parsing_pool.py` answers. FOLDERs hold plugins.
+`python -m intake.parsing.parser_process FD FOLDER...` is the template. The template imports everything once and forks a
+parser for each file, which takes milliseconds. The environment of the template holds no secrets. A parser opens neither
+the database nor Temporal: it asks over its socket, and `intake/parsing/parsing_pool.py` answers. FOLDERs hold plugins.
 
 The template ends with the gateway or worker that started it, and a parser ends with its template.
 """
@@ -98,8 +98,8 @@ def _refuse(sock: socket.socket, what: str, **about: Any) -> None:
 def limit(cpu_seconds: int, memory: int, niceness: int) -> None:
     """Limit the resources of this process.
 
-    If it uses more than its CPU time, the system ends it with SIGXCPU. If it needs more memory, Python raises
-    MemoryError.
+    If the process uses more than `cpu_seconds`, the system ends the process with SIGXCPU. If the process needs more
+    than `memory` (limited only on Linux), Python raises MemoryError.
 
     `memory` is in bytes, in addition to the memory of the template.
     """

@@ -1,6 +1,6 @@
 """Run parser processes (`intake/parsing/parser_process.py`), and answer their questions.
 
-There are two queues, so that small files never wait for a large one. In each queue people take turns, so that the sixth
+There are two queues, so that small files do not wait for large ones. In each queue people take turns, so that the sixth
 file of one person comes after the first file of another.
 """
 
@@ -38,7 +38,7 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_
 """The environment variables that a parser gets. Other environment variables can hold secrets."""
 
 Answers = Callable[[str, Any], Awaitable[Any]]
-"""A function that answers the questions of a parser. It gets the name of a question and its value."""
+"""A function that answers the questions of a parser. The function gets the name of a question and its value."""
 
 
 class ParserLimits(NamedTuple):
@@ -58,7 +58,7 @@ LARGE = ParserLimits(cpu_seconds=180, memory=768 * 1024**2, niceness=10)
 QUICK = LARGE._replace(cpu_seconds=10, niceness=0)
 """The limits for a file in the queue of small files.
 
-A file that needs more is read again in the queue of large files.
+A file that needs more time is read again in the queue of large files.
 """
 
 
@@ -67,13 +67,15 @@ class LineTooLong(Exception):
 
 
 class ParserEnded(Exception):
-    """Raised if something outside Holdgate has ended the parser process twice. The file itself is not the cause."""
+    """Raised if something outside Holdgate has ended the parser process twice, or if reading takes longer than half an
+    hour.
+    """
 
 
 class _Ended(Exception):
     """Raised if a parser process has ended without a result.
 
-    The exit code is negative if a signal ended it, and None if it is unknown.
+    The exit code is negative if a signal ended the process, and None if the exit code is unknown.
     """
 
     def __init__(self, exit_code: int | None) -> None:
@@ -84,7 +86,8 @@ class _Ended(Exception):
 class ParsingPool:
     """Runs parser processes.
 
-    At the same time, it runs one less than the machine has processors (at least one), and one more for small files.
+    At the same time, the pool runs one parser fewer than the machine has processors (at least one), and one more parser
+    for small files.
     """
 
     def __init__(
@@ -185,7 +188,8 @@ def _result(kind: int, said: Any) -> Any:
 class _Line:
     """A queue that lets a few files be read at the same time.
 
-    The next file is one of the person whose last file was read the longest time ago.
+    The next file is one of the person of whom the fewest files are being read; of several such people, the one whose
+    last turn was the longest time ago.
     """
 
     def __init__(self, most: int, limits: ParserLimits) -> None:

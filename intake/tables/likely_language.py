@@ -1,7 +1,7 @@
 """Estimate how unlikely a text is in any language: a wrong encoding turns names into letters that form no words.
 
-The estimate also works for a few words, in which the frequency of letters says little. It checks pairs of letters,
-vowels in each word, and whether all letters are of one alphabet.
+The estimate also works for a few words, in which the frequency of letters says little. The estimate checks pairs of
+letters, vowels in each word, and whether all letters are of one alphabet.
 """
 
 import re
@@ -54,8 +54,8 @@ _HINTS: Mapping[str, str] = {
 def oddness(text: str, codec: str) -> float:
     """Return how unlikely the words with letters beyond ASCII are in any language; less is likelier.
 
-    About 0 for a likely text, below 0 for a text with words that are frequent in files of payments, about 1 for a text
-    without likely words.
+    The result is about 0 for a likely text, below 0 for a text with words that are frequent in files of payments, about
+    1 for a text without likely words.
     """
     words = list(dict.fromkeys(word for word in _WORD.findall(text) if not word.isascii()))[:_WORDS]
     if not words:

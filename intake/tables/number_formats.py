@@ -30,7 +30,7 @@ BUILT_IN: Mapping[int, str] = {
 }
 """By number: the formats that a workbook names by their number only.
 
-A format with any other number shows the plain number.
+A format with any other number that the workbook does not define shows the plain number.
 """
 
 
@@ -51,7 +51,7 @@ Format = Callable[[str], "str | Shown"]
 def general(digits: str) -> str:
     """Return a number as a person would type it: 1500, not 1500.0.
 
-    For a number beyond 2^53 return the text unchanged, such as `1.2E+19`.
+    For an integer of at least 2^53 return the number with an exponent: `1.200000000000000E+19`.
 
     Raises ValueError for a text that is not a number.
     """

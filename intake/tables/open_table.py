@@ -43,7 +43,7 @@ def table_of(data: bytes, named: Named = len, opening: Opening = _AS_IT_IS) -> T
 
     Choices that `opening` leaves open are made so that `named` counts as many headings as possible.
 
-    Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises it.
+    Raises UnreadableFile; for problems in lines of a CSV, `Table.lines` raises UnreadableFile later.
     """
     if not data.strip(b"\xef\xbb\xbf \t\r\n"):
         raise UnreadableFile("empty", "the file is empty: upload a file with headings and rows")
@@ -106,9 +106,9 @@ def _named_sheet(book: "Workbook", name: str) -> "SheetInfo":
 
 
 def _likeliest_sheet(book: "Workbook", named: Named, opening: Opening) -> "SheetInfo":
-    """Return the first sheet that has about as many known headings as the best one.
+    """Return the first sheet that has at least two thirds as many known headings as the best one.
 
-    So a cover sheet before the table, which has few, is not chosen.
+    So a cover sheet before the table, which has few known headings, is not chosen.
     """
     scores: dict[int, int] = {}
     unseen = []
@@ -148,7 +148,9 @@ def _delimiter(text: str, named: Named) -> str:
 
 
 def _first_lines(text: str, mark: str) -> list[list[str]]:
-    """Return the first lines that are not blank, up to the first line that cannot be read with this delimiter."""
+    """Return the first 40 lines that are not blank, but only up to the first line that cannot be read with this
+    delimiter.
+    """
     lines: list[list[str]] = []
     with suppress(csv.Error):  # reported when the lines are read
         for cells in csv.reader(io.StringIO(text[: MAX_CELL * 4], newline=""), delimiter=mark, strict=True):

@@ -21,7 +21,7 @@ Hidden = Literal["skip", "read"]
 class UnreadableFile(Exception):
     """Raised if the file as a whole cannot be read, so that nothing is imported.
 
-    `str()` is a sentence for the person who sent it.
+    `str()` is a sentence for the person who sent the file.
 
     `kind` is `empty`, `encoding`, `format` (no table, or a broken one), `headers`, `too_large` or `limit` (the file
     needs more time or memory than allowed). `line` is the line of the file, or the row of the sheet, counted from 1,
@@ -86,7 +86,7 @@ class FileFormat(BaseModel):
 
 @dataclass(frozen=True)
 class Table:
-    """The lines of a file. They can be read any number of times; cells are parsed again each time."""
+    """The lines of a file. The lines can be read any number of times; cells are parsed again each time."""
 
     format: FileFormat
     source: Callable[[], Iterable[str]]

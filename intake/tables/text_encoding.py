@@ -125,8 +125,9 @@ _UTF8 = b"\xef\xbb\xbf"
 _UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _LIKE_UTF8 = re.compile(rb"[\xc2-\xc5][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-"""UTF-8 bytes of Latin letters and of characters with three or four bytes. They hardly ever appear in Windows-1252
-texts."""
+"""UTF-8 bytes of Latin letters and of characters with three or four bytes. Such bytes hardly ever appear in
+Windows-1252 texts.
+"""
 
 
 def _utf16(data: bytes) -> str | None:
@@ -284,5 +285,5 @@ def _differing(one: str, another: str) -> tuple[str, str]:
 
 
 def names() -> list[str]:
-    """Return the encodings that people can choose."""
+    """Return the names of the encodings that people can choose from a list."""
     return list(NAMES.values())

@@ -1,8 +1,8 @@
 """Read one sheet of an Excel workbook (.xlsx) as lines of CSV, with values as people see them.
 
-It uses the XML parser expat, because libraries that read workbooks ignore formats and hidden parts: a sheet shows 00042
-where 42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden rows and
-columns, error cells and merged cells. It stops at the first cell beyond a limit.
+This module uses the XML parser expat, because libraries that read workbooks ignore formats and hidden parts: a sheet
+shows 00042 where 42 is stored, and a filtered list shows ten rows of a hundred. One pass finds values, formats, hidden
+rows and columns, error cells and merged cells. The pass stops at the first cell beyond a limit.
 """
 
 from typing import NamedTuple

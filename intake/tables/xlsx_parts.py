@@ -13,7 +13,9 @@ class EnoughRead(Exception):
 
 
 def parse_part(part: bytes, start: Any, end: Any = None, text: Any = None) -> None:
-    """Parse a part of a workbook. The handlers get the names of elements without namespaces. Raises UnreadableFile."""
+    """Parse a part of a workbook. The handlers get the names of elements with their namespaces: `NAMESPACE}NAME`.
+    Raises UnreadableFile.
+    """
     parser = expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text

@@ -326,7 +326,7 @@ class SheetReader:
 
 
 class _Lines:
-    """A file object to which the csv module writes whole lines. It keeps the lines in a list."""
+    """A file object to which the csv module writes whole lines. The object keeps the lines in a list."""
 
     def __init__(self, lines: list[str]) -> None:
         self.write = lines.append

@@ -35,7 +35,7 @@ Handle = WorkflowHandle[Any, CaseResult]
 async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
     """Start a Temporal server whose clock tests can move forward. The start takes less than a second.
 
-    `more` are options of the SDK's `start_time_skipping`.
+    `more` are options of the SDK's `start_time_skipping_v2`.
     """
     return await WorkflowEnvironment.start_time_skipping_v2(
         dev_server_existing_path=str(temporal_binary()),
@@ -54,8 +54,8 @@ async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
 
 
 async def unskipped(env: WorkflowEnvironment) -> Client:
-    """Connect a client without time skipping, for code that starts cases: without it, the timers of these cases would
-    fire at once.
+    """Connect a client without time skipping, for code that starts cases: with time skipping, the timers of these cases
+    would fire at once.
     """
     return await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
 

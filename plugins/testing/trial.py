@@ -1,7 +1,7 @@
 """The test harness for one process: `async with trial("expense_claim", tmp_path) as harness`.
 
-All parts except the gateway are real: the Temporal server, whose clock tests move forward, an SQLite database, the
-audit log, the policy, and a worker with the steps of the process.
+There is no gateway, and all other parts are real: the Temporal server, whose clock tests move forward, an SQLite
+database, the audit log, the policy, and a worker with the steps of the process.
 """
 
 import asyncio

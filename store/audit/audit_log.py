@@ -1,7 +1,7 @@
 """The append-only audit log: each event has a place in the hash chain of its case and a position in one global order.
 
 A transaction writes the place in the chain of the case. `sequencing.py` says when the event gets its position, and
-`hashing.py` which data the hashes cover. The package `verification` checks both.
+`hashing.py` which data the hashes cover. The package `verification` checks chains and positions.
 """
 
 import json
@@ -91,8 +91,8 @@ async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared"
 
     The caller must write the events last in its transaction, with `Prepared.write`.
 
-    This locks the chain until the transaction ends: the row of the case, or the one head of events without a case. A
-    transaction that locks other rows too must append events without a case last, so that two transactions never
+    `prepare` locks the chain until the transaction ends: the row of the case, or the one head of events without a case.
+    A transaction that locks other rows too must append events without a case last, so that two transactions never
     deadlock. Raises UnknownCase when the case has no row.
     """
     (case_id,) = {event.case_id for event in new}
@@ -155,7 +155,9 @@ async def position(conn: AsyncConnection) -> int:
 OF_A_CASE = select(events, event_payloads.c.payload).outerjoin(
     event_payloads, event_payloads.c.number == events.c.number
 )
-"""Events without their positions, for lists that are ordered by `seq`. Such a list shows an event at once."""
+"""Events without their positions, for lists that are ordered by `seq`. Such a list shows an event as soon as the event
+is committed.
+"""
 
 SEQUENCED = event_positions.join(events, events.c.number == event_positions.c.number).outerjoin(
     event_payloads, event_payloads.c.number == events.c.number

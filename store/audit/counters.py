@@ -48,7 +48,7 @@ class MetricsSnapshot(BaseModel):
     unsequenced: int
     """Events and seals that have no position yet."""
     unsequenced_s: float
-    """How many seconds ago the oldest of them was written; 0 if there are none."""
+    """How many seconds ago the oldest event or seal without a position was written; 0 if all have positions."""
     stopped: dict[str, int]
     """Workflows that cannot continue, by kind of problem."""
 
@@ -95,7 +95,7 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
 async def counted_events(conn: AsyncConnection, since: int, limit: int) -> tuple[list[CountedEvent], int]:
     """Read the next `limit` events after position `since`.
 
-    Return those that metrics count, and the position of the last event that was read; `since` if there is none.
+    Return the events that metrics count, and the position of the last event that was read; `since` if there is none.
     """
     upto = min(since + limit, await audit_log.position(conn))
     query = audit_log.in_order(since, upto).where(events.c.kind.in_(COUNTED))

@@ -1,4 +1,4 @@
-"""Comments and attachments of a case. Each is an event in the audit log.
+"""Comments and attachments of a case. Each comment and each attachment is an event in the audit log.
 
 A comment has no row of its own: its text is in the part of the event that can be erased.
 """
@@ -26,7 +26,9 @@ MOST_COMMENTS = 500
 
 
 class TooMany(ValueError):
-    """The case has `MOST_ATTACHMENTS`, or this person has added `MOST_COMMENTS` to it; the caller must roll back."""
+    """The case has more than 50 attachments, or more than 500 comments of one person; the caller must undo the
+    transaction.
+    """
 
 
 class Comment(BaseModel):
@@ -58,8 +60,8 @@ class Attachment(BaseModel):
 async def comment(conn: AsyncConnection, case_id: str, by: str, text: str, key: str, at: datetime) -> Comment:
     """Add a comment to a case and return the comment.
 
-    `key` is the Idempotency-Key of the request. A second call of the same person with the same `key` for this case adds
-    nothing and returns the first comment. Raises TooMany if the person has added `MOST_COMMENTS` to this case.
+    `key` is the Idempotency-Key of the HTTP request. A second call of the same person with the same `key` for this case
+    adds nothing and returns the first comment. Raises TooMany if the person has added 500 comments to this case.
     """
     comment_id = scoped_key(by, key)[:24]
     event = CaseEvent(
@@ -116,7 +118,7 @@ async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
     """Add an attachment to a case and return it.
 
     If the same person attached the same bytes to the case before, add nothing and return the earlier attachment. Raises
-    TooMany if the case has `MOST_ATTACHMENTS`.
+    TooMany if the case has 50 attachments.
     """
     count = select(func.count()).where(attachments.c.case_id == new.case_id)
     if await insert_once(conn, attachments, new.model_dump()):

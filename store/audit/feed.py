@@ -57,7 +57,7 @@ class News(NamedTuple):
     gone: str = ""
     """The update for people in `former` who no longer see the task; empty for a case."""
     former: frozenset[Name] = frozenset()
-    """Who could decide the task when it opened, or held it before; empty for a case."""
+    """Who could decide the task when it opened, or was its assignee before; empty for a case."""
 
     def told_to(self, viewer: Viewer) -> str | None:
         """Return the JSON of the update for this viewer; None if the viewer receives no update.
@@ -172,7 +172,9 @@ async def _audiences(
 
 
 async def _deciders(conn: AsyncConnection, task_ids: Sequence[str]) -> defaultdict[str, list[str]]:
-    """Return by task the people whose decisions count, so that no update shows a reader's own as another person's."""
+    """Return by task the people whose decisions count, so that no update shows the reader's own decision as that of
+    another person.
+    """
     found: defaultdict[str, list[str]] = defaultdict(list)
     query = select(decisions.c.task_id, decisions.c.person)
     query = query.where(decisions.c.task_id.in_(task_ids), decisions.c.status == "accepted").order_by(decisions.c.at)

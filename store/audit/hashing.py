@@ -3,12 +3,14 @@
 Any change of this format makes the verification of existing audit logs fail.
 
 - The *payload* of an event is the canonical JSON of its summary and data, stored beside the chain with a random salt.
-- Its *digest* is SHA-256 over salt and payload. Without the salt nobody can guess the content of an erased payload.
+- The *digest* of an event is SHA-256 over salt and payload. Without the salt nobody can guess the content of an erased
+  payload.
 - The *hash* of an event is SHA-256 over the canonical JSON of its envelope, which contains the digest and the hash of
   the previous event of the same case (empty for the first). Events without a case form their own chain, with case_id
   "".
 - The *running hash* after an event is SHA-256 over the previous running hash and the event's hash, over all cases in
-  the order of positions. The head of the audit log stores it, and every 256th position stores it as a checkpoint.
+  the order of positions. The head of the audit log stores the newest running hash, and every 256th position has a
+  checkpoint with its running hash.
 """
 
 import hashlib

@@ -1,9 +1,9 @@
 """Refused attempts in the audit log: the first refusals of a person are stored as events, further refusals are counted.
 
 The limits prevent one person from filling the log or hiding decisions in a flood of refusals. For each person and task
-`LISTED` refusals become events, and each person causes at most `LISTED_A_DAY` events a day over all tasks. Further
-refusals are counted in `refusal_counts` in the same transaction. A job of the worker writes each count as one event
-with its first and last moment. So the refusals of one person add at most `LISTED_A_DAY` + 24 events a day.
+20 refusals become events, and each person causes at most 200 events a day over all tasks. Further refusals are counted
+in `refusal_counts` in the same transaction. A job of the worker writes each count as one event with its first and last
+moment. So the refusals of one person add at most 224 events a day.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ QUIET = timedelta(seconds=10)
 LONGEST = timedelta(hours=1)
 """A count is due at the latest this long after its first refusal.
 
-The count of a person over all tasks is due only then.
+The count of a person over all tasks is due only after this time.
 """
 AT_ONCE = 100
 """The maximum number of counts that one run writes as events."""

@@ -1,14 +1,15 @@
 """Seals: a hash chain over every row that a transaction wrote, so that later edits of rows are detected.
 
-Every transaction of `Database.write` goes through `SealingConnection`. It asks the database for the rows that each
-statement wrote. Before the commit it writes one seal record for each case, and one for all rows without a case: the
-digest of each row, or that the row was deleted. Code that writes rows by SQLAlchemy's `insert`, `update` and `delete`
-does not need to do anything. SQL texts are not sealed, so they may write only the tables in `NOT_SEALED`.
+Every transaction of `Database.write` goes through `SealingConnection`. This connection asks the database for the rows
+that each statement wrote. Before the commit, the connection writes one seal record for each case, and one for all rows
+without a case: the digest of each row, or that the row was deleted. Code that writes rows by SQLAlchemy's `insert`,
+`update` and `delete` does not need to do anything. Rows that SQL texts write are not sealed, so SQL texts may write
+only to the tables in `NOT_SEALED`.
 
 A seal record stores, by table and key of the row, the digest and `HINT` characters for each column. The digest proves
-the row; the hints only show which column differs. Both use the salt of their seal record, so that nobody can guess the
-content of rows whose seal records were erased. As for events, the chain hashes the digest of salt and rows, so that
-both can be erased. `store.audit.sequencing` says when a seal gets its position in the chain.
+the row; the hints only show which column differs. Digests and hints use the salt of their seal record, so that nobody
+can guess the content of rows whose seal records were erased. As for events, the chain hashes the digest of salt and
+rows, so that salt and rows can be erased. `store.audit.sequencing` says when a seal gets its position in the chain.
 """
 
 import hashlib
@@ -142,7 +143,7 @@ PARENTS = {
     cases_tables.candidates: ("task_id", cases_tables.tasks),
     receivers_tables.lines: ("entry_id", receivers_tables.entries),
 }
-"""Tables whose rows belong to a row of such a table and are written with it."""
+"""Tables whose rows belong to a row of a table in `OF_A_CASE` and are written with that row."""
 
 
 def _shape(table: Table) -> Shape:
@@ -241,12 +242,12 @@ def _plain(value: Any) -> Any:
 class SealingConnection:
     """A connection for one write transaction that seals the rows it writes.
 
-    It offers nothing of the connection behind it but statements. An `insert`, `update` or `delete` cannot skip the
-    seal.
+    The class offers nothing of the connection that it wraps but statements. An `insert`, `update` or `delete` cannot
+    skip the seal.
     """
 
     def __init__(self, conn: SqliteConnection | PostgresConnection) -> None:
-        """Write by `conn`, in the transaction that it has begun."""
+        """Write by `conn`, in the transaction that `conn` has begun."""
         self._conn = conn
         self._written: dict[tuple[str, Key], Left] = {}
         """The current state of each row, by table and key; a later statement wins."""
@@ -259,7 +260,7 @@ class SealingConnection:
         return self._conn.dialect
 
     async def execute(self, statement: Any, parameters: Any = None) -> Found:
-        """Execute the statement and return its result; if it writes sealed rows, remember them for the seal."""
+        """Execute the statement and return its result; if the statement writes sealed rows, remember these rows."""
         in_one = self.dialect.name == "sqlite"
         telling = (_telling_of if isinstance(statement, Prepared) else _telling)(statement, in_one)
         if telling is None:
@@ -286,7 +287,9 @@ class SealingConnection:
             self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
 
     async def seal(self) -> None:
-        """Write the seal records; on SQLite also sequence what was written. Must be the last call of a transaction."""
+        """Write the seal records; on SQLite also sequence what was written. This must be the last call in a
+        transaction.
+        """
         if not self._written and not self.appended:
             return
         new = _sealed_rows(self._written.values())
@@ -416,7 +419,9 @@ def _sealed_rows(written: Iterable[Left]) -> list[NewRecord]:
 
 
 def _sequence_now(run: Run, new: Sequence[NewRecord], events: Sequence[NewEvent]) -> None:
-    """Write seal records, and give them and the events their positions in this transaction: no other one writes now."""
+    """Write seal records, and give these and the events their positions in this transaction, the only one that writes
+    now.
+    """
     heads = Heads(*run(HEADS)[0])
     rows = [
         (heads.seals + place, each.case_id or None, each.digest, each.salt, each.rows)
@@ -454,7 +459,7 @@ def baseline(conn: Connection) -> int:
     """Seal all rows of a database that has no seals yet, and return their number; 0 if the database has seals.
 
     From then on the present content of the rows counts as correct. A later migration that changes rows, or adds a
-    column that is not null, must call `seal_rows` for them.
+    column that is not null, must call `seal_rows` for these rows.
     """
     if conn.execute(select(seals.c.number).limit(1)).first():
         return 0

@@ -1,9 +1,9 @@
 """The loop that gives events and seals on PostgreSQL their positions, right after the commit of their transaction.
 
-Each worker and each gateway runs the loop, and one of them does the work: it looks every `PAUSE_S` seconds. The others
-look every `STANDBY_PAUSE_S` seconds whether something has waited for longer than `LATE_S` seconds. Then the process
-that did the work has died or hangs, and one of the others takes over. Two that work at the same time do no harm: the
-row of `chain` is locked in each batch, and the one that finds it locked steps back.
+Each worker and each gateway runs the loop, and one of them does the work: it looks every 25 milliseconds. The others
+look every quarter of a second whether an event or seal has waited for longer than half a second. If so, the process
+that did the work has died or hangs, and one of the others takes over. Two processes that work at the same time do no
+harm: each batch locks the row of `chain`, and the process that finds this row locked steps back.
 
 There is no lock between batches, so nothing is left behind when the process is killed. PostgreSQL rolls back a batch
 that was not committed; the next batch repeats it.
@@ -29,7 +29,7 @@ PAUSE_S = 0.025
 Small batches cost more than large ones.
 """
 LATE_S = 0.5
-"""If something has waited for more seconds than this, the process that did the work has died or hangs."""
+"""If an event or seal has waited for more seconds than this, the process that did the work has died or hangs."""
 STANDBY_PAUSE_S = 0.25
 """The pause of a process that does not do the work, in seconds."""
 AFTER_ERROR_S = 0.5
@@ -51,7 +51,7 @@ class Sequencer:
         where = normalised(url)
         self._engine = _engine(where) if where.get_backend_name() == "postgresql" else None
         self.working = True
-        """Whether this process does the work. A new process begins with True, and steps back if another one does it."""
+        """Whether this process does the work. A new process begins with True, and steps back if another one works."""
         self._failing = False
 
     async def run(self) -> None:
@@ -86,9 +86,9 @@ class Sequencer:
     async def catch_up(self) -> bool:
         """Sequence what is listed now, for programs that write and end, such as commands.
 
-        Events that others write from now on are left to them; otherwise this might never end. Return False if another
-        process is just sequencing, and may have left something. On SQLite return True at once. Raises
-        DatabaseUnavailable if the database does not answer; the events stay listed.
+        Events that other programs write from now on are left to these programs; otherwise this call might never end.
+        Return False if another process is just sequencing, and may have left something. On SQLite return True at once.
+        Raises DatabaseUnavailable if the database does not answer; the events stay listed.
         """
         if self._engine is None:
             return True
@@ -149,7 +149,7 @@ _WAITS = "SELECT EXISTS (SELECT FROM unsequenced WHERE at <= clock_timestamp() -
 
 
 def sequence_in_transaction(conn: Connection) -> bool:
-    """Run one batch in a transaction of its own. Return False if another process is just running one."""
+    """Run one batch in a transaction of its own. Return False if another process is just running a batch."""
     run: Run = runner_of(conn)
     run("BEGIN")
     try:

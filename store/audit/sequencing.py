@@ -3,13 +3,14 @@
 A transaction writes its events and seals without positions. `sequence` then returns the statements that give them
 their positions. There is one function and two callers:
 
-- SQLite has one writer at a time. So the transaction itself runs the statements, as its last ones.
-- On PostgreSQL many transactions write at the same time, and none of them may wait for a row that all others change.
-  So a transaction only lists what it wrote in `unsequenced`. Right after its commit, `store.audit.sequencer` runs the
+- SQLite has one writer at a time. So the transaction itself runs these statements as its last ones.
+- On PostgreSQL many transactions write at the same time, and none of them may wait for a row that all others change. So
+  a transaction only lists in `unsequenced` what it wrote. Right after its commit, `store.audit.sequencer` runs the
   statements for all listed events and seals together.
 
 Positions have no gaps, and a position that a reader has seen never gets another event. Within a case, events are
-sequenced in the order of `seq`: the numbers of a case grow, because its writers take them while they hold its lock.
+sequenced in the order of `seq`: the numbers of the events of a case grow, because writers take the numbers while they
+hold the lock of the case.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,8 @@ AT_ONCE = 1000
 HEADS = "SELECT position, hash, seals, seals_hash FROM chain"
 
 Run = Callable[..., Sequence[Any]]
-"""Runs an SQL statement and returns its rows. With a list of rows of values, runs it once for each."""
+"""A function that runs an SQL statement, once for each row of values if there is a list of them, and returns its rows.
+"""
 
 
 class Heads(NamedTuple):
@@ -101,9 +103,9 @@ def seal_hash_of(position: int, case_id: str, digest: str, before: str) -> str:
 def sequence_listed(run: Run) -> bool:
     """Give the next events and seals that `unsequenced` lists their positions, on PostgreSQL.
 
-    Handle at most `AT_ONCE` events and `AT_ONCE` seals. Call this in a transaction of its own. Return False if another
-    transaction is just doing the same, or if the row of `chain` is missing: then nothing was done. An entry of the list
-    without its event or seal, or whose event or seal has a position, is only removed.
+    Handle at most `AT_ONCE` events and `AT_ONCE` seals. Call this in a transaction of its own. If another transaction
+    is just sequencing, or the row of `chain` is missing, do nothing and return False. An entry of the list without its
+    event or seal, or whose event or seal has a position, is only removed.
     """
     found = run(f"{HEADS} FOR UPDATE SKIP LOCKED")
     if not found:

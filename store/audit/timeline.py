@@ -1,7 +1,7 @@
 """The events of one case, as its page and `GET /cases/{case_id}` show them.
 
-In a case with more than `WHOLE` events, only the newest `NEWEST` of the kinds in `NOISE` are shown, such as comments:
-people can produce any number of them. All other events are always shown: the Workflow limits their number.
+In a case with more than 1,000 events, only the newest 500 of the kinds in `NOISE` are shown, such as comments: people
+can produce very many events of these kinds. All other events are always shown: the Workflow limits their number.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ NOISE = (
 )
 """Kinds of events that decide nothing."""
 NEWEST = 500
-"""The maximum number of events of the kinds in `NOISE` that a case with more than `WHOLE` events shows."""
+"""The maximum number of events of the kinds in `NOISE` that a case with more than 1,000 events shows."""
 WHOLE = 1_000
 """A case with at most this number of events shows all of them."""
 

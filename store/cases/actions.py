@@ -43,7 +43,7 @@ async def get(conn: AsyncConnection, action_id: str) -> ActionRow | None:
 async def find_pending(conn: AsyncConnection, person: str, task_id: str, content: str) -> ActionRow | None:
     """Return the unanswered action of the same person, on the same task, with the same content; None without one.
 
-    A caller uses this so that a repeated request does not act twice.
+    A caller uses this function so that a repeated HTTP request does not act twice.
     """
     query = select(actions).where(
         actions.c.task_id == task_id,

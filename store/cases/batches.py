@@ -39,7 +39,7 @@ from store.tables.base import Instant
 from store.tables.cases import batch_rows, batches, cases
 
 BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
-"""The status of a batch. `receiving`: its rows are still being stored, and nobody has confirmed the upload yet."""
+"""The status of a batch. `receiving`: its rows are still being stored, and the upload is not confirmed yet."""
 RowOutcome = Literal["valid", "invalid", "duplicate", "started", "failed", "skipped"]
 
 _CHUNK = 500
@@ -76,14 +76,14 @@ class BatchRow(BaseModel):
     case_status: str | None = None
     """The status of the row's case; None without a case.
 
-    It is also None for a duplicate of another person's case: only the use of the reference is disclosed then.
+    The status is also None for a duplicate of another person's case: only the use of the reference is disclosed then.
     """
     differs: list[str] = []
     """For a duplicate: the fields that differ from the existing case."""
     changes: list[Change] = []
     """For a duplicate: the fields in `differs`, with the values of the case and of the row."""
     errors: list[FieldProblem] = []
-    """The errors of an invalid row. For a skipped row: why it was skipped."""
+    """The errors of an invalid or failed row. For a skipped row: why the row was skipped."""
     above: int | None = None
     """For a duplicate of another row of the file: the line of that row."""
     resubmits: str | None = None
@@ -138,14 +138,14 @@ class Batch(BaseModel):
     status: BatchStatus
     total: int
     skipped: int = 0
-    """How many rows the mapping excludes, such as totals."""
+    """How many lines are skipped, such as totals and hidden rows."""
     blank: int = 0
     """How many lines have only blank cells. Such lines do not count as rows."""
     ignored_columns: list[str]
     format: dict[str, Any] = {}
     """How the bytes of the file were read: kind, encoding, delimiter, sheet."""
     mapping: dict[str, Any] | None = None
-    """Which columns contain which fields; None if the columns have the names of the fields."""
+    """Which columns contain which fields; None if the columns have the names of the fields and no mapping was given."""
     created_at: datetime
     closed_at: datetime | None = None
 

@@ -1,4 +1,4 @@
-"""Results of bulk decisions, stored for a day so that the result page can be opened again."""
+"""Results of bulk decisions, stored for at least a day so that the result page can be opened again."""
 
 import hashlib
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def id_of(person: str, *sent: str | Iterable[str]) -> str:
 
 
 async def keep(conn: AsyncConnection, id: str, person: str, results: Results, now: datetime) -> None:
-    """Store the results for a day, unless results with this id are stored already.
+    """Store the results for at least a day, unless results with this id are stored already.
 
     The results contain no names and no titles, because these may have to be erased.
     """
@@ -37,7 +37,7 @@ async def keep(conn: AsyncConnection, id: str, person: str, results: Results, no
 async def kept(conn: AsyncConnection, id: str, person: str) -> Results | None:
     """Return the results with this id if this person sent the form.
 
-    Return None for results of another person, for an unknown id, and after a day.
+    Return None for results of another person, for an unknown id, and after the results were deleted.
     """
     query = select(bulk_results.c.results).where(bulk_results.c.id == id, bulk_results.c.person == person)
     found: Results | None = (await conn.execute(query)).scalar_one_or_none()

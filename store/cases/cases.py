@@ -1,4 +1,6 @@
-"""Cases in SQL: the row that exists before the Workflow, and `record`, the only function that writes its progress."""
+"""Cases in SQL: the row that exists before the Workflow, and `record`, the only function that writes what a Workflow
+reports.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -66,7 +68,7 @@ class CaseRow(BaseModel):
     updated_at: datetime
     closed_at: datetime | None = None
     idempotency_key: str | None
-    """Hash of the requester and the `Idempotency-Key` of the request that created the case."""
+    """Hash of the requester and the `Idempotency-Key` of the HTTP request that created the case."""
     head_count: int
     head_hash: str
     workflow_id: str | None = None
@@ -75,7 +77,7 @@ class CaseRow(BaseModel):
     """What a rollback would undo, oldest first."""
     rollback: RollbackAsked | None = None
     resubmit_at: datetime | None = None
-    """When the next round of the case starts automatically; None if it does not."""
+    """When the next round of the case starts automatically; None if no round does."""
 
     @field_validator("plan", mode="before")
     @classmethod
@@ -148,7 +150,7 @@ class CaseExists(Exception):
 
 
 async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> CaseRow:
-    """Store a new case with the status `starting` and its first event, and return it. Raises CaseExists."""
+    """Store a new case with the status `starting` and its first event, and return its row. Raises CaseExists."""
     row = _row(new)
     if not await insert_once(conn, cases, row):
         same_key = cases.c.idempotency_key == new.idempotency_key
@@ -216,7 +218,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
     """Store the new status of the case, and its result if the case has ended.
 
-    Return False if the case had ended before.
+    Return False if the case had ended before, or if another Workflow runs the case.
 
     Only the Workflow that runs the case changes its status. After a rollback took over, the earlier Workflow only adds
     events.
@@ -282,7 +284,9 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
 
 
 async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
-    """Add an event to the case of the previous round that names this new case, and cancel its automatic next round."""
+    """Add an event to the case of the previous round that names this new case, and cancel the automatic next round of
+    that case.
+    """
     assert new.resubmits is not None
     event = CaseEvent(
         event_id=f"{new.case_id}/resubmits",
@@ -311,7 +315,7 @@ async def get(conn: AsyncConnection, case_id: str) -> CaseRow | None:
 
 
 async def conducted_by(conn: AsyncConnection, workflow_id: str) -> CaseRow | None:
-    """Return the open case that this Workflow runs; None without one, or if its start is not confirmed yet."""
+    """Return the open case that this Workflow runs; None without one, or if the start is not confirmed yet."""
     own = (cases.c.case_id == workflow_id) & cases.c.workflow_id.is_(None)
     has = or_(own, cases.c.workflow_id == workflow_id)
     return await _one(conn, select(cases).where(has, cases.c.closed_at.is_(None), cases.c.status != Status.STARTING))

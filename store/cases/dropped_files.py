@@ -1,4 +1,6 @@
-"""Store which batch was created from which file of the drop folder, so that the same bytes are never imported twice."""
+"""Store which batch was created from which file of the drop folder, so that the same bytes in the same folder are never
+imported twice.
+"""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -20,7 +22,7 @@ class ImportedFile(NamedTuple):
 
 
 class AlreadyImported(Exception):
-    """Raised if a batch was already created from these bytes."""
+    """Raised if a batch was already created from these bytes in this folder."""
 
 
 async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile | None:
@@ -33,7 +35,7 @@ async def known(conn: AsyncConnection, folder: str, sha256: str) -> ImportedFile
 async def take(conn: AsyncConnection, folder: str, sha256: str, batch_id: str, claim: str) -> None:
     """Store that these bytes belong to this batch, in the transaction that makes the batch visible.
 
-    Raises AlreadyImported if they belong to another batch.
+    Raises AlreadyImported if a batch was already created from these bytes in this folder.
     """
     row = {"process": folder, "sha256": sha256, "batch_id": batch_id, "claim": claim, "taken_at": datetime.now(UTC)}
     if not await insert_once(conn, dropped_files, row):

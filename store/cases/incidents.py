@@ -38,7 +38,7 @@ class Incidents(BaseModel):
     verdicts: list[Verdict]
     """The verdicts that operators can choose for the oldest incident."""
     task_ids: list[str]
-    """The ids of the oldest hundred tasks."""
+    """The ids of the oldest tasks of the group, at most a hundred."""
 
 
 class OpenIncident(BaseModel):

@@ -47,8 +47,8 @@ async def fitting(
 
 
 async def named_for(conn: AsyncConnection, person: str) -> list[TaskView]:
-    """Return open tasks that name the person as a candidate, as asked in a question, as assignee, or as the person who
-    delegated.
+    """Return open tasks that name the person as a candidate, as a person who was asked a question, as assignee, or as
+    the person who delegated the task.
     """
     kinds = ("user", "asked")
     named = select(candidates.c.task_id).where(candidates.c.kind.in_(kinds), candidates.c.name == person)

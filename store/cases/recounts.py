@@ -2,11 +2,12 @@
 
 No task is missed.
 
-A change of people, and the begin or end of an absence, become rows of `recounts` in the transaction that advances the
-reader position, all of them and without a limit. A row stays until its Workflow received the message.
+Every change of people, and every begin or end of an absence, becomes rows of `recounts` in the transaction that
+advances the reader position, without a limit. A row stays at least until the Workflow of its task has received the
+message.
 
-A gate that opens at the moment of a change may have read the people before it and be stored after it. So each change is
-processed twice: at once, and `AGAIN` later for the tasks that were not stored yet.
+A gate that opens at the moment of a change may have read the people before the change and be stored after the change.
+So each change is processed twice: at once, and a minute later for the tasks that were not stored yet.
 """
 
 import json
@@ -30,7 +31,7 @@ READER, LATER_READER = "people", "people-again"
 AGAIN = timedelta(minutes=1)
 """The time between the two times that a change is processed.
 
-It is longer than a gate can take from reading people to its commit: a local activity has 10 s.
+This time is longer than a gate can take from reading people to its commit: a local activity has 10 s.
 """
 LEASE = timedelta(seconds=30)
 """How long a worker that took rows has to notify their Workflows."""
@@ -127,7 +128,7 @@ async def take(conn: AsyncConnection, now: datetime, limit: int) -> list[Wanted]
 async def settle(conn: AsyncConnection, told: Iterable[Wanted], failed: Iterable[Wanted], now: datetime) -> None:
     """Store which Workflows were notified (`told`) and which could not be (`failed`).
 
-    A task that was added again after `take` stays, so it is notified again.
+    A task that was added again after `take` stays, so its Workflow is notified again.
     """
     heard = [{"its": each.task_id, "at": each.position} for each in told]
     if heard:
@@ -157,7 +158,7 @@ _AGAIN = (
 
 
 async def waiting(conn: AsyncConnection) -> int:
-    """Return the number of tasks that still have to be notified."""
+    """Return the number of tasks whose Workflows still have to be notified."""
     return (await conn.execute(select(func.count()).select_from(recounts).where(~recounts.c.told))).scalar_one()
 
 

@@ -35,7 +35,8 @@ from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
 Whose = Literal["mine", "claimed", "all"]
 """Which tasks a list shows.
 
-`mine`: the viewer can decide them now. `claimed`: the viewer is their assignee. `all`: the viewer may see them.
+`mine`: the viewer can decide the tasks now and has not snoozed them. `claimed`: the viewer is the assignee of the
+tasks. `all`: the viewer may see the tasks.
 """
 Sort = Literal["due_at", "-opened_at", "priority"]
 Due = Literal["overdue", "today", "week", "none"]
@@ -170,8 +171,8 @@ async def few_matching(
 ) -> list[str] | None:
     """Return the ids of all tasks that can match, if an index finds them and they are few. Otherwise return None.
 
-    Without these ids, the lists scan all tasks in order until a page is full. That is fast when many tasks match, and
-    slow when few of very many match, which the query planners cannot predict.
+    Without these ids, the lists scan all tasks in order until a page is full. Such a scan is fast when many tasks
+    match, and slow when few of very many match, which the query planners cannot predict.
     """
     query = select(tasks.c.task_id)
     status = sought.status or ("open" if sought.whose == "mine" else None)
@@ -276,7 +277,7 @@ def matching(
     """Return the query, restricted to the tasks that the filter finds and the viewer may see.
 
     `among`: ids from `few_matching`. `first`: the caller needs only the first tasks. `every`: the query looks at all
-    tasks. These three change how the database works and not what it finds.
+    tasks. These three arguments change how the database works and not what it finds.
     """
     status: ColumnElement[str] = tasks.c.status
     if among is not None:
@@ -314,7 +315,9 @@ def _step(sought: TaskFilter) -> list[ColumnElement[bool]]:
 
 
 def _decidable(viewer: Viewer, every: bool) -> ColumnElement[bool]:
-    """Return the condition that the viewer is a candidate and not excluded as requester, by rule or by a decision."""
+    """Return the condition that the viewer can decide the task, alone or in place of an absent person, and has not
+    snoozed it.
+    """
     free = or_(tasks.c.assignee.is_(None), tasks.c.assignee == viewer.id)
     own = and_(free, or_(_can_decide(viewer, every), tasks.c.assignee == viewer.id))
     ways = [and_(own, _not_ruled_out(viewer.id, every))]
@@ -364,8 +367,8 @@ def _not_ruled_out(person: str, every: bool) -> ColumnElement[bool]:
 def _has(task_id: ColumnElement[str], *conditions: ColumnElement[bool], every: bool) -> ColumnElement[bool]:
     """Return the condition that a row with this `task_id` fulfils the conditions.
 
-    With `every` the rows that fulfil them are read once, by an index, for a query that looks at all tasks. Otherwise
-    they are looked up for each task, for a query that stops after some.
+    With `every` the rows that fulfil the conditions are read once, by an index, for a query that looks at all tasks.
+    Without `every` these rows are looked up for each task, for a query that stops after some tasks.
     """
     if every:
         return tasks.c.task_id.in_(select(task_id).where(*conditions))

@@ -1,6 +1,6 @@
 """Store and read tasks, as inboxes show them, and the decisions on tasks.
 
-Only `cases.record` calls the functions that write the changes which a case makes to its tasks.
+`cases.record` calls the functions that write what a Workflow reports about tasks and decisions.
 """
 
 import re
@@ -368,7 +368,8 @@ def _lines_of(
 def thousandths(amount: str | None) -> int | None:
     """Return the amount in thousandths, which databases add fast and exactly.
 
-    Return None for an amount of more than three decimals, or of a thousand million and more: its text is added.
+    Return None for an amount of more than three decimals, or of a thousand million and more: the database then adds the
+    text of the amount.
     """
     if amount is None:
         return None
@@ -431,7 +432,8 @@ async def close(conn: AsyncConnection, task_id: str, outcome: Outcome, at: datet
 async def remove_unknown(conn: AsyncConnection, case_id: str, known: Iterable[str]) -> None:
     """Remove the tasks of a case that its Workflow does not know after a reset to an earlier point.
 
-    The Workflow will open them again. Decisions on the removed tasks no longer count; the audit log keeps all events.
+    The Workflow will open these tasks again. Decisions on the removed tasks no longer count; the audit log keeps all
+    events.
     """
     query = select(tasks.c.task_id).where(tasks.c.case_id == case_id, tasks.c.task_id.not_in(list(known)))
     ids = list((await conn.execute(query)).scalars())

@@ -31,7 +31,7 @@ class UnansweredMessages:
     async def look(self) -> int:
         """Refuse unanswered messages whose task is closed, and return their number.
 
-        At most `AT_ONCE` decisions and `AT_ONCE` actions are refused in one run.
+        At most 100 decisions and 100 actions are refused in one run.
         """
         found = 0
         for table, id_name in ((decisions, "decision_id"), (actions, "action_id")):
@@ -52,7 +52,7 @@ async def _left(conn: AsyncConnection, table: Table, id_name: str, before: datet
 async def _refuse(conn: AsyncConnection, table: Table, id_name: str, id: str) -> bool:
     """Store the refusal of a message in its row and in the audit log.
 
-    Return False if it was answered in the meantime.
+    Return False if the message was answered in the meantime.
     """
     waiting = update(table).where(table.c[id_name] == id, table.c.status == "pending")
     refused = waiting.values(status="refused", refusal=WHY, code=RefusalCode.ALREADY_CLOSED.value).returning(table)

@@ -1,7 +1,8 @@
 """Find out who can see a case.
 
-These people can: the requester or the requester's successor, candidates and assignees of its tasks, people who were
-asked a question, substitutes of these people, and operators, auditors and admins.
+These people can see a case: the requester or the requester's successor, candidates and assignees of its tasks, people
+who were asked a question, substitutes of absent candidates and absent people who were asked, and operators, auditors
+and admins.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +65,9 @@ class Viewer(BaseModel):
 
     @property
     def answers_for(self) -> list[str]:
-        """Return the people whose questions this viewer may answer: the viewer, and absent people they substitute."""
+        """Return the people whose questions this viewer may answer: the viewer, and absent people whom the viewer
+        substitutes.
+        """
         return [self.id, *(absent.id for absent in self.stands_in_for)]
 
     @cached_property
@@ -97,9 +100,9 @@ class Viewer(BaseModel):
     def is_named_on(self, task: TaskView) -> bool:
         """Return True if the viewer sees every case, or if the task names the viewer as requester or candidate.
 
-        A person whom the viewer substitutes, or whose successor the viewer is, counts as the viewer.
-
-        Then `sees` is true of its case. It may be true for other reasons too, such as another task of the case.
+        A person whose successor the viewer is counts as requester too, and an absent person whom the viewer substitutes
+        counts as candidate too. If the result is True, `sees` is true for the case of the task. `sees` may be true for
+        other reasons too, such as another task of the case.
         """
         names = {("person", task.requester), *names_of(task.candidate_groups, task.candidate_users, task.members)}
         return self.sees_all or not self.known_as.isdisjoint(names)

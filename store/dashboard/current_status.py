@@ -32,7 +32,7 @@ class UnderWay(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker with a heartbeat in the last hour."""
+    """A worker with a stored heartbeat. Heartbeats are stored for at least an hour."""
 
     name: str
     heard_at: datetime
@@ -55,7 +55,7 @@ async def statuses(conn: AsyncConnection, scope: DashboardScope) -> dict[Status,
 
 
 async def under_way(conn: AsyncConnection, scope: DashboardScope) -> list[UnderWay]:
-    """Return at most `BATCHES` batches in the scope that have not ended, newest first."""
+    """Return at most 10 batches in the scope that have not ended, newest first."""
     table = batches_table.c
     columns = (table.batch_id, table.process, table.filename, table.status, table.created_at)
     query = select(*columns).where(table.status.in_(_UNDER_WAY), scope.batches())

@@ -57,8 +57,8 @@ class DashboardScope:
     """The cases, batches and tasks that count for a viewer.
 
     For operators, auditors and admins, everything counts. For other people, the cases that they requested, the batches
-    that they uploaded, and the tasks that ask them or one of their groups count. They may open all of these, so no
-    figure discloses anything else.
+    that they uploaded, and the tasks that ask them or one of their groups count. People may open all of these cases,
+    batches and tasks, so no figure discloses anything else.
     """
 
     person: str

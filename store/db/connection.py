@@ -15,10 +15,10 @@ Ts = TypeVarTuple("Ts")
 
 
 class AsyncConnection(Protocol):
-    """The part of SQLAlchemy's AsyncConnection that `store/` uses. It also runs `Prepared` statements.
+    """The part of SQLAlchemy's AsyncConnection that `store/` uses. A connection also runs `Prepared` statements.
 
-    `SqliteConnection` and `PostgresConnection` satisfy it, and so does `SealingConnection`, which seals what it writes.
-    Run one statement at a time.
+    `SqliteConnection` and `PostgresConnection` satisfy this protocol, and so does `SealingConnection`, which seals what
+    it writes. Run one statement at a time.
     """
 
     @property

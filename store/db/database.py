@@ -1,6 +1,6 @@
 """Access to the database: short write transactions, snapshot reads, and a clear error when the database is down.
 
-SQLite by default, PostgreSQL by URL; the rest of `store/` works with both.
+The URL of the database says whether it is SQLite (the default) or PostgreSQL; the rest of `store/` works with both.
 """
 
 import re
@@ -28,13 +28,15 @@ BUSY_SECONDS = 3.0
 The sum of both must stay below the 10 s timeout of a local activity.
 """
 MIGRATION_SECONDS = 60.0
-"""How many seconds a second `migrate` of an SQLite file waits for the first. On PostgreSQL it waits without a limit."""
+"""How many seconds a second `migrate` of an SQLite file waits for the first. On PostgreSQL the second `migrate` waits
+without a limit.
+"""
 
 _SCRIPTS = Path(__file__).parents[1] / "migrations"
 _MIGRATION_LOCK = 0x401D6A7E
 """Key of the advisory lock that lets one process at a time migrate a PostgreSQL database."""
 _UNRELEASED = re.compile(r"00\d\d")
-"""Pattern of revisions before the first release. Later ones have a name after the number: `0001_baseline`."""
+"""Pattern of revisions before the first release. Later revisions have a name after the number: `0001_baseline`."""
 
 
 class Database:
@@ -186,7 +188,7 @@ def _too_old(revision: str | None) -> str:
 
 @contextmanager
 def _alone(where: URL) -> Iterator[Connection]:
-    """Open one transaction. A `migrate` call that runs at the same time waits until it ends."""
+    """Open one transaction. A `migrate` call that runs at the same time waits until the transaction ends."""
     engine = _creating(where)
     try:
         with engine.execution_options(**sqlite.IMMEDIATE).begin() as conn:

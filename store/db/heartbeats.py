@@ -14,7 +14,7 @@ FORGET_AFTER = timedelta(hours=1)
 async def beat(connection: AsyncConnection, worker: str, at: datetime) -> None:
     """Store a heartbeat of a worker.
 
-    With the first heartbeat of a worker, also delete the rows of workers that have sent none for `FORGET_AFTER`.
+    With the first heartbeat of a worker, also delete the rows of workers that have sent no heartbeat for an hour.
     """
     moved = await connection.execute(update(heartbeats).where(heartbeats.c.worker == worker).values(at=at))
     if moved.rowcount == 0:

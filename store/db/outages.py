@@ -1,4 +1,6 @@
-"""The errors that callers of the database get, and the one place where errors of the drivers become them."""
+"""The errors that callers of the database get, and the one place where errors of the drivers are converted to these
+errors.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,9 @@ class UnusableValue(ValueError):
 
 @contextmanager
 def outages() -> Iterator[None]:
-    """Raise DatabaseUnavailable or UnusableValue instead of the errors of SQLAlchemy and the drivers that mean it."""
+    """Raise DatabaseUnavailable or UnusableValue instead of the errors of SQLAlchemy and the drivers that mean the
+    same.
+    """
     try:
         yield
     except (sql.DataError, OverflowError, UnicodeEncodeError) as error:

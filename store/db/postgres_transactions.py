@@ -30,7 +30,7 @@ class PostgresTransactions:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[SealingConnection]:
-        """Open one transaction that writes. Its rows are sealed before the commit."""
+        """Open one transaction that writes. The written rows are sealed before the commit."""
         conn = PostgresConnection(self._engine)
         async with conn, conn.begin():
             sealing = SealingConnection(conn)

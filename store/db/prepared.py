@@ -29,7 +29,7 @@ MOST_IN_LIST = 16
 class Rows(IteratorResult[*tuple[Any, ...]]):
     """The result of a statement, with all its rows in memory.
 
-    `rowcount` is the number of rows that an INSERT, UPDATE or DELETE wrote. It has no meaning for a SELECT.
+    `rowcount` is the number of rows that an INSERT, UPDATE or DELETE wrote. `rowcount` has no meaning for a SELECT.
     """
 
     def __init__(self, about: SimpleResultMetaData, rows: Sequence[Any], rowcount: int) -> None:
@@ -43,7 +43,8 @@ _NOTHING = SimpleResultMetaData([])
 class Prepared:
     """A statement for both databases that is made once and run often, with bind parameters for its values.
 
-    On SQLite it runs in the event loop, so it must read or write a few rows by an index, unless it is `long`.
+    On SQLite the statement runs in the event loop, so the statement must read or write a few rows by an index, unless
+    it is `long`.
     """
 
     def __init__(self, sqlite: Statement, postgresql: Statement, *, long: bool = False) -> None:
@@ -83,7 +84,7 @@ def prepared(statement: Statement, *, long: bool = False) -> Prepared:
 
 
 def prepared_insert(table: Table, then: Callable[[Any], Any]) -> Prepared:
-    """Prepare an INSERT; `then` adds `on_conflict_do_nothing` or `on_conflict_do_update` to it."""
+    """Prepare an INSERT; `then` adds `on_conflict_do_nothing` or `on_conflict_do_update` to the INSERT."""
     return Prepared(then(SqliteInsert(table)), then(PostgresInsert(table)))
 
 
@@ -91,7 +92,9 @@ class Plan:
     """The SQL text of a statement for parameters of certain names, and the converters of parameters and results."""
 
     def __init__(self, statement: Statement, first: Values) -> None:
-        """Compile the statement. `first` are parameters of the names, and of the lengths of their lists."""
+        """Compile the statement. `first` has parameters with the names, and with lists of the lengths, for which the
+        plan is made.
+        """
         defaults = _defaults(statement, first)
         compiled: Any = statement.compile(dialect=DIALECT, column_keys=[*first, *defaults])
         state = compiled.construct_expanded_state({**first, **defaults}, escape_names=False)

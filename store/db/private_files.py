@@ -1,8 +1,8 @@
 """Files and folders that only the user of this process can read: databases, uploads, attachments, logs, tokens.
 
-Each process calls `keep_private` before it creates any file, so that files are private from the first byte with any
-inherited umask. `tighten` corrects the modes of files from an older version or a restored backup. Folders shared with
-other users, such as the import folder, keep their modes: see `usual`.
+Each program calls `keep_private` before the program creates any file, so that files are private from the first byte
+with any inherited umask. `tighten` corrects the modes of files from an older version or a restored backup. Folders
+shared with other users, such as the import folder, keep their modes: see `usual`.
 """
 
 import logging
@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PRIVATE = 0o077
-"""The umask of Holdgate's processes."""
+"""The umask of Holdgate's programs."""
 OTHERS = 0o077
 
 _started_with: list[int] = []

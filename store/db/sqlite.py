@@ -54,7 +54,8 @@ def scratch(schema: str) -> sqlite3.Connection:
 async def reading_any_text(conn: AsyncConnection) -> AsyncIterator[None]:
     """Inside the block, allow reading texts that are not valid UTF-8. Other tools may have stored such texts.
 
-    An invalid byte is read as `\\xff`. PostgreSQL stores only valid texts, so nothing changes for it.
+    An invalid byte is read as an escape such as `\\xff`. PostgreSQL stores only valid texts, so nothing changes on
+    PostgreSQL.
     """
     if not isinstance(conn, SqliteConnection):
         yield

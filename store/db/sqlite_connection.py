@@ -32,8 +32,8 @@ class SqliteConnection:
     def __init__(self, sql: Connection, threads: Executor, file: tuple[int, int] | None, *, reading: bool) -> None:
         """Use an open connection of SQLAlchemy to `file` (device and inode), and `threads` for what may take long.
 
-        A statement is interrupted when its caller is cancelled, if the connection is only `reading`. A write is not:
-        SQLite would roll back the whole transaction, which several writers may share.
+        A statement is interrupted when its caller is cancelled, if the connection is only `reading`. A write is not
+        interrupted: SQLite would roll back the whole transaction, which several writers may share.
         """
         driver = sql.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
@@ -130,7 +130,9 @@ class SqliteConnection:
         self._forget()
 
     def close(self) -> None:
-        """Close the connection. The last connection to a file also moves the WAL into it, so call this in a thread."""
+        """Close the connection. The last connection to a file also moves the WAL into the file, so call `close` in a
+        thread.
+        """
         self._sql.close()
         self.driver.close()
 

@@ -60,7 +60,9 @@ class SqlitePool:
         return conn
 
     async def give_back(self, conn: SqliteConnection) -> None:
-        """Keep a connection for the next caller. Close it if it is not reusable, or if `KEPT` others are idle."""
+        """Keep a connection for the next caller. Close the connection if it is not reusable, or if `KEPT` others are
+        idle.
+        """
         self._lent.remove(conn)
         if conn.reusable and len(self._idle) < KEPT:
             self._idle.append(conn)

@@ -1,8 +1,9 @@
 """Transactions on SQLite: one that writes at a time, beside several that read a snapshot.
 
-Writers of this process that wait for each other share one commit, because each commit waits for the disk. They run one
-after the other in one transaction of SQLite. A writer that fails is rolled back alone, to its savepoint. Each caller
-gets its answer only after the commit. So does a writer that fails: it may have read what another one of them wrote.
+Writers of this process that wait for each other share one commit, because each commit waits for the disk. These writers
+run one after the other in one transaction of SQLite. A writer that fails is rolled back alone, to its savepoint. Each
+caller gets its answer only after the commit. A writer that fails also gets its answer only after the commit, because
+this writer may have read what another of these writers wrote.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ More writers would keep another process waiting for the lock.
 LONGEST_S = 0.1
 """The time in seconds after which no further writer joins a transaction.
 
-The first writer, and other processes, wait for the slow writers after it.
+The first writer, and other processes, wait for the slow writers after the first one.
 """
 
 

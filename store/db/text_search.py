@@ -1,4 +1,4 @@
-"""Text search in SQL by the rules of `domain.normalization`, with the same result on both databases."""
+"""Text search in SQL by the rules of `domain.normalization`, with the same result on both databases where possible."""
 
 import json
 from typing import Any

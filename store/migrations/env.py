@@ -1,4 +1,4 @@
-"""Alembic's entry point: `store.db.database.migrate` passes a connection that is already in its transaction."""
+"""Alembic's entry point: `store.db.database.migrate` passes a connection that has already begun the transaction."""
 
 from alembic import context
 

@@ -67,7 +67,7 @@ async def waiting(conn: AsyncConnection) -> bool:
 async def queue(conn: AsyncConnection, channels: Mapping[str, bool], now: datetime) -> None:
     """Create messages about changes of accounts for which no messages were created yet.
 
-    The messages go to the current address and, for some days after a change of the address, also to the former address.
+    The messages go to the current address and, for 7 days after a change of the address, also to the former address.
     `channels` are the enabled channels, each with True if the channel needs an address.
     """
     query = (

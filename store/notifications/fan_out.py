@@ -1,7 +1,8 @@
 """Create notifications from audit events: decide which people must be notified of an event, and when.
 
-Events are stored in the transaction of the change and get positions without gaps right after it. So the audit log is
-the only source of notifications: one reader processes each event once, in order. Cases write no notifications.
+Events are stored in the transaction of the change and get positions without gaps at the end of this transaction or
+right after it. So the audit log is the only source of these notifications: one reader processes each event once, in
+order. Cases write no notifications.
 """
 
 import json
@@ -60,7 +61,9 @@ _KINDS = (
     "question_withdrawn",
 )
 _HANDED = {"task_reassigned", "task_delegated", "task_released", "candidate_replaced", "question_withdrawn"}
-"""Kinds of events that change the assignee of a task: the person in `to` is notified, not the person in `from`."""
+"""Kinds of events after which another person must act: the person in `to` is notified of the task, and the person in
+`from` that the task needs this person no longer.
+"""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Plan:
     For such a channel, people without an address are skipped.
     """
     window: timedelta
-    """The shortest time between two messages to one person through one channel."""
+    """The shortest time between two messages to one person through one channel, except messages about accounts."""
     digest_at: time
     """The time of the daily digest, in UTC."""
 
@@ -359,7 +362,7 @@ class _Recipients:
     def groups_of(self, person: str, asked: Mapping[str, list[str]]) -> list[str]:
         """Return the groups of a person.
 
-        For a person who is neither absent nor a substitute, return only those in `asked`.
+        For a person who is neither absent nor a substitute, return only the groups in `asked`.
         """
         return [*asked[person], *(self.apart.get(person, set()) - set(asked[person]))]
 

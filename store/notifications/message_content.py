@@ -50,8 +50,8 @@ async def letter(conn: AsyncConnection, message_id: str, money: Mapping[str, tup
 
 
 async def link_of(conn: AsyncConnection, message_id: str) -> str | None:
-    """Return the one-time link in a message; None if it has none, or does not go by mail to the current address of the
-    person.
+    """Return the one-time link in a message; None if the message has none, or does not go by mail to the current
+    address of the person.
     """
     query = select(account_news.c.link_id).join(messages, messages.c.news_id == account_news.c.news_id)
     query = query.where(messages.c.message_id == message_id, ~messages.c.former, messages.c.channel == MAIL)
@@ -166,7 +166,7 @@ def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> Column
     def free(who: ColumnElement[Any]) -> ColumnElement[bool]:
         """Return the SQL condition that the person is not excluded from deciding.
 
-        Requesters, people whom a rule excludes, and people who have decided already are excluded.
+        Requesters (except for changes), people whom a rule excludes, and people who have decided already are excluded.
         """
         excluded, given = candidates.alias(), decisions.alias()
         return and_(

@@ -1,6 +1,6 @@
 """The outbox: collect notifications, put them into messages, and keep the messages until they are sent.
 
-Each message is sent at least once, and its list of notifications never changes.
+Each message is sent at least once, unless it is undeliverable, and its list of notifications never changes.
 
 Only one dispatcher at a time works on the outbox: the holder of the lease. `fan_out.py` creates the notifications from
 the audit log.
@@ -32,7 +32,7 @@ LEASE_FOR = timedelta(seconds=15)
 PAIRS = 100
 """How many messages are created, or deleted, in one transaction."""
 KEPT = timedelta(days=30)
-"""How long sent messages are kept."""
+"""How long sent and undeliverable messages are kept at least."""
 
 _WAITING_KINDS = (
     NoticeKind.TASK_OPENED,
@@ -40,7 +40,9 @@ _WAITING_KINDS = (
     NoticeKind.TASK_NUDGED,
     NoticeKind.TASK_ESCALATED,
 )
-"""Kinds of notifications about an open task. Such a notification is obsolete when the task is closed."""
+"""Kinds of notifications about an open task. Such a notification is obsolete when the person cannot decide the task any
+more.
+"""
 
 
 class Due(NamedTuple):
@@ -119,7 +121,7 @@ class Outbox:
         """Return the content of a message; None if the person who gets the message is not active any more.
 
         If the message contains a one-time link, this call creates the secret of the link, for this attempt to send the
-        message. So the secret is stored nowhere.
+        message. So the secret of the link is stored nowhere.
         """
         async with self._database.read() as conn:
             letter = await message_content.letter(conn, message_id, self._money)
@@ -139,11 +141,12 @@ class Outbox:
         await self._tried(message_id, "waiting", until, why)
 
     async def refused(self, message_id: str, now: datetime, why: str) -> None:
-        """Mark a message as undeliverable, with the reason `why`. It is not sent again."""
+        """Mark a message as undeliverable, with the reason `why`. The message is not sent again."""
         await self._tried(message_id, "refused", now, why)
 
     async def tidy(self, now: datetime) -> bool:
-        """Delete some of the messages that were sent long ago, except messages about open tasks.
+        """Delete some of the messages that were sent, or found undeliverable, more than 30 days ago, except messages
+        about open tasks.
 
         Return True if there are more messages to delete.
         """
@@ -180,7 +183,7 @@ async def _freed(conn: AsyncConnection) -> dict[str, datetime]:
 async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[str, str]]:
     """Return the (person, channel) pairs for which a message can be created now.
 
-    They have due notifications and no unsent message, and no message was sent to them within the window.
+    These pairs have due notifications and no unsent message, and no message was sent to them within the window.
     """
     pair = (
         select(notices.c.channel, notices.c.person)
@@ -204,7 +207,7 @@ async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[
 async def _seal(conn: AsyncConnection, plan: Plan, now: datetime) -> int:
     """Create a message for each person and channel with due notifications.
 
-    Return the number of persons and channels that had due notifications, also if all their notifications were obsolete.
+    Return the number of pairs of person and channel that had due notifications, also if all of these were obsolete.
 
     Notifications that are obsolete by now are deleted. The notifications of a created message never change, because its
     first attempt may arrive although it seems to fail.

@@ -67,7 +67,8 @@ async def add_by_days(
 
 
 async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: str) -> None:
-    """Store an absence. It replaces the parts of earlier stored absences that it overlaps; their other parts are kept.
+    """Store an absence. The absence replaces the parts of earlier stored absences that it overlaps; the other parts of
+    these are kept.
 
     Raises WrongField for an end that is not after the start or is in the past, and for a substitute who is unknown,
     inactive, or the absent person.
@@ -128,7 +129,9 @@ async def of(conn: AsyncConnection, person: str, now: datetime) -> list[Absence]
 
 
 async def substitutes(conn: AsyncConnection, persons: Iterable[str], at: datetime) -> dict[str, str | None]:
-    """Return the people in `persons` who are out of office at `at`, each with their active substitute or None."""
+    """Return the people in `persons` who are out of office at `at`, each with their substitute; None instead of a
+    substitute who is not active or is out of office too.
+    """
     found = await conn.execute(_SUBSTITUTES, {"persons": list(persons), "at": at})
     return {row.person: None if row.away_too else row.id for row in found}
 

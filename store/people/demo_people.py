@@ -77,7 +77,7 @@ async def dismiss_all(db: Database, by: str) -> int:
 async def demo_person_of(conn: AsyncConnection, shown: str) -> str | None:
     """Return the demo person to whom a token, a session or a name belongs or belonged.
 
-    Return None if it belongs to a person who is not a demo person.
+    Return None if the token, session or name belongs to no demo person.
     """
     hashed = secret_hash(shown)
     of_token = select(tokens.c.person).where(tokens.c.hash == hashed)

@@ -4,9 +4,9 @@ stored.
 The text that somebody typed is never stored.
 
 The text typed as a name may be a password, so an event names a person only if the person exists. Limits prevent a flood
-of attempts from becoming a flood of events: a number of single events an hour for each person and in total; beyond
+of attempts from becoming a flood of events: at most 20 single events an hour for each person and 200 in total; beyond
 that, one event each time the count has doubled, and one with the final count at the next attempt after that hour. A
-flood must not hide attempts against one person: from `SEEN` on, counts of one person are stored in the same way.
+flood must not hide attempts against one person: from 4 failures on, counts of one person are stored in the same way.
 """
 
 from datetime import datetime

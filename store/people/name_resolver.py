@@ -40,7 +40,7 @@ class KnownPerson:
 
     @property
     def label(self) -> str:
-        """Return the name and id of the person for error messages. The e-mail address is never part of it."""
+        """Return the name and id of the person for error messages. The e-mail address is never part of this text."""
         return self.id if self.name == self.id else f"{self.name} ({self.id})"
 
     @property
@@ -77,7 +77,9 @@ def folded(text: str) -> str:
 
 
 class NameResolver:
-    """Finds people and groups by name. It works in memory; the function `resolver` loads it from the database."""
+    """Finds people and groups by name. The resolver works in memory; the function `resolver` loads the names from the
+    database.
+    """
 
     def __init__(self, known: Iterable[KnownPerson], groups: Collection[str] = ()) -> None:
         """Set up the resolver; `groups` are additional names of groups without members."""
@@ -148,7 +150,7 @@ class NameResolver:
 def _likeness(wanted: str, name: str) -> float:
     """Return how similar two names are, from 0 for different names to 2 for equal names.
 
-    It is at least 1 if `name` contains all words of `wanted`.
+    The result is at least 1 if `name` contains all words of `wanted`.
     """
     parts = set(re.split(r"[\s._@-]+", name))
     ratio = difflib.SequenceMatcher(None, wanted, name).ratio()
@@ -175,8 +177,8 @@ async def exact_id(conn: AsyncConnection, text: str) -> str | None:
 async def id_meant(conn: AsyncConnection, text: str, seen: Collection[str] | None = None) -> str:
     """Return the id of the active person whom an id, a name or an e-mail address means. Raises UnknownName.
 
-    If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people
-        match, the error names all of them.
+    If nobody matches, the error suggests names in `seen`; with None, it suggests any name. If several people match, the
+    error names all of them.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact

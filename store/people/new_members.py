@@ -1,7 +1,7 @@
 """Notify people when a person is added to a group.
 
-One administrator alone can add an accomplice to a group that decides. This is allowed but must be visible, so the
-members of the group and all other administrators are notified.
+One administrator alone can add an accomplice to a group that decides. Such a change is allowed but must be visible, so
+the members of the group and all other administrators are notified.
 """
 
 from collections.abc import Sequence

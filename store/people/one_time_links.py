@@ -3,9 +3,9 @@
 No administrator ever sees the password or the token.
 
 A link is sent to the address on record. A second administrator confirms the link when mail does not prove who reads it:
-no mail is configured, an administrator set the address within 7 days, or an administrator asks for a link to an address
-that the same administrator has set. Without an address each of the two administrators gets half of the code, and the
-person needs both halves.
+no mail is configured, the person has no address, a signed-in person set the address within 7 days, or an administrator
+asks for a link to an address that the same administrator has set. If no mail can be sent to the person, each of the two
+administrators gets half of the code, and the person needs both halves.
 
 The secret is created while the mail is sent, and only its hash is stored, so that nobody can steal the secret from the
 database, the outbox or a backup.
@@ -35,7 +35,7 @@ VALID_FOR = timedelta(hours=24)
 SETTLES_IN = timedelta(days=7)
 """How long a change makes a second administrator necessary.
 
-The change is a new address, administrator or link. After this time, everybody who was notified of it counts as
+The change is a new address, administrator or link. After this time, everybody who was notified of the change counts as
 informed.
 """
 
@@ -283,7 +283,7 @@ async def live(conn: AsyncConnection, now: datetime, person: str | None = None) 
 async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime) -> set[str]:
     """Return the administrators who may confirm a link for `person` that the administrator `first` asked for.
 
-    An administrator who made somebody an administrator, set their address, or caused a link of theirs within some days
+    An administrator who made somebody an administrator, set their address, or caused a link of theirs within 7 days
     could act as that person. So two administrators count as two people only if nobody could act as both of them.
     """
     made_by: defaultdict[str, set[str]] = defaultdict(set)
@@ -329,7 +329,7 @@ async def _admins(conn: AsyncConnection) -> set[str]:
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:
     """Return the reason why a mail to the address on record would not prove who reads the mail.
 
-    Return None if the mail proves who reads it.
+    Return None if the mail proves who reads the mail.
     """
     if not mail:
         return "this server sends no mail"

@@ -25,7 +25,9 @@ LEAST, MOST = 12, 200
 Only length is required, no mixture of characters (NIST SP 800-63B, 3.1.1.2).
 """
 FREE = 5
-"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..."""
+"""How many failed attempts cause no delay. Further failed attempts cause delays of 2 s, 4 s, 8 s, ..., up to 15
+minutes.
+"""
 LONGEST = timedelta(minutes=15)
 
 _hasher = PasswordHasher()
@@ -36,7 +38,7 @@ _hasher = PasswordHasher()
 def _nobody() -> str:
     """Return a hash that `matches` checks when a person has no password.
 
-    So the response time does not disclose whether there is a password.
+    So the response time does not disclose whether the person has a password.
     """
     return _hasher.hash(secrets.token_urlsafe())
 

@@ -57,7 +57,7 @@ class Token(BaseModel):
     """A token without its secret."""
 
     id: str
-    """The first characters of the hash of the token. They do not disclose the token."""
+    """The first characters of the hash of the token. These characters do not disclose the token."""
     label: str
     created_at: datetime
     revoked_at: datetime | None
@@ -81,7 +81,7 @@ class Person(BaseModel):
     name: str
     groups: list[str]
     email: str | None = None
-    """The address for notifications. It is never written to the audit log or to a log file."""
+    """The address for notifications. The address is never written to the audit log or to a log file."""
     manager: str | None = None
     time_zone: str | None = None
     demo: bool = False
@@ -147,7 +147,7 @@ def group_named(name: str) -> str:
 async def check_new(conn: AsyncConnection, id: str, email: str | None) -> None:
     """Check that no person has this id or this e-mail address: one person with two ids could request and approve.
 
-    Raises ValueError if a person has one of them.
+    Raises ValueError if another person has this address, or an id that differs only in capital letters.
     """
     like = await conn.execute(select(people.c.id).where(func.lower(people.c.id) == id.lower(), people.c.id != id))
     if (other := like.scalar()) is not None:
@@ -170,7 +170,7 @@ async def get(conn: AsyncConnection, id: str) -> Person:
 async def candidates_of(
     conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
 ) -> list[Candidate]:
-    """Return all active people who are in one of these groups or named, by id."""
+    """Return all active people who are in one of these groups, or whose ids are in `users`, in the order of ids."""
     found = await _found(conn, _CANDIDATES, {"groups": groups, "users": users})
     away = await absences.substitutes(conn, [each.id for each in found], at)
     return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
@@ -290,7 +290,7 @@ async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
-    """Set the address for mail; None or empty removes it.
+    """Set the address for mail; None or an empty text removes the address.
 
     The audit log shows that the address changed, but not the address.
 
@@ -354,7 +354,7 @@ async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
 async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
     """Revoke all tokens of the person, or only the token with the id `only`. Return the ids of the revoked tokens.
 
-    Sessions that were begun with these tokens end, and waiting one-time links become void.
+    Sessions that were begun with these tokens end, and one-time links become void as `one_time_links.void` says.
     """
     now = datetime.now(UTC)
     which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]

@@ -1,7 +1,8 @@
 """Browser sessions of signed-in people. A session is a random token; only the hash of the token is stored.
 
-A session refers to the token or password that began it and is looked up together with it. So a session always ends when
-its token is revoked or its password is changed, even if this happens at the same time as the sign-in.
+A session refers to the token or password with which it began, and is looked up together with that token or password. So
+a session always ends when its token is revoked or its password is changed, even if this happens at the same time as the
+sign-in.
 """
 
 import secrets
@@ -21,7 +22,7 @@ from store.tables.notifications import account_news
 from store.tables.people import passwords as stored_passwords, sessions, tokens
 
 LONGEST = timedelta(hours=24)
-"""The longest time from the sign-in to the end of a session. Then the person must sign in again."""
+"""The longest time from the sign-in to the end of a session. After this time the person must sign in again."""
 
 
 class Session(BaseModel):
@@ -97,7 +98,7 @@ async def begin(
 async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn | None:
     """Return the person to whom a session belongs.
 
-    None if the session is unknown or has ended, or if the person is not active.
+    Return None if the session is unknown or has ended, or if the person is not active.
     """
     row = (await conn.execute(_SESSION.where(sessions.c.hash == secret_hash(token)))).one_or_none()
     if row is None or row.ends_at <= now or not _lives(row):

@@ -2,9 +2,9 @@
 
 These accounts are not the people who use Holdgate.
 
-An account is reserved first and cannot be used then, so that two cases cannot take the same name. Nothing is deleted:
-an undo disables an account or revokes an entitlement, and stores the time. The name of an account that was ever in use
-is never given to another person.
+An account is reserved first and cannot be used until access is granted, so that two cases cannot take the same name.
+Nothing is deleted: an undo disables an account or revokes an entitlement, and stores the time. The name of an account
+that was ever in use is never given to another person.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ class AccountDirectory:
         await idempotency.once(self._db, hold)
 
     async def disable(self, key: str, undoes: str, case_id: str) -> bool:
-        """Undo the reservation that was made with the key `undoes`. If that key was never used, make it void.
+        """Undo the reservation that was made with the key `undoes`. If that key was never used, make that key void.
 
         Return True if that key made a reservation, also if it was undone before; False if the key is now void.
         """
@@ -148,9 +148,7 @@ class AccountDirectory:
     async def revoke(self, key: str, undoes: str, case_id: str) -> bool:
         """Undo the grant that was made with the key `undoes`: revoke its entitlements.
 
-        The account is then only reserved.
-
-        If that key was never used, make it void.
+        The account is then only reserved. If that key was never used, make that key void.
 
         Return True if that key made a grant, also if it was undone before; False if the key is now void.
         """

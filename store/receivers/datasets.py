@@ -32,7 +32,7 @@ class StagedVersion(BaseModel):
 
 
 class PublishedVersion(StagedVersion):
-    """The version of a dataset that was published by `publish`, and the version before."""
+    """The version of a dataset that was published by `publish`."""
 
     dataset: str
     published_at: datetime
@@ -109,8 +109,8 @@ class Datasets:
     async def unstage(self, key: str, undoes: str, case_id: str) -> bool:
         """Remove the version of this key, and the rows of unfinished attempts.
 
-        Return True if the key loaded a version, also if it was removed before. Raises Refused while the version is
-        published, or would be published by the rollback of another version.
+        Return True if the key loaded a version, also if the version was removed before. Raises Refused while the
+        version is published, or would be published by the rollback of another version.
         """
 
         async def take_back(conn: AsyncConnection) -> bool:
@@ -278,7 +278,7 @@ def _version(name: str, version: int) -> tuple[ColumnElement[bool], ColumnElemen
 
 
 async def _is_there(conn: AsyncConnection, name: str, version: int) -> bool:
-    """Return True if the version exists. It cannot be removed until the end of this transaction."""
+    """Return True if the version exists. The version cannot be removed until the end of this transaction."""
     query = select(dataset_versions.c.version).where(*_version(name, version)).with_for_update()
     return (await conn.execute(query)).first() is not None
 
@@ -291,7 +291,9 @@ async def _next_number(conn: AsyncConnection, name: str) -> int:
 
 
 async def _version_in_force(conn: AsyncConnection, name: str) -> int | None:
-    """Return the number of the published version, or None. Other transactions cannot change it until this one ends."""
+    """Return the number of the published version, or None. Other transactions cannot change this number until this
+    transaction ends.
+    """
     await insert_once(conn, datasets, {"name": name})  # a row to lock, also for the first version
     query = select(datasets.c.version).where(datasets.c.name == name).with_for_update()
     version: int | None = (await conn.execute(query)).scalar_one()

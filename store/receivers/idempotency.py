@@ -2,7 +2,7 @@
 
 A receiver calls these functions in the transaction of the effect itself, so that key and effect are stored together or
 not at all. A key takes effect once. An undo of an unused key makes the key void, and later attempts with a void key are
-refused. Otherwise a late attempt of a dead worker could take effect after its undo.
+refused. Without void keys, a late attempt of a dead worker could take effect after its undo.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +30,9 @@ class Undo(NamedTuple):
 
 
 async def once(db: Database, effect: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Run `effect` in one transaction; if another process stored the same key meanwhile, run it again."""
+    """Run `effect` in one transaction; if another program stored the same key meanwhile, run `effect` again, up to
+    three times in all.
+    """
     tries = 3
     while True:
         try:

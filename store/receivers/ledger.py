@@ -44,8 +44,8 @@ T = TypeVar("T")
 class AccountLocked(Trouble):
     """Raised if the account is locked, which is temporary.
 
-    This is not a business refusal: the step is retried. Afterwards operators get an incident, unless `then` in the
-    policy says otherwise.
+    A locked account is not a business refusal: the step is retried. If all attempts fail, operators get an incident,
+    unless `then` in the policy says otherwise.
     """
 
 
@@ -85,8 +85,8 @@ class Ledger(LedgerReading):
     ) -> Booking:
         """Reserve `amount`, so that no other case can spend it.
 
-        Raises Refused for an unknown, closed or unfunded account, for insufficient funds, and for a key that was
-        undone; raises AccountLocked.
+        Raises Refused for an account that is unknown, closed or not for payments, for insufficient funds, and for a key
+        that was undone; raises AccountLocked.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -125,8 +125,8 @@ class Ledger(LedgerReading):
     async def release(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
         """Undo the hold that was made with the key `undoes`, so that its money is available again.
 
-        If that key was never used, make it void. Do nothing if the hold was undone or captured before. Return True if
-        the hold was undone with this key, by this call or before.
+        If that key was never used, make that key void. Do nothing if the hold was undone or captured before. Return
+        True if the hold was undone with this key, by this call or before.
         """
         return await self._undo("release", "hold", key, undoes, case_id, reference)
 
@@ -144,9 +144,9 @@ class Ledger(LedgerReading):
         """Pay with the money that the case holds: the hold ends and the money moves.
 
         A reviewer may have changed the amount or the payee. If the new amount is lower, the rest of the held money
-        becomes available again. If it is higher, the difference is taken from the available balance. Raises Refused if
-        the case has no hold, if its hold is in another account, if the account has too little money or is closed, or if
-        the key was undone.
+        becomes available again. If the new amount is higher, the difference is taken from the available balance. Raises
+        Refused if the case has no hold, if its hold is in another account, if the account has too little money or is
+        closed, or if the key was undone.
         """
         minor, account = _minor(amount, currency), fold(account)
 
@@ -190,15 +190,16 @@ class Ledger(LedgerReading):
     async def refund(self, key: str, undoes: str, case_id: str, reference: str) -> bool:
         """Undo the capture that was made with the key `undoes`: move its money back.
 
-        If that key was never used, make it void. Return True if the payment was undone with this key, by this call or
-        before.
+        If that key was never used, make that key void. Return True if the payment was undone with this key, by this
+        call or before.
 
         Raises Refused if the books are closed for the time of the payment, unless the payment was undone before.
         """
         return await self._undo("refund", "capture", key, undoes, case_id, reference)
 
     async def fund(self, key: str, account: str, currency: str, amount: Decimal, *, locked: bool = False) -> None:
-        """Add money to an account from outside; open the account if it does not exist. With `locked` also lock it.
+        """Add money to an account from outside; open the account if it does not exist. With `locked`, a new account is
+        locked.
 
         A second call with the same key does nothing.
         """
@@ -323,8 +324,8 @@ async def book_funds(
 async def _account(conn: AsyncConnection, name: str, currency: str) -> Row[Any] | None:
     """Return the account, locked until the end of the transaction (SQLite locks the whole database anyway).
 
-    Each effect locks first and reads afterwards. Otherwise a repeat that waits for the first call would miss its entry,
-    find the money gone and report insufficient funds.
+    Each effect locks first and reads afterwards. Otherwise a repeated call that waits for the first call would miss the
+    entry of the first call, find the money gone and report insufficient funds.
     """
     return (await conn.execute(_ACCOUNT, {"of_name": name, "of_currency": currency})).one_or_none()
 

@@ -2,8 +2,9 @@
 
 A change opens an account, or adds money to an account.
 
-A person who could do both alone could invent money and pay it out. A requested change is visible to all administrators,
-can be withdrawn, and ends by itself after some days. A confirmed change takes effect in the same transaction.
+A person who could ask for a change and confirm it alone could invent money and pay it out. A requested change is
+visible to all administrators, can be withdrawn, and ends by itself after 7 days. A confirmed change takes effect in the
+same transaction.
 """
 
 import secrets
@@ -170,7 +171,8 @@ async def confirm(db: Database, change_id: str, by: str) -> LedgerChange:
 
 
 async def withdraw(db: Database, change_id: str, by: str) -> LedgerChange:
-    """Withdraw a change that waits for confirmation. A second call returns the present state of the change.
+    """Withdraw a change that waits for confirmation. A second call by the same person returns the present state of the
+    change.
 
     Raises UnknownChange and ChangeClosed.
     """

@@ -126,8 +126,8 @@ class LedgerReading:
         """Return the payee's latest valid payments, newest first; `key` is the key of the payee (`payee_key`).
 
         Each case gives one payment, whether its money is held or paid. Only holds that were booked before the hold of
-        `before_case` count. So of two equal payments that run at the same time exactly one is the second. If
-        `before_case` has no hold, all holds count.
+        `before_case` count. So of two equal payments that run at the same time, exactly one has the other in its
+        history. If `before_case` has no hold, all holds count.
         """
         asked = {"of_payee": key, "before_case": before_case, "most": limit}
         async with self._db.read() as conn:

@@ -41,7 +41,7 @@ event_positions = Table(
     Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("number", ForeignKey("events.number"), nullable=False, unique=True),
 )
-"""Append-only: the global order of events, from 1 without gaps. `store.audit.sequencing` writes it."""
+"""Append-only: the global order of events, from 1 without gaps. `store.audit.sequencing` writes this table."""
 
 caseless_head = Table(
     "caseless_head",
@@ -114,7 +114,7 @@ seal_positions = Table(
     Column("number", ForeignKey("seals.number"), nullable=False, unique=True),
     Column("hash", String(64), nullable=False),  # includes the hash of the seal before
 )
-"""Append-only: the chain of seals, from 1 without gaps. `store.audit.sequencing` writes it."""
+"""Append-only: the chain of seals, from 1 without gaps. `store.audit.sequencing` writes this table."""
 
 unsequenced = Table(
     "unsequenced",
@@ -123,7 +123,7 @@ unsequenced = Table(
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
     Column("at", Instant, nullable=False),  # when it was written
 )
-"""Events and seals of committed transactions that have no position yet. Always empty on SQLite."""
+"""Events and seals of committed transactions that have no position yet. On SQLite this table is always empty."""
 
 readers = Table(
     "readers",

@@ -336,7 +336,7 @@ attachments = Table(
     Column("at", Instant, nullable=False),
     UniqueConstraint("case_id", "sha256", "person"),
 )
-"""Files of cases. Their bytes are in `HOLDGATE_VAR/attachments`, named by their hash."""
+"""Files of cases. The bytes of each file are in `HOLDGATE_VAR/attachments`, named by their hash."""
 
 follow_ups = Table(
     "follow_ups",
@@ -355,7 +355,7 @@ bulk_results = Table(
     Column("at", Instant, nullable=False, index=True),
     Column("results", JSON, nullable=False),  # by task, without titles or names
 )
-"""Results of bulk decisions, kept for a day."""
+"""Results of bulk decisions, kept for at least a day."""
 
 stopped = Table(
     "stopped",

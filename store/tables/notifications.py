@@ -43,7 +43,9 @@ account_news = Table(
         postgresql_where=text("seen_at IS NULL"),
     ),
 )
-"""Changes of a person's credentials. The person is notified of each change and cannot turn these notifications off."""
+"""Changes of people's accounts, groups and substitutes. The person is notified of each change and cannot turn these
+notifications off.
+"""
 
 heartbeats = Table(
     "heartbeats",
@@ -51,7 +53,7 @@ heartbeats = Table(
     Column("worker", String(120), primary_key=True),
     Column("at", Instant, nullable=False),
 )
-"""Heartbeats of workers. They are stored here, because Temporal's own list of workers is some seconds old."""
+"""Heartbeats of workers. The heartbeats are in SQL, because Temporal's own list of workers is some seconds old."""
 
 messages = Table(
     "messages",
@@ -68,7 +70,8 @@ messages = Table(
     Index("ix_messages_person", "person", "channel", "state", "next_at"),
     Index("ix_messages_state", "state", "channel", "next_at"),
 )
-"""One message to one person. Its text is created when it is sent, so no content of a notification is stored here."""
+"""One message to one person. Its text is created when it is sent, so this table contains no content of a notification.
+"""
 
 notices = Table(
     "notices",
@@ -126,4 +129,4 @@ leases = Table(
     Column("holder", String(200), nullable=False),
     Column("until", Instant, nullable=False),
 )
-"""Leases for work that only one process at a time may do: the holder must renew the row."""
+"""Leases for work that only one program at a time may do: the holder must renew the row."""

@@ -71,7 +71,7 @@ sign_in_tries = Table(
     Column("number", Integer, nullable=False),
     Column("next_at", Instant, nullable=False),  # no attempt before this time
 )
-"""Failed sign-in attempts, by name and by address, until one succeeds."""
+"""Failed sign-in attempts, by name and by address, until an attempt succeeds."""
 
 sessions = Table(
     "sessions",
@@ -116,7 +116,7 @@ failed_sign_ins = Table(
     Column("hour", Instant, primary_key=True),
     Column("number", Integer, nullable=False),
 )
-"""Numbers of failed sign-ins in an hour. With them, many attempts do not become as many audit events."""
+"""Numbers of failed sign-ins in an hour. With these numbers, many attempts do not become as many audit events."""
 
 preferences = Table(
     "preferences",

@@ -60,7 +60,7 @@ datasets = Table(
     Column("published_at", Instant, nullable=True),
     Column("last", Integer, nullable=False, server_default="0"),  # the highest version number ever used
 )
-"""Which version of each dataset is published. Publishing changes one row here."""
+"""Which version of each dataset is published. Publishing changes one row of this table."""
 
 directory_accounts = Table(
     "directory_accounts",
@@ -121,7 +121,7 @@ accounts = Table(
 """Each account in each of its currencies.
 
 The sums are stored beside the lines, so that a hold costs the same after 100,000 payments as after one; `Ledger.check`
-compares them with the lines.
+compares the sums with the lines.
 """
 
 ledger_changes = Table(

@@ -124,11 +124,11 @@ class _Walk:
         self._marks = marks
         self._position = 0
         self._running: str | None = ""
-        """None after a gap, until the next checkpoint."""
+        """The running hash; None after a gap, until the next checkpoint."""
         self._proven = 0
         """The position up to which the order is proven."""
         self._unproven: dict[str, None] = {}
-        """The cases after that position, in order."""
+        """The cases of the events after the position `_proven`, in order."""
         self._chains: dict[str, _Seen] = {}
         self._results: list[tuple[str, int, str]] = []
         self._events = self._cases = self._erased = 0

@@ -11,7 +11,7 @@ from domain.case import ChainHead
 from store.db.connection import AsyncConnection
 
 Told = Callable[[int, int], None]
-"""Called with the last position checked, and the newest position of the audit log."""
+"""A function that is called with the last position checked, and the newest position of the audit log."""
 ROWS_AT_ONCE = 1000
 """The number of rows that are read at once."""
 _TURN = 50
@@ -31,12 +31,15 @@ class Verification(BaseModel):
     erased: int
     """Events with an erased payload; their positions and envelopes are still proven."""
     unsequenced: int = 0
-    """Events and seals that have no position in their global order yet. This is no problem in itself."""
+    """Events and seals that have no position in their global order yet. Such events and seals are no problem in
+    themselves.
+    """
     oldest_unsequenced_s: float = 0.0
-    """How many seconds ago the oldest of them was written; 0 if there are none."""
+    """How many seconds ago the oldest event or seal without a position was written; 0 if all have positions."""
     head: ChainHead | None = None
     """For the whole audit log: the newest position and its running hash. For one case: number and hash of its newest
-    event. None if there is none, or if the head of the audit log cannot be read."""
+    event. None if there is no event, or if the head of the audit log cannot be read.
+    """
 
     def with_problems(self, more: list[str]) -> "Verification":
         """Return a copy with these problems added, each once and in printable form."""

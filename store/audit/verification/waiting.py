@@ -9,15 +9,17 @@ from store.db.connection import AsyncConnection
 from store.tables.audit import event_positions, events, seal_positions, seals, unsequenced
 
 LONGEST = timedelta(minutes=1)
-"""What has waited longer than this is a problem: no worker and no gateway runs, or something prevents sequencing."""
+"""An event or seal that has waited longer is a problem: no worker and no gateway runs, or something prevents
+sequencing.
+"""
 
 
 class Waiting(NamedTuple):
-    """How many events and seals have no position yet, and what is wrong with the list of them."""
+    """How many events and seals have no position yet, and what is wrong with the list of these events and seals."""
 
     number: int
     oldest_s: float
-    """How many seconds ago the oldest of them was written; 0 if there are none."""
+    """How many seconds ago the oldest of these events and seals was written; 0 if there are none."""
     problems: list[str]
 
 
