@@ -22,7 +22,8 @@ The answer to an upload of 10 MiB comes after the check of all its rows.
 """
 
 PATIENCE = 600.0
-"""Seconds to wait until a download begins. Before it sends an evidence pack, the gateway checks the whole audit log."""
+"""Seconds to wait until a download begins. Before the gateway sends the evidence pack of a period, it checks the whole
+audit log."""
 
 
 class Denied(Exception):

@@ -97,7 +97,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
 
 
 async def sequenced(url: str) -> None:
-    """Give events and seals that wait for it a position, because perhaps no worker and no gateway runs.
+    """Give a position to events and seals that have none yet, because perhaps no worker and no gateway runs.
 
     Do nothing if the database cannot be reached or written.
     """

@@ -17,7 +17,7 @@ PATIENCE_S = 300.0
 PAUSE_S = 1.0
 """Seconds between two attempts to reach a gateway that does not answer."""
 LINE_S = 5.0
-"""Seconds between two lines of progress, if stderr is not a terminal."""
+"""The least seconds between two lines of progress, if stderr is not a terminal."""
 ENDED = ("completed", "cancelled", "failed")
 """The statuses of a batch that will start no more rows."""
 

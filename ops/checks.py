@@ -28,7 +28,7 @@ def make_folder(var: Path) -> None:
 
 @contextmanager
 def only_one(var: Path) -> Iterator[None]:
-    """Lock the folder until the block ends, because two runs on the same state would damage it.
+    """Lock the folder until the block ends, because two runs on the same state would damage the state.
 
     Raises Mistake if another run has the lock.
 

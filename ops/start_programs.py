@@ -24,7 +24,7 @@ ANSWERS_WITHIN = 60.0
 
 
 class Run:
-    """One run. It starts the programs; the supervisor keeps them running and stops them."""
+    """One run of all programs. This class starts the programs; the supervisor keeps them running and stops them."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings

@@ -67,7 +67,7 @@ class Pace:
 
 
 class KeepsDying(Exception):
-    """Raised if a child process ends again and again. `lines` has the last lines of its log."""
+    """Raised if a child process ends again and again, or does not answer in time. `lines` has the end of its log."""
 
     def __init__(self, name: str, why: str, lines: list[str]) -> None:
         super().__init__(f"{name} {why}")

@@ -24,7 +24,7 @@ from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_BYTES = 4 * 1024 * 1024
-"""The maximum size of a request in bytes. The UI sends a few kilobytes."""
+"""The maximum size of the body of a request, in bytes. The UI sends a few kilobytes."""
 MOST_AT_ONCE = 200
 SILENT_FOR = 90.0
 """An answer of the UI ends after this number of seconds without a byte.
@@ -49,7 +49,7 @@ _FOR_OTHERS = re.compile("access-control-")
 
 
 class UiGuard:
-    """The proxy for the Web UI at the address in `hidden`. It listens from `start` to `stop`."""
+    """The proxy for the Web UI at the address in `hidden`. The proxy listens from `start` to `stop`."""
 
     def __init__(self, port: int, hidden: HiddenAddresses) -> None:
         self._port = port

@@ -91,7 +91,7 @@ def not_found(what: str) -> Problem:
 
 
 def forbidden(detail: str, rule: str) -> Problem:
-    """Return problem 403: the caller may see the item but may not do the action. `rule` says who may do it."""
+    """Return problem 403: the caller may see the item but may not do the action. `rule` says who may do the action."""
     return Problem(403, detail, kind="not-allowed", rule=rule)
 
 

@@ -169,7 +169,7 @@ class InboxQuery:
 
     @property
     def narrowed(self) -> bool:
-        """Return True if any filter is set."""
+        """Return True if any filter other than `whose` is set."""
         names = ("process", "step", "group", "due", "priority", "requester", "payee", "batch", "q")
         return any(getattr(self, name) for name in names)
 

@@ -50,7 +50,7 @@ A whole office may share one address.
 
 @dataclass(frozen=True)
 class PasswordPage(Context):
-    """The variables of `password.html`: the form for a new password, and the address to open after it."""
+    """The variables of `password.html`: the form for a new password, and the address to open after the change."""
 
     following: str
     has_one: bool
@@ -77,7 +77,8 @@ class NotKnown(Exception):
 async def by_password(request: Request, services: Services, name: str, password: str) -> tuple[Person, str]:
     """Return the person with this id or email address and this password, and the credential for the session.
 
-    Raises NotKnown if there is no such person, or the password is wrong.
+    Raises NotKnown if there is no such person or the password is wrong, after too many attempts, and for a demo person
+    while the demo is off.
     """
     now, address = datetime.now(UTC), request.client.host if request.client else ""
     keys = f"name:{name.strip()}", f"from:{address}"
@@ -108,7 +109,7 @@ async def by_password(request: Request, services: Services, name: str, password:
 async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
     """Return the person with this access token, and the credential for the session.
 
-    Raises NotKnown if the token is wrong.
+    Raises NotKnown if the token is unknown or revoked, and for a demo person while the demo is off.
     """
     token = token.strip()
     person = await person_of(services.db, token)
@@ -157,8 +158,8 @@ async def welcome(
 ) -> Response:
     """Begin a session in this browser, and redirect to the page `following`. An earlier session of this browser ends.
 
-    `credential` is the token, the password or the secret of the demo with which the person signed in. If it is revoked
-    or changed, the session ends.
+    `credential` is the token, the password or the secret of the demo with which the person signed in. If this
+    credential is revoked or changed, the session ends.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")

@@ -1,4 +1,4 @@
-"""Routes for batches: check a file (`dry_run`), upload the file, and read the outcome of its rows."""
+"""Routes for batches: check (`dry_run`) and upload files, read outcomes of rows, pause, resume and cancel uploads."""
 
 import asyncio
 from collections.abc import Sequence
@@ -140,7 +140,10 @@ async def upload(
         Form(max_length=100, description="The sheet of a workbook. Without it, the first that holds a table"),
     ] = None,
 ) -> BatchAnswer:
-    """Start a case for each valid row of a CSV or workbook. The answer lists the invalid rows with their errors."""
+    """Start a case for each valid row of a CSV or workbook that is not a duplicate.
+
+    The answer lists the first 20 invalid rows with their errors. With `dry_run`, no case is started.
+    """
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(
             415,
@@ -215,8 +218,8 @@ async def batch_rows(
 ) -> Page[BatchRow] | Response:
     """List the rows of a file in its order, each with its error and its case.
 
-    With `Accept: text/csv`, the answer has the invalid and failed rows as they were in the file, with a column `error`,
-    so that you can correct them.
+    With `Accept: text/csv`, the answer has the invalid and failed rows (or those with the given `outcome`) as they were
+    in the file, with a column `error`, so that you can correct them.
     """
     if as_csv(request):
         return await bad_rows_csv(services, batch, person, BAD if outcome is None else (outcome,))

@@ -94,7 +94,7 @@ class Cancelling(BaseModel):
 
 
 class StartingNow(BaseModel):
-    """The answer to an early start: the case no longer waits for its start time."""
+    """The answer to an early start: the case begins now, or as soon as a worker runs."""
 
     case_id: str
     status: Status
@@ -267,8 +267,8 @@ async def roll_back_case(
     """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`. Operators and admins only.
 
     If the policy has a gate `rollback` for the process, people must approve the rollback first. The answer is 409 if
-    the case has no step that can be undone, if another rollback runs or is done, or if the system that must undo a step
-    refuses; the problem then has the reason.
+    the case is not completed, if it has no step that can be undone, if another rollback runs or is done, or if the
+    system that must undo a step refuses; the problem then has the reason.
     """
     check_may_operate(person, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None

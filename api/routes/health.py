@@ -82,7 +82,7 @@ async def _import_problem(services: Services) -> str | None:
 
 
 async def _blocked(services: Services) -> list[str]:
-    """Return one sentence on blocked cases, and one for each other blocked Workflow, which no incident shows."""
+    """Return sentences on blocked cases (one in all) and on other blocked Workflows, which no incident shows."""
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
             found = await blocked.all(conn)

@@ -120,7 +120,7 @@ async def replayed(
 def _dropped_signals() -> Iterator[list[tuple[str, str]]]:
     """Yield a list to which dropped signals are added, each with the reason. Do not show the SDK's log in the terminal.
 
-    A Workflow goes on without a signal that it cannot read, so the Replayer does not report it.
+    A Workflow goes on without a signal that it cannot read, so the Replayer does not report the signal.
     """
     dropped: list[tuple[str, str]] = []
 

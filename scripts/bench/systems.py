@@ -75,7 +75,7 @@ class System(ABC):
 
     @abstractmethod
     def temporal_address(self) -> str:
-        """Return the address of its Temporal server."""
+        """Return the address of the Temporal server of this system."""
 
     @abstractmethod
     def databases(self) -> dict[str, Path]:
@@ -226,7 +226,7 @@ class Bare(System):
         return self._counters.get(AT_GATE)
 
     def leave_open(self, number: int) -> None:
-        """Note that so many cases are never decided."""
+        """Record that `number` cases are never decided."""
         self._left += number
 
     def pids(self) -> dict[str, int]:
@@ -234,7 +234,7 @@ class Bare(System):
         return {name: self._processes[name].pid for name in PROCESSES}
 
     def temporal_address(self) -> str:
-        """Return the address of its Temporal server."""
+        """Return the address of the Temporal server of this system."""
         return f"127.0.0.1:{self._temporal_port}"
 
     def databases(self) -> dict[str, Path]:
@@ -317,7 +317,7 @@ class Holdgate(System):
         return {name: self.up["pids"][name] for name in PROCESSES}
 
     def temporal_address(self) -> str:
-        """Return the address of its Temporal server."""
+        """Return the address of the Temporal server of this system."""
         return str(self.up["temporal_address"])
 
     def databases(self) -> dict[str, Path]:

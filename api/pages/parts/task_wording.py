@@ -141,7 +141,7 @@ def _ends(task: TaskView) -> str:
 def needs_comment(task: TaskView) -> list[Verdict]:
     """Return the verdicts that need a comment.
 
-    On a page, a rejection always needs a comment, because the requester must know the reason.
+    On a page, a rejection and a request for changes always need a comment, because the requester must know the reason.
     """
     return [
         verdict
