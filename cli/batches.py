@@ -52,7 +52,8 @@ def submit(
     mapping: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME_OR_FILE", help="A saved mapping, or a TOML or JSON file with a mapping. Default: Holdgate suggests one."
+            metavar="NAME_OR_FILE",
+            help="A saved mapping, or a TOML or JSON file with a mapping. Default: Holdgate suggests one.",
         ),
     ] = None,
     encoding: Encoding = None,

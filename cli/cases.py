@@ -100,7 +100,7 @@ def cancel(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a case: it undoes its completed steps and ends as cancelled."""
+    """Cancel a case: the case undoes its completed steps and ends as cancelled."""
     from cli.client import part
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/cancel", {"reason": reason})

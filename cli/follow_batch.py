@@ -86,7 +86,7 @@ class Patience:
         self._ends: float | None = None
 
     def renew(self) -> None:
-        """Start the `PATIENCE_S` seconds again at the next wait. Call this after the gateway has answered."""
+        """Start the `PATIENCE_S` seconds again at the next wait. Call this method after the gateway has answered."""
         self._ends = None
 
     def wait(self, gone: Away) -> None:

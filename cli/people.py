@@ -40,7 +40,9 @@ Id = Annotated[str, typer.Argument(metavar="WHO", help="Id, name or e-mail addre
 def people_add(
     person: Annotated[str, typer.Argument(metavar="ID", help="A short id that never changes.")],
     name: Annotated[str | None, typer.Option(help="The name that pages show. Default: the id.")] = None,
-    group: Annotated[list[str] | None, typer.Option("--group", help="A group of the person. You can repeat this option.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", help="A group of the person. You can repeat this option.")
+    ] = None,
     email: Annotated[str | None, typer.Option(help="The e-mail address.")] = None,
     new_group: NewGroupMeant = False,
     as_json: AsJson = False,
@@ -203,7 +205,9 @@ def people_deactivate(
 @app.command("reactivate")
 def people_reactivate(
     person: Id,
-    group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="A group of the person. You can repeat this option.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="A group of the person. You can repeat this option.")
+    ] = None,
     new_group: NewGroupMeant = False,
 ) -> None:
     """Reactivate a person who has left, under the same id. The person then needs a new password or token to sign in."""
@@ -325,8 +329,8 @@ def _put_into(
 ) -> ResultT:
     """Run `work`, which adds a person to `groups`, in one transaction, and return its result.
 
-    If a group has no members and no policy names it, the user must confirm it at the terminal, unless `meant` is True.
-    Raises CommandError if there is no terminal, or if the user does not confirm.
+    If a group has no members and no policy names it, the user must confirm the group at the terminal, unless `meant` is
+    True. Raises CommandError if there is no terminal to confirm the group, or if the user does not confirm.
     """
     from plugins import loader
     from policy.groups import known_groups

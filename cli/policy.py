@@ -19,7 +19,9 @@ app = typer.Typer(help="The policy: who decides what, and when.", no_args_is_hel
 
 @app.command("check")
 def policy_check(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A policy file. Default: the file HOLDGATE_POLICY.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A policy file. Default: the file HOLDGATE_POLICY.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a policy. Each problem names file, line and key. Exit code 1: problems were found."""

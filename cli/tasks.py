@@ -64,8 +64,8 @@ def decide(
         str,
         typer.Argument(
             metavar="VERDICT",
-            help="approve, reject, request_changes or abstain; for requested changes: resubmit; for an incident: retry, "
-                "skip, done_by_hand or roll_back.",
+            help="approve, reject, request_changes or abstain; for requested changes: resubmit; for an incident: "
+            "retry, skip, done_by_hand or roll_back.",
         ),
     ],
     comment: Comment = "",
@@ -110,7 +110,8 @@ def _edit(said: str) -> tuple[str, str]:
 def _seen(task: dict[str, Any], verdict: str) -> int:
     """Show a task that the user has not seen, ask for confirmation, and return the revision of the task.
 
-    A task that is no longer open needs no confirmation. Raises CommandError if there is no terminal.
+    A task that is no longer open needs no confirmation. Raises CommandError if there is no terminal to confirm the
+    decision.
     """
     revision = int(task["revision"])
     if task["status"] != "open":

@@ -14,7 +14,7 @@ LOCK = "up.lock"
 
 
 def make_folder(var: Path) -> None:
-    """Create the folder HOLDGATE_VAR and check that it can be written. Raises Mistake if it cannot."""
+    """Create the folder HOLDGATE_VAR, or raise Mistake if the folder cannot be created or written."""
     try:
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = var / f".probe-{os.getpid()}"

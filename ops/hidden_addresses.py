@@ -1,7 +1,8 @@
-"""Addresses for HTTP servers that do not check `Host`. Programs of this machine can reach them, browsers cannot.
+"""Addresses for HTTP servers that do not check `Host`.
 
-Any site can point its own name at 127.0.0.1 and try each port (DNS rebinding). The ports here are on the list of the
-Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), to which no browser connects.
+Programs of this machine can reach these addresses, browsers cannot. Any site can point its own name at 127.0.0.1 and
+try each port (DNS rebinding). The ports here are on the list of the Fetch standard
+(https://fetch.spec.whatwg.org/#port-blocking), to which no browser connects.
 """
 
 import random
@@ -12,7 +13,8 @@ from core.errors import Mistake
 PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
 """The ports of the list in the Fetch standard that a program can use without privileges.
 
-4190 is missing: Chromium connects to it. `tests/browser/test_web_ui.py` tries all ports in a browser.
+The port 4190 of the list is missing here, because Chromium connects to it. `tests/browser/test_web_ui.py` tries all
+ports in a browser.
 """
 LOOPBACK = "127.0.0.1"
 

@@ -2,9 +2,9 @@
 
 The Web UI does not check `Host`, so without the proxy a page of another site could read and end cases.
 
-The proxy listens on `HOLDGATE_UI_PORT`. It accepts only requests for a name of this machine, and changes only from
-pages of the UI. It passes accepted requests on to the hidden address of the UI, see `ops.hidden_addresses`. Bodies are
-streamed.
+The proxy listens on `HOLDGATE_UI_PORT`. The proxy accepts only requests for a name of this machine, and changes only
+from pages of the UI. The proxy passes accepted requests on to the hidden address of the UI, see `ops.hidden_addresses`.
+Bodies are streamed.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ from ops.supervisor import KeepsDying, reap
 from store.db.private_files import keep_private, tighten
 
 RESTART_ON_SAVE = "--restart-on-save"
-"""The option with which worker and gateway restart after each save. It is for developers, see `dev.py`."""
+"""The option with which worker and gateway restart after each save. The option is for developers, see `dev.py`."""
 
 
 def main() -> NoReturn:

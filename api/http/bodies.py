@@ -24,7 +24,7 @@ TOO_LARGE = f"Sign in, or send a smaller body: without a sign-in it can have at 
 STRANGER_SECONDS = 10.0
 """The most seconds until the body of a request by a visitor who is not signed in has arrived."""
 GRACE_SECONDS = 30.0
-"""Seconds that every body of a signed-in person may take until it has arrived, even if it is small."""
+"""Seconds that every body of a signed-in person may take until it has arrived, even if the body is small."""
 LEAST_RATE = 256
 """The bytes for which a body gets one more second, in addition to `GRACE_SECONDS`.
 

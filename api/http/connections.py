@@ -106,9 +106,9 @@ class Connection(H11Protocol):
     def rank(self) -> tuple[int, float]:
         """Return the rank of this connection when too many are open: the lowest rank is closed first.
 
-        Idle connections of unknown clients have the lowest rank. Then come connections that serve an unknown client,
-        and idle ones of signed-in people; those that serve signed-in people have the highest rank. In the same rank,
-        the connection that has gone longest without an answer comes first.
+        Idle connections of unknown clients have the lowest rank. Connections that serve an unknown client, and idle
+        ones of signed-in people, have the middle rank; those that serve signed-in people have the highest rank. In the
+        same rank, the connection that has gone longest without an answer comes first.
         """
         known = self.scope is not None and "person" in self.scope.get("state", {})
         return (2 if known and self.serving else 1 if self.serving or known else 0), self._since

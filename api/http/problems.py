@@ -41,8 +41,8 @@ class ProblemBody(BaseModel):
 class Problem(Exception):
     """Raised to answer a request with an error.
 
-    `kind` says for programs what happened, such as `already-closed`; `detail` says it for people. The answer contains
-    all further members unchanged.
+    `kind` says for programs what happened, such as `already-closed`; `detail` says for people what happened. The answer
+    contains all further members unchanged.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ GROUPS = 200
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
 NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
-"""Verdicts that need a comment: without a comment, the requesters do not know what to change."""
+"""Verdicts that need a comment: without a comment, the requesters do not know the reason, or what to change."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class PasswordPage(Context):
 
     following: str
     has_one: bool
-    """True if the person has a password. Otherwise a one-time link or the command line sets the first password."""
+    """True if the person has a password. A first password is set with a one-time link or the command line."""
     mail_reaches_them: bool = False
     """True if mail reaches the person, so that Holdgate can send them a one-time link."""
     wrong: Mapping[str, str] = field(default_factory=dict)
@@ -220,7 +220,7 @@ async def sign_in(
 async def form(
     request: Request, services: TheServices, _person: Visitor, following: str = "/", demo: str | None = None
 ) -> Response:
-    """Show the sign-in form. A person who is signed in sees it too, and can sign in as another person.
+    """Show the sign-in form. A person who is signed in sees the form too, and can sign in as another person.
 
     `demo` is the secret in the link of the demo, if the browser opened that link.
     """

@@ -68,7 +68,7 @@ class CaseSubmission(BaseModel):
 
 
 class CaseReason(BaseModel):
-    """The reason of the caller for cancelling a case or rolling it back."""
+    """The reason of the caller for cancelling or rolling back a case."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -211,7 +211,7 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
 
 @router.get("/{case_id}/timeline", responses=documented(401, 404, 422, 503))
 async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[TimelineItem]:
-    """List all events of a case, oldest first. `GET /cases/{case_id}` leaves some of them out."""
+    """List all events of a case, oldest first. `GET /cases/{case_id}` leaves some events out."""
     async with db.read() as conn:
         events = await timeline.page(conn, case.case_id, number_of(cursor), limit + 1)
     items, following = page_by_number(timeline_items(events), limit, lambda item: item.seq)

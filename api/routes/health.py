@@ -46,7 +46,8 @@ async def live() -> Live:
 async def ready(services: TheServices) -> Ready:
     """Answer 200 if cases can be started and decided now.
 
-    The answer is 503 if something is down; `missing` then names it: temporal, database or worker.
+    The answer is 503 if Temporal, the database or all workers are down; `missing` names which: temporal, database or
+    worker.
     """
     temporal, stored, importing, still = await asyncio.gather(
         services.gateway.reachable(), _stored(services), _import_problem(services), _blocked(services)

@@ -3,7 +3,8 @@
 An administrator or the person requests a link. No administrator sees the complete link of another person: Holdgate
 sends the link by mail to the stored address of the person. If this address is missing, or an administrator set it
 within the last 7 days, or if the administrator who requests the link has set it, a second administrator must confirm
-the link. If Holdgate sends no mail, each of the two administrators gets one half of the code of the link.
+the link. If Holdgate sends no mail, or the address is missing, each of the two administrators gets one half of the code
+of the link.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 
 
 class MadeLink(OneTimeLink):
-    """A one-time link, with the half of its code for this caller, if there is no mail.
+    """A one-time link, with the half of its code for this caller, if the link is not sent by mail.
 
     Only this answer shows the half.
     """

@@ -172,9 +172,9 @@ async def claim(actor: Acting, body: EmptyBody | None = None) -> Answered:
 
 @router.post("/{task_id}/release", response_model=TaskView, responses=ANSWERS)
 async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
-    """Release a task that you claimed: to all who can decide it, or to the person who delegated it to you.
+    """Release a task that you claimed: to all who can decide the task, or to the person who delegated the task to you.
 
-    The person who delegated a task can release it too, and admins can release every task.
+    The person who delegated a task can release the task too, and admins can release every task.
     """
     return await actor.act(Act.RELEASE, body)
 
@@ -183,7 +183,7 @@ async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
 async def reassign(actor: Acting, body: HandOver) -> Answered:
     """Give a task to another person permanently. Admins only.
 
-    If this person releases the task, it does not go back to the person who had it before.
+    If the new person releases the task, the task does not go back to the person who had it before.
     """
     return await actor.act(Act.REASSIGN, body, to=body.to, text=body.reason)
 
@@ -264,7 +264,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
 async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> Snooze:
     """Snooze a task: hide it from your own list until the given time.
 
-    Other people still see the task, and its timers run.
+    Other people still see a snoozed task, and its timers run.
     """
     if body.until <= datetime.now(UTC):
         raise invalid("The time must be in the future.", [FieldError(field="until", message="must be in the future")])

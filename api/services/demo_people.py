@@ -23,7 +23,8 @@ SHORTEST = 32
 class Demo:
     """Decides if a browser may sign in as a demo person by one click.
 
-    The browser may do so if the demo is on, the browser has the secret, and the request comes from this machine.
+    The browser may sign in if the demo is on, the browser has the secret, and the request comes from this machine
+    without a proxy.
     """
 
     def __init__(self, settings: Settings) -> None:

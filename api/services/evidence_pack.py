@@ -39,8 +39,7 @@ MOST_BYTES = 512 * 1024 * 1024
 PAGE = 200
 """The number of events that are read and written together. The gateway answers other requests in between."""
 PATIENCE_S = 2.0
-"""The most seconds that the pack of a case waits until its newest events have positions, which takes some
-milliseconds."""
+"""The most seconds that the pack of a case waits for the positions of its newest events; milliseconds are usual."""
 
 EVENTS = (
     *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),

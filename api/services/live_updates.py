@@ -72,7 +72,7 @@ class EventStream(StreamingResponse):
 
     @classmethod
     def of(cls, events: AsyncGenerator[str]) -> "EventStream":
-        """Return a response that streams these events, with headers that tell proxies not to buffer them."""
+        """Return a response that streams these events, with headers that tell proxies not to buffer the events."""
         return cls(events, headers={"X-Accel-Buffering": "no"})
 
 
@@ -115,7 +115,7 @@ class LiveUpdates:
     def close(self) -> None:
         """End all streams.
 
-        Call this before the gateway stops, because the server waits until all connections are closed.
+        Call this method before the gateway stops, because the server waits until all connections are closed.
         """
         self._closed = True
         for topic in (self.feed, *self.batches.values()):

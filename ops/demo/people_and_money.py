@@ -15,7 +15,7 @@ from store.people import demo_people, people
 from store.receivers.ledger import Ledger
 
 SECRET_LENGTH = 32
-"""The number of random bytes of the secret. Its text is longer."""
+"""The number of random bytes of the secret. The text of the secret is longer."""
 
 BY = "holdgate"
 """The actor of the demo's changes in the audit log."""
@@ -23,8 +23,11 @@ BY = "holdgate"
 FUNDS = {"GBP": Decimal(100_000_000), "EUR": Decimal(10_000_000), "USD": Decimal(10_000_000)}
 """The opening balance of the account `operating`."""
 PETTY_CASH = Decimal(5_000)
-"""The opening balance of the account `petty-cash` in GBP. The account is locked, as during a count: a payment from it
-fails until it is unlocked, which shows new users an incident."""
+"""The opening balance of the account `petty-cash` in GBP.
+
+The account is locked, as during a count: a payment from it fails until it is unlocked, which shows new users an
+incident.
+"""
 
 
 async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]:

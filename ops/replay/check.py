@@ -21,7 +21,7 @@ from workflows.registry import workflows
 from workflows.sandbox import workflow_runner
 
 FETCHED_AHEAD = 4
-"""How many histories are fetched while one is replayed. This limits the memory for any number of cases."""
+"""How many histories are fetched while one is replayed. This number limits the memory, however many cases there are."""
 DROPPED = "Failed deserializing signal input for "
 """How the log lines of `read_messages.py` and the SDK begin that report a signal which does not fit its model.
 

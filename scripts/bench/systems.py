@@ -1,7 +1,7 @@
 """The systems that the benchmarks compare: Holdgate, and the bare engine in several forms.
 
-Each starts its own processes and takes cases by HTTP. How many cases wait at their gates or have ended is read from a
-file, so that the question costs the measured processes nothing.
+Each system starts its own processes and takes cases by HTTP. How many cases wait at their gates or have ended is read
+from a file, so that the question costs the measured processes nothing.
 """
 
 import asyncio
@@ -326,7 +326,7 @@ class Holdgate(System):
 
 
 async def decide(manager: httpx2.AsyncClient, task_id: str) -> bool:
-    """Approve a task and wait until the decision is accepted. Return True if it was first answered by 202.
+    """Approve a task and wait until the decision is accepted. Return True if the decision was first answered by 202.
 
     A busy gateway answers 503: the decision is sent again with its id and takes effect once. With 202 the decision is
     stored because no worker accepted it in time; then the time until it is accepted counts. Raises AssertionError for a

@@ -152,7 +152,7 @@ class PageRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route, which turns errors into pages.
 
-        If the route needs a signed-in person, the handler checks this before it reads body and parameters.
+        If the route needs a signed-in person, the handler checks the sign-in before it reads body and parameters.
         """
         answer = super().get_route_handler()
         for_people = _asks_for(_signed_in, self.dependant)
@@ -271,7 +271,7 @@ def scripted(request: Request) -> bool:
 
 
 def local_address(path: str) -> str:
-    """Return the path if it is a page of Holdgate, else `/`, so that no redirect leads to another site."""
+    """Return the path if it leads to a page of Holdgate, else `/`, so that no redirect leads to another site."""
     return path if len(path) <= LONGEST_ADDRESS and PAGE_ADDRESS.fullmatch(path) else "/"
 
 
@@ -347,7 +347,7 @@ def _path_of(address: str) -> str:
 def _nearest(address: str) -> str:
     """Return the address if it is a page of Holdgate.
 
-    Otherwise return the address of the page above, which has the form.
+    For the address of a form, return the address of the page above, which has the form.
     """
     if PAGE_ADDRESS.fullmatch(address):
         return address

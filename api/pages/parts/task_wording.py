@@ -41,7 +41,7 @@ class TimerEvent:
     fixed: bool = False
     """True if an admin set the time while the timers were stopped.
 
-    Such a time does not move when the timers start again.
+    A time that an admin set does not move when the timers start again.
     """
 
 
