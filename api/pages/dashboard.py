@@ -53,7 +53,7 @@ class DashboardPage(Context):
 
 @router.api_route("/dashboard", methods=["GET", "HEAD"])
 async def dashboard(request: Request, person: SignedIn, services: TheServices, period: Period = "7d") -> Response:
-    """Show the present state and the figures of a period, for the cases that the person may see."""
+    """Show the present state and the figures of a period, as the JSON route does."""
     zone = zone_of(str(reader.get().zone))
     found = await services.dashboards.of(person, period, zone, datetime.now(UTC))
     kinds = [*ENDS, *sorted(set(found.whole.ended) - set(ENDS))]

@@ -315,7 +315,7 @@ async def bulk(
 async def decided(
     request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, services: TheServices
 ) -> Response:
-    """Show the outcome of each decision that one form made. The page can be opened again."""
+    """Show the outcome of each decision that one form made. The page can be opened again for a day."""
     async with services.db.read() as conn:
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:

@@ -82,8 +82,8 @@ async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
     """Confirm a one-time link that another administrator requested. Admins only.
 
     The two administrators must be independent. You cannot confirm the link if, within the last 7 days, one of you made
-    the other an administrator, set the other's address or requested a link for the other, or if the same person did so
-    for both of you.
+    the other an administrator, set the other's address, or requested or confirmed a link for the other, or if the same
+    person did so for both of you.
     """
     with refusals():
         async with db.write() as conn:
