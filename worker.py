@@ -44,7 +44,7 @@ IMPORT_EVERY = timedelta(seconds=2)
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
-    """Return the job that imports files from the drop folder, if there is one. One worker at a time does so."""
+    """Return the job that imports files from the drop folder, if there is one. One worker at a time imports files."""
     if settings.import_dir is None:
         return []
     importer = DropFolderImport(

@@ -22,9 +22,9 @@ GRACE_S = 10
 KEEP_ALIVE_S = 9
 """Seconds that a connection without requests stays open.
 
-They are more than the 5 s of httpx and other clients: otherwise a client could send a request while the gateway closes
-the connection, and get no answer. They are less than the time limit for headers, because that limit closes a connection
-without notice.
+This time is longer than the 5 s of httpx and other clients: otherwise a client could send a request while the gateway
+closes the connection, and get no answer. This time is shorter than the time limit for headers (10 s), because that
+limit closes a connection without notice.
 """
 CANNOT_START = 2
 """The exit code if a setting or a file is wrong."""
@@ -35,7 +35,8 @@ CANNOT_LISTEN = 3
 class Server(uvicorn.Server):
     """The HTTP server.
 
-    When it stops, it first ends streams of live updates, which could last for hours, then waits for the other requests.
+    When the server stops, it first ends streams of live updates, which last up to 15 minutes, then waits at most
+    `GRACE_S` for the other requests.
     """
 
     def __init__(self, app: FastAPI, **options: Any) -> None:

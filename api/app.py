@@ -60,7 +60,9 @@ STATIC = Path(__file__).parent / "static"
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application of the gateway. Temporal and the database need not answer yet: each request checks them.
+    """Return the application of the gateway.
+
+    Temporal and the database need not answer yet: until then, a request that needs one of them gets 503.
 
     Raises WrongSettings, WrongProcess, PolicyError, and LookupError if the language of the settings has no catalogue.
     """

@@ -30,7 +30,7 @@ from store.receivers.datasets import Datasets
 from store.receivers.ledger import Ledger
 
 WRITE_PATIENCE_S = 10.0
-"""Seconds that a request waits until it can write to the database. A slow answer is better than an error."""
+"""The most seconds that a request waits until it can write to the database. A slow answer is better than an error."""
 
 
 @dataclass(frozen=True)

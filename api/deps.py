@@ -39,7 +39,7 @@ TheGateway = Annotated[Gateway, Depends(_gateway)]
 
 
 def _plain(text: str) -> str:
-    """Return the text unchanged. Raises ValueError for characters that no database stores: NUL and lone surrogates."""
+    """Return the text unchanged. Raises ValueError for NUL and lone surrogates, which PostgreSQL cannot store."""
     if "\0" in text:
         raise ValueError("must not contain a NUL character: remove it")
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -87,7 +87,8 @@ async def visible_case(case_id: CaseId, person: Caller, db: Db) -> CaseRow:
 async def visible_task(task_id: TaskId, person: Caller, db: Db) -> TaskView:
     """Return the task with this id.
 
-    Raises Problem 404 if there is none, or if the caller may not see the case of the task.
+    Raises Problem 404 if there is none, or if the caller may not see the case of the task and the task does not name
+    the caller.
     """
     async with db.read() as conn:
         task = await tasks.get(conn, task_id)

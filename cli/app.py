@@ -1,8 +1,8 @@
 """The command line `./holdgate COMMAND`: join all groups of commands, and turn errors into texts and exit codes.
 
-Commands about cases call the public HTTP API, so they work on any machine, with a token. Commands about people and the
-audit log read and change the database directly. Exit codes: 0 done; 1 refused, or problems were found; 2 wrong usage or
-settings, or a server does not answer; 130 ended by Ctrl-C.
+Commands about cases call the public HTTP API, so they work on any machine, with a token. Commands about people, and
+some others such as `audit verify`, `ledger lock` and `notices`, use the database directly. Exit codes: 0 done; 1
+refused, or problems were found; 2 wrong usage or settings, or a server does not answer; 130 ended by Ctrl-C.
 """
 
 import sys

@@ -20,7 +20,7 @@ app = typer.Typer(help="The append-only audit log.", no_args_is_help=True)
 def audit_verify(
     case: Annotated[str | None, typer.Option(metavar="CASE", help="Only this case.")] = None, as_json: AsJson = False
 ) -> None:
-    """Check the audit log: no event, no row and no stored file was edited, removed, inserted or moved.
+    """Check the audit log: that no event, no row and no stored file was edited, removed, inserted or moved.
 
     Exit code 1: problems were found.
     """

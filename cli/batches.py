@@ -52,7 +52,8 @@ def submit(
     mapping: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME_OR_FILE", help="A saved mapping, or a TOML or JSON file with one. Default: suggested."
+            metavar="NAME_OR_FILE",
+            help="A saved mapping, or a TOML or JSON file with a mapping. Default: Holdgate suggests one.",
         ),
     ] = None,
     encoding: Encoding = None,
@@ -64,7 +65,8 @@ def submit(
 ) -> None:
     """Start a case for each valid row of a file, and watch until all are started.
 
-    Exit code 1: a row is invalid. Ctrl-C stops only the command, with exit code 130: the upload continues.
+    Exit code 1: a row is invalid or could not be started, or the upload was cancelled or failed. Ctrl-C stops only the
+    command, with exit code 130: the upload continues.
     """
     from cli.client import Unusable
 
@@ -96,7 +98,8 @@ def batch_show(
 ) -> None:
     """Show or watch the result of an uploaded file.
 
-    Exit code 1: a row is invalid. Ctrl-C stops only the command, with exit code 130: the upload continues.
+    Exit code 1: a row is invalid or could not be started, or the upload was cancelled or failed. Ctrl-C stops only the
+    command, with exit code 130: the upload continues.
     """
     from cli.client import part
 

@@ -30,7 +30,7 @@ def export(
     q: Annotated[str | None, typer.Option("--q", help="A part of the reference, title or id.")] = None,
     person: AsPerson = None,
 ) -> None:
-    """Write cases and their results to a CSV file. Spreadsheets show all cells as text: none is read as a formula."""
+    """Write cases and their results to a CSV file. No spreadsheet reads a cell as a formula."""
     remote = gateway_as(person, ADMIN)
     sought = {"process": process, "status": status, "batch_id": batch_id, "requester": requester, "q": q}
     download(remote, "cases", out, **sought)
@@ -100,7 +100,7 @@ def cancel(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel a case: it undoes its completed steps and ends as cancelled."""
+    """Cancel a case: the case undoes its completed steps and ends as cancelled."""
     from cli.client import part
 
     answer = gateway_as(person, ADMIN).post(f"cases/{part(case_id)}/cancel", {"reason": reason})
@@ -119,7 +119,7 @@ def start_now(
 ) -> None:
     """Start a scheduled case before its time.
 
-    Only its requester (or the successor of the requester), operators and admins can do this.
+    Only the requester of the case (or the successor of the requester), operators and admins can start a case early.
     """
     from cli.client import part
 
@@ -138,7 +138,7 @@ def rollback(
 ) -> None:
     """Roll back a completed case.
 
-    Only operators and admins can do this; the policy may ask people to approve it first.
+    Only operators and admins can roll back a case; the policy may ask people to approve the rollback first.
     """
     from cli.client import part
 

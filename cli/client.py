@@ -22,7 +22,10 @@ The answer to an upload of 10 MiB comes after the check of all its rows.
 """
 
 PATIENCE = 600.0
-"""Seconds to wait until a download begins. Before it sends an evidence pack, the gateway checks the whole audit log."""
+"""Seconds to wait until a download begins.
+
+Before the gateway sends the evidence pack of a period, it checks the whole audit log.
+"""
 
 
 class Denied(Exception):
@@ -178,7 +181,7 @@ class Remote:
 def address(settings: Settings, environment: Mapping[str, str]) -> str:
     """Return the address of the gateway.
 
-    This is `HOLDGATE_URL` in `environment`, else the address of the gateway that `make up` started, else
+    The address is `HOLDGATE_URL` in `environment`, else the address of the gateway that `make up` started, else
     `HOLDGATE_PUBLIC_URL`.
     """
     if url := environment.get(URL):
@@ -192,7 +195,7 @@ def address(settings: Settings, environment: Mapping[str, str]) -> str:
 def token(settings: Settings, environment: Mapping[str, str], person: str | None, default: str | None) -> str:
     """Return the token to send: the demo token of `person`, else HOLDGATE_TOKEN, else the demo token of `default`.
 
-    Raises Unusable if there is no such token; its text names the variable to set.
+    Raises Unusable if there is no such token; the text of the error names the variable to set.
     """
     if not person and (own := environment.get(TOKEN)):
         return own

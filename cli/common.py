@@ -33,7 +33,7 @@ ResultT = TypeVar("ResultT")
 
 
 class CommandError(Exception):
-    """Raised if a command cannot be carried out as the user gave it; it ends with exit code 1.
+    """Raised if a command cannot be carried out as the user gave it; the command ends with exit code 1.
 
     The text says what to change.
     """
@@ -51,7 +51,7 @@ def gateway_as(person: str | None, default: str | None) -> "Remote":
 
 
 def database_url() -> str:
-    """Return HOLDGATE_DATABASE_URL. Raises Unusable if it names no database that Holdgate can use."""
+    """Return HOLDGATE_DATABASE_URL. Raises Unusable if the setting names no database that Holdgate can use."""
     from cli.client import Unusable
     from store.db.database import normalised
 
@@ -97,7 +97,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
 
 
 async def sequenced(url: str) -> None:
-    """Give events and seals that wait for it a position, because perhaps no worker and no gateway runs.
+    """Give a position to events and seals that have none yet, because perhaps no worker and no gateway runs.
 
     Do nothing if the database cannot be reached or written.
     """

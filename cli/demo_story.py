@@ -55,7 +55,8 @@ Speaks = Callable[[str], Remote]
 def tell(speaks: Speaks) -> bool:
     """Load the story and print the state of its cases within 90 s.
 
-    Return True if all cases have reached their planned state. Raises Denied, Unusable and Away.
+    Return True if the payment that becomes blocked and the payment that expires have both got so far in time. Raises
+    Denied, Unusable and Away.
     """
     requester = speaks("requester-1")
     deadline = time.monotonic() + PATIENCE

@@ -17,7 +17,7 @@ PATIENCE_S = 300.0
 PAUSE_S = 1.0
 """Seconds between two attempts to reach a gateway that does not answer."""
 LINE_S = 5.0
-"""Seconds between two lines of progress, if stderr is not a terminal."""
+"""The least seconds between two lines of progress, if stderr is not a terminal."""
 ENDED = ("completed", "cancelled", "failed")
 """The statuses of a batch that will start no more rows."""
 
@@ -86,7 +86,7 @@ class Patience:
         self._ends: float | None = None
 
     def renew(self) -> None:
-        """Start the `PATIENCE_S` seconds again at the next wait. Call this after the gateway has answered."""
+        """Start the `PATIENCE_S` seconds again at the next wait. Call this method after the gateway has answered."""
         self._ends = None
 
     def wait(self, gone: Away) -> None:

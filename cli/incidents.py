@@ -1,4 +1,4 @@
-"""The commands `./holdgate incidents ...`: list and answer incidents (failed steps), in groups with the same cause."""
+"""The commands `./holdgate incidents ...`: list and answer incidents, in groups with the same cause."""
 
 from typing import Annotated, Any
 

@@ -21,14 +21,17 @@ Account = Annotated[str, typer.Argument(metavar="ACCOUNT")]
 
 @app.command("lock")
 def ledger_lock(account: Account) -> None:
-    """Lock an account: payments from it wait until you unlock it. Use this for example during a reconciliation."""
+    """Lock an account, for example during a reconciliation.
+
+    A payment from the account is tried for a minute. Then an operator must decide about the payment.
+    """
     _of_ledger(lambda ledger: ledger.set_locked(account, True, by=operator()))
     output.say(f"{account} is locked: payments from the account are tried for a minute, then operators are asked")
 
 
 @app.command("unlock")
 def ledger_unlock(account: Account) -> None:
-    """Unlock an account: payments from it are made again."""
+    """Unlock an account: new payments from the account are made, and operators can retry those that failed."""
     _of_ledger(lambda ledger: ledger.set_locked(account, False, by=operator()))
     output.say(f"{account} is unlocked: operators can now retry the failed steps")
 

@@ -20,7 +20,11 @@ def link_send(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send a person a one-time link by mail. Some links need the confirmation of another administrator."""
+    """Send a person a one-time link by mail. Some links need the confirmation of another administrator.
+
+    If Holdgate sends no mail, or the person has no address, each of two administrators gets half of the code of the
+    link.
+    """
     made = gateway_as(person, ADMIN).post(f"people/{quote(who, safe='')}/link", {})
     print_answer(made, as_json, _made)
 

@@ -26,7 +26,10 @@ def mapping_suggest(
     encoding: Encoding = None,
     sheet: SheetName = None,
 ) -> None:
-    """Print a mapping that fits a file, in the form of mappings.toml. Exit code 1: the file cannot be read."""
+    """Print a mapping that fits a file, in the form of mappings.toml.
+
+    Exit code 1: the content of the file cannot be read.
+    """
     from cli.client import Unusable
     from intake.mapping.column_mapping import WrongMapping, parse_mapping
     from intake.mapping.saved_mappings import as_toml

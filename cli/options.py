@@ -27,7 +27,9 @@ Group = Annotated[str, typer.Argument(metavar="GROUP", help="The group, as './ho
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="The id of the upload, as './holdgate batches' shows it.")]
 BadRows = Annotated[
     Path | None,
-    typer.Option("--bad-rows", metavar="FILE", help="Write the invalid rows to this file, to correct and submit."),
+    typer.Option(
+        "--bad-rows", metavar="FILE", help="Write the invalid and failed rows to this file, to correct and submit."
+    ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Watch until all cases of the file are closed.")]
 Encoding = Annotated[

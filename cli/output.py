@@ -28,7 +28,7 @@ def state(value: str) -> str:
 
 
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[str]], more: str | None = None) -> None:
-    """Print a table. If stdout is not a terminal, each row is one line.
+    """Print a table. If stdout is not a terminal, the table is up to 180 characters wide.
 
     `more` is the cursor of the next page of the list; unless it is None, a line says that there are more rows.
     """

@@ -40,12 +40,14 @@ Id = Annotated[str, typer.Argument(metavar="WHO", help="Id, name or e-mail addre
 def people_add(
     person: Annotated[str, typer.Argument(metavar="ID", help="A short id that never changes.")],
     name: Annotated[str | None, typer.Option(help="The name that pages show. Default: the id.")] = None,
-    group: Annotated[list[str] | None, typer.Option("--group", help="A group. May be repeated.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option("--group", help="A group of the person. You can repeat this option.")
+    ] = None,
     email: Annotated[str | None, typer.Option(help="The e-mail address.")] = None,
     new_group: NewGroupMeant = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a person. Then './holdgate link send ID' sends a one-time link to sign in with."""
+    """Add a person. Then './holdgate link send ID' sends the person a link to set a password or get a token."""
     from store.people import people
 
     added = _put_into(
@@ -203,7 +205,9 @@ def people_deactivate(
 @app.command("reactivate")
 def people_reactivate(
     person: Id,
-    group: Annotated[list[str] | None, typer.Option(metavar="GROUP", help="A group. May be repeated.")] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP", help="A group of the person. You can repeat this option.")
+    ] = None,
     new_group: NewGroupMeant = False,
 ) -> None:
     """Reactivate a person who has left, under the same id. The person then needs a new password or token to sign in."""
@@ -258,7 +262,7 @@ def people_revoke(person: Id) -> None:
 def people_password(person: Id, as_json: AsJson = False) -> None:
     """Create a password for a person, in an emergency or for the first admin.
 
-    It is shown only once; the person must change it.
+    The password is shown only once. The person must change the password after the first sign-in.
     """
     from store.people import passwords, sessions
 
@@ -325,8 +329,8 @@ def _put_into(
 ) -> ResultT:
     """Run `work`, which adds a person to `groups`, in one transaction, and return its result.
 
-    If a group has no members and no policy names it, the user must confirm it at the terminal, unless `meant` is True.
-    Raises CommandError if there is no terminal, or if the user does not confirm.
+    If a group has no members and no policy names it, the user must confirm the group at the terminal, unless `meant` is
+    True. Raises CommandError if there is no terminal to confirm the group, or if the user does not confirm.
     """
     from plugins import loader
     from policy.groups import known_groups

@@ -19,7 +19,9 @@ app = typer.Typer(help="The policy: who decides what, and when.", no_args_is_hel
 
 @app.command("check")
 def policy_check(
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="A policy. Default: the policy in force.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A policy file. Default: the file HOLDGATE_POLICY.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a policy. Each problem names file, line and key. Exit code 1: problems were found."""
@@ -67,7 +69,7 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; for scripts.")] = False,
     person: AsPerson = None,
 ) -> None:
-    """Apply the policy in force to open gates. The command shows the changes and asks for confirmation first."""
+    """Apply the policy in force to open gates. The command first shows the changes and asks for confirmation."""
     if not open:
         raise typer.BadParameter("add --open: only open gates can change to another policy")
     gateway = gateway_as(person, ADMIN)
@@ -148,7 +150,7 @@ def policy_test(
 
 
 def _people_known() -> "People | None":
-    """Return all people and their groups; None if there is no database."""
+    """Return all people and their groups; None if the database cannot be used."""
     from policy.explain import People
     from store.db.database import DatabaseUnavailable
     from store.people import people

@@ -26,7 +26,7 @@ def process_new(
 ) -> None:
     """Create a folder with a small process that works, its policy, a sample and tests.
 
-    Then change the files as you need.
+    After that, change the files of the process as you need.
     """
     from plugins.scaffold import make
 

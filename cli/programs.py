@@ -14,7 +14,10 @@ app = typer.Typer()
 
 @app.command()
 def up() -> None:
-    """Start Temporal, a worker and a gateway on this machine. Stop them with Ctrl-C."""
+    """Start Temporal, a worker and a gateway on this machine. Ctrl-C stops them.
+
+    If you configured another Temporal server, the command starts no Temporal server.
+    """
     from ops.up import main as run
 
     raise typer.Exit(run())
@@ -36,7 +39,7 @@ def api() -> None:
 def migrate() -> None:
     """Create the database, or update its schema to this version.
 
-    You can repeat this, even from two machines at once.
+    You can repeat the command, even from two machines at once.
     """
     from store.db.database import migrate as update, normalised
 
@@ -47,7 +50,7 @@ def migrate() -> None:
 
 @app.command()
 def demo() -> None:
-    """Load the sample story into a running demo. You can repeat this: cases that exist are only shown."""
+    """Load the sample story into a running demo. You can repeat the command: cases that exist are only shown."""
     from cli import demo_story
     from cli.client import Remote, address, token
 

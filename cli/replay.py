@@ -17,16 +17,16 @@ def replay(
     process: Annotated[str | None, typer.Option(metavar="NAME", help="Only cases of this process.")] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option("--case", metavar="CASE", help="Only this case, open or closed. May be repeated."),
+        typer.Option("--case", metavar="CASE", help="Only this case, open or closed. You can repeat this option."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="The number of cases, the newest first. Default: all.")
+        int | None, typer.Option(min=1, help="The most cases to check, the newest first. Default: all.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check before a deployment that open cases can continue with the code of this checkout.
 
-    Exit code 1: a case cannot.
+    Exit code 1: a case cannot continue.
     """
     from ops.replay.check import check
 

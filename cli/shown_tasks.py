@@ -1,7 +1,7 @@
 """Remember the revision of each task that the command line has shown, so that people decide what they saw.
 
-The revisions are in the file `shown.json`, in the folder of the demo people's tokens. If this file cannot be written,
-`./holdgate decide` shows the task and asks before each decision.
+The revisions are in the file `shown.json`, in the folder HOLDGATE_VAR. If this file cannot be written, `./holdgate
+decide` shows the task and asks before each decision.
 """
 
 import json

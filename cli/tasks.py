@@ -29,7 +29,7 @@ def tasks(
     person: AsPerson = None,
     as_json: AsJson = False,
 ) -> None:
-    """List open tasks, the most urgent first. Without --as and HOLDGATE_TOKEN, list all tasks that admin-1 can see."""
+    """List open tasks, the earliest due first. Without --as and HOLDGATE_TOKEN, list all that admin-1 can see."""
     from cli.client import TOKEN
 
     if mine is None:
@@ -64,13 +64,14 @@ def decide(
         str,
         typer.Argument(
             metavar="VERDICT",
-            help="approve or reject; for an intervention: retry, skip, done_by_hand or roll_back.",
+            help="approve, reject, request_changes or abstain; for requested changes: resubmit; for an incident: "
+            "retry, skip, done_by_hand or roll_back.",
         ),
     ],
     comment: Comment = "",
     edit: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=VALUE", help="Change a field of the input; may be repeated."),
+        typer.Option(metavar="FIELD=VALUE", help="Change a field of the input. You can repeat this option."),
     ] = None,
     revision: Annotated[
         int | None,
@@ -109,7 +110,8 @@ def _edit(said: str) -> tuple[str, str]:
 def _seen(task: dict[str, Any], verdict: str) -> int:
     """Show a task that the user has not seen, ask for confirmation, and return the revision of the task.
 
-    A task that is no longer open needs no confirmation. Raises CommandError if there is no terminal.
+    A task that is no longer open needs no confirmation. Raises CommandError if there is no terminal to confirm the
+    decision.
     """
     revision = int(task["revision"])
     if task["status"] != "open":

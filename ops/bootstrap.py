@@ -1,7 +1,7 @@
 """Prepare a Temporal namespace: the search attributes, and how long closed cases are kept.
 
-On the server of `make up`, Holdgate sets up everything itself. It never changes another server: an error lists what is
-missing, with the commands that add it.
+On the server of `make up`, Holdgate sets up everything itself. Holdgate never changes another server: an error lists
+what is missing or wrong, with the commands that correct this.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _TYPE_NAMES = {
 class NotPrepared(Exception):
     """Raised if the namespace is not ready for Holdgate.
 
-    `commands` are commands of `temporal operator`, each of which corrects one problem.
+    `commands` are commands of `temporal operator`, which correct all problems if they run in this order.
     """
 
     def __init__(self, problems: list[str], commands: list[str]) -> None:
@@ -48,7 +48,7 @@ class NotPrepared(Exception):
 
 
 async def prepare(client: Client) -> None:
-    """Add the missing search attributes, then read all of them again.
+    """Add the missing search attributes, set how long closed cases are kept, then read both again.
 
     For an attribute that has another type, Temporal reports success and changes nothing.
 
@@ -79,7 +79,7 @@ async def prepare(client: Client) -> None:
 
 
 async def verify(client: Client) -> None:
-    """Check the namespace, and change nothing. Raises NotPrepared with the commands that correct it."""
+    """Check the namespace, and change nothing. Raises NotPrepared with the commands that correct the namespace."""
     command = f"temporal operator {{}} --address {quote(client.service_client.config.target_host)}"
     command += f" --namespace {quote(client.namespace)}"
     try:

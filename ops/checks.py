@@ -14,7 +14,7 @@ LOCK = "up.lock"
 
 
 def make_folder(var: Path) -> None:
-    """Create the folder HOLDGATE_VAR and check that it can be written. Raises Mistake if it cannot."""
+    """Create the folder HOLDGATE_VAR, or raise Mistake if the folder cannot be created or written."""
     try:
         var.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = var / f".probe-{os.getpid()}"
@@ -28,7 +28,7 @@ def make_folder(var: Path) -> None:
 
 @contextmanager
 def only_one(var: Path) -> Iterator[None]:
-    """Lock the folder until the block ends, because two runs on the same state would damage it.
+    """Lock the folder until the block ends, because two runs on the same state would damage the state.
 
     Raises Mistake if another run has the lock.
 

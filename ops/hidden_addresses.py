@@ -1,7 +1,8 @@
-"""Addresses for HTTP servers that do not check `Host`. Programs of this machine can reach them, browsers cannot.
+"""Addresses for HTTP servers that do not check `Host`.
 
-Any site can point its own name at 127.0.0.1 and try each port (DNS rebinding). The ports here are on the list of the
-Fetch standard (https://fetch.spec.whatwg.org/#port-blocking), to which no browser connects.
+Programs of this machine can reach these addresses, browsers cannot. Any site can point its own name at 127.0.0.1 and
+try each port (DNS rebinding). The ports here are on the list of the Fetch standard
+(https://fetch.spec.whatwg.org/#port-blocking), to which no browser connects.
 """
 
 import random
@@ -10,9 +11,10 @@ import socket
 from core.errors import Mistake
 
 PORTS = (1719, 1720, 1723, 2049, 3659, 4045, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6697, 10080)
-"""The ports of this list that a program can use without privileges.
+"""The ports of the list in the Fetch standard that a program can use without privileges.
 
-4190 is missing: Chromium connects to it. `tests/browser/test_web_ui.py` tries all ports in a browser.
+The port 4190 of the list is missing here, because Chromium connects to it. `tests/browser/test_web_ui.py` tries all
+ports in a browser.
 """
 LOOPBACK = "127.0.0.1"
 
@@ -29,7 +31,8 @@ class HiddenAddresses:
     def choose(self) -> None:
         """Find two free ports.
 
-        They can differ from the earlier ones, because another run may use these now. Raises Mistake if none is free.
+        The ports can differ from those of the last start, because another run may use those now. Raises Mistake if none
+        is free.
         """
         # On Linux all of 127.0.0.0/8 is this machine, so many runs fit and addresses cannot be guessed.
         own = ".".join(["127", *(str(random.SystemRandom().randrange(1, 255)) for _ in range(3))])

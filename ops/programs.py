@@ -28,7 +28,8 @@ def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
 
     Raises Mistake if the binary is missing.
 
-    Its Web UI and metrics do not check `Host`, so they listen where no browser can connect, see `ops.ui_guard`.
+    The Web UI and the metrics of the server do not check `Host`, so they listen where no browser can connect: see
+    `ops.hidden_addresses`.
     """
 
     async def answers(_pid: int) -> bool:
@@ -69,7 +70,7 @@ def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
 def worker(client: Client) -> Program:
     """Return the worker.
 
-    It answers when Temporal lists its process as a poller; a heartbeat could be of an earlier process.
+    The worker counts as ready when Temporal lists its process as a poller; a heartbeat could be of an earlier process.
     """
 
     async def answers(pid: int) -> bool:

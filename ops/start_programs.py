@@ -24,7 +24,7 @@ ANSWERS_WITHIN = 60.0
 
 
 class Run:
-    """One run. It starts the programs; the supervisor keeps them running and stops them."""
+    """One run of all programs. This class starts the programs; the supervisor keeps them running and stops them."""
 
     def __init__(self, settings: Settings, pace: Pace | None = None) -> None:
         self._settings = settings
@@ -116,7 +116,7 @@ def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
 def _check_processes(settings: Settings) -> None:
     """Load the plugins of HOLDGATE_PROCESSES, and check that a worker can run them.
 
-    Raises Mistake if one of them is wrong.
+    Raises Mistake if one of the plugins is wrong.
     """
     from plugins import loader
     from plugins.activities import equip

@@ -1,7 +1,8 @@
 """Keep a few child processes running: start, watch, restart with backoff, give up, stop in order, end orphans.
 
 Holdgate has its own supervisor because no maintained one fits. honcho ends the run when one child dies. supervisord and
-circus continue without a child that keeps dying. None of them reports the new pid of a restarted child when it answers.
+circus continue without a child that keeps dying. None of these supervisors reports the new pid of a restarted child
+when the child answers.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ class Program:
     A function is called before each start, so that free ports are chosen again.
     """
     healthy: Callable[[int], Awaitable[bool]]
-    """A function that returns True if the process with this pid answers. It is called again until it returns True."""
+    """A function that returns True if the process with this pid answers. The supervisor calls this function again until
+    it returns True."""
     environment: Mapping[str, str] | None = None
     umask: int = PRIVATE
     """The umask of the process. By default, only the owner can read the files that the program creates."""
@@ -67,7 +69,7 @@ class Pace:
 
 
 class KeepsDying(Exception):
-    """Raised if a child process ends again and again. `lines` has the last lines of its log."""
+    """Raised if a child process ends again and again, or does not answer in time. `lines` has the end of its log."""
 
     def __init__(self, name: str, why: str, lines: list[str]) -> None:
         super().__init__(f"{name} {why}")
@@ -117,7 +119,7 @@ class Supervisor:
     async def until_healthy(self, *names: str, within: float) -> None:
         """Wait until these child processes answer.
 
-        Raises KeepsDying if one of them keeps dying, or does not answer in time.
+        Raises KeepsDying if one of the processes keeps dying, or does not answer in time.
         """
 
         async def answer() -> None:
@@ -287,7 +289,7 @@ class _Child:
 def reap(folder: Path) -> list[str]:
     """End the child processes of a killed supervisor, which `run.json` in `folder` lists.
 
-    Return them as `name (pid n)`.
+    Return the ended processes as `name (pid n)`.
 
     Only processes with the recorded start time and command are ended, because the system may have given the pid to
     another process.

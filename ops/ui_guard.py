@@ -2,9 +2,9 @@
 
 The Web UI does not check `Host`, so without the proxy a page of another site could read and end cases.
 
-The proxy listens on `HOLDGATE_UI_PORT`. It accepts only requests for a name of this machine, and changes only from
-pages of the UI. It passes accepted requests on to the hidden address of the UI, see `ops.hidden_addresses`. Bodies are
-streamed.
+The proxy listens on `HOLDGATE_UI_PORT`. The proxy accepts only requests for a name of this machine, and changes only
+from pages of the UI. The proxy passes accepted requests on to the hidden address of the UI, see `ops.hidden_addresses`.
+Bodies are streamed.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 MOST_BYTES = 4 * 1024 * 1024
-"""The maximum size of a request in bytes. The UI sends a few kilobytes."""
+"""The maximum size of the body of a request, in bytes. The UI sends a few kilobytes."""
 MOST_AT_ONCE = 200
 SILENT_FOR = 90.0
 """An answer of the UI ends after this number of seconds without a byte.
@@ -49,7 +49,7 @@ _FOR_OTHERS = re.compile("access-control-")
 
 
 class UiGuard:
-    """The proxy for the Web UI at the address in `hidden`. It listens from `start` to `stop`."""
+    """The proxy for the Web UI at the address in `hidden`. The proxy listens from `start` to `stop`."""
 
     def __init__(self, port: int, hidden: HiddenAddresses) -> None:
         self._port = port

@@ -1,6 +1,7 @@
 """`make up`: start all programs, print their addresses, keep them running, and stop them in order.
 
-Exit code 0 after Ctrl-C or SIGTERM, 2 for an error that a person can fix, 1 when a program cannot be kept running.
+Exit code 0 after Ctrl-C or SIGTERM, 2 for an error that a person can fix, 1 when a program cannot be kept running, 130
+after Ctrl-C before a program was started.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from ops.supervisor import KeepsDying, reap
 from store.db.private_files import keep_private, tighten
 
 RESTART_ON_SAVE = "--restart-on-save"
-"""The option with which worker and gateway restart after each save. It is for developers, see `dev.py`."""
+"""The option with which worker and gateway restart after each save. The option is for developers, see `dev.py`."""
 
 
 def main() -> NoReturn:

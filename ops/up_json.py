@@ -23,7 +23,7 @@ class UpFile(BaseModel):
     namespace: str
     database_url: str
     pids: dict[str, int | None]
-    """The pid of each program; `temporal` is null for a server that was not started here."""
+    """The pid of each program; `temporal` is null for a server that `make up` did not start."""
     people: list[DemoPerson]
     demo_sign_in_url: str | None = None
-    """The link with which a browser signs in as a demo person; null without the demo. It holds a secret."""
+    """The link with which a browser signs in as a demo person; null without the demo. The link holds a secret."""

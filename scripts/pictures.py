@@ -1,6 +1,6 @@
 """Take the pictures of the docs (`make pictures`): the demo's sample story in a real browser, light and dark.
 
-All programs run in a temporary folder on free ports, and are stopped afterwards. Needs Chromium on PATH.
+All programs run in a temporary folder on free ports, and are stopped afterwards. The program needs Chromium on PATH.
 """
 
 import json

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 SITE = ROOT / "var" / "site"
 BUILT = DOCS / ".site"
-"""The output folder of Zensical, the builder of the site. It must be in the folder of Zensical's configuration."""
+"""The output folder of Zensical, the builder of the site.
+
+This folder must be in the folder of Zensical's configuration.
+"""
 
 LOADS = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*?\ssrc=["']?([^"'\s>]+)|<link\b[^>]*?\shref=["']?([^"'\s>]+)"""

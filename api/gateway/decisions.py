@@ -60,11 +60,15 @@ NOTE_PATIENCE_S = 0.3
 If storing takes longer, it continues in the background.
 """
 SETTLE_PATIENCE_S = 10.0
-"""Seconds that an operator's decision on a blocked case may take. The case is ended in Temporal and handed over."""
+"""Seconds that an operator's decision on a blocked case may take.
+
+In this time, the gateway calls Temporal several times, for example to terminate the Workflow of the case.
+"""
 UPDATES_AT_ONCE = 4
 """The most Updates sent at the same time for one task.
 
-The Temporal server accepts ten, but aborts many of them: fifty at the same time took longer than one after the other.
+The Temporal server accepts ten at the same time for one Workflow, but aborts many of them: fifty at the same time took
+longer than one after the other.
 """
 
 _log = logging.getLogger("holdgate.api")
@@ -102,9 +106,10 @@ class Decisions:
         """Send a person's decision to the case.
 
         `task` is the stored task; the caller has checked that the person may see it. `client_id` makes a repeat return
-        the first answer. `patience` is in seconds, None for the default. Raises Problem: 403, 409 or 422 if the
-        Workflow refuses, 503 if Temporal does not answer. Each refused decision is recorded in the audit log. A word
-        that is no verdict is answered with 422 and not recorded, as other malformed requests are.
+        the first answer. `patience` is in seconds, None for the default. Raises Problem: 403, 404, 409, 422 or 428 if
+        the decision is refused, 503 if Temporal does not answer. A refused decision is recorded in the audit log;
+        further ones of the same person may only be counted. A word that is no verdict is answered with 422 and not
+        recorded, as other malformed requests are.
         """
         decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
         if request.verdict not in {*Verdict}:
@@ -190,7 +195,8 @@ class Decisions:
     async def _update(self, handle: WorkflowHandle[Any, Any], decision: Decision, patience: float) -> Receipt:
         """Send the decision as an Update, and return the receipt of the Workflow.
 
-        Repeat until the Workflow has reached the task and the Temporal server is ready, at most for `patience` seconds.
+        Repeat the Update until the Workflow has reached the task and the Temporal server is ready, at most for
+        `patience` seconds.
 
         Only `UPDATES_AT_ONCE` Updates for one task are sent at the same time, because the Temporal server aborts
         Updates if too many reach one Workflow.

@@ -111,7 +111,7 @@ class Gateway:
         """Tell a case to stop and to undo its steps.
 
         Raises Problem: 409 if the case has ended, or had completed before its rollback; 503 if Temporal does not
-        answer.
+        answer, or does not have the case yet.
         """
         if case.status.closed:
             raise ended(case)
@@ -148,7 +148,8 @@ class Gateway:
         A repeat by the same person starts nothing twice. Return None if no worker answers: the case starts when a
         worker runs.
 
-        Raises Problem: 409 if the case is not scheduled, 503 if Temporal does not answer.
+        Raises Problem: 409 if the case is not scheduled, 503 if Temporal does not answer, or does not have the case
+        yet.
         """
         asked = StartNow(
             # A case begins once, so a repeat by the same person is the same with or without the client's id.
@@ -206,9 +207,10 @@ class Gateway:
     # --------------------------------------------------------------------------------------------------------- batches
 
     async def order(self, batch: Batch, order: BatchOrder, launcher: Launcher) -> None:
-        """Send an order to an import: pause, resume or cancel. Raises Problem 409 if it is too late for the order.
+        """Send an order to an import: pause, resume or cancel.
 
-        A batch whose import has ended can still be cancelled once, to roll back its cases.
+        A completed batch can still be cancelled once, with `rollback_started`, to roll back its cases. Raises Problem:
+        409 if it is too late for the order, 503 if Temporal does not answer, or the import has not started yet.
         """
         if batch.closed_at is None:
             try:

@@ -27,7 +27,8 @@ class ActionRequest(BaseModel):
 
     act: Act
     to: str | None = None
-    """The other person of the action, such as a delegate: an id, a name or an email address. None if there is none."""
+    """The other person of the action, such as a delegate: an id, a name or an email address. None if the action has no
+    other person."""
     text: str = ""
     question: str | None = None
     replaces: str | None = None
@@ -43,7 +44,7 @@ class ActionRequest(BaseModel):
 class DecisionOutcome(BaseModel):
     """The outcome of a decision.
 
-    If `task` and `case_status` are set, the case has accepted the decision. Otherwise the decision is stored until a
+    If `task` and `case_status` are set, the case has accepted the decision. If not, the decision is stored until a
     worker applies or refuses it.
     """
 
@@ -60,7 +61,7 @@ class DecisionOutcome(BaseModel):
 class ActionOutcome(BaseModel):
     """The outcome of an action on a task.
 
-    If `task` is set, the action was done. Otherwise the action is stored until a worker does or refuses it.
+    If `task` is set, the action was done. If not, the action is stored until a worker does or refuses it.
     """
 
     action_id: str

@@ -1,4 +1,4 @@
-"""Send actions on a task other than a decision: claim, hand over, ask, change the deadline."""
+"""Send actions on a task other than a decision, such as claim, hand over, ask, or change the deadline."""
 
 import uuid
 from datetime import UTC, datetime
@@ -48,10 +48,10 @@ class TaskActions:
     ) -> ActionOutcome:
         """Carry out an action on a task once, and return the task after the action.
 
-        If no worker answers, the action is stored, and a worker does or refuses it later. Until then, a repeat with the
-        same content counts as the same action. A repeat with the same `client_id` always counts as the same action.
-        Raises Problem: 403, 409 or 422 if the Workflow refuses, 422 for an unknown person, 503 if Temporal does not
-        answer.
+        If no worker answers, the action is stored, and a worker does or refuses it later. Until a worker has done or
+        refused the action, a repeat with the same content counts as the same action. A repeat with the same `client_id`
+        always counts as the same action, and is refused if its content differs. Raises Problem: 403, 404, 409, 422 or
+        428 if the action is refused, 422 for an unknown person, 503 if Temporal does not answer.
         """
         to = await self._named(request.to, person, task) if request.to is not None else None
         action = Action(
@@ -89,7 +89,8 @@ class TaskActions:
     async def _sent_before(self, action: Action, client_id: str | None) -> ActionRow | None:
         """Return the stored action of which this one is a repeat; None if there is none.
 
-        With a `client_id`, this is the action with the same id; otherwise a pending action with the same content.
+        With a `client_id`, the stored action is the one with the same id; otherwise it is a pending action with the
+        same content.
         """
         async with self._db.read() as conn:
             if client_id:

@@ -1,4 +1,4 @@
-"""Call Temporal with a deadline. Turn each failure into one of three exceptions that a caller can handle.
+"""Call Temporal with a deadline. Turn failures of Temporal into three exceptions that a caller can handle.
 
 `Refusal`: the Workflow refused the message. `Gone`: the case has no Workflow that accepts messages. `NoAnswer`: nobody
 answered in time, so the outcome is unknown.
@@ -111,7 +111,7 @@ def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
 async def send(
     handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action | StartNow, answer: type[AnswerT]
 ) -> AnswerT:
-    """Send an Update until it is answered, and return the answer.
+    """Send an Update again and again until it is answered, and return the answer.
 
     Failures in `AGAIN`, and errors of a server that is starting, lead to a new attempt after `PAUSE_S`.
 

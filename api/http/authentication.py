@@ -14,8 +14,8 @@ API_ROOT = "/api"
 class Authentication:
     """Middleware that answers 401 to a request below `/api` unless its Authorization header has a valid token.
 
-    This check comes before routing and before parameters and body are read. So the gateway does not parse an upload of
-    an unknown caller, and no answer reveals the parameters of a route. Routes find the person of the token in
+    The token is checked before routing, and before parameters and body are read. So the gateway does not parse an
+    upload of an unknown caller, and no answer reveals the parameters of a route. Routes find the person of the token in
     `request.state.caller`.
     """
 

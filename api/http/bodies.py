@@ -18,15 +18,15 @@ from api.http.problems import Problem
 STRANGER_BYTES = 16 * 1024
 """The most bytes in the body of a request by a visitor who is not signed in.
 
-The sign-in form, with the address to return to, must fit.
+The sign-in form, with the address to return to after the sign-in, must fit into this size.
 """
 TOO_LARGE = f"Sign in, or send a smaller body: without a sign-in it can have at most {STRANGER_BYTES:,} bytes."
 STRANGER_SECONDS = 10.0
 """The most seconds until the body of a request by a visitor who is not signed in has arrived."""
 GRACE_SECONDS = 30.0
-"""Seconds that every body of a signed-in person may take until it has arrived, even if it is small."""
+"""Seconds that every body of a signed-in person may take until it has arrived, even if the body is small."""
 LEAST_RATE = 256
-"""The least average bytes a second of a body that takes longer than `GRACE_SECONDS`.
+"""The bytes for which a body gets one more second, in addition to `GRACE_SECONDS`.
 
 A slow client is served; a client that only holds the connection open is not.
 """
@@ -74,8 +74,8 @@ class _RequestBody:
     async def receive(self) -> Message:
         """Return the next part of the body.
 
-        Raises HTTPException: 408 if the body is too slow, 413 if it is too large, 400 if the client stopped before its
-        end.
+        Raises HTTPException: 408 if the body is too slow, 413 if it is too large for a visitor who is not signed in,
+        400 if the client stopped before the end of the body.
         """
         if self._whole:
             return await self._receive()

@@ -1,8 +1,8 @@
 """Limit connections of clients: the time until the headers arrive, and the number of open connections.
 
 uvicorn has no time limit for headers, and answers 503 to every request if there are too many connections. Here a client
-has `HEADER_SECONDS` for the headers of a request. If there are too many connections, the gateway closes connections
-that serve no signed-in person.
+has `HEADER_SECONDS` for the headers of a request. If there are too many connections, the gateway closes some, first
+those that serve no signed-in person.
 """
 
 import asyncio
@@ -106,8 +106,9 @@ class Connection(H11Protocol):
     def rank(self) -> tuple[int, float]:
         """Return the rank of this connection when too many are open: the lowest rank is closed first.
 
-        Idle connections have the lowest rank, then those of unknown clients; those that serve signed-in people have the
-        highest. In the same rank, the oldest comes first.
+        Idle connections of unknown clients have the lowest rank. Connections that serve an unknown client, and idle
+        ones of signed-in people, have the middle rank; those that serve signed-in people have the highest rank. In the
+        same rank, the connection that has gone longest without an answer comes first.
         """
         known = self.scope is not None and "person" in self.scope.get("state", {})
         return (2 if known and self.serving else 1 if self.serving or known else 0), self._since

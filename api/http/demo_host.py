@@ -1,8 +1,8 @@
 """While the demo is on, answer only requests for host names of this machine.
 
 The owner of any web page can let a host name mean this machine (DNS rebinding); requests of the page then name this
-host. If the demo is off, requests for all host names are answered, because a proxy may send any name. Then sessions and
-tokens alone protect the gateway.
+host. If the demo is off, requests for all host names are answered, because a proxy may send any name. While the demo is
+off, sessions and tokens alone protect the gateway.
 """
 
 from starlette.requests import Request

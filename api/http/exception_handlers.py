@@ -1,7 +1,7 @@
 """Turn errors of submitting, of uploads and of the database into problem documents.
 
-Routes need not catch these errors. For refusals by a running case, such as a decision that comes too late,
-`api/gateway/refusal_problems.py` makes the problem document.
+Routes need not catch the errors in `ANSWERED_ERRORS`. For refusals by a running case, such as a decision that comes too
+late, `api/gateway/refusal_problems.py` makes the problem document.
 """
 
 import logging
@@ -84,7 +84,7 @@ ANSWERED_ERRORS = (
 )
 """The exceptions for which `problem_of_error` has a problem document.
 
-Any other exception is a defect: the answer is 500.
+An exception that neither this module nor `api/http/problems.py` handles is a defect: the answer is 500.
 """
 
 

@@ -37,7 +37,7 @@ _HEADERS = {
 class SecurityHeaders:
     """Middleware that adds security headers to every answer.
 
-    It allows browsers and proxies to cache only static files.
+    The headers allow browsers and proxies to cache only static files.
     """
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
@@ -64,7 +64,7 @@ class SecurityHeaders:
 class RequestLog:
     """Middleware that logs each request (person, route, status, duration) and counts it in the metrics.
 
-    It never logs a query string, a header or a body.
+    The log never contains a query string, a header or a body.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

@@ -41,8 +41,8 @@ class ProblemBody(BaseModel):
 class Problem(Exception):
     """Raised to answer a request with an error.
 
-    `kind` says for programs what happened, such as `already-closed`; `detail` says it for people. The answer contains
-    all further members unchanged.
+    `kind` says for programs what happened, such as `already-closed`; `detail` says for people what happened. The answer
+    contains all further members unchanged.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ def not_found(what: str) -> Problem:
 
 
 def forbidden(detail: str, rule: str) -> Problem:
-    """Return problem 403: the caller may see the item but may not do the action. `rule` says who may do it."""
+    """Return problem 403: the caller may see the item but may not do the action. `rule` says who may do the action."""
     return Problem(403, detail, kind="not-allowed", rule=rule)
 
 

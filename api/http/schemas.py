@@ -169,7 +169,11 @@ def timeline(happened: Timeline, of_workflow: Sequence[CaseEvent]) -> list[Timel
 
 
 def _as_they_are(stored: Sequence[TaskView], live_tasks: Sequence[TaskView]) -> list[TaskView]:
-    """Return all tasks of a case, oldest first: the stored ones, and newer versions or tasks from the Workflow."""
+    """Return all tasks of a case, oldest first.
+
+    These are the stored tasks, each in the version of the Workflow if it has one, then tasks that only the Workflow
+    has.
+    """
     live = {task.task_id: task for task in live_tasks}
     return [live.pop(task.task_id, task) for task in stored] + list(live.values())
 

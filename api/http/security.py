@@ -43,7 +43,10 @@ Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 
 class CanDecide(BaseModel):
-    """Whether the caller may decide a task now. `why` is the rule that allows it, or the reason against it."""
+    """Whether the caller may decide a task now.
+
+    `why` is the rule that allows the decision, or the reason against the decision.
+    """
 
     allowed: bool
     why: str
@@ -257,7 +260,7 @@ def check_admin(person: Person, message: str) -> None:
 def may_see_batch(person: Person, uploader: str) -> bool:
     """Return True if the person may see a batch.
 
-    These people may see it: its uploader or the uploader's successor, operators, auditors and admins.
+    These people may see a batch: its uploader or the uploader's successor, operators, auditors and admins.
     """
     return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
 

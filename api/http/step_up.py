@@ -24,9 +24,9 @@ class Proof:
     stored: str
 
     async def still_holds(self, conn: AsyncConnection) -> None:
-        """Raise Problem 409 if the password has changed since, or the person has left.
+        """Raise Problem 409 if the password has changed since the check, or the person was deactivated.
 
-        Call this in the transaction of the change that the password protects.
+        Call this method in the transaction of the change that the password protects.
         """
         if await locked(conn, self.person) is None or await passwords.stored(conn, self.person) != self.stored:
             raise Problem(
@@ -40,7 +40,8 @@ class Proof:
 async def check_password(db: Database, person: Person, password: str, field: str = "password") -> Proof:
     """Check the password of a signed-in person, and return the proof. `field` names the field of the form in errors.
 
-    Raises Problem 403 for a person without a password or with too many tries, 422 for a wrong password.
+    Raises Problem 403 for a person without a password or with too many tries, 422 for a wrong password, 503 if too many
+    passwords are being checked.
     """
     now, key = datetime.now(UTC), f"change:{person.id}"
     try:

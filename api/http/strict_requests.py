@@ -16,7 +16,10 @@ from intake.mapping.column_mapping import nearest
 
 
 async def known_parameters(request: Request) -> None:
-    """Raise Problem 422 for a query parameter that the route does not read, or that appears too often."""
+    """Raise Problem 422 for a query parameter that the route does not read, or that is given twice.
+
+    A parameter that takes several values may be given several times.
+    """
     given = request.query_params.multi_items()
     if not given:
         return
@@ -47,8 +50,8 @@ def check_address(scope: Scope) -> None:
 class StrictRequests:
     """Middleware that, below `/api`, refuses addresses with a NUL and JSON that parsers can read differently.
 
-    FastAPI would accept JSON with duplicate keys. So this middleware reads and checks the body first, within the limits
-    for bodies, and passes the same bytes on.
+    FastAPI would accept JSON with duplicate keys. So this middleware reads and checks a JSON body first, within the
+    limits for bodies, and passes the same bytes on.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -25,7 +25,7 @@ router = pages()
 
 SHOWN = 50
 PROBLEMS = 200
-"""The most problems of a check that the page shows. `./holdgate audit verify` prints all of them."""
+"""The most problems of a check that the page shows. `./holdgate audit verify` prints all problems."""
 REFRESH_S = "2"
 
 Words = Annotated[Plain, Query(max_length=1500)]

@@ -112,7 +112,7 @@ async def one(
 
 @router.get("/batches/{batch_id}/events", response_class=EventStream)
 async def events(request: Request, batch: Visible, credentials: Bearer, services: TheServices) -> EventStream:
-    """Stream the progress of an upload, as the JSON route does. The stream ends when the person's session ends."""
+    """Stream the progress of an upload, as the JSON route does. The stream also ends when the person's session ends."""
 
     async def still() -> Person | None:
         person = await looked_up(request, credentials)

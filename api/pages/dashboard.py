@@ -25,7 +25,7 @@ ENDS = (Status.COMPLETED, Status.REJECTED, Status.EXPIRED, Status.CANCELLED, Sta
 
 
 class Tile(NamedTuple):
-    """One figure, with a link to the list of items that it counts."""
+    """One figure, with a link to the list of items that it counts, if there is such a list."""
 
     figure: str
     words: str
@@ -53,7 +53,7 @@ class DashboardPage(Context):
 
 @router.api_route("/dashboard", methods=["GET", "HEAD"])
 async def dashboard(request: Request, person: SignedIn, services: TheServices, period: Period = "7d") -> Response:
-    """Show the present state and the figures of a period, for the cases that the person may see."""
+    """Show the present state and the figures of a period, as the JSON route does."""
     zone = zone_of(str(reader.get().zone))
     found = await services.dashboards.of(person, period, zone, datetime.now(UTC))
     kinds = [*ENDS, *sorted(set(found.whole.ended) - set(ENDS))]
@@ -71,7 +71,7 @@ async def dashboard(request: Request, person: SignedIn, services: TheServices, p
 
 
 def _now(found: Dashboard, person: str) -> Iterator[Tile]:
-    """Yield the tiles that count present cases and tasks. Each tile links to the list of what it counts."""
+    """Yield the tiles that count cases by their present status. Each tile links to the list of these cases."""
     for status, number in found.statuses.items():
         whose = {} if found.everything else {"requester": person}
         path = f"/cases?{urlencode({'status': status.value, **whose})}"
@@ -107,7 +107,7 @@ def _label(part: Ended, period: Period) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time in its two largest units: `3 h 20 min`. A few seconds have a decimal: `1.4 s`."""
+    """Return a length of time in its two largest units: `3 h 20 min`. A time under 10 s has one decimal: `1.4 s`."""
     if seconds < 10:
         return _("%(num)s s", num=f"{seconds:.1f}")
     return in_words(timedelta(seconds=seconds), largest=2, texts=reader.get().texts)

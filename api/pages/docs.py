@@ -1,4 +1,7 @@
-"""The page with the documentation of the API. Its scripts come from the gateway, so that it works offline."""
+"""The page with the documentation of the API.
+
+The scripts of the page come from the gateway, so that the page works offline.
+"""
 
 from fastapi import Request, Response
 

@@ -1,6 +1,7 @@
 """Make the sentence of an audit event for people, from its kind and data, for pages, evidence packs and the CLI.
 
-The summary that is stored with an event is for engineers. People see the summary only if the kind of event is unknown.
+The summary that is stored with an event is for engineers. Pages and the CLI show the summary only if the kind of event
+is unknown.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def sentence(
     """Return the sentence of an event, in the language of the reader.
 
     `data` is None if the data was erased. `process` and `input` are those of the event's case, if known. `summary` is
-    the stored summary; it is returned for a kind without a wording, such as one of a newer version.
+    the stored summary, which is returned for a kind without a wording, such as one of a newer version.
     """
     if data is None:
         return _("This entry was erased at a person's request.")

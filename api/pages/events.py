@@ -18,7 +18,7 @@ async def events(
 ) -> EventStream:
     """Stream changes of the tasks and cases that the person may see, as server-sent events.
 
-    The stream ends when the person's session ends.
+    The stream ends after 15 minutes, and when the person's session ends.
     """
 
     async def still() -> Person | None:

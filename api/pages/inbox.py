@@ -45,7 +45,7 @@ GROUPS = 200
 Whose = Literal["mine", "claimed", "all"]
 By = Literal["batch", "payee", "step", "requester"]
 NEEDS_COMMENT = (Verdict.REJECT, Verdict.REQUEST_CHANGES)
-"""Verdicts that need a comment: without a comment, the requesters do not know what to change."""
+"""Verdicts that need a comment: without a comment, the requesters do not know the reason, or what to change."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class InboxQuery:
 
     @property
     def narrowed(self) -> bool:
-        """Return True if any filter is set."""
+        """Return True if any filter other than `whose` is set."""
         names = ("process", "step", "group", "due", "priority", "requester", "payee", "batch", "q")
         return any(getattr(self, name) for name in names)
 
@@ -315,7 +315,7 @@ async def bulk(
 async def decided(
     request: Request, id: Annotated[Plain, Path(max_length=40)], person: SignedIn, services: TheServices
 ) -> Response:
-    """Show the outcome of each decision that one form made. The page can be opened again."""
+    """Show the outcome of each decision that one form made. The page can be opened again for a day."""
     async with services.db.read() as conn:
         kept = await bulk_results.kept(conn, id, person.id)
         if not kept:

@@ -51,8 +51,8 @@ class IncidentGroupPage(IncidentsPage):
     ticked: frozenset[str] = frozenset()
     comment: str = ""
     wrong: str = ""
-    """The name of the field to correct: `tasks` or `comment`; empty if the form was not refused."""
     at_fault: str = ""
+    """The name of the field to correct: `tasks` or `comment`; empty if the form was not refused."""
 
 
 @router.api_route("/incidents", methods=["GET", "HEAD"])

@@ -41,7 +41,7 @@ class MappingsPage(Context):
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
 async def mappings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Show the saved mappings. Only people who upload files or maintain the mappings may see this page."""
+    """Show the saved mappings. Only requesters, operators, auditors and admins may see this page."""
     if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
         raise not_found("page")
     file = services.uploads.choice.saved

@@ -67,7 +67,8 @@ class NewRequestPage(Context):
     zone: str
     duplicate: DuplicateRequest | None = None
     foretold: list[str] | None = None
-    """Sentences that say who would decide; None if the person did not ask for the preview."""
+    """Sentences that say who would decide; None if the person did not ask for the preview, or if the form has
+    errors."""
     looked: bool = False
     """True if the person asked for the preview."""
 

@@ -68,7 +68,7 @@ class PolicyPage(Context):
     problem: str | None
     """Why the present policy file is invalid; None if it is valid.
 
-    While it is invalid, the last valid policy stays in force.
+    While the file is invalid, the last valid policy stays in force.
     """
     warnings: list[str]
     notes: list[str]

@@ -49,8 +49,8 @@ for page in (
 ):
     router.include_router(page.router)
 uploads = APIRouter(include_in_schema=False)
-"""Routes of forms with a file to import. Their bodies may be larger than those of other forms."""
+"""Routes of forms with a file to import. The bodies of these forms may be larger than those of other forms."""
 uploads.include_router(upload.router)
 attachments = APIRouter(include_in_schema=False)
-"""Routes of forms with an attachment of a case. Their bodies may be as large as an attachment."""
+"""Routes of forms with an attachment of a case. The bodies of these forms may be as large as an attachment."""
 attachments.include_router(cases.files)

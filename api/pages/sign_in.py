@@ -50,11 +50,11 @@ A whole office may share one address.
 
 @dataclass(frozen=True)
 class PasswordPage(Context):
-    """The variables of `password.html`: the form for a new password, and the address to open after it."""
+    """The variables of `password.html`: the form for a new password, and the address to open after the change."""
 
     following: str
     has_one: bool
-    """True if the person has a password. Otherwise a one-time link or the command line sets the first password."""
+    """True if the person has a password. A first password is set with a one-time link or the command line."""
     mail_reaches_them: bool = False
     """True if mail reaches the person, so that Holdgate can send them a one-time link."""
     wrong: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +77,8 @@ class NotKnown(Exception):
 async def by_password(request: Request, services: Services, name: str, password: str) -> tuple[Person, str]:
     """Return the person with this id or email address and this password, and the credential for the session.
 
-    Raises NotKnown if there is no such person, or the password is wrong.
+    Raises NotKnown if there is no such person or the password is wrong, after too many attempts, and for a demo person
+    while the demo is off.
     """
     now, address = datetime.now(UTC), request.client.host if request.client else ""
     keys = f"name:{name.strip()}", f"from:{address}"
@@ -108,7 +109,7 @@ async def by_password(request: Request, services: Services, name: str, password:
 async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
     """Return the person with this access token, and the credential for the session.
 
-    Raises NotKnown if the token is wrong.
+    Raises NotKnown if the token is unknown or revoked, and for a demo person while the demo is off.
     """
     token = token.strip()
     person = await person_of(services.db, token)
@@ -157,8 +158,8 @@ async def welcome(
 ) -> Response:
     """Begin a session in this browser, and redirect to the page `following`. An earlier session of this browser ends.
 
-    `credential` is the token, the password or the secret of the demo with which the person signed in. If it is revoked
-    or changed, the session ends.
+    `credential` is the token, the password or the secret of the demo with which the person signed in. If this
+    credential is revoked or changed, the session ends.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -219,7 +220,7 @@ async def sign_in(
 async def form(
     request: Request, services: TheServices, _person: Visitor, following: str = "/", demo: str | None = None
 ) -> Response:
-    """Show the sign-in form. A person who is signed in sees it too, and can sign in as another person.
+    """Show the sign-in form. A person who is signed in sees the form too, and can sign in as another person.
 
     `demo` is the secret in the link of the demo, if the browser opened that link.
     """

@@ -69,7 +69,7 @@ Deed = Literal[
 ]
 """The names of the actions on a task other than a decision."""
 LATER = {"4h": timedelta(hours=4), "1d": timedelta(days=1), "3d": timedelta(days=3), "7d": timedelta(days=7)}
-"""The times for which a person can snooze a task on the page. The API accepts any time."""
+"""The times for which a person can snooze a task on the page. The API accepts any future time."""
 _ALWAYS = ("always", "true")
 """The conditions (`when` in the policy) of approval steps that always need a decision."""
 _EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)

@@ -1,8 +1,8 @@
-"""The pages Upload: choose a file, map its columns to fields, check the rows, start them.
+"""The pages Upload: choose a file, map its columns to fields, check the rows, start a case for each row.
 
 The person sends the file only once: between these pages, the file is stored for this person (`intake/staged_files.py`).
-The address of the second page has the hash of the file and the settings for reading it. So opening the second page
-changes nothing, and the browser's "back" works.
+The address of the second page has the hash of the file and the settings for reading it. For this reason, opening the
+second page changes nothing, and the browser's "back" works.
 """
 
 import asyncio

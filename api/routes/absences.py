@@ -62,7 +62,7 @@ class Replacement(BaseModel):
 
 @router.get("/me/absence", responses=documented(401, 503))
 async def my_absence(person: Caller, db: Db) -> Absences:
-    """List the caller's absences."""
+    """List the present and future absences of the caller."""
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person.id, datetime.now(UTC)))
 
@@ -86,13 +86,13 @@ async def come_back(person: Caller, db: Db) -> Response:
 
 @router.put("/people/{person_id}/absence", responses=documented(401, 403, 404, 422, 503))
 async def send_away(person_id: PersonId, new: NewAbsence, caller: Admin, db: Db) -> Absences:
-    """Record an absence of another person. Admins only."""
+    """Record an absence of a person. Admins only."""
     return await _away(db, await person_or_404(db, person_id), new, by=caller)
 
 
 @router.get("/people/{person_id}/absence", responses=documented(401, 404, 422, 503))
 async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absences:
-    """List the absences of a person. For auditors and admins."""
+    """List the present and future absences of a person. For auditors and admins."""
     await person_or_404(db, person_id)
     async with db.read() as conn:
         return Absences(items=await absences.of(conn, person_id, datetime.now(UTC)))
@@ -100,7 +100,7 @@ async def absence(person_id: PersonId, _caller: PeopleReader, db: Db) -> Absence
 
 @router.delete("/people/{person_id}/absence", status_code=204, responses=documented(401, 403, 404, 422, 503))
 async def call_back(person_id: PersonId, caller: Admin, db: Db) -> Response:
-    """End the absence of another person now, and delete the person's future absences. Admins only."""
+    """End the absence of a person now, and delete the person's future absences. Admins only."""
     await person_or_404(db, person_id)
     async with db.write() as conn:
         await absences.set_back(conn, person_id, datetime.now(UTC), by=caller.id)
@@ -169,8 +169,8 @@ def _not_so(wrong: ValueError) -> Problem:
 async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> HandOverResults:
     """Replace a person who leaves with a successor, also on open tasks. Admins only.
 
-    The person who leaves can no longer sign in. If no worker answers, the answer lists some tasks as refused; Holdgate
-    gives these tasks to the successor as soon as a worker runs.
+    The person who leaves can no longer sign in. If no worker answers, the answer lists tasks as `pending` or `refused`;
+    Holdgate gives also these tasks to the successor as soon as a worker runs.
     """
     leaver = await person_or_404(services.db, person_id)
     async with services.db.read() as conn:

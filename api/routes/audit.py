@@ -139,8 +139,8 @@ def period(person: Person, starts: str | None, ends: str | None) -> tuple[dateti
     """Return the start and the end of a period.
 
     The period ends just before the returned end. `starts` and `ends` can be days in the caller's time zone, of which
-    the last is part of the period, or moments. None means no limit on this side. Raises Problem 422 if one of them is
-    wrong, or if the period ends before it starts.
+    the last is part of the period, or moments. None means no limit on this side. Raises Problem 422 if `starts` or
+    `ends` is wrong, or if the period ends before it starts.
     """
     try:
         first, last = span(starts or "1970-01-01", ends or "2999-12-30", people.zone_of(person.time_zone))

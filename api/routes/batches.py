@@ -1,4 +1,4 @@
-"""Routes for batches: check a file (`dry_run`), upload the file, and read the outcome of its rows."""
+"""Routes for batches: check (`dry_run`) and upload files, read outcomes of rows, pause, resume and cancel uploads."""
 
 import asyncio
 from collections.abc import Sequence
@@ -140,7 +140,10 @@ async def upload(
         Form(max_length=100, description="The sheet of a workbook. Without it, the first that holds a table"),
     ] = None,
 ) -> BatchAnswer:
-    """Start a case for each valid row of a CSV or workbook. The answer lists the invalid rows with their errors."""
+    """Start a case for each row of a CSV or workbook that is valid and no duplicate.
+
+    The answer lists the first 20 invalid rows with their errors. With `dry_run`, no case is started.
+    """
     if (file.content_type or "").partition(";")[0].strip().lower() not in CSV_TYPES:
         raise Problem(
             415,
@@ -181,8 +184,8 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
     """Stream the progress of an upload as server-sent events: an event `counts` now and after each change.
 
     The data of each event is `{status, rows, cases}` as in `GET /batches/{batch_id}`. When the batch and all its cases
-    are closed, the event `end` comes with the same data. If a stream ends without `end`, it was cut: connect again. The
-    gateway cuts each stream after 15 minutes.
+    are closed, the event `end` comes with the same data. If a stream ends without the event `end`, the stream was cut:
+    connect again. The gateway cuts each stream after 15 minutes.
     """
 
     async def still() -> Person | None:
@@ -215,8 +218,8 @@ async def batch_rows(
 ) -> Page[BatchRow] | Response:
     """List the rows of a file in its order, each with its error and its case.
 
-    With `Accept: text/csv`, the answer has the invalid and failed rows as they were in the file, with a column `error`,
-    so that you can correct them.
+    With `Accept: text/csv`, the answer has the invalid and failed rows (or those with the given `outcome`) as they were
+    in the file, with a column `error`, so that you can correct them.
     """
     if as_csv(request):
         return await bad_rows_csv(services, batch, person, BAD if outcome is None else (outcome,))
@@ -277,7 +280,7 @@ async def cancel_batch(
 ) -> BatchOrdered:
     """Cancel an upload: start no more of its rows, and roll back its started cases if `rollback_started` is true.
 
-    If all rows of the upload are started, you can still cancel it, but only with `rollback_started`.
+    If all rows of the upload are started, you can still cancel the upload, but only with `rollback_started`.
     """
     return await _order(batch, BatchAct.CANCEL, body, person, services, key)
 
@@ -305,7 +308,7 @@ async def bad_rows_csv(
 ) -> Response:
     """Return a CSV file with the rows that have these outcomes.
 
-    Each row has its error, then its cells as in the file.
+    Each row of the CSV has the error of the row, then its cells as in the file.
     """
     data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
     text = await services.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)

@@ -68,7 +68,7 @@ class CaseSubmission(BaseModel):
 
 
 class CaseReason(BaseModel):
-    """The reason of the caller for cancelling a case or rolling it back."""
+    """The reason of the caller for cancelling or rolling back a case."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -94,7 +94,7 @@ class Cancelling(BaseModel):
 
 
 class StartingNow(BaseModel):
-    """The answer to an early start: the case no longer waits for its start time."""
+    """The answer to an early start: the case begins now, or as soon as a worker runs."""
 
     case_id: str
     status: Status
@@ -211,7 +211,7 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
 
 @router.get("/{case_id}/timeline", responses=documented(401, 404, 422, 503))
 async def whole_timeline(case: VisibleCase, db: Db, cursor: Cursor = None, limit: Limit = 50) -> Page[TimelineItem]:
-    """List all events of a case, oldest first. `GET /cases/{case_id}` leaves some of them out."""
+    """List all events of a case, oldest first. `GET /cases/{case_id}` leaves some events out."""
     async with db.read() as conn:
         events = await timeline.page(conn, case.case_id, number_of(cursor), limit + 1)
     items, following = page_by_number(timeline_items(events), limit, lambda item: item.seq)
@@ -267,8 +267,8 @@ async def roll_back_case(
     """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`. Operators and admins only.
 
     If the policy has a gate `rollback` for the process, people must approve the rollback first. The answer is 409 if
-    the case has no step that can be undone, if another rollback runs or is done, or if the system that must undo a step
-    refuses; the problem then has the reason.
+    the case is not completed, if it has no step that can be undone, if another rollback runs or is done, or if the
+    system that must undo a step refuses; the problem then has the reason.
     """
     check_may_operate(person, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None

@@ -23,10 +23,11 @@ Zone = Annotated[
 
 @router.get("/dashboard", responses=documented(401, 422, 503))
 async def dashboard(person: Caller, services: TheServices, period: Period = "7d", zone: Zone = None) -> Dashboard:
-    """Return the present state, and the figures of the last 24 hours, 7 days or 30 days, of all cases that you may see.
+    """Return the present state, and the figures of the last 24 hours, 7 days or 30 days.
 
-    The period 24h has a figure for each hour: the present hour and the 24 hours before. The periods 7d and 30d have a
-    figure for each day: today and the 7 or 30 days before.
+    For operators, auditors and admins, all cases count; for other people, their own requests and uploads, and tasks for
+    them or their groups. The period 24h has a figure for each hour: the present hour and the 24 hours before. The
+    periods 7d and 30d have a figure for each day: today and the 7 or 30 days before.
     """
     return await services.dashboards.of(person, period, _zone(zone, person), datetime.now(UTC))
 

@@ -18,7 +18,7 @@ async def directory_account(
 ) -> Account:
     """Return an account with all its present and past grants.
 
-    An account that is neither `active` nor disabled is held.
+    An account that is neither `active` nor disabled is only reserved.
     """
     try:
         return await services.directory.account(username)

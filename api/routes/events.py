@@ -44,8 +44,8 @@ async def events(person: Caller, credentials: Bearer, services: TheServices, pla
     the present values. `kind` is `opened`, `changed` or `closed`. If the caller may no longer see a task, its `kind` is
     `gone`, and the event has only the id of the task. The data of an event `case` is `{case_id, status}`. Several
     changes may come as one event. To resume after a break, send the last `id` that you received as `Last-Event-ID`: the
-    missed changes come first. If you missed too many changes, an event `reset` comes instead: load the lists again. The
-    stream ends after 15 minutes.
+    missed changes come first. If you missed more than 5,000 positions of the audit log, an event `reset` comes instead:
+    load the lists again. The stream ends after 15 minutes.
     """
 
     async def still() -> Person | None:

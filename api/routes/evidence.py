@@ -49,7 +49,7 @@ async def list_comments(case: VisibleCase, db: Db, cursor: Cursor = None, limit:
 async def add_comment(
     case: VisibleCase, new: NewComment, person: Caller, db: Db, idempotency_key: IdempotencyKey = None
 ) -> Comment:
-    """Add a comment to a case. The comment is recorded, and nobody can change or delete it."""
+    """Add a comment to a case. The comment is recorded, and nobody can change or delete the comment."""
     text = new.text.strip()
     if not text:
         raise invalid("The comment is empty. Enter a comment.", [FieldError(field="text", message="must not be blank")])
@@ -133,7 +133,7 @@ async def download(
 ) -> Response:
     """Download an attachment.
 
-    Holdgate checks the bytes against their hash. Browsers save the file and do not show it.
+    Holdgate checks the bytes against their hash. Browsers save the file and do not show its content.
     """
     async with services.db.read() as conn:
         found = await evidence.attachment(conn, case.case_id, attachment_id)

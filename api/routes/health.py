@@ -46,7 +46,8 @@ async def live() -> Live:
 async def ready(services: TheServices) -> Ready:
     """Answer 200 if cases can be started and decided now.
 
-    The answer is 503 if something is down; `missing` then names it: temporal, database or worker.
+    The answer is 503 if Temporal, the database or all workers are down; `missing` names which: temporal, database or
+    worker.
     """
     temporal, stored, importing, still = await asyncio.gather(
         services.gateway.reachable(), _stored(services), _import_problem(services), _blocked(services)
@@ -82,7 +83,7 @@ async def _import_problem(services: Services) -> str | None:
 
 
 async def _blocked(services: Services) -> list[str]:
-    """Return one sentence on blocked cases, and one for each other blocked Workflow, which no incident shows."""
+    """Return sentences on blocked cases (one in all) and on other blocked Workflows, which no incident shows."""
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
             found = await blocked.all(conn)

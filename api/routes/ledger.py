@@ -28,7 +28,8 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 def _as_text(value: Any) -> Any:
     """Return an amount of a request as text.
 
-    Raises ValueError for a JSON number with a decimal point, which is not exact.
+    Raises ValueError for a JSON number with a decimal point, which is not exact, and for a text that is no plain
+    number.
     """
     if isinstance(value, float):
         raise ValueError("send the amount as a string such as '2640.00': a JSON number with a point is not exact")
@@ -102,11 +103,12 @@ async def entries(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[LedgerEntry]:
-    """List the entries of the ledger in their order. Each payment, hold or reversal has one entry.
+    """List the entries of the ledger in their order.
 
-    Entries made while you read the pages come at the end. With `reference` or `case_id`, you miss no entry. Without
-    these filters, an entry whose transaction takes long may appear before the place that you have reached. To copy all
-    entries, start again each time from a cursor that is a few minutes old.
+    Each deposit, hold, release, payment, refund or void has one entry. Entries made while you read the pages come at
+    the end. With `reference` or `case_id`, you miss no entry. Without these filters, an entry whose transaction takes
+    long may appear before the place that you have reached. To copy all entries, start again each time from a cursor
+    that is a few minutes old.
     """
     after = number_of(cursor)
     items = await services.ledger.entries(reference, case_id=case_id, after=after, limit=limit + 1)

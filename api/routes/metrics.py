@@ -11,7 +11,7 @@ router = APIRouter(tags=["health"])
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(services: TheServices) -> Response:
-    """Return metrics of requests, open tasks, decisions, refusals, rollbacks, incidents, workers and messages."""
+    """Return metrics for Prometheus, such as of requests, tasks, decisions, incidents, workers and notifications."""
     text = await services.metrics.text(
         services.db, temporal=await services.gateway.reachable(), policy=services.policy.problem is None
     )

@@ -2,8 +2,9 @@
 
 An administrator or the person requests a link. No administrator sees the complete link of another person: Holdgate
 sends the link by mail to the stored address of the person. If this address is missing, or an administrator set it
-within the last days, or if the administrator who requests the link has set it, a second administrator must confirm the
-link. If Holdgate sends no mail, each of the two administrators gets one half of the code of the link.
+within the last 7 days, or if the administrator who requests the link has set it, a second administrator must confirm
+the link. If Holdgate sends no mail, or the address is missing, each of the two administrators gets one half of the code
+of the link.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ _CLOSES = documented(401, 403, 404, 409, 422, 503)
 
 
 class MadeLink(OneTimeLink):
-    """A one-time link, with the half of its code for this caller, if there is no mail.
+    """A one-time link, with the half of its code for this caller, if the link is not sent by mail.
 
     Only this answer shows the half.
     """
@@ -55,8 +56,8 @@ async def send_link(person_id: PersonId, caller: Caller, services: TheServices) 
     Admins can send a link to another person, and everybody to themselves. Holdgate sends the link only to the stored
     email address of the person, and the `status` of the link is `open`. In three cases another administrator must first
     confirm the link, whose `status` is then `waiting`: Holdgate sends no mail; the person has no address; or the
-    address was set by an administrator within the last 7 days, or by the caller at any time. Older links of the person
-    no longer work.
+    address was set by an administrator within the last 7 days, or by the caller at any time. If the caller is the
+    person, the answer is 409 in these cases. Older links of the person no longer work.
     """
     if person_id != caller.id:
         await admin(caller)
@@ -81,8 +82,8 @@ async def confirm_link(link_id: LinkId, admin: Admin, db: Db) -> MadeLink:
     """Confirm a one-time link that another administrator requested. Admins only.
 
     The two administrators must be independent. You cannot confirm the link if, within the last 7 days, one of you made
-    the other an administrator, set the other's address or requested a link for the other, or if the same person did so
-    for both of you.
+    the other an administrator, set the other's address, or requested or confirmed a link for the other, or if the same
+    person did so for both of you.
     """
     with refusals():
         async with db.write() as conn:

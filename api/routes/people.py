@@ -116,7 +116,8 @@ async def one_person(person_id: PersonId, _reader: PeopleReader, db: Db) -> Rost
 async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admin, db: Db) -> RosterEntry:
     """Change a person's address, manager or time zone. Admins only.
 
-    An admin cannot change their own address or manager, or become the manager of a person: another admin must do this.
+    An admin cannot set their own address or manager, or make themselves the manager of a person: another admin must do
+    this.
     """
     await person_or_404(db, person_id)
     if changes.email is not None:

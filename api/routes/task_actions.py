@@ -56,7 +56,7 @@ class TaskActor:
     async def act(self, act: Act, body: "_ActionBody | None" = None, **fields: Any) -> Answered:
         """Send an action on the task to its case.
 
-        Return the task after the action; 202 if a worker must still do it.
+        Return the task after the action, or an answer 202 if a worker must still do the action.
         """
         request = ActionRequest(act=act, revision=body.revision if body else None, **fields)
         outcome = await self._gateway.act(self._person, self._task, request, self._key)
@@ -164,16 +164,17 @@ class HandOverResults(BaseModel):
 async def claim(actor: Acting, body: EmptyBody | None = None) -> Answered:
     """Claim a task that you can decide.
 
-    Until the task is released, only you or your substitute can decide it.
+    Until the claim ends, for example because the task is released or escalated, only you can decide the task, or your
+    substitute while you are away.
     """
     return await actor.act(Act.CLAIM, body)
 
 
 @router.post("/{task_id}/release", response_model=TaskView, responses=ANSWERS)
 async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
-    """Release a task that you claimed: to all who can decide it, or to the person who delegated it to you.
+    """Release a task that you claimed: to all who can decide the task, or to the person who delegated the task to you.
 
-    The person who delegated a task can release it too, and admins can release every task.
+    The person who delegated a task can release the task too, and admins can release every task.
     """
     return await actor.act(Act.RELEASE, body)
 
@@ -182,7 +183,7 @@ async def release(actor: Acting, body: EmptyBody | None = None) -> Answered:
 async def reassign(actor: Acting, body: HandOver) -> Answered:
     """Give a task to another person permanently. Admins only.
 
-    If this person releases the task, it does not go back to the person who had it before.
+    If the new person releases the task, the task does not go back to the person who had it before.
     """
     return await actor.act(Act.REASSIGN, body, to=body.to, text=body.reason)
 
@@ -191,7 +192,7 @@ async def reassign(actor: Acting, body: HandOver) -> Answered:
 async def delegate(actor: Acting, body: HandOver) -> Answered:
     """Let another person decide a task for you. The audit log records both names.
 
-    You or the other person can also release the task, which gives it back to you.
+    You, the other person or an admin can release the task, which gives the task back to you.
     """
     return await actor.act(Act.DELEGATE, body, to=body.to, text=body.reason)
 
@@ -213,13 +214,16 @@ async def ask(actor: Acting, body: NewQuestion) -> Answered:
 
 @router.post("/{task_id}/questions/{question_id}/answer", response_model=TaskView, responses=ANSWERS)
 async def answer(actor: Acting, question_id: QuestionId, body: NewAnswer) -> Answered:
-    """Answer a question about a task. The revision of the task changes, because reviewers must see the answer first."""
+    """Answer a question about a task.
+
+    The revision of the task changes, because reviewers must see the answer before they decide.
+    """
     return await actor.act(Act.ANSWER, body, question=question_id, text=body.text)
 
 
 @router.post("/{task_id}/questions/{question_id}/withdraw", response_model=TaskView, responses=ANSWERS)
 async def withdraw_question(actor: Acting, question_id: QuestionId, body: EmptyBody | None = None) -> Answered:
-    """Withdraw a question that has no answer yet; stopped timers continue.
+    """Withdraw a question that has no answer yet. Timers that stopped for this question continue.
 
     For the person who asked, operators and admins.
     """
@@ -234,7 +238,7 @@ async def set_clock(actor: Acting, body: NewTimes) -> Answered:
 
 @router.post("/{task_id}/nudge", responses=documented(401, 403, 404, 409, 422, 503))
 async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey = None) -> Nudge:
-    """Send a reminder to the people who can decide the task now, once in 24 hours.
+    """Send a reminder to the people who can decide the task now, at most once in 24 hours.
 
     For the requester of the case, or the successor of the requester.
 
@@ -260,7 +264,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
 async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> Snooze:
     """Snooze a task: hide it from your own list until the given time.
 
-    Other people still see the task, and its timers run.
+    Other people still see a snoozed task, and its timers run.
     """
     if body.until <= datetime.now(UTC):
         raise invalid("The time must be in the future.", [FieldError(field="until", message="must be in the future")])
@@ -315,7 +319,7 @@ async def reassign_many(
 
 
 async def _holder(conn: AsyncConnection, text: str, by: Person) -> str:
-    """Return the id of the person whom `text` names, and whose claimed tasks are meant. The person may have left."""
+    """Return the id of the person whom `text` names, and who has the tasks in question. The person may have left."""
     try:
         return (await people.get(conn, text)).id
     except UnknownPerson:

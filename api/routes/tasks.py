@@ -201,7 +201,10 @@ async def decide(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> DecisionAnswer:
-    """Decide a task. The answer comes within 4 s: accepted, refused with the reason, or stored until a worker runs."""
+    """Decide a task. The decision is accepted, refused with the reason, or stored until a worker runs.
+
+    The answer comes within 4 s; for a case whose Workflow cannot continue, within 10 s.
+    """
     decided = await gateway.decide(person, task, new.answer(), new.decision_id or idempotency_key)
     response.status_code = 200 if decided.accepted else 202
     return DecisionAnswer.of(decided)

@@ -34,7 +34,7 @@ class AuditChecks:
         self.latest: AuditCheck | None = None
 
     def start(self, by: str) -> AuditCheck:
-        """Start a check and return it; if a check is running, return that check.
+        """Start a check and return this check; if a check is running already, return the running one.
 
         `by` is the id of the person who asks.
         """

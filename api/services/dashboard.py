@@ -1,4 +1,4 @@
-"""Compute the figures of the dashboard for a person, and cache them for some seconds."""
+"""Compute the figures of the dashboard for a person, and cache them for at least `FRESH_S` seconds."""
 
 import asyncio
 import time
@@ -33,7 +33,11 @@ SHARE = 9
 So counting takes at most a tenth of the time.
 """
 KEPT = 100
-"""The most dashboards in the cache. Each dashboard is for one person, period and time zone."""
+"""If the cache has more dashboards than this, outdated ones are removed.
+
+Each dashboard is for one period and time zone, and for one person, or for all people who see all cases and have the
+same rights.
+"""
 CAUSES = 10
 """The most causes of incidents that the dashboard names. The most frequent causes come first."""
 
@@ -97,7 +101,7 @@ class Dashboards:
         self._kept: dict[Hashable, _Kept] = {}
 
     async def of(self, person: Person, period: Period, zone: ZoneInfo, now: datetime) -> Dashboard:
-        """Return the dashboard of a person for a period, which may be some seconds old. Raises DatabaseUnavailable."""
+        """Return the dashboard of a person for a period, perhaps from the cache. Raises DatabaseUnavailable."""
         scope = DashboardScope.of(viewer(person))
         # People who see the same cases share the figures.
         seen = DashboardScope("", (), True) if scope.everything else scope
@@ -176,7 +180,7 @@ class Dashboards:
     async def _health(self, now: datetime) -> Health:
         """Return the health of the parts that Holdgate needs.
 
-        This must run before the figures are counted, because the database answers more slowly while it counts.
+        Call this method before the figures are counted, because the database answers more slowly while it counts.
         """
         temporal = asyncio.create_task(self._gateway.reachable())
         began = time.monotonic()

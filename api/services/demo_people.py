@@ -1,8 +1,8 @@
 """Let a browser with the link that `make up` prints sign in as any of the demo people.
 
-The link contains a secret, which is in a file that only the account that runs Holdgate can read. The host name, the
-address of the client and the headers of proxies are checked in addition to the secret. These checks alone would not be
-enough: a proxy may send no header that shows it.
+The link contains a secret, which is in a file that only the account that runs Holdgate can read. The host name and the
+headers of proxies are checked in addition to the secret. The two checks alone would not be enough: a proxy may send no
+header that shows the proxy.
 """
 
 import hashlib
@@ -21,7 +21,11 @@ SHORTEST = 32
 
 
 class Demo:
-    """Decides if a browser may sign in as a demo person by one click: the demo is on, the browser has the secret."""
+    """Decides if a browser may sign in as a demo person by one click.
+
+    The browser may sign in if the demo is on, the browser has the secret, and the request comes from this machine
+    without a proxy.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -33,7 +37,7 @@ class Demo:
         return SECURE_COOKIE if self._settings.https else COOKIE
 
     def is_here(self, request: Request) -> bool:
-        """Return True if the demo is on and the request comes from this machine without a proxy."""
+        """Return True if the demo is on, the request names this machine as its host, and no header shows a proxy."""
         return self._settings.demo and asks_this_machine(request.headers) and not forwarded(request.headers)
 
     def is_secret(self, given: str) -> bool:
@@ -52,7 +56,7 @@ class Demo:
         return self._everybody() if given and self.is_here(request) and self.is_secret(given) else []
 
     def _secret(self) -> bytes:
-        """Return the secret from its file; empty if there is none.
+        """Return the secret from its file; empty if there is none, or if it is shorter than `SHORTEST`.
 
         The file is read at each call, because the secret may be replaced.
         """

@@ -39,7 +39,7 @@ MOST_BYTES = 512 * 1024 * 1024
 PAGE = 200
 """The number of events that are read and written together. The gateway answers other requests in between."""
 PATIENCE_S = 2.0
-"""How long the pack of a case waits until its newest events have positions. This takes some milliseconds."""
+"""The most seconds that the pack of a case waits for the positions of its newest events; milliseconds are usual."""
 
 EVENTS = (
     *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),
@@ -172,7 +172,7 @@ async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into
 
 @asynccontextmanager
 async def _snapshot(db: Database, case_id: str | None) -> AsyncIterator[AsyncConnection]:
-    """Open a snapshot. For one case, first wait until its newest events have positions: the pack is in their order.
+    """Open a snapshot. For one case, first wait until its newest events have positions, by which the pack is ordered.
 
     Wait at most `PATIENCE_S`. If events have no position then, the check in the pack says how many.
     """

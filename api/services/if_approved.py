@@ -1,8 +1,8 @@
 """Preview a case: whom its later approval steps will ask, and what happens after the open step is approved.
 
 The order of a process is read from its source (`plugins/source.py`). The policy that is pinned to the case says whether
-people are asked, if the input and the known facts are enough to tell. Otherwise the preview names the facts that are
-not known yet.
+people are asked, if the input and the known facts are enough to tell. If not, the preview names the fields and facts
+that are not known yet.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -269,7 +269,7 @@ def _is_gate(stop: Stop, name: str) -> bool:
 
 
 def _who(preview: Preview) -> str:
-    """Return who must decide at a gate, in words: `2 approvals of managers`."""
+    """Return who must decide at a gate, in words: `2 approvals from managers`."""
     texts = reader.get().texts
     who = ", ".join(person_or_group(name, texts) for name in preview.asked) or _("nobody yet")
     if preview.gate.quorum == EVERYONE:

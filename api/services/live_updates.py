@@ -72,7 +72,7 @@ class EventStream(StreamingResponse):
 
     @classmethod
     def of(cls, events: AsyncGenerator[str]) -> "EventStream":
-        """Return a response that streams these events, with headers that tell proxies not to buffer them."""
+        """Return a response that streams these events, with headers that tell proxies not to buffer the events."""
         return cls(events, headers={"X-Accel-Buffering": "no"})
 
 
@@ -115,23 +115,23 @@ class LiveUpdates:
     def close(self) -> None:
         """End all streams.
 
-        Call this before the gateway stops, because the server waits until all connections are closed.
+        Call this method before the gateway stops, because the server waits until all connections are closed.
         """
         self._closed = True
         for topic in (self.feed, *self.batches.values()):
             topic.close()
 
     async def ended(self) -> None:
-        """Wait until all pollers have ended.
+        """End all streams, and wait until all pollers have ended.
 
-        Do not cancel them, because a cancelled poller would lose its database connection.
+        The pollers are not cancelled, because a cancelled poller would lose its database connection.
         """
         self.close()
         await asyncio.gather(*self._pollers)
 
 
 class Listener(ABC):
-    """One connection of a person, with the position of the audit log up to which changes were sent."""
+    """One connection of a person to a topic, which remembers what was sent."""
 
     recheck_s: float
     """Seconds between two checks whether the listener may still listen."""
@@ -152,11 +152,11 @@ class Topic(ABC):
     """A topic of live updates, with one poller for all its listeners: the base class of `Feed` and `BatchProgress`."""
 
     failed: str
-    """The log line if a read of the database fails."""
+    """The log line if a read of the database fails because of a defect."""
     pause_s: float
     """The least seconds between two reads of the database."""
     share = 0
-    """The pause between two reads is at least this many times as long as the first read took."""
+    """The pause after a read is at least this many times as long as the read took."""
 
     def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
         """Create the topic. `pollers` has the pollers of all topics, so that `LiveUpdates.ended` can wait for them."""
@@ -272,7 +272,7 @@ class Feed(Topic):
         """Return where a listener begins: at `since` if it is at most `KEPT` positions behind, else at the newest
         position.
 
-        Older changes than those in memory are then read from the database.
+        Changes that are older than those in memory are read from the database.
         """
         async with self._reading:
             if self._poller is None or self._poller.done() or (since or 0) > self.head:

@@ -58,7 +58,8 @@ class Metrics:
         """Return all metrics in the text format of Prometheus.
 
         `temporal` and `policy` are True if Temporal answers, and if the policy file is in force. The database is read
-        again after FRESH_S. If it does not answer then, the gauges from the database are missing.
+        if the last read was at least FRESH_S ago. If the database does not answer, the gauges from the database are
+        missing.
         """
         async with self._reading:
             if time.monotonic() - self._read_at >= FRESH_S:

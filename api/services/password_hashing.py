@@ -17,12 +17,15 @@ AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 The other processors answer people who are signed in.
 """
 MOST_WAITING = 20
-"""The most sign-ins that run or wait for a hash. Further clients get an error, and can try again."""
+"""The most sign-ins that wait for a hash, in addition to the `AT_ONCE` whose hashes run.
+
+Further clients get an error (503), and can try again.
+"""
 
 _workers = ThreadPoolExecutor(AT_ONCE, "hashing")
 """The threads that compute hashes.
 
-They are separate from the threads that read files, so that sign-ins do not delay other work.
+These threads are separate from those that read files, so that sign-ins do not delay other work.
 """
 _under_way = 0
 

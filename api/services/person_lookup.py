@@ -16,9 +16,9 @@ async def find_person(
 ) -> str:
     """Return the id of the active person whom a text names by id, name or email address.
 
-    Raises Problem 422 if no person or several people match. Its `suggestions` are all people with that name if there
-    are several, else people with a similar name whom the caller may see. `asking` is the question that the field
-    answers, such as `Who is the substitute?`.
+    Raises Problem 422 if no person or several people match. The `suggestions` of the problem are all people with that
+    name if there are several, else people with a similar name whom the caller may see. `asking` is the question that
+    the field answers, such as `Who is the substitute?`.
     """
     if (exact := await exact_id(conn, text)) is not None:
         return exact

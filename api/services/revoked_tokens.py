@@ -1,4 +1,4 @@
-"""Record requests with a revoked token, or with the token of a person who has left, once a minute for each token.
+"""Record requests with a revoked token or the token of a person who has left, at most once a minute for each token.
 
 Only tokens that were once valid are recorded, so that unknown clients cannot make the gateway write to the database.
 """

@@ -15,7 +15,7 @@ from store.people import demo_people, people
 from store.receivers.ledger import Ledger
 
 SECRET_LENGTH = 32
-"""The number of random bytes of the secret. Its text is longer."""
+"""The number of random bytes of the secret. The text of the secret is longer."""
 
 BY = "holdgate"
 """The actor of the demo's changes in the audit log."""
@@ -23,15 +23,18 @@ BY = "holdgate"
 FUNDS = {"GBP": Decimal(100_000_000), "EUR": Decimal(10_000_000), "USD": Decimal(10_000_000)}
 """The opening balance of the account `operating`."""
 PETTY_CASH = Decimal(5_000)
-"""The opening balance of the account `petty-cash` in GBP. It is locked, as during a count: a payment from it fails
-until it is unlocked, which shows new users an incident."""
+"""The opening balance of the account `petty-cash` in GBP.
+
+The account is locked, as during a count: a payment from it fails until it is unlocked, which shows new users an
+incident.
+"""
 
 
 async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]:
     """Create people, tokens and funds that are missing, and return the demo people.
 
-    A person whose token is lost, or belongs to another database, gets a new one. A person with the id of a demo person
-    is not changed, if an admin has created the person or has taken the person over. Raises DatabaseUnavailable,
+    A person whose token is lost, or belongs to another database, gets a new token. A person with the id of a demo
+    person is not changed, if an admin has created the person or has taken the person over. Raises DatabaseUnavailable,
     OSError.
     """
     tokens = _read(tokens_file)
@@ -54,7 +57,9 @@ async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]
 
 
 def secret(file: Path) -> str:
-    """Return the secret for signing in as a demo person. Create a new secret if other users could read the file.
+    """Return the secret for signing in as a demo person.
+
+    Create a new secret if there is none, if it is too short, or if other users could read the file.
 
     Raises OSError if the file cannot be read or written.
     """

@@ -10,7 +10,7 @@ from ops.up_json import UpFile
 
 
 def text(settings: Settings, up: UpFile, *, own: bool) -> str:
-    """Return the text. Every command in it can be pasted into a second terminal in the same folder."""
+    """Return the text. Every command in the text can be pasted into a second terminal in the same folder."""
     ui = up.temporal_ui_url
     if not own and "temporal_ui_url" not in settings.model_fields_set:
         ui = f"the one of {up.temporal_address}; set HOLDGATE_TEMPORAL_UI_URL for links to it"

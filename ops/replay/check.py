@@ -21,7 +21,7 @@ from workflows.registry import workflows
 from workflows.sandbox import workflow_runner
 
 FETCHED_AHEAD = 4
-"""How many histories are fetched while one is replayed. This limits the memory for any number of cases."""
+"""How many histories are fetched while one is replayed. This number limits the memory, however many cases there are."""
 DROPPED = "Failed deserializing signal input for "
 """How the log lines of `read_messages.py` and the SDK begin that report a signal which does not fit its model.
 
@@ -120,7 +120,7 @@ async def replayed(
 def _dropped_signals() -> Iterator[list[tuple[str, str]]]:
     """Yield a list to which dropped signals are added, each with the reason. Do not show the SDK's log in the terminal.
 
-    A Workflow goes on without a signal that it cannot read, so the Replayer does not report it.
+    A Workflow goes on without a signal that it cannot read, so the Replayer does not report the signal.
     """
     dropped: list[tuple[str, str]] = []
 

@@ -14,7 +14,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "dashboard": dashboard.run,
     "lists": lists.run,
 }
-"""The benchmarks by name. Without a name it is `compare`."""
+"""The benchmarks by name. Without a name, `compare` runs."""
 
 
 def main(arguments: list[str]) -> int:

@@ -26,7 +26,7 @@ MOST_EVENTS, MOST_IDLE_MS = 24, 45.0
 WARM_UP = 30
 """The maximum number of cases of each system before the first round: imports and first connections must not count."""
 PAUSE = 0.2
-"""Seconds after a single case has reached its gate, so that work in the background is done."""
+"""Seconds to wait after a single case has reached its gate, so that work in the background is done."""
 FOLDER = ROOT / "var" / "bench"
 
 

@@ -35,7 +35,7 @@ ZONES = (
 )
 """20 African time zones.
 
-The gateway caches the figures of each zone separately, so that a new zone makes it count again.
+The gateway caches the figures of each zone separately, so that a new zone makes the gateway count again.
 """
 
 
@@ -78,7 +78,7 @@ def _took(client: httpx2.Client, period: str, zone: str) -> float:
 async def _end(db: Database, first: int, last: int) -> None:
     """Store cases that ended within the last 30 days, each after one task; one in fifty was rolled back.
 
-    Their numbers go from `first` to `last` - 1. Close the database at the end.
+    The numbers of the cases go from `first` to `last` - 1. Close the database at the end.
     """
     now = datetime.now(UTC)
     close = update(tasks).where(tasks.c.task_id == bindparam("of")).values(status="closed", outcome="approved")

@@ -27,7 +27,10 @@ HEAD = "reference,payee,amount,currency,account\n"
 IN_FLIGHT = 50
 """Cases of a bare system on the way to their gates, as many as Holdgate's default for an import."""
 LOOK_EVERY = 0.25
-"""Seconds between two counts of the rows that are done. Both tenths are computed from these counts."""
+"""Seconds between two counts of the rows that are done.
+
+The rates of the first and the last tenth are computed from these counts.
+"""
 STUCK = 300.0
 """Seconds without progress after which the measurement fails."""
 GOAL_RATIO, GOAL_LATENCY = 0.85, 1.4
@@ -116,8 +119,8 @@ Progress = list[tuple[float, int]]
 def tenths(progress: Progress, rows: int) -> tuple[float, float]:
     """Return the cases a second of the first and of the last tenth of the rows.
 
-    The first tenth begins at the last count that was 0: reading the file is not part of it. Between two counts the rate
-    is taken as constant.
+    The first tenth begins at the last count that was 0: the time for reading the file does not count. Between two
+    counts the rate is taken as constant.
     """
 
     def reached(number: float) -> float:

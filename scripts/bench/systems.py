@@ -1,7 +1,7 @@
 """The systems that the benchmarks compare: Holdgate, and the bare engine in several forms.
 
-Each starts its own processes and takes cases by HTTP. How many cases wait at their gates or have ended is read from a
-file, so that the question costs the measured processes nothing.
+Each system starts its own processes and takes cases by HTTP. How many cases wait at their gates or have ended is read
+from a file, so that the question costs the measured processes nothing.
 """
 
 import asyncio
@@ -75,7 +75,7 @@ class System(ABC):
 
     @abstractmethod
     def temporal_address(self) -> str:
-        """Return the address of its Temporal server."""
+        """Return the address of the Temporal server of this system."""
 
     @abstractmethod
     def databases(self) -> dict[str, Path]:
@@ -226,7 +226,7 @@ class Bare(System):
         return self._counters.get(AT_GATE)
 
     def leave_open(self, number: int) -> None:
-        """Note that so many cases are never decided."""
+        """Record that `number` cases are never decided."""
         self._left += number
 
     def pids(self) -> dict[str, int]:
@@ -234,7 +234,7 @@ class Bare(System):
         return {name: self._processes[name].pid for name in PROCESSES}
 
     def temporal_address(self) -> str:
-        """Return the address of its Temporal server."""
+        """Return the address of the Temporal server of this system."""
         return f"127.0.0.1:{self._temporal_port}"
 
     def databases(self) -> dict[str, Path]:
@@ -317,7 +317,7 @@ class Holdgate(System):
         return {name: self.up["pids"][name] for name in PROCESSES}
 
     def temporal_address(self) -> str:
-        """Return the address of its Temporal server."""
+        """Return the address of the Temporal server of this system."""
         return str(self.up["temporal_address"])
 
     def databases(self) -> dict[str, Path]:
@@ -326,7 +326,7 @@ class Holdgate(System):
 
 
 async def decide(manager: httpx2.AsyncClient, task_id: str) -> bool:
-    """Approve a task and wait until the decision is accepted. Return True if it was first answered by 202.
+    """Approve a task and wait until the decision is accepted. Return True if the decision was first answered by 202.
 
     A busy gateway answers 503: the decision is sent again with its id and takes effect once. With 202 the decision is
     stored because no worker accepted it in time; then the time until it is accepted counts. Raises AssertionError for a

@@ -42,7 +42,8 @@ class CaseContext:
     may_ask_again: bool
     """True if the reader may submit the case again with changes.
 
-    The reader requested the case, it was rejected, expired, cancelled or failed, and it was not submitted again yet.
+    This is so if the reader requested the case, the case was rejected, expired, cancelled or failed, and it was not
+    submitted again yet.
     """
 
 

@@ -158,7 +158,7 @@ class _StopStates:
     def here(self, stops: Sequence[Stop]) -> Stop | None:
         """Return the stop that the case has reached, if that stop has no event yet; else None.
 
-        This is the first stop after the last one with an event.
+        This is the first stop after the last one with an event; stops that not every case reaches do not count.
         """
         if self._case.status not in (Status.RUNNING, Status.STARTING):
             return None

@@ -112,7 +112,7 @@ def checked(facts: Mapping[str, Any]) -> CheckResults:
 def task_and_revision(value: str) -> tuple[str, int | None]:
     """Return the task id and the revision from the value of a selected check box, `task.revision`.
 
-    The revision is None if the value has none.
+    The revision is None if the value has no revision.
     """
     id, _dot, revision = value.rpartition(".")
     return (id, int(revision)) if id and revision.isdecimal() and len(revision) < 9 else (value, None)

@@ -95,9 +95,9 @@ class Context:
 
     `person` is None for a visitor who is not signed in.
 
-    Every template also knows `csrf()`, `here` (the path), `places` (of the navigation), `preferences`, `demo` (people
-    to switch to), `demo_link` (whether the demo runs here), `session_ends` and `account_news` (whether the person has
-    unread news about their account).
+    Every template also knows the variables of `_around`, such as `csrf()`, `here` (the path), `places` (of the
+    navigation), `preferences`, `demo` (people to switch to), `demo_link` (whether the demo runs here), `session_ends`
+    and `account_news` (whether the person has unread news about their account).
     """
 
     person: Person | None
@@ -105,7 +105,7 @@ class Context:
 
 @dataclass(frozen=True)
 class SignInPage(Context):
-    """The variables of `sign_in.html`: the form, and the address to open after it."""
+    """The variables of `sign_in.html`: the form, and the address to open after the sign-in."""
 
     following: str
     wrong: str = ""
@@ -152,7 +152,7 @@ class PageRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route, which turns errors into pages.
 
-        If the route needs a signed-in person, the handler checks this before it reads body and parameters.
+        If the route needs a signed-in person, the handler checks the sign-in before it reads body and parameters.
         """
         answer = super().get_route_handler()
         for_people = _asks_for(_signed_in, self.dependant)
@@ -244,7 +244,7 @@ async def check_same_site(request: Request) -> None:
     """Raise Problem 403 for a form from another site.
 
     Browsers send headers that name the site of the form. If the request has a session cookie, the form must also
-    contain the session's secret. Clients without a cookie need no secret.
+    contain the session's secret. Clients without a cookie, or with an `Authorization` header, need no secret.
     """
     ours = request.app.state.services.settings.public_url
     if is_foreign(request.headers, ours):
@@ -271,7 +271,7 @@ def scripted(request: Request) -> bool:
 
 
 def local_address(path: str) -> str:
-    """Return the path if it is a page of Holdgate, else `/`, so that no redirect leads to another site."""
+    """Return the path if it leads to a page of Holdgate, else `/`, so that no redirect leads to another site."""
     return path if len(path) <= LONGEST_ADDRESS and PAGE_ADDRESS.fullmatch(path) else "/"
 
 
@@ -310,7 +310,7 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
 def sign_in_form(
     request: Request, form: SignInPage, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Return the sign-in page."""
+    """Return the sign-in page; for a request of a script, return an answer 401."""
     if request.headers.get("hx-request"):  # the form does not fit into a part of a page, so the browser opens the page
         return Response(status_code=401, headers={"HX-Redirect": form.following})
     if scripted(request):
@@ -347,7 +347,7 @@ def _path_of(address: str) -> str:
 def _nearest(address: str) -> str:
     """Return the address if it is a page of Holdgate.
 
-    Otherwise return the address of the page above, which has the form.
+    For the address of a form, return the address of the page above, which has the form.
     """
     if PAGE_ADDRESS.fullmatch(address):
         return address
@@ -386,7 +386,7 @@ def _advice(status: int) -> str:
 
 
 def as_page(request: Request, problem: Problem) -> Response | None:
-    """Return a problem as an error page, if a browser opened an address that is not below `/api`; else None."""
+    """Return a problem as an error page, if a browser opened an address not below `/api` or `/static`; else None."""
     path = request.scope["path"]
     if "text/html" not in request.headers.get("accept", "") or path.startswith(("/api/", "/static/")):
         return None

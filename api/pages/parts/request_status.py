@@ -14,7 +14,7 @@ from workflows.registry import PROCESSES
 
 
 def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
-    """Return a sentence such as `Waits for 1 more of 2 managers since 3 h`.
+    """Return a sentence such as `Waiting for 1 more of 2 managers for 3 h`.
 
     `waiting` are the open tasks of the case, `reader` is a person's id.
     """
@@ -34,7 +34,7 @@ def standing(case: CaseRow, waiting: Sequence[TaskView], reader: str) -> Markup:
 
 
 def why(case: CaseRow) -> str:
-    """Return the recorded reason why a case was rejected, expired, cancelled or failed; empty for other cases."""
+    """Return the reason why a case was rejected, expired, cancelled, failed or rolled back; empty for other cases."""
     undone = case.status.closed and case.status is not Status.COMPLETED
     return case.result.reason if undone and case.result else ""
 

@@ -1,7 +1,8 @@
 """Make a form for the input of a process from the JSON Schema of its model, and read the form that a person sends.
 
-`schema_form` returns the fields that `_form.html` shows, `read_form` reads them. The entered texts are kept unchanged:
-a form with errors is shown again with these texts, and with each error beside its field.
+`schema_form` returns the fields that `_form.html` shows; `read_form` reads the values that a person entered. The
+entered texts are kept unchanged: a form with errors is shown again with these texts, and with each error beside its
+field.
 """
 
 import json

@@ -41,7 +41,7 @@ class TimerEvent:
     fixed: bool = False
     """True if an admin set the time while the timers were stopped.
 
-    Such a time does not move when the timers start again.
+    A time that an admin set does not move when the timers start again.
     """
 
 
@@ -141,7 +141,7 @@ def _ends(task: TaskView) -> str:
 def needs_comment(task: TaskView) -> list[Verdict]:
     """Return the verdicts that need a comment.
 
-    On a page, a rejection always needs a comment, because the requester must know the reason.
+    On a page, a rejection and a request for changes always need a comment, because the requester must know the reason.
     """
     return [
         verdict

@@ -46,7 +46,7 @@ def timeline(process: str, input: Mapping[str, Any], events: Sequence[TimelineIt
 
 
 def step_named(task: TaskView) -> str:
-    """Return the name of an approval step for people."""
+    """Return the name of the step of a task for people, such as of an approval step."""
     return _("Changes") if task.kind == "changes" else step_words(task.gate)
 
 

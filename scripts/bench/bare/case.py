@@ -1,4 +1,4 @@
-"""The Workflow of the bare engine and its steps. `BARE_LOCAL=1`: the steps, too, are local activities."""
+"""The Workflow of the bare engine and its steps. With `BARE_LOCAL=1`, the steps, too, are local activities."""
 
 import os
 from datetime import timedelta

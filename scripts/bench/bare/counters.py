@@ -1,4 +1,4 @@
-"""Counters in a file that several processes map: reading them costs the measured processes nothing."""
+"""Counters in a file that several processes map: reading the counters costs the measured processes nothing."""
 
 import mmap
 import os
@@ -10,7 +10,7 @@ AT_GATE, ENDED = 0, 1
 
 
 class Counters:
-    """Two counters. Only one process may add to them."""
+    """Two counters. Only one process may add to the counters."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         """Open the file; `create` makes it, with all counters at 0."""

@@ -1,7 +1,7 @@
 """The durable SQL transactions of a payment with one gate, by hand in sqlite3: no SQLAlchemy, no pydantic.
 
-They write rows of the size and number that Holdgate writes: cases, events with their hash chain, tasks, effects. They
-were taken from a trace of Holdgate; a step that only reads is one read here too.
+The transactions write rows of the size and number that Holdgate writes: cases, events with their hash chain, tasks,
+effects. The transactions were taken from a trace of Holdgate; a step that only reads does one read here too.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ TRANSACTIONS: dict[str, Writes | None] = {
     "6": Writes(effects=1),  # capture the payment
     "7": Writes(events=3),  # the end
 }
-"""The transactions of a case, by the number of the step that writes them."""
+"""The transactions of a case, by the number of the step, or the name of the call of the gateway, that writes them."""
 
 _SCHEMA = """
 create table if not exists cases (case_id text primary key, process text, status text, input text, head int, hash text);
