@@ -71,6 +71,11 @@ class StepCall(Message, Generic[InputT]):
 
     The earlier undo is not needed because this step uses up the effect that the undo would undo.
     """
+    record_first: str = ""
+    """For a local step: a CaseRecord as JSON that is written before the step runs; empty without one.
+
+    The activity itself never sees it.
+    """
     input: InputT
 
     @property

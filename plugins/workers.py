@@ -8,6 +8,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
 from activities.engine.batch_rows import Imports
+from activities.engine.record_first import RecordFirst
 from activities.engine.records import Records
 from cases.pinned_policies import PinnedPolicies
 from cases.sql_records import SqlRecords
@@ -19,6 +20,7 @@ from plugins.activities import activities_of
 from plugins.shipped import steps
 from store.db.database import Database
 from store.people import people
+from workflows.payload_visits import leave_out_needless
 from workflows.registry import INPUTS, workflows
 from workflows.sandbox import workflow_runner
 
@@ -56,8 +58,10 @@ def workers(
 
     `own_steps` are the steps of the plugins.
     """
+    leave_out_needless()
     policies = PinnedPolicies(database, INPUTS)
-    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), INPUTS)
+    store = SqlRecords(database)
+    records = Records(store, policies, people.PeopleDirectory(database), INPUTS)
     pace = BatchPace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
     return [
         Worker(
@@ -65,7 +69,7 @@ def workers(
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
             activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
-            interceptors=[CountAttempts(), *interceptors],
+            interceptors=[CountAttempts(), RecordFirst(store), *interceptors],
             workflow_runner=workflow_runner(),
             max_concurrent_activities=AT_ONCE,
             max_concurrent_local_activities=AT_ONCE,

@@ -44,6 +44,13 @@ class TakenOver(Trouble):
     """
 
 
+class NotRecorded(Trouble):
+    """Raised if the record that comes with a local step was not written. The step has not run.
+
+    The Workflow then writes the record alone, again and again until that succeeds or shows why the case must stop.
+    """
+
+
 class NobodyCanDecide(Trouble):
     """Raised if too few people can decide a gate, even with the people of all levels of escalation."""
 

@@ -14,6 +14,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
+from activities.engine.record_first import RecordFirst
+from activities.engine.records import RecordStore
 from cases.rollback import Rollbacks
 from cases.submit import Starter
 from core.payloads import data_converter
@@ -64,12 +66,13 @@ def worker_of(
     client: Client,
     workflows: Iterable[type],
     activities: Iterable[Callable[..., Any]],
+    store: RecordStore,
     *,
     cached: int = 1000,
     interceptors: Sequence[Interceptor] = (),
     defects_fail: bool = True,
 ) -> Worker:
-    """Return a worker for tests that keeps `cached` Workflows in memory.
+    """Return a worker for tests that keeps `cached` Workflows in memory. `store` is that of `Records`.
 
     With `defects_fail`, an exception that the code does not expect fails its Workflow at once, so that a test fails and
     does not hang. In production, the Workflow task is retried until the code is corrected.
@@ -79,7 +82,7 @@ def worker_of(
         task_queue=TASK_QUEUE,
         workflows=list(workflows),
         activities=list(activities),
-        interceptors=[CountAttempts(), *interceptors],
+        interceptors=[CountAttempts(), RecordFirst(store), *interceptors],
         workflow_runner=workflow_runner(),
         workflow_failure_exception_types=[Exception] if defects_fail else [],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),

@@ -1,4 +1,4 @@
-"""Code of the sample process with a defect, as a deployment may bring it."""
+"""Variants of the sample process: with a defect, as a deployment may bring it, or with a message handler."""
 
 import random
 
@@ -58,3 +58,26 @@ class DicedErrand(ErrandProcess):
 
     async def dice(self, _request: ErrandRequest) -> None:
         await self.gate("approval" if random.random() < 0.5 else "second")
+
+
+@workflow.defn(name="errand")
+class NotedErrand(ErrandProcess):
+    """Fetch after a note has come: a process with a message handler of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notes: list[str] = []
+
+    @workflow.run
+    async def run(self, case: CaseInput[ErrandRequest]) -> CaseResult:
+        return await self.conduct(case, self.send_parcel)
+
+    async def send_parcel(self, request: ErrandRequest) -> Weighed | None:
+        await workflow.wait_condition(lambda: bool(self._notes))
+        await self.gate("approval", request)
+        return await self.step(Errands.fetch, request, undo=Errands.bring_back)
+
+    @workflow.signal
+    def note(self, text: str) -> None:
+        """Keep a note."""
+        self._notes.append(text)

@@ -263,7 +263,8 @@ async def open_house(
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
     policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
-    records = Records(SqlRecords(database), policies, people.PeopleDirectory(database), inputs)
+    store = SqlRecords(database)
+    records = Records(store, policies, people.PeopleDirectory(database), inputs)
     ledger = Ledger(database)
     async with server or await time_skipping_server() as env:
         plain = await unskipped(env)
@@ -276,6 +277,7 @@ async def open_house(
                 env.client,
                 code.values(),
                 activities,
+                store,
                 cached=max_cached_workflows,
                 interceptors=[refusals, defects],
                 defects_fail=defects_fail,

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from temporalio import workflow
 from temporalio.client import WorkflowFailureError
 from temporalio.worker import WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -10,10 +11,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from core.payloads import SharedPayloadConverter, data_converter
 from domain.status import Status
 from plugins.testing import server
-from tests.support.defective_process import DicedErrand
+from tests.support.defective_process import DicedErrand, NotedErrand
 from tests.support.engine_fixture import House
 from tests.support.sample_processes import ErrandRequest
-from workflows import sandbox
+from workflows import payload_visits, sandbox
 
 
 async def completed(house: House) -> None:
@@ -31,12 +32,14 @@ async def restarted(house: House, monkeypatch: pytest.MonkeyPatch, runner: Workf
 
 def test_the_names_of_the_sdk_are_where_they_were() -> None:
     """If this fails, Workflows run, but slower: find the names in the new SDK, or delete `workflows/sandbox.py`."""
-    assert type(sandbox.workflow_runner()) is sandbox.ContextsFromOutside
+    assert type(sandbox.workflow_runner()) is sandbox.QuickSandbox
+    assert sandbox._SDK_DEFINITION is not None
 
 
 async def test_contexts_are_the_same_as_in_the_sandbox_and_do_not_enter_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(payload_visits, "without_effect", lambda _: False)  # The SDK asks for contexts in its visits.
     asked: list[Any] = []
     names = ("get_serialization_context", "get_external_store_context")
     ours = {name: getattr(sandbox._Instance, name) for name in names}
@@ -76,6 +79,41 @@ async def test_without_the_methods_the_sandbox_of_the_sdk_is_used_and_cases_go_o
     runner = sandbox.workflow_runner()
     assert type(runner) is SandboxedWorkflowRunner
     await restarted(house, monkeypatch, runner)
+    await completed(house)
+
+
+async def test_a_definition_is_used_again_only_for_a_class_with_the_same_handlers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler in the file of a process is another function in each sandbox, so its class is inspected again."""
+    inspected: list[str] = []
+
+    def inspect(cls: type, **options: Any) -> None:
+        inspected.append(cls.__name__)
+        sdk(cls, **options)
+
+    sdk = sandbox._sdk_define
+    monkeypatch.setattr(sandbox, "_sdk_define", inspect)
+    await completed(house)
+    assert inspected == []
+    code, house.code["errand"] = house.code["errand"], NotedErrand
+    await house.stop_worker()
+    await house.start_worker()
+    case = await house.start()
+    await case.signal("note", "as the file says")
+    await house.decide(case)
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert "NotedErrand" in inspected
+    house.code["errand"] = code
+    await house.stop_worker()
+    await house.start_worker()
+
+
+async def test_without_the_definition_of_the_sdk_each_sandbox_inspects_the_class(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflow._Definition, "_apply_to_class", staticmethod(sandbox._sdk_define))
+    monkeypatch.setattr(sandbox, "_SDK_DEFINITION", None)
     await completed(house)
 
 

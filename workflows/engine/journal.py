@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -145,10 +145,10 @@ class Journal:
         Workflow.
         """
         if self.unknown_case is not None:
-            self._take(status, opened, result)
+            self.take(status, opened=opened, result=result)
             return Written()
         try:
-            written = await self._record(self._take(status, opened, result))
+            written = await self._record(self.take(status, opened=opened, result=result).record)
         except ApplicationError as error:
             if error.type != NoCase.__name__:
                 raise
@@ -158,6 +158,48 @@ class Journal:
             raise
         self._known = True
         return written
+
+    def take(self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None) -> "Taken":
+        """Take everything that is not written yet; the caller writes it, or puts it back."""
+        plan = self._saga.planned
+        record = CaseRecord(
+            case_id=self._case_id,
+            status=status,
+            events=self._events,
+            opened=[opened] if opened else [],
+            patched=[gate.patch(whole=task_id in self._whole) for task_id, gate in self._gates.items()],
+            decisions=self._decisions,
+            withdrawn=self._withdrawn,
+            actions=self._actions,
+            input=self._input[0] if self._input else None,
+            title=self._input[1] if self._input else None,
+            plan=plan if plan != self._plan else None,
+            gone=self._saga.gone if plan != self._plan else [],
+            workflow_id=None if self._workflow_id == self._case_id else self._workflow_id,
+            result=result,
+        )
+        taken = Taken(record, self._gates, self._whole, self._plan)
+        self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
+        self._actions = []
+        self._whole, self._plan = set(), plan
+        return taken
+
+    def put_back(self, taken: "Taken") -> None:
+        """Undo `take`: what was taken is written next time. This does no harm if it was written before."""
+        record = taken.record
+        self._events[:0] = record.events
+        self._decisions[:0] = record.decisions
+        self._withdrawn[:0] = record.withdrawn
+        self._actions[:0] = record.actions
+        if record.input is not None and record.title is not None and self._input is None:
+            self._input = record.input, record.title
+        self._gates = taken.gates | self._gates
+        self._whole |= taken.whole
+        self._plan = taken.plan
+
+    def written(self) -> None:
+        """Note that the database has the case, because the activity of a step has written to it."""
+        self._known = True
 
     async def _record(self, record: CaseRecord) -> Written:
         return await _local(
@@ -177,10 +219,9 @@ class Journal:
         Raises FailureError when the policy gives no ruling; the events are then written next time. Raises AlreadyEnded
         when the database holds an end of the case.
         """
-        before = self._gates, self._whole, self._plan
-        record = self._take(Status.RUNNING)
+        taken = self.take(Status.RUNNING)
         request = GateRequest(
-            record=record,
+            record=taken.record,
             task=task,
             case=case,
             policy_hash=policy_hash,
@@ -195,12 +236,13 @@ class Journal:
                 summary=f"open {task.gate}",
             )
         except FailureError:  # The SDK raises the failure of a local activity without an ActivityError around it.
-            self._put_back(record, *before)
+            self.put_back(taken)
             raise
         opened = opened_gate(request, answer)
         self.timeline.append(opened.event)
         if opened.task is None:
-            self._put_back(record.model_copy(update={"events": [*record.events, opened.event]}), *before)
+            self.put_back(taken)
+            self._events.append(opened.event)
             return opened
         self._known = True
         if answer.ended is not None:
@@ -249,44 +291,19 @@ class Journal:
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
         return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")
 
-    def _take(self, status: Status, opened: TaskView | None = None, result: CaseResult | None = None) -> CaseRecord:
-        """Return everything that is to be written, and clear it: the caller writes it."""
-        plan = self._saga.planned
-        record = CaseRecord(
-            case_id=self._case_id,
-            status=status,
-            events=self._events,
-            opened=[opened] if opened else [],
-            patched=[gate.patch(whole=task_id in self._whole) for task_id, gate in self._gates.items()],
-            decisions=self._decisions,
-            withdrawn=self._withdrawn,
-            actions=self._actions,
-            input=self._input[0] if self._input else None,
-            title=self._input[1] if self._input else None,
-            plan=plan if plan != self._plan else None,
-            gone=self._saga.gone if plan != self._plan else [],
-            workflow_id=None if self._workflow_id == self._case_id else self._workflow_id,
-            result=result,
-        )
-        self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
-        self._actions = []
-        self._whole, self._plan = set(), plan
-        return record
 
-    def _put_back(self, record: CaseRecord, gates: dict[str, Gate], whole: set[str], plan: list[PlannedUndo]) -> None:
-        """Undo `_take`, because its result was not written.
+class Taken(NamedTuple):
+    """What was taken from a journal to be written: a record, and the state of the journal that `put_back` needs."""
 
-        `gates`, `whole` and `plan` are the values before `_take`.
-        """
-        self._events[:0] = record.events
-        self._decisions[:0] = record.decisions
-        self._withdrawn[:0] = record.withdrawn
-        self._actions[:0] = record.actions
-        if record.input is not None and record.title is not None and self._input is None:
-            self._input = record.input, record.title
-        self._gates = gates | self._gates
-        self._whole |= whole
-        self._plan = plan
+    record: CaseRecord
+    gates: dict[str, Gate]
+    whole: set[str]
+    plan: list[PlannedUndo]
+
+    @property
+    def json(self) -> str:
+        """Return the record as JSON, without values that are defaults."""
+        return self.record.model_dump_json(exclude_defaults=True)
 
 
 async def _local(

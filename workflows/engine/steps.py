@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError
 
+from activities.engine.records import NotRecorded
 from domain.base import FieldChange
 from domain.status import Outcome, Status, Verdict
 from domain.step import StepCall, StepOptions
@@ -18,6 +19,7 @@ from workflows.engine.branches import Branches
 from workflows.engine.endings import CaseEnds, NextRound
 from workflows.engine.failures import Failure, failure_of, failure_of_local_step, options_of, retry_policy
 from workflows.engine.human_tasks import HumanTasks
+from workflows.engine.journal import RECORD_TIMEOUT, Taken
 from workflows.engine.state import CaseRun
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -66,30 +68,41 @@ class Steps:
             # The next gate writes a gate that was passed. But the attempts of a step may take long, so write it now.
             # Write the undo of a local step before the step: Temporal learns of the step only after it has ended, and
             # until then only the database knows that it may have taken effect.
+            record: Taken | None = None
             if run.passed_unwritten or (local and planned is not None):
                 run.passed_unwritten = False
-                await run.write()
+                if local and run.journal.unknown_case is None:
+                    record = run.journal.take(run.status)
+                else:
+                    await run.write()
             if run.attributes_late and not local:
                 run.set_status(run.status)
             must_stop = self._branches.stop_condition()
             while True:
                 self._branches.raise_if_stopped()
                 run.show(self._words.step(name, request))
-                handle = self._start(activity, call, options, heartbeat, local=local)
+                handle = self._start(activity, call, options, heartbeat, local=local, record=record)
                 await workflow.wait_condition(lambda: handle.done() or must_stop())  # noqa: B023
                 if not handle.done():
                     handle.cancel()
                 try:
                     result = await handle
-                except asyncio.CancelledError:  # Of a local step that was cancelled between two attempts.
+                except (asyncio.CancelledError, FailureError) as error:
+                    if record is not None:
+                        run.journal.put_back(record)
+                        record = None
                     self._branches.raise_if_stopped()
-                    raise
-                except FailureError as error:
-                    self._branches.raise_if_stopped()
+                    if not isinstance(error, FailureError):  # A local step was cancelled between two attempts.
+                        raise
+                    if isinstance(error, ApplicationError) and error.type == NotRecorded.__name__:
+                        await run.write()
+                        continue
                     failure = failure_of_local_step(error, options) if local else failure_of(error, options)
                     if await self._retries(name, failure, options, planned):
                         continue
                     return skipped  # Operators skipped the step or did it by hand.
+                if record is not None:
+                    run.journal.written()
                 self._note_done(name, call, result, planned)
                 self._branches.raise_if_stopped()
                 return result
@@ -102,17 +115,21 @@ class Steps:
         heartbeat: timedelta | None,
         *,
         local: bool,
+        record: Taken | None,
     ) -> workflow.ActivityHandle[ResultT]:
-        """Start the attempts of a step and return their handle."""
+        """Start the attempts of a step and return their handle. `record` is written before a local step runs."""
         # An undo must never run beside the step that it undoes.
         to_the_end = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
         if local:
+            limit = options.time_limit
+            if record is not None and limit is not None:
+                call, limit = call.model_copy(update={"record_first": record.json}), limit + RECORD_TIMEOUT
             return workflow.start_local_activity_method(
                 activity,
                 call,
                 activity_id=f"step {activity.__name__}",  # `./holdgate replay` finds a changed step by its id.
                 summary=self._run.doing,
-                start_to_close_timeout=options.time_limit,
+                start_to_close_timeout=limit,
                 local_retry_threshold=LOCAL_THRESHOLD,
                 retry_policy=retry_policy(options),
                 cancellation_type=to_the_end,
