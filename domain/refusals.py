@@ -13,6 +13,10 @@ DECISION_ID_REUSED = "You already used this id for another decision. Send a new 
 The case sends this message if the case holds the earlier decision; the gateway sends this message if only SQL holds the
 earlier decision.
 """
+ACTION_ID_REUSED = "You already used this id for another action. Send a new id with each action."
+"""The message if a second, different action has the id of an earlier one. The case and the gateway send it."""
+ACTION_CONTENT = ["action, task, person, text or time"]
+"""The fields of an action that must be the same when the action is sent again with the same id."""
 
 
 class RefusalCode(StrEnum):

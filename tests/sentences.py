@@ -22,7 +22,7 @@ NAMED = {
     "workflows/engine/failures.py": ("UNFORESEEN", "IN_WORDS", "_timeout", "_of_application", "failure_of"),
     "domain/gate/validate_decision.py": ("REASONS",),
     "domain/errors.py": ("UNDONE_FIRST",),
-    "domain/refusals.py": ("DECISION_ID_REUSED",),
+    "domain/refusals.py": ("DECISION_ID_REUSED", "ACTION_ID_REUSED"),
     "workflows/engine/compensation.py": ("_wait_before_next", "_is_undone", "roll_back"),
     "workflows/engine/human_tasks.py": ("intervene", "open_intervention"),
     "workflows/rollback.py": ("_follow", "_question", "_operators_decide"),

@@ -59,6 +59,8 @@ NOTE_PATIENCE_S = 0.3
 
 If storing takes longer, it continues in the background.
 """
+LOOK_PATIENCE_S = 2.0
+"""The most seconds that a question about a decision waits until the decision is stored."""
 SETTLE_PATIENCE_S = 10.0
 """Seconds that an operator's decision on a blocked case may take.
 
@@ -85,6 +87,8 @@ class Decisions:
         self._refusals = RefusalLog(db)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._background: set[asyncio.Task[None]] = set()
+        self._noting: dict[str, asyncio.Task[None]] = {}
+        """By decision id: the tasks that store decisions which were answered with 202."""
 
     async def close(self) -> None:
         """End the background tasks; call this before the database is closed. Tasks that are nearly done may finish."""
@@ -227,9 +231,22 @@ class Decisions:
             return await self._after_the_end(handle, decision)
         if known:
             return await self._as_recorded(known)
-        noting = self._in_background(self._note_pending(task, decision))
+        noting = self._noting[decision.id] = self._in_background(self._note_pending(task, decision))
+        noting.add_done_callback(lambda _: self._noting.pop(decision.id, None))
         await asyncio.wait([noting], timeout=NOTE_PATIENCE_S)
         return DecisionOutcome(decision_id=decision.id)
+
+    async def noted(self, decision_id: str) -> bool:
+        """Wait until a pending decision is stored. Return False if this gateway is not storing such a decision.
+
+        Raises Problem 503 if storing takes longer than `LOOK_PATIENCE_S`.
+        """
+        if (noting := self._noting.get(decision_id)) is None:
+            return False
+        _, running = await asyncio.wait([noting], timeout=LOOK_PATIENCE_S)
+        if running:
+            raise unavailable("The decision is being stored. Ask again in a moment.", decision_id=decision_id)
+        return True
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         running = asyncio.create_task(work)

@@ -95,6 +95,10 @@ class Gateway:
         """Send a person's decision on a task to its case, and return the outcome. See `Decisions.decide`."""
         return await self._decisions.decide(person, task, request, client_id, patience)
 
+    async def noted(self, decision_id: str) -> bool:
+        """Wait until a pending decision is stored; False if none is being stored. See `Decisions.noted`."""
+        return await self._decisions.noted(decision_id)
+
     async def act(
         self, person: Person, task: TaskView, request: ActionRequest, client_id: str | None = None
     ) -> ActionOutcome:

@@ -39,7 +39,7 @@ def problem_of_refusal(id: str, refusal: Refusal) -> Problem:
         case RefusalCode.STALE:
             return conflict("stale", changed=details.get("changed", []), revision=details.get("revision"))
         case RefusalCode.REUSED:
-            return conflict("reused-id", changed=["verdict, comment, edits or revision"])
+            return conflict("reused-id", changed=details.get("changed", ["verdict, comment, edits or revision"]))
         case RefusalCode.ALREADY_CLAIMED:
             return conflict("already-claimed", assignee=details.get("assignee"))
         case RefusalCode.ALREADY_ANSWERED | RefusalCode.NOTHING_TO_DO:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from api.deps import Db, Plain
+from api.deps import Db, Plain, TheGateway
 from api.gateway.refusal_problems import REFUSAL_CODES
 from api.http.problems import documented, not_found
 from api.http.security import Caller, viewer
@@ -58,7 +58,7 @@ class ActionState(_Outcome):
 
 
 @router.get("/decisions/{decision_id}", responses=_ASKS)
-async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> DecisionState:
+async def one_decision(decision_id: MessageId, person: Caller, db: Db, gateway: TheGateway) -> DecisionState:
     """Return the status of a decision: pending, counted or refused.
 
     For the person who made the decision, operators, auditors and admins. The status `withdrawn` means that the decision
@@ -66,6 +66,9 @@ async def one_decision(decision_id: MessageId, person: Caller, db: Db) -> Decisi
     """
     async with db.read() as conn:
         found = await tasks.decision(conn, decision_id)
+    if found is None and await gateway.noted(decision_id):
+        async with db.read() as conn:
+            found = await tasks.decision(conn, decision_id)
     if found is None or not _may_see(person, found.person):
         raise not_found("decision")
     return DecisionState.model_validate(found)

@@ -228,6 +228,29 @@ async def test_what_waits_for_an_open_task_is_left_to_its_case(stopped: Gate) ->
         await stopped.until(task["case_id"], lambda case: case["status"] == "completed")
 
 
+async def test_a_decision_that_is_still_being_stored_is_found(stopped: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under load the answer 202 came before the decision was in SQL, and a question about it was answered with 404."""
+    async with stopped.worker():
+        task = await stopped.open_task(await stopped.start())
+    add, stored = tasks.add_pending, asyncio.Event()
+
+    async def slow(*given: Any) -> None:
+        await stored.wait()
+        await add(*given)
+
+    monkeypatch.setattr(tasks, "add_pending", slow)
+    monkeypatch.setattr(decisions, "LOOK_PATIENCE_S", 0.2)
+    decided = await stopped.decide("manager-1", task)
+    where = f"/decisions/{decided.json()['decision_id']}"
+    early = await stopped.get("manager-1", where)
+    assert (decided.status_code, early.status_code) == (202, 503), early.text
+    asyncio.get_running_loop().call_later(0.1, stored.set)
+    assert (await stopped.get("manager-1", where)).json()["status"] == "pending"
+    assert (await stopped.get("fraud-1", where)).status_code == 404
+    async with stopped.worker():
+        await stopped.until(task["case_id"], lambda case: case["status"] == "completed")
+
+
 async def test_a_decision_that_is_in_sql_and_lost_in_temporal_reaches_its_case(
     stopped: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
