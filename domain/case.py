@@ -19,8 +19,8 @@ Incidents with the same subject are shown as one group.
 class CaseInput(Message, Generic[InputT]):
     """The start input of a case.
 
-    The case keeps the policy with the hash `policy_hash` until its end. A later policy changes a running case only if
-    an admin applies the policy to its open gates.
+    The case keeps the policy with the hash `policy_hash` until its end, unless an admin applies a later policy to the
+    open gates of the case.
     """
 
     case_id: str

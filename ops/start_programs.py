@@ -160,8 +160,8 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
         raise Mistake("\n".join([f"Temporal is not prepared: {error}. Run:", *error.commands])) from error
     except RPCError as error:
         raise Mistake(
-            f"Temporal did not answer a question about namespace {client.namespace}: {error.message}. Check "
-            "TEMPORAL_NAMESPACE and your access"
+            f"A question to Temporal about namespace {client.namespace} failed: {error.message}. Check "
+            "TEMPORAL_NAMESPACE, and that your key or certificate gives access to this namespace"
         ) from error
 
 

@@ -208,8 +208,8 @@ def _blanks_only(text: str) -> bool:
 def decimal_in(cells: Iterable[str], signs: Marks) -> Decimals:
     """Return the decimal mark of a column, found from the cells that can be read in one way only.
 
-    Return `either` if these cells disagree, or if there are none and a cell can be read as two numbers. Return `.` if
-    the mark makes no difference.
+    Return `either` if the cells that can be read in one way only disagree, or if there is no such cell and a cell can
+    be read as two numbers. Return `.` if the mark makes no difference.
     """
     found: set[Decimals] = set()
     doubtful = False

@@ -205,7 +205,7 @@ async def _ready(conn: AsyncConnection, plan: Plan, now: datetime) -> list[dict[
 
 
 async def _seal(conn: AsyncConnection, plan: Plan, now: datetime) -> int:
-    """Create a message for each person and channel with due notifications.
+    """Create a message for each person and channel that has due notifications and may get a message now.
 
     Return the number of pairs of person and channel that had due notifications, also if all of these were obsolete.
 

@@ -46,7 +46,7 @@ class Failure:
     """Why an attempt failed, or all attempts of a step."""
 
     said: str
-    """A sentence for people."""
+    """The reason of the failure, in one sentence for people."""
     technical: str
     """Kind and message of the exception, for engineers."""
     kind: str
