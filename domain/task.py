@@ -81,6 +81,8 @@ class TaskView(Message):
     case_id: str
     workflow_id: str | None = None
     """The id of the Workflow that opened the task, such as a rollback; None if the case's own Workflow opened it."""
+    batch_id: str | None = None
+    """The upload from which the case was started; None for a case without one."""
     process: str
     gate: str
     kind: TaskKind = "gate"

@@ -337,6 +337,7 @@ def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int) -> TaskV
         task_id=task_id_for(one.workflow_id, "stopped", number),
         case_id=case.case_id,
         workflow_id=one.workflow_id if one.workflow_id != case.case_id else None,
+        batch_id=case.batch_id,
         process=case.process,
         gate=INTERVENTION,
         kind="intervention",

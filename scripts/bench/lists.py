@@ -162,7 +162,10 @@ async def _seed(db: Database, first: int, last: int, view: View, batch_of: Calla
                 case_row(each) | {"batch_id": batch_of(number)} for number, each in zip(numbers, views, strict=True)
             ]
             await conn.execute(insert(cases), rows)
-            await open_all(conn, views)
+            known = [
+                view.model_copy(update={"batch_id": row["batch_id"]}) for view, row in zip(views, rows, strict=True)
+            ]
+            await open_all(conn, known)
     await db.close()
 
 

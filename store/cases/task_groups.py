@@ -11,7 +11,7 @@ from domain.money import exact
 from store.cases.task_lists import TaskFilter, few_matching, matching
 from store.cases.visibility import Viewer
 from store.db.connection import AsyncConnection
-from store.tables.cases import cases, tasks
+from store.tables.cases import tasks
 
 By = Literal["batch", "payee", "step", "requester"]
 
@@ -33,7 +33,7 @@ async def groups(
 ) -> list[GroupTotals]:
     """Return all matching tasks in groups, largest first."""
     key = {
-        "batch": func.coalesce(cases.c.batch_id, ""),
+        "batch": func.coalesce(tasks.c.batch_id, ""),
         "payee": tasks.c.subject,
         "requester": tasks.c.requester,
         "step": literal(""),
@@ -50,8 +50,6 @@ async def groups(
         among=await few_matching(conn, viewer, sought, now, zone),
         every=True,
     )
-    if by == "batch" and not sought.batch_id:
-        query = query.join(cases, cases.c.case_id == tasks.c.case_id)
     if conn.dialect.name == "postgresql":
         # PostgreSQL overestimates the query and would compile it, which takes longer than the query.
         await conn.execute(text("SET LOCAL jit = off"))

@@ -177,7 +177,7 @@ async def few_matching(
     query = select(tasks.c.task_id)
     status = sought.status or ("open" if sought.whose == "mine" else None)
     of_status = query.where(tasks.c.status == (_OPEN if status == "open" else status)) if status else query
-    of_batch = select(cases.c.case_id).where(cases.c.batch_id == sought.batch_id)
+    of_batch = select(cases.c.case_id).where(cases.c.batch_id == sought.batch_id)  # through the index of cases
     narrow = [
         of_status.where(tasks.c.subject == sought.payee) if sought.payee is not None else None,
         of_status.where(tasks.c.requester == sought.requester) if sought.requester is not None else None,
@@ -305,7 +305,7 @@ def matching(
     if sought.payee is not None:
         query = query.where(tasks.c.subject == sought.payee)
     if sought.batch_id:
-        query = query.join(cases, cases.c.case_id == tasks.c.case_id).where(cases.c.batch_id == sought.batch_id)
+        query = query.where(tasks.c.batch_id == sought.batch_id)
     return query.where(words_say(tasks.c.words, sought.q)) if sought.q else query
 
 

@@ -326,6 +326,7 @@ def _task_row(view: TaskView) -> dict[str, Any]:
     return {
         "task_id": view.task_id,
         "case_id": view.case_id,
+        "batch_id": view.batch_id,
         "process": view.process,
         "gate": view.gate,
         "kind": view.kind,

@@ -123,9 +123,8 @@ async def add(
     row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
     if not await insert_once(conn, people, row):
         known = await conn.scalar(select(people.c.active).where(people.c.id == id))
-        back = (
-            "" if known else f" by a person who has left. To reactivate the person: ./holdgate people reactivate {id}"
-        )
+        left = f" by a person who has left. To reactivate the person: ./holdgate people reactivate {id}"
+        back = "" if known else left
         raise ValueError(f"the id '{id}' is already in use{back}")
     if person.groups:
         added = {"person": id, "added_by": by, "added_at": now}

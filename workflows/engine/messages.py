@@ -115,43 +115,11 @@ class Messages:
         run.journal.withdraw(void)
         behalf = next((view.on_behalf_of for view in gate.task.decisions if view.decision_id == decision.id), None)
         run.journal.store_decision(DecisionRecord(decision=decision, on_behalf_of=behalf, changes=changes))
-        self._note_decision(decision, seen, rule, behalf, changes, void)
+        _note_decision(run, decision, seen, rule, behalf, changes, void)
         run.journal.store_task(gate)
         self._separate_duties()
         run.status = self._status_after(gate.outcome)
         return _receipt(run, decision, gate)
-
-    def _note_decision(
-        self,
-        decision: Decision,
-        seen: TaskView,
-        rule: str,
-        behalf: str | None,
-        changes: list[FieldChange],
-        void: list[DecisionView],
-    ) -> None:
-        self._run.journal.note(
-            "decided",
-            f"{decision.by.id}{f' for {behalf}' * bool(behalf)}: {decision.verdict.replace('_', ' ')}"
-            + f" with {', '.join(change.field for change in changes)} edited" * bool(changes)
-            + f" ({decision.comment})" * bool(decision.comment),
-            {
-                "task_id": seen.task_id,
-                "gate": seen.gate,
-                "decision_id": decision.id,
-                "verdict": decision.verdict.value,
-                "comment": decision.comment,
-                "rule": rule,
-                "groups": decision.by.groups,
-                "revision": seen.revision,
-                "shown": seen.digest,
-                "via": decision.via,
-                **({"on_behalf_of": behalf} if behalf else {}),
-                **({"changes": [change.model_dump(mode="json") for change in changes]} if changes else {}),
-                **({"no_longer_count": [view.decision_id for view in void]} if void else {}),
-            },
-            actor=decision.by.id,
-        )
 
     def _status_after(self, outcome: Outcome | None) -> Status:
         """Return the status that the case has after a decision.
@@ -390,6 +358,40 @@ class Messages:
         """
         self._run.refused_messages += 1
         return self._run.refused_messages <= MAX_IDLE_MESSAGES
+
+
+def _note_decision(
+    run: CaseRun,
+    decision: Decision,
+    seen: TaskView,
+    rule: str,
+    behalf: str | None,
+    changes: list[FieldChange],
+    void: list[DecisionView],
+) -> None:
+    """Record an accepted decision. `seen` is the task as the person saw it."""
+    run.journal.note(
+        "decided",
+        f"{decision.by.id}{f' for {behalf}' * bool(behalf)}: {decision.verdict.replace('_', ' ')}"
+        + f" with {', '.join(change.field for change in changes)} edited" * bool(changes)
+        + f" ({decision.comment})" * bool(decision.comment),
+        {
+            "task_id": seen.task_id,
+            "gate": seen.gate,
+            "decision_id": decision.id,
+            "verdict": decision.verdict.value,
+            "comment": decision.comment,
+            "rule": rule,
+            "groups": decision.by.groups,
+            "revision": seen.revision,
+            "shown": seen.digest,
+            "via": decision.via,
+            **({"on_behalf_of": behalf} if behalf else {}),
+            **({"changes": [change.model_dump(mode="json") for change in changes]} if changes else {}),
+            **({"no_longer_count": [view.decision_id for view in void]} if void else {}),
+        },
+        actor=decision.by.id,
+    )
 
 
 def _receipt(run: CaseRun, message: Decision | Action, gate: Gate) -> Receipt:

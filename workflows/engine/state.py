@@ -181,6 +181,7 @@ class CaseRun:
             task_id=task_id_for(self.workflow_id, gate, len(self.gates) + 1 + beside),
             case_id=case.case_id,
             workflow_id=None if self.workflow_id == case.case_id else self.workflow_id,
+            batch_id=case.batch_id,
             process=case.process,
             gate=gate,
             requester=case.requester,

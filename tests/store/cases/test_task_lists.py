@@ -31,7 +31,7 @@ WIDE = Context(prec=100)
 
 async def asked(db: Database, reference: str, payee: str, amount: str, currency: str, **changes: Any) -> TaskView:
     """A payment that waits for managers."""
-    row = await submitted(db, reference, batch_id=changes.pop("batch_id", None))
+    row = await submitted(db, reference, batch_id=changes.get("batch_id"))
     shown: dict[str, Any] = {"title": f"Pay {payee}", "key_fields": {"Payee": payee, "Amount": amount}}
     view = task(row.case_id, **shown, money={"amount": amount, "currency": currency}, **changes)
     await recorded(db, opening(view))
