@@ -1,4 +1,4 @@
-"""Write the record that comes with a local step before the step runs: one local activity instead of two."""
+"""Write the case record that comes with a local step before the step runs: one local activity instead of two."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from domain.step import StepCall
 
 
 class RecordFirst(Interceptor):
-    """Writes the record in `StepCall.record_first`, and then runs the step without it."""
+    """Writes the case record in `StepCall.record_first`, and then runs the step without it."""
 
     def __init__(self, store: RecordStore) -> None:
         self._store = store
@@ -40,6 +40,6 @@ class _Recording(ActivityInboundInterceptor):
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            raise NotRecorded(f"The record before the step was not written: {error}", permanent=True) from error
+            raise NotRecorded(f"The case record before the step was not written: {error}", permanent=True) from error
         if written.ended is not None:
             raise NotRecorded("The database has an end of this case, so the step did not run.", permanent=True)

@@ -45,9 +45,9 @@ class TakenOver(Trouble):
 
 
 class NotRecorded(Trouble):
-    """Raised if the record that comes with a local step was not written. The step has not run.
+    """Raised if the case record that comes with a local step was not written. The step has not run.
 
-    The Workflow then writes the record alone, again and again until that succeeds or shows why the case must stop.
+    The Workflow then writes the case record alone, again and again until that succeeds or shows why the case must stop.
     """
 
 

@@ -302,7 +302,7 @@ class Taken(NamedTuple):
 
     @property
     def json(self) -> str:
-        """Return the record as JSON, without values that are defaults."""
+        """Return the case record as JSON, without values that are defaults."""
         return self.record.model_dump_json(exclude_defaults=True)
 
 
