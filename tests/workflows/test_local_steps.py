@@ -28,6 +28,7 @@ from domain.status import Outcome, Status, Verdict
 from plugins.testing.server import unskipped
 from policy.file import PolicyFile
 from store.cases import tasks
+from store.db.outages import DatabaseUnavailable
 from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support import postgres
@@ -248,6 +249,34 @@ async def test_no_local_step_runs_after_a_rollback_has_taken_over_the_case(
     await house.decide(rollback, "olga", Verdict.ROLL_BACK)
     assert (await house.end(rollback)).status is Status.FAILED
     assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
+
+
+@pytest.mark.parametrize("written_first", [False, True], ids=["not written", "written, and the answer lost"])
+async def test_a_step_whose_undo_was_not_stored_runs_once_after_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch, written_first: bool
+) -> None:
+    """The activity of the step stores the undo. If that fails, the case stores it alone, and then runs the step."""
+    record, seen = SqlRecords.record, []
+
+    async def failing(self: SqlRecords, written: CaseRecord) -> Written:
+        if written.plan is None or len(written.plan) < 3:
+            return await record(self, written)
+        seen.append([*house.effects(case)])
+        if len(seen) > 2:
+            return await record(self, written)
+        if written_first:
+            await record(self, written)
+        raise DatabaseUnavailable("away")
+
+    case = await house.start(process="local", policy=GATES)
+    task = await house.open_task(case)
+    monkeypatch.setattr(SqlRecords, "record", failing)
+    await case.signal("submit_decision", house.decision(task))
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert seen[:3] == [["fetch", "pack"]] * 3, "nothing ran before its undo was stored"
+    assert house.effects(case) == ["fetch", "pack", "send"]
+    assert house.receiver.tried[case.id].count("send") == 1
+    assert await house.audit_problems() == []
 
 
 # ---------------------------------------------------------------------------------------------------- a slow database
