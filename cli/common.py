@@ -51,15 +51,11 @@ def gateway_as(person: str | None, default: str | None) -> "Remote":
 
 
 def database_url() -> str:
-    """Return HOLDGATE_DATABASE_URL. Raises Unusable if the setting names no database that Holdgate can use."""
-    from cli.client import Unusable
-    from store.db.database import normalised
+    """Return HOLDGATE_DATABASE_URL. Raises WrongSettings if the setting names no database that Holdgate can use."""
+    from store.db.database import check_url
 
     url = load_settings().database_url
-    try:
-        normalised(url)
-    except ValueError as wrong:
-        raise Unusable(f"HOLDGATE_DATABASE_URL: {wrong}") from wrong
+    check_url(url)
     return url
 
 
@@ -67,7 +63,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
     """Open the database, run `work` with it and return its result.
 
     With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable,
-    Unusable for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
+    WrongSettings for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
     """
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
