@@ -143,6 +143,12 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
     return FieldError(field=name, message=error["msg"].removeprefix("Value error, "))
 
 
+_INSTEAD = {
+    (404, "Not Found"): "This address does not exist. Check the address.",
+    (413, "Content Too Large"): "The request body is too large. Send a smaller one.",
+}
+"""Sentences in place of the words of Starlette, by status and these words. Holdgate's own texts are not replaced."""
+
 AsPage = Callable[[Request, Problem], Response | None]
 
 
@@ -162,10 +168,7 @@ def install(app: FastAPI, as_page: AsPage) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        detail = {
-            404: "This address does not exist. Check the address.",
-            413: "The request body is too large. Send a smaller one.",
-        }.get(error.status_code, error.detail)
+        detail = _INSTEAD.get((error.status_code, error.detail), error.detail)
         return said(request, Problem(error.status_code, detail, headers=error.headers))
 
     @app.exception_handler(Exception)
