@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import typer
 
 from core.settings import Settings, load as load_settings
+from domain.strict_json import escape_control
 
 if TYPE_CHECKING:  # the commands that need more import it themselves, so that `up` starts at once
     from cli.client import Remote
@@ -134,7 +135,7 @@ def settings_with_plugins() -> Settings:
 def print_answer(found: Any, as_json: bool, print_it: Callable[[Any], None]) -> None:
     """Print an answer: as JSON if `as_json` is True, else with `print_it` as text for people."""
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(escape_control(json.dumps(found, indent=2, ensure_ascii=False, default=str)) + "\n")
     else:
         print_it(found)
 
