@@ -233,7 +233,7 @@ async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(
     monkeypatch.setattr(start_rows, "ROWS_PER_CALL", 1)
     monkeypatch.setattr(batch_workflow, "CHUNKS_PER_RUN", 3)
     count = 3 + 2
-    # The sandbox would import the Workflow anew, without the patch.
+    # The sandbox would import the Workflow again, without the patch.
     async with office.worker(BatchPace(in_flight=1, patience=0.01), UnsandboxedWorkflowRunner()):
         taken = await office.take(HEAD + rows(count))
         handle = office.client.get_workflow_handle(f"batch:{taken.batch_id}")
