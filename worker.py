@@ -1,5 +1,10 @@
 """The worker program, `python worker.py`: build the parts from the settings, and run until a signal stops it."""
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # Until `run` has read all settings: searching what imports make and keep takes a fifth of the start.
+
 import asyncio
 import logging
 import os
@@ -114,6 +119,8 @@ def run() -> int:
         loader.load(settings.processes)
         policy_file = loader.policy_file(settings.policy)
         read_apps(settings.apps)
+        gc.enable()
+        gc.freeze()
         event_loop.run(main(settings, policy_file, metrics_of_sdk(settings.worker_metrics)))
     except (WrongSettings, WrongApps, WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)

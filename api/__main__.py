@@ -1,5 +1,10 @@
 """Serve the gateway (`python -m api`) until SIGTERM or Ctrl-C; open requests may end first."""
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # Until `main` has the application: searching what imports make and keep takes a fifth of the start.
+
 import logging
 import socket
 import sys
@@ -78,6 +83,8 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,  # no header of a proxy is trusted, so nobody can forge one
     )
+    gc.enable()
+    gc.freeze()
     start_template()
     with suppress(KeyboardInterrupt):  # the server has stopped in order, and reports only now what stopped it
         server.run()

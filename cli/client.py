@@ -2,8 +2,10 @@
 
 import ipaddress
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlsplit
 
@@ -147,7 +149,7 @@ class Remote:
         try:
             # A proxy for the internet does not reach a gateway on this machine.
             with (
-                httpx2.Client(timeout=TIMEOUT, trust_env=not _on_this_machine(self.url)) as client,
+                httpx2.Client(timeout=TIMEOUT, trust_env=not _on_this_machine(self.url), verify=self._tls) as client,
                 client.stream(method, address, headers=sent, **request) as answer,
             ):
                 if not answer.is_success:
@@ -160,6 +162,13 @@ class Remote:
             raise Unusable(
                 f"{self.url} or the token cannot be used: {_reason(wrong)}; check {URL} and {TOKEN}"
             ) from wrong
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Return the certificates to trust. To read them takes longer than most requests, and plain HTTP needs none."""
+        if urlsplit(self.url).scheme == "http":
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return httpx2.create_ssl_context()
 
     def _refusal(self, answer: httpx2.Response) -> Denied | Unusable:
         try:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -120,15 +121,18 @@ def uses_of(workflow: type[Any]) -> Uses:
 
 def undos_tested_in(tests: Iterable[Path]) -> set[str]:
     """Return the undos that have a test marked `@pytest.mark.undoes("name")`, without importing the files."""
+    return {undo for path in tests for undo in _undos_marked(path.read_text(encoding="utf-8"))}
+
+
+@lru_cache(maxsize=1024)  # one check of several processes reads the same files for each process
+def _undos_marked(source: str) -> frozenset[str]:
     found: set[str] = set()
-    for path in tests:
-        source = path.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(source)) if "undoes" in source else ():
-            if isinstance(node, _Function) and node.name.startswith("test_"):
-                for mark in node.decorator_list:
-                    if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.undoes":
-                        found.update(_texts(mark.args))
-    return found
+    for node in ast.walk(ast.parse(source)) if "undoes" in source else ():
+        if isinstance(node, _Function) and node.name.startswith("test_"):
+            for mark in node.decorator_list:
+                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.undoes":
+                    found.update(_texts(mark.args))
+    return frozenset(found)
 
 
 def _module_tree(workflow: type[Any]) -> ast.Module:

@@ -5,9 +5,11 @@ import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpcore2
 import hypothesis
 import pytest
 from argon2 import PasswordHasher
@@ -53,8 +55,13 @@ def pytest_collection_finish() -> None:
 
 TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
-LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake")
-"""Folders and files that wait for processes and clocks. They run first, because a long test at the end runs alone."""
+LONG = (
+    *("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake"),
+    *("store", "api", "plugins", "replay", "scripts", "test_architecture.py"),
+)
+"""Folders and files that wait for processes and clocks, then folders with files that take a minute. They run first,
+because a long file at the end runs alone.
+"""
 EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_task_actions.py")
 """Files whose tests look at everything that waits. They run before other files of their folder leave tasks open."""
 BOTH = "both_databases"
@@ -154,6 +161,14 @@ def compiled_once() -> Iterator[None]:
     """A statement is compiled for the first test that needs it."""
     with pytest.MonkeyPatch.context() as patch:
         sql_cache.share(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Let all HTTP clients of a run trust the same certificates: to read them takes each client 40 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
         yield
 
 

@@ -201,6 +201,7 @@ def _load(folders: Sequence[Path]) -> None:
     """Import all modules that parsers need, also of plugins, which the plugin loader of the parent process has checked
     before.
     """
+    gc.disable()  # nearly all that imports make stays
     from intake.parsing import parse_jobs
     from workflows.registry import register
 
@@ -209,6 +210,7 @@ def _load(folders: Sequence[Path]) -> None:
             sys.path.append(str(folder.parent))
         register(replace(importlib.import_module(folder.name).PROCESS, folder=folder))
     parse_jobs.warm_up()
+    gc.enable()
     gc.collect()
     gc.freeze()  # keeps a parser's garbage collection from copying the template's memory
 

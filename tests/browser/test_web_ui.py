@@ -37,8 +37,8 @@ async def test_a_browser_connects_to_none_of_the_ports_behind_the_guard(product:
         f"http://127.0.0.1:{given['--metrics-port']}/metrics",
         *(f"http://127.0.0.1:{port}/" for port in PORTS),
     ]
+    page = await chromium.new_page()
     for address in addresses:
-        page = await chromium.new_page()
         with pytest.raises(Error, match="ERR_UNSAFE_PORT"):
             await page.goto(address)
-        await page.close()
+    await page.close()

@@ -1,5 +1,6 @@
 """The client of the gateway: its address, the token, and the text of its problems."""
 
+import ssl
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,9 @@ def test_a_problem_is_a_line_and_a_line_for_each_field() -> None:
     assert client.problem(body) == "2 mistakes\n  input.amount: more than 0\n  line 3, payee: needed"
     assert client.problem({"title": "Conflict"}) == "Conflict"
     assert client.problem(["what"]) == ""
+
+
+def test_only_a_gateway_without_tls_needs_no_certificates() -> None:
+    assert client.Remote("https://holdgate.example", "t")._tls.cert_store_stats()["x509_ca"] > 0
+    for address in ("https://holdgate.example", "http://127.0.0.1:8233"):
+        assert client.Remote(address, "t")._tls.verify_mode is ssl.CERT_REQUIRED

@@ -1,4 +1,4 @@
-"""One running product for the tests that leave the product unchanged, or running again.
+"""One running product, with a plugin, for the tests that leave the product unchanged, or running again.
 
 The tests of the command line come first, see `EMPTY` in tests/conftest.py: they look at all that waits.
 """
@@ -7,11 +7,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from plugins.scaffold import make
 from tests.support.installed_app import Product
 
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """Start a product so slow with rows that a file of few rows can be paused."""
-    with Product(tmp_path_factory.mktemp("product"), HOLDGATE_BATCH_RATE="10") as product:
+    """Start a product so slow with rows that a file of few rows can be paused.
+
+    Its plugin `expense_claim` is the one of the template, with a defect for the purpose `A defect`.
+    """
+    folder = tmp_path_factory.mktemp("product")
+    make("expense_claim", folder / "mine")
+    process = folder / "mine" / "expense_claim" / "process.py"
+    code = process.read_text()
+    gate = '        await self.gate("approval")\n'
+    assert gate in code
+    defect = '        if request.purpose == "A defect":\n            raise KeyError(request.purpose)\n'
+    process.write_text(code.replace(gate, defect + gate))
+    with Product(folder, HOLDGATE_BATCH_RATE="10", HOLDGATE_PROCESSES=str(folder / "mine")) as product:
         yield product

@@ -60,7 +60,7 @@ class House:
 
 
 def answering(address: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         try:
             if httpx2.get(f"{address}/health/ready").status_code == 200:

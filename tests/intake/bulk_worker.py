@@ -1,6 +1,6 @@
 """A worker for imports whose cases end at once, so that only the import is tested. Run as a process, it can be killed.
 
-python -m tests.intake.bulk_worker ADDRESS NAMESPACE DATABASE_URL POLICY
+python -m tests.intake.bulk_worker ADDRESS NAMESPACE DATABASE_URL POLICY [IN_FLIGHT]
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from pathlib import Path
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Worker
+from temporalio.worker import Worker, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from domain.case import CaseInput
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
@@ -48,8 +49,9 @@ async def bulk_worker(
     policy: PolicyFile,
     processes: Mapping[str, Process] = PROCESSES,
     pace: BatchPace = QUICK,
+    runner: WorkflowRunner | None = None,
 ) -> AsyncIterator[None]:
-    """Workers on both queues; they work while the context is open."""
+    """Workers on both queues; they work while the context is open. `runner` replaces the sandbox."""
     imports = Imports(Importer(db, client, Starter(db, client, policy, processes), pace))
     async with (
         Worker(
@@ -57,6 +59,7 @@ async def bulk_worker(
             task_queue=TASK_QUEUE,
             workflows=[PaidAtOnce, BatchWorkflow],
             workflow_failure_exception_types=[Exception],
+            workflow_runner=runner or SandboxedWorkflowRunner(),
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         ),
         Worker(
@@ -69,10 +72,11 @@ async def bulk_worker(
         yield
 
 
-async def main(address: str, namespace: str, url: str, policy: str) -> None:
+async def main(address: str, namespace: str, url: str, policy: str, in_flight: str = str(QUICK.in_flight)) -> None:
     """Work until killed."""
     client = await Client.connect(address, namespace=namespace, data_converter=pydantic_data_converter)
-    async with bulk_worker(client, Database(url), PolicyFile(Path(policy), INPUTS)):
+    pace = QUICK._replace(in_flight=int(in_flight))
+    async with bulk_worker(client, Database(url), PolicyFile(Path(policy), INPUTS), pace=pace):
         await asyncio.Event().wait()
 
 

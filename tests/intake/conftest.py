@@ -12,6 +12,7 @@ import pytest_asyncio
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import WorkflowRunner
 
 from cases.submit import CaseRequest, Starter
 from domain.case import CaseEvent, CaseResult
@@ -49,8 +50,10 @@ class Office:
             self.db, self.client, self.policy, self.folder, self.processes, ROOT / "config" / "mappings.toml"
         )
 
-    def worker(self, pace: BatchPace = QUICK) -> AbstractAsyncContextManager[None]:
-        return bulk_worker(self.client, self.db, self.policy, self.processes, pace)
+    def worker(
+        self, pace: BatchPace = QUICK, runner: WorkflowRunner | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        return bulk_worker(self.client, self.db, self.policy, self.processes, pace, runner)
 
     async def case(self, case_id: str) -> cases.CaseRow:
         async with self.db.read() as conn:

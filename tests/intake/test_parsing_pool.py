@@ -161,9 +161,9 @@ async def test_people_take_turns_and_small_files_do_not_wait() -> None:
 
     async with asyncio.TaskGroup() as files:
         for number in range(4):
-            files.create_task(read(f"rita {number}", rows(8_000), "rita"))
+            files.create_task(read(f"rita {number}", rows(4_000), "rita"))
         await asyncio.sleep(0.1)
-        files.create_task(read("raul large", rows(8_000), "raul"))
+        files.create_task(read("raul large", rows(4_000), "raul"))
         files.create_task(read("raul small", rows(10), "raul"))
         await until(parsers)
         assert len(parsers()) <= len(os.sched_getaffinity(0))

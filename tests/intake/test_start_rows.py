@@ -14,6 +14,7 @@ import pytest
 from pydantic import field_validator
 from sqlalchemy import update
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import UnsandboxedWorkflowRunner
 
 from activities.payment.request import PaymentRequest
 from cases.submit import RECEIVED_WITHIN
@@ -24,15 +25,18 @@ from domain.status import Status
 from domain.step import StepCall
 from domain.undo import PlannedUndo
 from intake import start_rows
-from intake.start_rows import CHUNK, BatchPace, Importer
+from intake.start_rows import BatchPace, Importer
 from store.audit import audit_log
 from store.cases import batch_cases, batches, cases
 from store.cases.batches import PlannedRow
 from store.tables.cases import cases as case_table
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
-from workflows.batch import CHUNKS_PER_RUN
+from workflows import batch as batch_workflow
 from workflows.payment import PaymentProcess
 from workflows.registry import PROCESSES, Process
+
+FEW = BatchPace(in_flight=10, patience=0.1)
+"""Chunks of five rows: a file of some rows has several chunks."""
 
 
 def rows(count: int, start: int = 1) -> str:
@@ -42,7 +46,13 @@ def rows(count: int, start: int = 1) -> str:
 def work(office: Office, log: Path) -> subprocess.Popen[bytes]:
     """A worker in a process of its own."""
     client = office.client
-    arguments = [client.service_client.config.target_host, client.namespace, office.url, str(POLICY)]
+    arguments = [
+        client.service_client.config.target_host,
+        client.namespace,
+        office.url,
+        str(POLICY),
+        str(FEW.in_flight),
+    ]
     command = [sys.executable, "-m", "tests.intake.bulk_worker", *arguments]
     with log.open("ab") as written:
         return subprocess.Popen(command, cwd=ROOT, stderr=written)
@@ -85,18 +95,19 @@ async def test_bad_rows_keep_their_errors_and_good_ones_start(office: Office) ->
 
 
 async def test_scheduled_rows_are_seen_as_such_and_never_stop_an_import(office: Office) -> None:
-    at = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    at, count = (datetime.now(UTC) + timedelta(days=3)).isoformat(), 2 * FEW.in_flight
     data = "task_id,task_type,name,amount,currency,scheduled_time\n"
-    data += "".join(f"T-{number},payment,Acme Paper Ltd,{number},GBP,{at}\n" for number in range(1, 4 * CHUNK + 1))
+    data += "".join(f"T-{number},payment,Acme Paper Ltd,{number},GBP,{at}\n" for number in range(1, count + 1))
     taken = await office.uploads.start("several", "later.csv", data.encode(), "rita")
     batch = await input_of(office, taken.batch_id)
     began = time.monotonic()
     # With this patience, and scheduled cases in its way, the import would take minutes.
-    result = await Importer(office.db, office.client, office.starter, BatchPace(patience=60)).run(batch, lambda _: None)
-    assert result.rows.started == 4 * CHUNK
+    pace = FEW._replace(patience=60)
+    result = await Importer(office.db, office.client, office.starter, pace).run(batch, lambda _: None)
+    assert result.rows.started == count
     assert time.monotonic() - began < 30
     report = await office.report(taken.batch_id)
-    assert report.cases == {"scheduled": 4 * CHUNK}
+    assert report.cases == {"scheduled": count}
     async with office.db.read() as conn:
         assert await batch_cases.count_running(conn, batch.batch_id) == 0
 
@@ -109,19 +120,20 @@ async def test_a_file_without_a_valid_row_is_completed_too(office: Office) -> No
 
 async def test_the_same_file_twice_starts_nothing_twice(office: Office) -> None:
     async with office.worker():
-        first = await office.finished((await office.take(HEAD + rows(30))).batch_id or "")
-        second = await office.finished((await office.take(HEAD + rows(30))).batch_id or "")
+        first = await office.finished((await office.take(HEAD + rows(10))).batch_id or "")
+        second = await office.finished((await office.take(HEAD + rows(10))).batch_id or "")
     assert second.same_file_as == first.batch_id
-    assert second.rows == BatchCounts(total=30, duplicate=30)
+    assert second.rows == BatchCounts(total=10, duplicate=10)
     assert {(found.case_status, *found.differs) for found in second.duplicates} == {("running",)}
 
 
 async def test_the_same_file_twice_at_once_starts_every_row_once(office: Office) -> None:
-    async with office.worker():
-        taken = await asyncio.gather(*(office.take(HEAD + rows(80)) for _ in range(2)))
+    count = 23
+    async with office.worker(FEW):
+        taken = await asyncio.gather(*(office.take(HEAD + rows(count)) for _ in range(2)))
         both = [await office.finished(report.batch_id or "") for report in taken]
-    assert sum(report.rows.started for report in both) == 80
-    assert all(report.rows.started + report.rows.duplicate == 80 == report.rows.total for report in both)
+    assert sum(report.rows.started for report in both) == count
+    assert all(report.rows.started + report.rows.duplicate == count == report.rows.total for report in both)
     for report in both:
         assert await office.counted_workflows(report.batch_id or "", report.rows.started) == report.rows.started
 
@@ -268,8 +280,10 @@ async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(start_rows, "ROWS_PER_CALL", 1)
-    count = CHUNKS_PER_RUN + 5
-    async with office.worker(BatchPace(in_flight=1, patience=0.01)):
+    monkeypatch.setattr(batch_workflow, "CHUNKS_PER_RUN", 3)
+    count = 3 + 2
+    # The sandbox would import the Workflow again, without the patch.
+    async with office.worker(BatchPace(in_flight=1, patience=0.01), UnsandboxedWorkflowRunner()):
         taken = await office.take(HEAD + rows(count))
         handle = office.client.get_workflow_handle(f"batch:{taken.batch_id}")
         first = (await handle.describe()).run_id
@@ -306,7 +320,7 @@ async def test_a_file_whose_gateway_died_while_it_was_received_is_never_seen_and
 async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_once(
     office: Office, tmp_path: Path
 ) -> None:
-    count = CHUNK * 2 + 7
+    count = 4 * FEW.chunk + 2
     taken = await office.take(HEAD + rows(count))
     batch_id = taken.batch_id or ""
 
