@@ -15,7 +15,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from store.db.database import Database, migrate
 from store.people import passwords
-from tests.support import postgres, sql_cache
+from tests.support import postgres, route_cache, sql_cache
 from tests.support.migrated_database import migrated_copy, template
 from tests.support.postgres import Postgres
 from tests.support.sequenced import Sequenced
@@ -46,11 +46,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Never look again at what was collected."""
+    """Never look again at what was collected, and look for new garbage seldom."""
     gc.enable()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
+GARBAGE = (50_000, 20, 20)
+"""The thresholds of the garbage collector. With those of Python, it takes 3 % of the processor time of the tests."""
 TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = ("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake")
@@ -151,9 +154,10 @@ def own_umask() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once() -> Iterator[None]:
-    """A statement is compiled for the first test that needs it."""
+    """A statement is compiled, and a route is prepared, for the first test that needs it."""
     with pytest.MonkeyPatch.context() as patch:
         sql_cache.share(patch)
+        route_cache.share(patch)
         yield
 
 
