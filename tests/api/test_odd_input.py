@@ -134,8 +134,9 @@ def calls(gate: Gate, ids: dict[str, str]) -> Iterator[Call]:
             for raw in ("%ed%a0%80", "%ff", "%c0%80", "%", "%2", "%zz", "%e2%80", "a" * 12000):
                 yield Call(route.method, route.path.replace("{" + name + "}", raw), [])
         for name in route.fields:
+            others = urlencode(dict.fromkeys([each for each in route.fields if each != name], "1"))
             for value in _values(name):
-                body = urlencode({**dict.fromkeys(route.fields, "1"), name: value}).encode()
+                body = f"{urlencode({name: value})}&{others}".encode()
                 yield Call(route.method, path, [("Content-Type", FORM)], body)
             head = f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode()
             for data in (b"\0", b"\xff\xfe", b"\xed\xa0\x80", b'{"a": "\\ud800"}', b"[" * 5000):
@@ -158,8 +159,9 @@ def _bodies(route: odd_values.Route) -> Iterator[bytes]:
             if name != odd_one and each.is_required():
                 alias = each.alias or name
                 plain[alias] = payment()["input"] if alias == "input" else _PLAIN.get(alias, "x")
+        body = json.dumps({**plain, (field.alias or odd_one): "ODD"})
         for part in odd_values.JSON_PARTS:
-            yield json.dumps({**plain, (field.alias or odd_one): "ODD"}).replace('"ODD"', part).encode()
+            yield body.replace('"ODD"', part).encode()
             if odd_one == "items":
                 item = json.dumps({"task_id": "x", "verdict": "approve", "comment": "ODD"}).replace('"ODD"', part)
                 yield f'{{"items": [{item}]}}'.encode()
