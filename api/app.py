@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
 from api.container import Services
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would be built from the Host header, which any client can set.
         redirect_slashes=False,
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_operation_id,
     )
     problems.install(app, as_page)
     exception_handlers.install(app)
@@ -145,3 +146,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

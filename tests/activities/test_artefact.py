@@ -196,24 +196,27 @@ def header(kind: bytes, text: bytes) -> bytes:
     return info.tobuf(tarfile.USTAR_FORMAT) + text + bytes(-len(text) % tarfile.BLOCKSIZE)
 
 
-def record(number: int) -> bytes:
-    return b"16 k%08d=v\n" % number
+def records(kind: bytes, count: int) -> Callable[[], list[bytes]]:
+    """Return a function that makes a header of so many records: the collection of tests has no time for them."""
+    return lambda: [header(kind, b"".join(b"16 k%08d=v\n" % number for number in range(count)))]
 
 
 @pytest.mark.parametrize(
     ("headers", "words"),
     [
-        ([header(tarfile.XHDTYPE, b"1" * 64_000)], "a number that is too long"),
-        ([header(tarfile.SOLARIS_XHDTYPE, b"1" * 64_000)], "a number that is too long"),
-        ([header(tarfile.XGLTYPE, b"1" * 4_000)], "a number that is too long"),
-        ([header(tarfile.XHDTYPE, b"30 comment=" + b"7" * 64_000)], "a number that is too long"),
-        ([header(tarfile.XGLTYPE, b"".join(map(record, range(1_000))))], "has extended attributes of files"),
-        ([header(tarfile.XHDTYPE, b"".join(map(record, range(400_000))))], "has extended attributes of files"),
-        ([header(tarfile.XHDTYPE, b"13 comment=x\n")] * 1_100, "damaged"),
+        (lambda: [header(tarfile.XHDTYPE, b"1" * 64_000)], "a number that is too long"),
+        (lambda: [header(tarfile.SOLARIS_XHDTYPE, b"1" * 64_000)], "a number that is too long"),
+        (lambda: [header(tarfile.XGLTYPE, b"1" * 4_000)], "a number that is too long"),
+        (lambda: [header(tarfile.XHDTYPE, b"30 comment=" + b"7" * 64_000)], "a number that is too long"),
+        (records(tarfile.XGLTYPE, 1_000), "has extended attributes of files"),
+        (records(tarfile.XHDTYPE, 400_000), "has extended attributes of files"),
+        (lambda: [header(tarfile.XHDTYPE, b"13 comment=x\n")] * 1_100, "damaged"),
     ],
 )
-def test_headers_that_take_long_to_read_are_refused_at_once(tmp_path: Path, headers: list[bytes], words: str) -> None:
-    archive, into = at(tmp_path, gzip.compress(b"".join(headers) + tar_of(member("a"))))
+def test_headers_that_take_long_to_read_are_refused_at_once(
+    tmp_path: Path, headers: Callable[[], list[bytes]], words: str
+) -> None:
+    archive, into = at(tmp_path, gzip.compress(b"".join(headers()) + tar_of(member("a"))))
     began = time.process_time()
     with pytest.raises(Refused, match=words):
         unpack(archive, into)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -255,6 +256,5 @@ def routes(app: FastAPI) -> Iterator[Route]:
 
 def address(path: str, ids: dict[str, str], **odd: str) -> str:
     """The path with real ids, or with odd ones."""
-    for name, value in {**ids, **odd}.items():
-        path = path.replace("{" + name + "}", quote(value, safe=""))
-    return path.replace("{", "").replace("}", "")
+    values = {**ids, **odd}
+    return re.sub(r"{([^}]*)}", lambda name: quote(values.get(name[1], name[1]), safe=":"), path)

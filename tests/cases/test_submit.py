@@ -39,7 +39,8 @@ from store.audit import audit_log
 from store.cases import cases, policies
 from store.tables import cases as cases_tables
 from tests.intake.conftest import Office, ended, payment, server
-from tests.support.sample_processes import ErrandProcess, ErrandRequest
+from tests.support.errands import ErrandRequest
+from tests.support.sample_processes import ErrandProcess
 from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS, Process, UnknownProcess
 

@@ -31,7 +31,7 @@ from domain.task import Quorum, TaskView
 from domain.undo import PlannedUndo
 from policy.candidates import present
 from tests.domain.test_quorum import Situation
-from tests.support.sample_processes import ErrandRequest
+from tests.support.errands import ErrandRequest
 from workflows.engine.saga import Saga
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -8,7 +8,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.batch import BatchInput, BatchResult
     from domain.case import CaseInput, CaseResult
     from domain.rollback import RollbackInput
-    from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, LocalProcess, Weighed
+    from tests.support.errands import ErrandRequest, Errands, Weighed
+    from tests.support.sample_processes import ErrandProcess, LocalProcess
     from workflows.rollback import RollbackWorkflow
 
 

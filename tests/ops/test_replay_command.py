@@ -33,7 +33,8 @@ from tests.ops.changed_process import (
     Ungated,
 )
 from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house
-from tests.support.sample_processes import ErrandProcess, ErrandRequest
+from tests.support.errands import ErrandRequest
+from tests.support.sample_processes import ErrandProcess
 from workflows.registry import workflows
 
 TWO_GATES = """

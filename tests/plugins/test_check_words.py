@@ -13,8 +13,9 @@ from plugins.check_words import mistakes
 from plugins.errors import WrongProcess
 from plugins.source import uses_of
 from tests.plugins.conftest import change
+from tests.support.errands import ErrandRequest, Errands, Weighed
 from tests.support.installed_app import ROOT
-from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Weighed
+from tests.support.sample_processes import ErrandProcess
 from workflows.registry import PROCESSES
 
 BOOKING = '''

@@ -6,7 +6,8 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from domain.case import CaseInput, CaseResult
-    from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Weighed
+    from tests.support.errands import ErrandRequest, Errands, Weighed
+    from tests.support.sample_processes import ErrandProcess
 
 
 @workflow.defn(name="errand")

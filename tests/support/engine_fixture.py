@@ -44,17 +44,15 @@ from store.cases import cases, policies
 from store.db.database import migrate
 from store.people import people
 from store.receivers.ledger import Ledger
+from tests.support.errands import ErrandRequest, Errands, Receiver
 from tests.support.five_step_process import FiveProcess, FiveRequest
 from tests.support.migrated_database import migrated_copy
 from tests.support.sample_processes import (
     AskingProcess,
     ErrandProcess,
-    ErrandRequest,
-    Errands,
     ForkProcess,
     LocalProcess,
     PairProcess,
-    Receiver,
     SiblingsProcess,
 )
 from tests.support.sequenced import Sequenced

@@ -38,7 +38,8 @@ class Postgres:
     def create(self, template: str = "template1") -> str:
         """A new database, copied from another one to which nobody is connected, and its name."""
         name = f"t{uuid4().hex}"
-        self._administer(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # To copy the files costs half as much as to write each page to the log, because nothing waits for the disk.
+        self._administer(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         return name
 
     def drop(self, database: str) -> None:

@@ -5,6 +5,7 @@ import importlib
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from re import _parser
 from typing import Any
@@ -27,10 +28,11 @@ ALLOWED = 0.1
 _CATEGORIES = {"CATEGORY_DIGIT": "1", "CATEGORY_SPACE": " ", "CATEGORY_NOT_WORD": "-"}
 
 
-def used_in(rooms: list[str]) -> dict[tuple[str | bytes, int], set[str]]:
-    """The patterns of these folders and files with their flags, by the methods that they are used with."""
+@cache
+def used_in(folder: str) -> dict[tuple[str | bytes, int], set[str]]:
+    """Return the patterns of a folder with their flags, and the methods that each is used with."""
     found: dict[tuple[str | bytes, int], set[str]] = {}
-    for path in files_of(rooms):
+    for path in files_of(folder):
         module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
         for node in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
@@ -51,12 +53,11 @@ def used_in(rooms: list[str]) -> dict[tuple[str | bytes, int], set[str]]:
     return found
 
 
-def files_of(rooms: list[str]) -> Iterator[Path]:
-    """The Python files of folders, and files, that can be imported without effect."""
-    for room in rooms:
-        for path in sorted((ROOT / room).rglob("*.py")) if (ROOT / room).is_dir() else [ROOT / f"{room}.py"]:
-            if path.name not in ("__main__.py", "__init__.py") and "migrations" not in path.parts:
-                yield path
+def files_of(folder: str) -> Iterator[Path]:
+    """Return the Python files of a folder that can be imported without effect."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        if path.name not in ("__main__.py", "__init__.py") and "migrations" not in path.parts:
+            yield path
 
 
 def hostile(pattern: str | bytes, flags: int) -> Iterator[Callable[[int], str | bytes]]:

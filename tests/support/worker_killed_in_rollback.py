@@ -22,7 +22,8 @@ from domain.names import TASK_QUEUE
 from domain.records import CaseRecord, Written
 from store.db.database import Database
 from store.people import people
-from tests.support.sample_processes import ErrandProcess, ErrandRequest, Errands, Receiver
+from tests.support.errands import ErrandRequest, Errands, Receiver
+from tests.support.sample_processes import ErrandProcess
 
 
 class Dying(SqlRecords):

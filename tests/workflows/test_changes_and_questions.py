@@ -12,7 +12,7 @@ from domain.messages import Act, Action, Actor, Receipt
 from domain.status import Outcome, Status, Verdict
 from domain.task import TaskView
 from tests.support.engine_fixture import Handle, House
-from tests.support.sample_processes import ErrandRequest
+from tests.support.errands import ErrandRequest
 
 EDITABLE = """
 [errand.gates.approval]

@@ -15,7 +15,7 @@ from domain.task import TaskView
 from store.cases import tasks
 from store.people import absences, people
 from tests.support.engine_fixture import Handle, House
-from tests.support.sample_processes import ErrandRequest
+from tests.support.errands import ErrandRequest
 
 TWO = """
 [errand.gates.approval]

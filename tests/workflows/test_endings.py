@@ -8,7 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from domain.status import Outcome, Status, Verdict
 from tests.support.engine_fixture import ONE_GATE, House
-from tests.support.sample_processes import ErrandRequest
+from tests.support.errands import ErrandRequest
 
 NO_GATE = """
 [errand.gates.approval]

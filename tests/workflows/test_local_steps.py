@@ -33,7 +33,7 @@ from store.people import people
 from store.receivers.ledger import Ledger
 from tests.support import postgres
 from tests.support.engine_fixture import Handle, House, open_house
-from tests.support.sample_processes import ErrandRequest, Errands
+from tests.support.errands import ErrandRequest, Errands
 from tests.workflows.test_payment import SHIPPED, a_payment
 from tests.workflows.test_rollback import looked, reset
 from workflows.engine.steps import Steps

@@ -13,7 +13,7 @@ from domain.status import Status
 from plugins.testing import server
 from tests.support.defective_process import DicedErrand, NotedErrand
 from tests.support.engine_fixture import House
-from tests.support.sample_processes import ErrandRequest
+from tests.support.errands import ErrandRequest
 from workflows import payload_visits, sandbox
 
 

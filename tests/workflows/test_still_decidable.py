@@ -11,7 +11,7 @@ from domain.task import TaskView
 from store.cases import tasks
 from store.people import people
 from tests.support.engine_fixture import Handle, House
-from tests.support.sample_processes import ErrandRequest
+from tests.support.errands import ErrandRequest
 from tests.workflows.test_claim_and_delegate import act, decide, no, person
 from tests.workflows.test_leavers import added, away, told
 

@@ -80,13 +80,13 @@ async def test_a_count_is_written_once_its_flood_is_over(db: Database) -> None:
 
 
 async def test_refusals_of_one_person_on_many_tasks_have_a_bound_for_the_day(db: Database) -> None:
-    names = [f"c{number}" for number in range(25)]
+    names = [f"c{number}" for number in range(LISTED_A_DAY // LISTED + 2)]
     await stored(db, *names)
     job = CountedRefusals(db, AT_ONCE, AT_ONCE)
     before = len(await events_of(db, ""))
     for _ in range(3):
         for name in names:
-            await refuse(db, f"payment:{name}", 25)
+            await refuse(db, f"payment:{name}", LISTED + 2)
         await job.look()
     written = [each for name in names for each in await events_of(db, f"payment:{name}")]
     written = [each for each in written if each.kind != "case_submitted"]
@@ -94,9 +94,9 @@ async def test_refusals_of_one_person_on_many_tasks_have_a_bound_for_the_day(db:
     counts = [each for each in await events_of(db, "") if each.kind == "refusals_counted"]
     assert len(await events_of(db, "")) - before == len(counts) <= 3
     listed = sum(each.kind == "decision_refused" for each in written)
-    assert listed + sum(each.data.get("count", 0) for each in [*written, *counts]) == 3 * 25 * 25
+    assert listed + sum(each.data.get("count", 0) for each in [*written, *counts]) == 3 * len(names) * (LISTED + 2)
     # Somebody else is not affected.
-    assert await refuse(db, "payment:c24", 1, "another") == [True]
+    assert await refuse(db, f"payment:{names[-1]}", 1, "another") == [True]
 
 
 async def test_noise_hides_nothing_that_decided_or_changed_a_case(db: Database) -> None:

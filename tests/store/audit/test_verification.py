@@ -40,8 +40,8 @@ from tests.support.postgres import Postgres
 pytestmark = pytest.mark.both_databases
 
 SEALED = [shape.table for shape in SHAPES.values()]
-ROWS = (1, 2, 3)
-"""Three rows in each table: one is edited, one is exchanged with it, and one is left alone."""
+ROWS = (1, 2, 3, 4, 5, 6)
+"""The rows in each table. One verification looks at an edit of a column in each of them: more rows, fewer of them."""
 
 
 def test_every_column_is_proven_or_it_is_said_why_not() -> None:
@@ -78,7 +78,7 @@ def value_of(column: Column[Any], number: int) -> Any:
 
 
 async def filled(db: Database) -> None:
-    """Put three rows into each sealed table, the way all rows come there: by statements of a transaction."""
+    """Put these rows into each sealed table, the way all rows come there: by statements of a transaction."""
     for number in ROWS:
         async with db.write() as conn:
             for table in metadata.sorted_tables:
@@ -88,7 +88,7 @@ async def filled(db: Database) -> None:
 
 @pytest.fixture(scope="module")
 def filled_file(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with three rows in each sealed table. As rows of no process they are nothing else."""
+    """A file with these rows in each sealed table. As rows of no process they are nothing else."""
     path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("filled") / "filled.db"))
 
     async def fill() -> None:
@@ -112,7 +112,7 @@ async def of_rows(url: str) -> list[str]:
 
 
 def cells_of(round_: int) -> Iterator[tuple[Column[Any], int]]:
-    """Of each sealed table three columns and in which row each is edited, until all had their round."""
+    """Of each sealed table as many columns as rows, and in which row each is edited, until all had their round."""
     for table in SEALED:
         proven = [column for column in table.c if column.name not in PROVEN_ELSEWHERE.get(table, {})]
         yield from zip(proven[round_ * len(ROWS) :], ROWS, strict=False)
