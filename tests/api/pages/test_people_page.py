@@ -53,7 +53,7 @@ async def test_an_admin_adds_somebody_and_changes_all_of_them_on_their_page(stop
         await change("back")
         everybody = (await client.get("/people", params={"q": id})).text
         # This Holdgate sends no mail: the list names the address and does not say whether mail is sent.
-        assert '<td data-label="E-mail address">no</td>' in everybody and "Mail<" not in everybody
+        assert '<td data-label="Address">no</td>' in everybody and "Mail<" not in everybody
         assert everybody.count("<tr>") == 2 and "<script>alert" not in everybody
         assert "directors" in (await client.get("/groups")).text
     assert await told(stopped, id) == [
