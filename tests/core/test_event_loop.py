@@ -26,7 +26,6 @@ def test_the_worker_and_the_gateway_run_on_uvloop() -> None:
 
 def test_on_a_platform_without_uvloop_the_loop_is_that_of_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvloop", None)
-    monkeypatch.setattr(asyncio.events, "_event_loop_policy", None)  # the tests themselves run in uvloop
     found: list[str] = []
     event_loop.run(name(found))
     assert found == ["asyncio"]
