@@ -1,14 +1,11 @@
 """A fresh, migrated database for each test: an SQLite file, and a real PostgreSQL where one is installed."""
 
-import asyncio
 import gc
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +37,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("holdgate")
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
     config.addinivalue_line("markers", f"{BOTH}: these tests run on SQLite and on PostgreSQL in every run")
-    _run_tests_in_uvloop()
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -49,17 +45,6 @@ def pytest_configure(config: pytest.Config) -> None:
     here = os.statvfs(MEMORY)
     if here.f_bavail * here.f_frsize >= ENOUGH and not here.f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
-
-
-def _run_tests_in_uvloop() -> None:
-    """Run tests in the event loop of the worker and the gateway, which also takes less processor time.
-
-    The hook of pytest-asyncio for this would make a parameter of the loop, and pytest would then run all asynchronous
-    tests before the others.
-    """
-    if sys.version_info < (3, 14):  # later versions warn of policies
-        with suppress(ImportError):  # there is no uvloop for Windows
-            asyncio.set_event_loop_policy(import_module("uvloop").EventLoopPolicy())
 
 
 def pytest_collection_finish() -> None:
