@@ -197,7 +197,7 @@ def test_a_batch_that_refuses_an_unknown_message_does_not_call_itself_a_case() -
         batch._refuse_unknown_update("stop", [])
     ((name, refusal),) = batch.refused
     assert name == "stop" and refusal.code == RefusalCode.UNKNOWN_MESSAGE
-    assert "This Workflow has no" in str(refusal) and "This Workflow has no" in str(update_refused.value)
+    assert "of this name here" in str(refusal) and "of this name here" in str(update_refused.value)
 
 
 FAR = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00")

@@ -155,7 +155,7 @@ class GuardedWorkflow:
         The SDK would keep such Signals for ever, without a message to anybody.
         """
         self.message_refused(
-            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Signal of this name."), ""
+            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no Signal of this name here."), ""
         )
 
     @workflow.update(dynamic=True)
@@ -164,7 +164,7 @@ class GuardedWorkflow:
 
     @unknown_update.validator
     def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Update of this name."))
+        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no Update of this name here."))
 
 
 def not_ours(why: str) -> ApplicationError:
