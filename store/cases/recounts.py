@@ -7,7 +7,8 @@ advances the reader position, without a limit. A row stays at least until the Wo
 message.
 
 A gate that opens at the moment of a change may have read the people before the change and be stored after the change.
-So each change is processed twice: at once, and a minute later for the tasks that were not stored yet.
+So each change is processed twice: at once, and a minute later for the tasks that began to open before the change and
+were not stored yet.
 """
 
 import json
@@ -32,6 +33,11 @@ AGAIN = timedelta(minutes=1)
 """The time between the two times that a change is processed.
 
 This time is longer than a gate can take from reading people to its commit: a local activity has 10 s.
+"""
+CLOCKS = timedelta(seconds=15)
+"""The most by which the clocks of Temporal and of the gateways may differ.
+
+The clock of Temporal says when a gate began to open; the clock of a gateway says when people changed.
 """
 LEASE = timedelta(seconds=30)
 """How long a worker that took rows has to notify their Workflows."""
@@ -96,11 +102,11 @@ async def gather(conn: AsyncConnection, now: datetime) -> None:
     head = (await conn.execute(select(chain.c.position))).scalar_one()
     first = await _changes(conn, came[READER], head)
     first.persons |= await _moments_passed(conn, now, step=0)
-    await _want(conn, first, head, now, again=False)
+    await _want(conn, first, head, now)
     ripe = await _ripe(conn, came[LATER_READER], head, now - AGAIN)
     second = await _changes(conn, came[LATER_READER], ripe)
     second.persons |= await _moments_passed(conn, now - AGAIN, step=1)
-    await _want(conn, second, head, now, again=True)
+    await _want(conn, second, head, now, opened_by=now - AGAIN + CLOCKS)
     for name, position in ((READER, head), (LATER_READER, ripe)):
         if position != came[name]:
             await conn.execute(update(readers).where(readers.c.name == name).values(position=position))
@@ -219,8 +225,13 @@ async def _changes(conn: AsyncConnection, came: int, upto: int) -> _Changed:
     return changed
 
 
-async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: datetime, *, again: bool) -> None:
-    """Add a row for each open task that may be affected by the changes of these people."""
+async def _want(
+    conn: AsyncConnection, changed: _Changed, position: int, now: datetime, *, opened_by: datetime | None = None
+) -> None:
+    """Add a row for each open task that may be affected by the changes of these people.
+
+    `opened_by` is given in the second pass: a task that opened later has read the people after the changes.
+    """
     if not changed:
         return
     persons = set(changed.persons)
@@ -233,10 +244,10 @@ async def _want(conn: AsyncConnection, changed: _Changed, position: int, now: da
         of_them = select(memberships.c.group_name).where(memberships.c.person.in_(some)).distinct()
         groups |= set((await conn.execute(of_them)).scalars())
     for some in _in_parts(persons):
-        await _put(conn, _names(some), position, now, again=again)
+        await _put(conn, _names(some), position, now, opened_by)
     for some in _in_parts(groups):
         named = and_(candidates.c.kind == "group", candidates.c.name.in_(some))
-        await _put(conn, tasks.c.task_id.in_(select(candidates.c.task_id).where(named)), position, now, again=again)
+        await _put(conn, tasks.c.task_id.in_(select(candidates.c.task_id).where(named)), position, now, opened_by)
 
 
 def _names(persons: Collection[str]) -> ColumnElement[bool]:
@@ -256,13 +267,18 @@ def _names(persons: Collection[str]) -> ColumnElement[bool]:
     )
 
 
-async def _put(conn: AsyncConnection, concerns: ColumnElement[bool], at: int, now: datetime, *, again: bool) -> None:
+async def _put(
+    conn: AsyncConnection, concerns: ColumnElement[bool], at: int, now: datetime, opened_by: datetime | None
+) -> None:
     columns = ("task_id", "position", "told", "attempts", "next_at")
     found = select(tasks.c.task_id, literal(at), literal(False), literal(0), literal(now, Instant))
-    new = insert_into(conn, recounts).from_select(columns, found.where(tasks.c.status == "open", concerns))
-    if again:  # such a row already covers this change: it existed in the first pass
+    found = found.where(tasks.c.status == "open", concerns)
+    if opened_by is not None:
+        new = insert_into(conn, recounts).from_select(columns, found.where(tasks.c.opened_at <= opened_by))
+        # A row that exists covers this change already: it existed in the first pass.
         await conn.execute(new.on_conflict_do_nothing())
         return
+    new = insert_into(conn, recounts).from_select(columns, found)
     replacement = {name: new.excluded[name] for name in columns[1:]}
     await conn.execute(new.on_conflict_do_update(index_elements=[recounts.c.task_id], set_=replacement))
 

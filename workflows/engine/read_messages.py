@@ -154,9 +154,7 @@ class GuardedWorkflow:
 
         The SDK would keep such Signals for ever, without a message to anybody.
         """
-        self.message_refused(
-            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no Signal of this name here."), ""
-        )
+        self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "There is no Signal of this name here."), "")
 
     @workflow.update(dynamic=True)
     def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from domain.task import Question, TaskView
 from store.cases import open_tasks, recounts, tasks
-from store.cases.recounts import AGAIN, LEASE
+from store.cases.recounts import AGAIN, CLOCKS, LEASE
 from store.cases.visibility import Viewer
 from store.db.database import Database
 from store.people import absences, leavers, people, successors
@@ -217,6 +217,18 @@ async def test_a_task_that_is_stored_just_after_a_change_it_may_not_have_seen_is
         "and a task that knows is not notified again"
     )
     assert await wanted(db, datetime.now(UTC) + AGAIN + AGAIN) == set()
+
+
+async def test_a_task_that_opened_after_a_change_is_not_told_of_it(db: Database) -> None:
+    """It has read the people after the change. An import would else have each of its cases replayed a minute later."""
+    await furnished(db)
+    case = await submitted(db)
+    async with db.write() as conn:
+        await people.join(conn, "new", "managers", by="ada")
+    assert await wanted(db) == set()
+    opened_at = datetime.now(UTC) + CLOCKS + timedelta(seconds=1)
+    await opened(db, task(case.case_id, candidate_groups=["managers"], opened_at=opened_at))
+    assert await wanted(db, datetime.now(UTC) + AGAIN) == set()
 
 
 async def test_absences_that_begin_and_end_are_told_however_long_no_worker_ran(db: Database) -> None:
