@@ -53,6 +53,7 @@ async def test_the_address_says_what_is_listed(gate: Gate) -> None:
     assert set(rows(await seen(gate, "requester-1", f"/?whose=all&{named}"))) == ids
     assert rows(await seen(gate, "manager-1", f"/?whose=claimed&{named}")) == []
     by_payee = await seen(gate, "manager-1", f"/?by=payee&{named}")
+    assert '<th scope="col">Upload</th>' in await seen(gate, "manager-1", f"/?by=batch&{named}")
     assert payee in by_payee and "2,401.00 GBP" in by_payee
     assert (await gate.as_("manager-1").get("/?due=never")).status_code == 422
     assert (await gate.as_("manager-1").get("/?cursor=ours")).status_code == 422
