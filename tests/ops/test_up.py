@@ -219,11 +219,18 @@ def test_what_is_printed_can_be_pasted(product: Product) -> None:
     assert '"status":"accepted"' in done.stdout, done.stderr
 
 
+def entries_at_rest(product: Product) -> Any:
+    """The ledger, after the payments of earlier tests have ended."""
+    before: Any = None
+    while (now := entries(product)) != before:
+        before = now
+        time.sleep(0.5)
+    return now
+
+
 def test_children_of_a_killed_run_are_ended_by_the_next_which_goes_on(product: Product) -> None:
     people, link = product.up["people"], product.up["demo_sign_in_url"]
-    ledger = entries(product)
-    while (later := (time.sleep(0.5), entries(product))[1]) != ledger:  # a payment of an earlier test goes on
-        ledger = later
+    ledger = entries_at_rest(product)
     orphans = product.alive()
     os.kill(product.supervisor, signal.SIGKILL)
     assert product.stop() == -signal.SIGKILL
