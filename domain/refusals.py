@@ -86,3 +86,8 @@ def not_allowed(message: str, rule: str) -> Refusal:
     `rule` is the name of the rule about people that forbids the action.
     """
     return Refusal(RefusalCode.NOT_ALLOWED, message, rule=rule)
+
+
+def action_id_reused() -> Refusal:
+    """Return the refusal of an action that has the id of an earlier, different action."""
+    return Refusal(RefusalCode.REUSED, ACTION_ID_REUSED, changed=ACTION_CONTENT)

@@ -45,8 +45,11 @@ def workflow_runner() -> WorkflowRunner:
 class QuickSandbox(SandboxedWorkflowRunner):
     """Runs each Workflow in a sandbox of the SDK that does less work, as this module describes."""
 
+    def prepare_workflow(self, defn: Any) -> None:
+        remember(defn)
+        super().prepare_workflow(defn)
+
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        remember(det.defn)
         instance: WorkflowInstance = _Instance(det, self.runner_class, self.restrictions)
         return instance
 

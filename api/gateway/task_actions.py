@@ -25,7 +25,7 @@ from domain.gate import Gate
 from domain.ids import decision_id_for
 from domain.messages import Action, Actor, Receipt
 from domain.records import ActionRecord
-from domain.refusals import ACTION_CONTENT, ACTION_ID_REUSED, Refusal, RefusalCode
+from domain.refusals import Refusal, RefusalCode, action_id_reused
 from domain.ruling import GateRuling
 from domain.task import TaskView
 from store.cases import actions, cases
@@ -67,9 +67,7 @@ class TaskActions:
         if known:
             action = action.model_copy(update={"id": known.action_id})
             if known.content != action.content:
-                raise await self._refusals.refuse(
-                    task, action, Refusal(RefusalCode.REUSED, ACTION_ID_REUSED, changed=ACTION_CONTENT)
-                )
+                raise await self._refusals.refuse(task, action, action_id_reused())
             if known.status == "refused":
                 raise problem_of_refusal(action.id, recorded(known, task))
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
@@ -84,9 +82,7 @@ class TaskActions:
         except Gone as error:
             raise await self._not_there(task) from error
         if receipt.content != action.content:
-            raise await self._refusals.refuse(
-                task, action, Refusal(RefusalCode.REUSED, ACTION_ID_REUSED, changed=ACTION_CONTENT)
-            )
+            raise await self._refusals.refuse(task, action, action_id_reused())
         await self._answered_now(known)
         return ActionOutcome(action_id=action.id, task=receipt.task.model_copy(update={"facts": task.facts}))
 

@@ -20,7 +20,7 @@ from domain.moments import asked
 from domain.names import MAX_IDLE_MESSAGES, MAX_MESSAGES
 from domain.permissions import voters
 from domain.records import ActionRecord, DecisionRecord
-from domain.refusals import ACTION_CONTENT, ACTION_ID_REUSED, DECISION_ID_REUSED, Refusal, RefusalCode
+from domain.refusals import DECISION_ID_REUSED, Refusal, RefusalCode, action_id_reused
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
 from workflows.engine.read_messages import refusing
@@ -198,7 +198,7 @@ class Messages:
         run = self._run
         if receipt := run.receipts.get(action.id):
             if receipt.content != action.content:
-                raise Refusal(RefusalCode.REUSED, ACTION_ID_REUSED, changed=ACTION_CONTENT)
+                raise action_id_reused()
             return
         gate = self._gate_of(action.task_id)
         gate.check_action(action)
