@@ -219,9 +219,9 @@ def test_what_is_printed_can_be_pasted(product: Product) -> None:
     assert '"status":"accepted"' in done.stdout, done.stderr
 
 
-def entries_at_rest(product: Product) -> Any:
+def entries_at_rest(product: Product) -> object:
     """The ledger, after the payments of earlier tests have ended."""
-    before: Any = None
+    before: object = None
     while (now := entries(product)) != before:
         before = now
         time.sleep(0.5)
