@@ -23,6 +23,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
+from activities.engine.record_first import RecordFirst
 from activities.engine.records import Records
 from cases.pinned_policies import PinnedPolicies
 from cases.sql_records import SqlRecords
@@ -108,7 +109,8 @@ async def live(address: str, url: str, folder: Path) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "five": FiveRequest}
     policies = PinnedPolicies(database, inputs)
-    records = Records(MortalRecords(database, fate), policies, people.PeopleDirectory(database), inputs)
+    store = MortalRecords(database, fate)
+    records = Records(store, policies, people.PeopleDirectory(database), inputs)
     settings = load(var=folder)
     starter = Starter(database, client, PolicyFile(settings.policy, INPUTS))
     await Worker(
@@ -119,7 +121,7 @@ async def live(address: str, url: str, folder: Path) -> None:
             *five_steps(Receiver(folder / "receiver.db")),
             *activities_of(records, *steps(database, client, starter, policies, settings)),
         ],
-        interceptors=[Mortal(fate), CountAttempts()],
+        interceptors=[Mortal(fate), CountAttempts(), RecordFirst(store)],
         workflow_failure_exception_types=[Exception],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
     ).run()
