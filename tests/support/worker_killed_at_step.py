@@ -90,8 +90,8 @@ class Mortal(Interceptor):
 class MortalRecords(SqlRecords):
     """Before and after each record: it is in SQL then, and Temporal's history does not know."""
 
-    def __init__(self, database: Database, fate: Fate) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, policies: PinnedPolicies, fate: Fate) -> None:
+        super().__init__(database, policies)
         self._fate = fate
 
     async def record(self, record: CaseRecord) -> Written:
@@ -109,7 +109,7 @@ async def live(address: str, url: str, folder: Path) -> None:
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "five": FiveRequest}
     policies = PinnedPolicies(database, inputs)
-    store = MortalRecords(database, fate)
+    store = MortalRecords(database, policies, fate)
     records = Records(store, policies, people.PeopleDirectory(database), inputs)
     settings = load(var=folder)
     starter = Starter(database, client, PolicyFile(settings.policy, INPUTS))
