@@ -21,7 +21,7 @@ from cases.submit import Starter
 from channels.registry import check
 from core import event_loop, logs, traces
 from core.exit import leave
-from core.settings import Settings, WrongSettings, load
+from core.settings import Settings, WrongSettings, load, unknown_variables
 from core.temporal import connect_when_reachable, metrics_of_sdk
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from intake.drop_folder import DropFolder
@@ -34,7 +34,7 @@ from plugins.workers import workers
 from policy.file import PolicyFile
 from policy.model import PolicyError
 from store.audit.sequencer import Sequencer
-from store.db.database import Database, DatabaseUnavailable
+from store.db.database import Database, DatabaseUnavailable, check_url
 from store.db.private_files import keep_private, tighten
 from workflows.registry import PROCESSES
 
@@ -104,8 +104,11 @@ def run() -> int:
     keep_private()
     try:
         settings = load()
-        check(settings)
         logs.configure(settings.log)
+        for line in unknown_variables():
+            log.warning("%s", line)
+        check(settings)
+        check_url(settings.database_url)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-worker")
         loader.load(settings.processes)

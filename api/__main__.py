@@ -1,5 +1,6 @@
 """Serve the gateway (`python -m api`) until SIGTERM or Ctrl-C; open requests may end first."""
 
+import logging
 import socket
 import sys
 from contextlib import suppress
@@ -11,11 +12,14 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.http.connections import Connection, most_connections
 from core import logs, traces
-from core.settings import WrongSettings, load
+from core.settings import WrongSettings, load, unknown_variables
+from core.temporal import TemporalUnreachable, profile
 from intake.parsing.parsing_pool import start_template
 from plugins.errors import WrongProcess
 from policy.model import PolicyError
 from store.db.private_files import keep_private, tighten
+
+log = logging.getLogger("holdgate.api")
 
 GRACE_S = 10
 """The most seconds that open requests may still take after the gateway was asked to stop."""
@@ -56,10 +60,13 @@ def main() -> int:
     try:
         settings = load()
         logs.configure(settings.log)
+        for line in unknown_variables():
+            log.warning("%s", line)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
+        profile()  # a configuration of the Temporal SDK that cannot be read does not correct itself
         app = create_app(settings)
-    except (WrongSettings, WrongProcess, PolicyError, traces.NotInstalled) as error:
+    except (WrongSettings, WrongProcess, PolicyError, TemporalUnreachable, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
         return CANNOT_START
     server = Server(
@@ -67,7 +74,7 @@ def main() -> int:
         host=settings.host,
         port=settings.port,
         log_config=None,
-        access_log=False,  # access_log=False,  # `RequestLog` names the person and leaves out the query string
+        access_log=False,  # `RequestLog` names the person and leaves out the query string
         server_header=False,
         proxy_headers=False,  # no header of a proxy is trusted, so nobody can forge one
     )

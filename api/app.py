@@ -48,6 +48,7 @@ from channels import registry
 from core import traces
 from core.settings import Settings, load
 from plugins import loader
+from store.db.database import check_url
 
 DESCRIPTION = """Durable approvals with an undo.
 
@@ -64,10 +65,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Temporal and the database need not answer yet: until then, a request that needs one of them gets 503.
 
-    Raises WrongSettings, WrongProcess, PolicyError, and LookupError if the language of the settings has no catalogue.
+    Raises WrongSettings, WrongProcess and PolicyError.
     """
     settings = settings or load()
     registry.check(settings)
+    check_url(settings.database_url)
     loader.load(settings.processes)
     policy = loader.policy_file(settings.policy)
     catalogue(settings.locale)

@@ -32,6 +32,10 @@ class NotRollable(Exception):
     """Raised if a case cannot be rolled back now. The message is the reason, for people."""
 
 
+class ChangedMeanwhile(NotRollable):
+    """Raised if another process changed the case at the same time. The caller may read the case and try again."""
+
+
 class Rollbacks:
     """Assigns cases to the Workflow that rolls them back, and starts this Workflow."""
 
@@ -65,7 +69,7 @@ class Rollbacks:
         )
         given = await self._hand_over(case.model_copy(update={"plan": plan}), asked, "rollback_requested", by)
         if given is None:
-            raise NotRollable("Somebody else just changed this case. Reload the case and try again.")
+            raise ChangedMeanwhile("Somebody else just changed this case. Reload the case and try again.")
         return given
 
     async def lost(

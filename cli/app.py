@@ -30,7 +30,7 @@ from cli import (
     tasks,
 )
 from cli.common import CommandError
-from core.settings import ROOT, WrongSettings
+from core.settings import ROOT, WrongSettings, unknown_variables
 
 app = typer.Typer(
     help="Holdgate: durable approvals with an undo.",
@@ -62,10 +62,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand not in ("up", "worker", "api"):  # these programs print the warnings themselves
+        for line in unknown_variables():
+            sys.stderr.write(output.clean(f"warning: {line}") + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import typer
 
 from core.settings import Settings, load as load_settings
+from domain.strict_json import escape_control
 
 if TYPE_CHECKING:  # the commands that need more import it themselves, so that `up` starts at once
     from cli.client import Remote
@@ -51,15 +52,11 @@ def gateway_as(person: str | None, default: str | None) -> "Remote":
 
 
 def database_url() -> str:
-    """Return HOLDGATE_DATABASE_URL. Raises Unusable if the setting names no database that Holdgate can use."""
-    from cli.client import Unusable
-    from store.db.database import normalised
+    """Return HOLDGATE_DATABASE_URL. Raises WrongSettings if the setting names no database that Holdgate can use."""
+    from store.db.database import check_url
 
     url = load_settings().database_url
-    try:
-        normalised(url)
-    except ValueError as wrong:
-        raise Unusable(f"HOLDGATE_DATABASE_URL: {wrong}") from wrong
+    check_url(url)
     return url
 
 
@@ -67,7 +64,7 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
     """Open the database, run `work` with it and return its result.
 
     With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable,
-    Unusable for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
+    WrongSettings for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
     """
     from store.db.database import Database, DatabaseUnavailable, migrate, normalised
     from store.people.people import UnknownPerson
@@ -138,7 +135,7 @@ def settings_with_plugins() -> Settings:
 def print_answer(found: Any, as_json: bool, print_it: Callable[[Any], None]) -> None:
     """Print an answer: as JSON if `as_json` is True, else with `print_it` as text for people."""
     if as_json:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(escape_control(json.dumps(found, indent=2, ensure_ascii=False, default=str)) + "\n")
     else:
         print_it(found)
 

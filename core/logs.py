@@ -14,6 +14,8 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.types import Processor
 from temporalio import activity, workflow
 
+from domain.strict_json import escape_control
+
 Format = Literal["console", "json"]
 FIELDS = ("person", "method", "path", "status", "ms", "case_id", "batch_id", "task_id")
 """The fields that a log call can add with `extra`.
@@ -44,7 +46,7 @@ def begin() -> None:
 def _formatter(form: Format) -> logging.Formatter:
     renderer: list[Processor]
     if form == "json":
-        renderer = [structlog.processors.JSONRenderer(ensure_ascii=False)]
+        renderer = [_json]
     else:
         colours = sys.stderr.isatty()
         renderer = [_one_line, structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, pad_level=False)]
@@ -77,10 +79,18 @@ def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> 
     return line
 
 
+_as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _json(logger: Any, method: str, line: MutableMapping[str, Any]) -> str:
+    """Return a log line as JSON with the letters of all languages, in which control characters are escaped."""
+    return escape_control(str(_as_json(logger, method, line)))
+
+
 def _one_line(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Escape line breaks and control characters in the values of a log line in text form.
 
-    Log lines in JSON form are not changed here: JSON itself escapes line breaks and the control characters below 32.
+    `_json` does the same for log lines in JSON form.
     """
     for name, value in line.items():
         if name == "exception":

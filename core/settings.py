@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
@@ -274,14 +274,22 @@ def load(**values: Any) -> Settings:
         raise WrongSettings("\n".join(_line(problem) for problem in problems)) from None
 
 
+def unknown_variables() -> list[str]:
+    """Return a line for each `HOLDGATE_*` name in the environment or in `.env` that is not a setting.
+
+    Each program prints or logs these lines when it starts. An empty value counts as not set.
+    """
+    return unknown({*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars})
+
+
 def unknown(names: Iterable[str]) -> list[str]:
     """Return a line for each `HOLDGATE_*` name that is not a setting, with the setting whose name is similar, if there
     is one.
     """
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = [*(PREFIX + name.upper() for name in Settings.model_fields), *COMMAND_LINE]
     lines = []
-    for name in sorted(names):
-        if name.startswith(PREFIX) and name not in known and name not in COMMAND_LINE:
+    for name in sorted(map(str.upper, names)):  # the case of a name does not matter
+        if name.startswith(PREFIX) and name not in known:
             near = [renamed] if (renamed := name.replace(*_RENAMED)) in known else []
             near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(f"{name} is not a setting" + (f"; is {near[0]} meant?" if near else ""))

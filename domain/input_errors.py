@@ -39,6 +39,44 @@ def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[FieldP
     return [_problem(detail, shown) for detail in error.errors(include_url=False)]
 
 
+def without_values(error: ValidationError) -> str:
+    """Return all errors that a model found as one line, which names the fields and repeats no value.
+
+    Use this text where people may not see the input, or where nothing masks its secret fields.
+    """
+    return "; ".join(_without_value(detail) for detail in error.errors(include_url=False))
+
+
+def _without_value(detail: ErrorDetails) -> str:
+    where, kind = ".".join(map(str, detail["loc"])), detail["type"]
+    if kind == "missing":
+        said = "has no value"
+    elif kind == "extra_forbidden":
+        said = "is not a field any more"
+    elif kind in _EXPECTED:
+        said = f"expects {_EXPECTED[kind][1].format_map(detail.get('ctx', {}))}"
+    else:
+        # A sentence of a model can repeat the value. Such a sentence is left out.
+        said = _lower_first(" ".join(detail["msg"].removeprefix("Value error, ").split()))
+        if _repeats(said, detail["input"]):
+            said = "has a value that is not accepted"
+    return f"{where}: {said}" if where else said
+
+
+def _repeats(text: str, value: Any) -> bool:
+    """Return True if a text contains the value that somebody sent, or a word of the value with four letters or more."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, Mapping):
+        return any(_repeats(text, each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_repeats(text, each) for each in value)
+    if value is None or value == "":
+        return False
+    whole = str(value).casefold()
+    return any(word in text.casefold() for word in (whole, *(word for word in whole.split() if len(word) > 3)))
+
+
 def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     column = ".".join(map(str, detail["loc"])) or None
     # A validator may have wrapped or changed the value, so the message shows the value as it was sent.

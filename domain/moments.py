@@ -24,9 +24,12 @@ from pydantic_core import CoreSchema, core_schema
 
 EARLIEST, LATEST = 1900, 3000
 """The first year of which moments are accepted, and the first year of which they are not accepted any more."""
-FIRST_MOMENT = datetime(1970, 1, 1, tzinfo=UTC)
-LAST_MOMENT = datetime(3000, 1, 1, tzinfo=UTC)
-"""The latest moment. Later moments are clamped to this moment."""
+FIRST_MOMENT = datetime(EARLIEST, 1, 1, tzinfo=UTC)
+LAST_MOMENT = datetime(LATEST, 1, 1, tzinfo=UTC)
+"""The first and the last moment. Earlier and later moments are clamped to these moments.
+
+Clamping never changes a moment that was accepted from a person, because the same years are accepted.
+"""
 LONGEST = timedelta(days=3660)
 """The longest duration, ten years. Longer durations are clamped to this duration."""
 LONGEST_TIMER = timedelta(days=366)
@@ -147,14 +150,14 @@ def _check_year(year: int) -> None:
 
 
 def bounded(at: datetime) -> datetime:
-    """Return the moment in UTC, clamped to 1970-01-01 to 3000-01-01. A moment without a zone is taken as UTC."""
+    """Return the moment in UTC, clamped to 1900-01-01 to 3000-01-01. A moment without a zone is taken as UTC."""
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return FIRST_MOMENT if at < FIRST_MOMENT else LAST_MOMENT if at > LAST_MOMENT else at.astimezone(UTC)
 
 
 def after(at: datetime, by: timedelta) -> datetime:
-    """Return `at + by` in UTC, clamped to 1970-01-01 to 3000-01-01."""
+    """Return `at + by` in UTC, clamped to 1900-01-01 to 3000-01-01."""
     try:
         return bounded(at + by)
     except OverflowError:
@@ -188,7 +191,7 @@ def _zoned(at: datetime) -> datetime:
 
 SPELT = BeforeValidator(_spelt)
 BoundedMoment = Annotated[datetime, SPELT, AfterValidator(bounded)]
-"""A moment in stored data, clamped to 1970-01-01 to 3000-01-01."""
+"""A moment in stored data, clamped to 1900-01-01 to 3000-01-01."""
 ZonedMoment = Annotated[datetime, SPELT, AfterValidator(_zoned), AfterValidator(bounded)]
 """A moment in a message of a person. A moment without a zone is refused."""
 Length = Annotated[timedelta, AfterValidator(_short)]

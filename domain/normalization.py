@@ -16,11 +16,13 @@ from urllib.parse import unquote
 # ----------------------------------------------------------------------------------------------------------- invisible
 
 _IGNORABLE = (
+    *("\x00-\x08", "\x0e-\x1f", "\x7f-\x9f"),
     *("\u00ad", "\u034f", "\u061c", "\u115f-\u1160", "\u17b4-\u17b5", "\u180b-\u180f", "\u200b-\u200f"),
     *("\u202a-\u202e", "\u2060-\u206f", "\u2800", "\u3164", "\ufe00-\ufe0f", "\ufeff", "\uffa0", "\ufff0-\uffff"),
     *("\U0001bca0-\U0001bca3", "\U0001d173-\U0001d17a", "\U000e0000-\U000e0fff"),
 )
-"""Invisible characters: Default_Ignorable_Code_Point of Unicode, and others that show nothing or look like a space."""
+"""Invisible characters: control characters except those that count as spaces, Default_Ignorable_Code_Point of Unicode,
+and others that show nothing or look like a space."""
 _UNSEEN = re.compile(f"[{''.join(_IGNORABLE)}]")
 _LAID_OUT = "\t\n\v\f\r"
 """Control characters that count as spaces, such as tabs and line breaks in cells that were copied from a table."""
@@ -85,7 +87,7 @@ def fold(text: str, *, one_script: bool = True) -> str:
 
     With `one_script`, a word that mixes Latin letters with look-alikes from other scripts becomes Latin letters only.
     """
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return " ".join(text.lower().replace("`", "'").split())
     folded, before = _UNSEEN.sub("", text).translate(_ALIKE), None
     while folded != before:  # Compatibility forms may contain capitals, and capitals may contain compatibility forms.

@@ -50,7 +50,7 @@ class RefusalCode(StrEnum):
     TOO_MANY = "TooMany", "The case takes no more messages of this kind."
     REUSED = "Reused", "The id of the message was used for another message."
     NOT_SCHEDULED = "NotScheduled", "The case cannot be started early, because it does not wait for a start time."
-    UNKNOWN_MESSAGE = "Unknown", "The case knows no message of this name."
+    UNKNOWN_MESSAGE = "Unknown", "The Workflow has no message of this name."
     UNREADABLE = "Unreadable", "The message cannot be read."
     UNFORESEEN = (
         "Unforeseen",

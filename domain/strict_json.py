@@ -9,6 +9,18 @@ MAX_DEPTH = 100
 MAX_DIGITS = 40
 """Maximum number of digits of a whole number: more than any amount has, and few enough for every reader."""
 
+_CONTROL = {code: f"\\u{code:04x}" for code in (*range(127, 160), 0x2028, 0x2029)}
+"""Characters that `json.dumps(..., ensure_ascii=False)` does not escape, although they can start a new line or control
+a terminal, each with its escaped form."""
+
+
+def escape_control(written: str) -> str:
+    """Return a text that `json.dumps(..., ensure_ascii=False)` wrote, with all control characters escaped.
+
+    Use this function for JSON that is written to a terminal or to a log.
+    """
+    return written.translate(_CONTROL)
+
 
 def loads(text: str) -> Any:
     """Return the value of a JSON text. Raises ValueError with a sentence, and RecursionError for deep nesting.

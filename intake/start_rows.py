@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cases.rollback import NotRollable, Rollbacks
+from cases.rollback import ChangedMeanwhile, NotRollable, Rollbacks
 from cases.submit import NoPolicy, Starter, differing
 from cases.workflow_starter import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
 from domain.base import FieldProblem
@@ -128,7 +128,9 @@ class Importer:
         order says so.
 
         Return the number of cases that have neither started to undo nor ended: call again for these cases. A completed
-        case that can no longer be rolled back stays as it is. Raises TemporalUnavailable and DatabaseUnavailable.
+        case that cannot be rolled back stays as it is, and its audit log says why.
+
+        Raises TemporalUnavailable and DatabaseUnavailable.
         """
         left = seen = 0
         before: CaseRow | None = None
@@ -152,8 +154,11 @@ class Importer:
                 return False
             try:
                 await self._rollbacks.ask(case, order.by.id, reason)
-            except (NotRollable, NoPolicy) as why:
+            except ChangedMeanwhile:
+                return True
+            except (NotRollable, NoPolicy, UnknownProcess) as why:
                 log.warning("case %s of a cancelled batch stays as it is: %s", case.case_id, why)
+                await self._record_not_rolled_back(case, note, str(why))
                 return False
             return True
         if case.status is Status.STARTING:  # the sweep starts it in a moment
@@ -168,6 +173,20 @@ class Importer:
                 raise TemporalUnavailable(wrong.message) from wrong
         # A case that needs operators can wait for days, and has received the request.
         return case.status is not Status.NEEDS_INTERVENTION
+
+    async def _record_not_rolled_back(self, case: CaseRow, note: BatchNote, why: str) -> None:
+        """Write to the audit log of the case, once, why a cancelled batch leaves the completed case as it is."""
+        event = CaseEvent(
+            event_id=f"{case.case_id}/not-rolled-back/{note.batch_id}",
+            case_id=case.case_id,
+            at=datetime.now(UTC),
+            kind="rollback_called_off",
+            actor=note.order.by.id,
+            summary=f"Upload {note.batch_id} was cancelled, but this case was not rolled back: {why}",
+            data={"reason": why, "batch_id": note.batch_id},
+        )
+        async with self._db.write() as conn:
+            await audit_log.append(conn, [event])
 
     async def _make_room(self, batch: BatchInput) -> None:
         """Wait until fewer cases of the batch are on their way to a gate or an end, at most `patience` seconds."""

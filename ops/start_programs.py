@@ -6,6 +6,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.shared import isolation
+from api.pages.parts.translation import catalogue
 from channels import registry
 from core import temporal
 from core.errors import Mistake
@@ -36,6 +37,7 @@ class Run:
         """Start all programs, and return when all of them answer. Raises Mistake, WrongSettings, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
         registry.check(settings)
+        catalogue(settings.locale)
         isolates = asyncio.create_task(
             asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept")
         )

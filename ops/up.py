@@ -6,7 +6,6 @@ after Ctrl-C before a program was started.
 
 import asyncio
 import logging
-import os
 import signal
 import sys
 from typing import NoReturn
@@ -36,8 +35,8 @@ def _exit_code() -> int:
     keep_private()
     try:
         settings = configuration.load()
-        for line in configuration.unknown(os.environ):
-            logging.warning(line)
+        for line in configuration.unknown_variables():
+            logging.warning("%s", line)
         make_folder(settings.var)
         with only_one(settings.var):
             tighten(settings.var, settings.database_url, settings.shared)

@@ -14,7 +14,9 @@ SAYING = {
     **dict.fromkeys(
         ("Refused", "Trouble", "AccountLocked", "NoRuling", "NobodyCanDecide", "ScannerFailed", "Unfit"), 0
     ),
-    **dict.fromkeys(("NotRollable", "NotResubmittable", "CalledOff", "not_allowed", "forbidden"), 0),
+    **dict.fromkeys(
+        ("NotRollable", "ChangedMeanwhile", "NotResubmittable", "CalledOff", "not_allowed", "forbidden"), 0
+    ),
     **dict.fromkeys(("CaseEnds", "Refusal"), 1),
 }
 """What is called with a sentence, and as which of its arguments."""

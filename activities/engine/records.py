@@ -12,6 +12,7 @@ from temporalio import activity
 
 from domain.errors import Trouble
 from domain.gate.opening import opened_gate
+from domain.input_errors import without_values
 from domain.leavers import leavers_to_replace
 from domain.records import CaseRecord, GateOpening, GateRequest, Present, Written
 from domain.ruling import GateRuling
@@ -160,10 +161,17 @@ class Records:
         try:
             policy = await self._policies.get(request.policy_hash)
             input = self._inputs[task.process].model_validate(request.input)
-        except (LookupError, PolicyError, ValidationError) as error:
+        except ValidationError as error:
+            # The error itself is not passed on: its text has the values of the input.
             raise NoRuling(
-                f"The policy of this case has no valid rules for {name}, or the input does not fit the code any more: "
-                f"{error}. Correct the code and retry, or roll back.",
+                f"The input of this case does not fit the code any more, so there are no rules for {name}: "
+                f"{without_values(error)}. Correct the code and retry, or roll back.",
+                permanent=True,
+            ) from None
+        except (LookupError, PolicyError) as error:
+            raise NoRuling(
+                f"The policy of this case has no valid rules for {name}: {_one_line(error)}. "
+                "Correct the code and retry, or roll back.",
                 permanent=True,
             ) from error
         try:
@@ -172,14 +180,21 @@ class Records:
             )
         except (LookupError, PolicyError) as error:
             raise NoRuling(
-                f"The policy of this case has no valid rules for {name}: {error}. "
+                f"The policy of this case has no valid rules for {name}: {_one_line(error)}. "
                 "Roll back the case, correct the policy, and submit again.",
                 permanent=True,
             ) from error
         except Exception as error:  # The same values give the same error, so a retry would never end.
-            why = f"{type(error).__name__}: {error}"
+            why = f"{type(error).__name__}: {_one_line(error)}"
             raise NoRuling(
                 f"The rules of {name} cannot be evaluated with the values of this case ({why}). "
                 "Roll back the case, correct the policy, and submit again.",
                 permanent=True,
             ) from error
+
+
+def _one_line(error: Exception) -> str:
+    """Return the text of an error as one line. A LookupError of a dictionary has a key as its text."""
+    if isinstance(error, KeyError):
+        return f"there is nothing named {error}"
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -1,5 +1,6 @@
 """The request of a payment: one invoice to pay."""
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -37,10 +38,10 @@ def _plain_decimal(value: Any) -> Decimal:
         return Decimal(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return Decimal(int(value))
-    if isinstance(value, float):
+    if isinstance(value, float) and math.isfinite(value):
         number = Decimal(repr(value))
         # A float with more digits is no longer the number that was sent.
-        if number.is_finite() and len(number.as_tuple().digits) <= 15:
+        if len(number.as_tuple().digits) <= 15:
             return number
         raise ValueError("this JSON number has more than 15 digits: send the amount as a string such as '2640.00'")
     if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value.strip()):

@@ -1,9 +1,13 @@
-"""Validate text that people send."""
+"""Validate text that people send.
+
+Titles and notes may contain other invisible characters, such as the joiners of emoji: `domain.normalization` refuses
+these characters in names and references, by which people and payments are told apart.
+"""
 
 import unicodedata
 from typing import Any
 
-from domain.normalization import identity_key
+from domain.normalization import fold, identity_key
 
 # Control characters, line and paragraph separators, and direction marks, which can make a name look like another.
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -13,10 +17,13 @@ _BIDI_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\
 def printable(text: str) -> str:
     """Return a text of one line unchanged.
 
-    Raises ValueError for line breaks, control characters, lone surrogates and direction marks.
+    Raises ValueError for line breaks, control characters, lone surrogates and direction marks, and for a text in which
+    nothing can be seen.
     """
     if any(_unprintable(char) for char in text):
-        raise ValueError("must not contain line breaks, control characters or invisible characters")
+        raise ValueError("must not contain line breaks, control characters or direction marks")
+    if text and not fold(text):
+        raise ValueError("has only characters that cannot be seen: enter a text")
     return text
 
 
@@ -26,7 +33,7 @@ def lines(text: str) -> str:
     Raises ValueError for other control characters, line and paragraph separators, lone surrogates and direction marks.
     """
     if any(_unprintable(char) for char in text if char not in "\t\r\n"):
-        raise ValueError("must not contain control characters or invisible characters")
+        raise ValueError("must not contain control characters or direction marks")
     return text
 
 

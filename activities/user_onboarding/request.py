@@ -108,7 +108,7 @@ class OnboardingRequest(Message):
     @field_validator("full_name")
     @classmethod
     def _a_name(cls, full_name: str) -> str:
-        if not any(char.isalpha() for char in printable(full_name)):
+        if not any(char.isalpha() for char in check_visible(printable(full_name), joiners=True)):
             raise ValueError("write the name with letters")
         return full_name
 

@@ -110,6 +110,19 @@ def temporal_unreachable(**members: Any) -> Problem:
     return unavailable("Temporal does not respond. No data was stored. Try again in a moment.", **members)
 
 
+_INSTEAD = {
+    (404, "Not Found"): "This address does not exist. Check the address.",
+    (413, "Content Too Large"): "The request body is too large. Send a smaller one.",
+}
+"""Sentences in place of the words of Starlette, by status and these words. Holdgate's own texts are not replaced."""
+
+
+def of_http_exception(error: HTTPException) -> Problem:
+    """Return the problem of an error of the web framework, or of a refused body."""
+    detail = _INSTEAD.get((error.status_code, error.detail), error.detail)
+    return Problem(error.status_code, detail, headers=error.headers)
+
+
 _WORDS = {
     400: "the body cannot be parsed, or is not complete",
     401: "no valid token",
@@ -162,11 +175,7 @@ def install(app: FastAPI, as_page: AsPage) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        detail = {
-            404: "This address does not exist. Check the address.",
-            413: "The request body is too large. Send a smaller one.",
-        }.get(error.status_code, error.detail)
-        return said(request, Problem(error.status_code, detail, headers=error.headers))
+        return said(request, of_http_exception(error))
 
     @app.exception_handler(Exception)
     async def defect(request: Request, _error: Exception) -> Response:

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.middleware import API
-from api.http.problems import FieldError, Problem, invalid
+from api.http.problems import FieldError, Problem, invalid, of_http_exception
 from domain import strict_json
 from intake.mapping.column_mapping import nearest
 
@@ -69,8 +69,7 @@ class StrictRequests:
         except Problem as wrong:
             return await wrong.response()(scope, receive, send)
         except HTTPException as refused:
-            answer = Problem(refused.status_code, refused.detail, headers=refused.headers).response()
-            return await answer(scope, receive, send)
+            return await of_http_exception(refused).response()(scope, receive, send)
         await self.app(scope, receive if body is None else _again(body, receive), send)
 
 

@@ -317,7 +317,7 @@ async def decided(
 ) -> Response:
     """Show the outcome of each decision that one form made. The page can be opened again for a day."""
     async with services.db.read() as conn:
-        kept = await bulk_results.kept(conn, id, person.id)
+        kept = await bulk_results.kept(conn, id, person.id, datetime.now(UTC))
         if not kept:
             raise not_found("result")
         found = await task_lists.some(conn, viewer(person), [str(each["task_id"]) for each in kept])

@@ -70,7 +70,7 @@ async def queue(
     page = await _queue(services.db, person)
     if answered:
         async with services.db.read() as conn:
-            kept = await bulk_results.kept(conn, answered, person.id) or []
+            kept = await bulk_results.kept(conn, answered, person.id, datetime.now(UTC)) or []
             now = await incidents.answered(conn, [str(each["task_id"]) for each in kept])
         page = replace(page, answered=[BulkResult.model_validate(each) for each in kept], tasks=now)
     return render(request, "incidents/queue.html", page)
@@ -89,7 +89,7 @@ async def answer(
     await operator(person)
     id = bulk_results.id_of(person.id, decision_id, verdict, group, comment)
     async with services.db.read() as conn:
-        again = await bulk_results.kept(conn, id, person.id)
+        again = await bulk_results.kept(conn, id, person.id, datetime.now(UTC))
     if again is None:  # else the form was sent twice, and its group may be gone
         found = await _group(services.db, group)
         shown = dict.fromkeys(found.task_ids)  # the page shows the cause of these, and they name the group

@@ -305,7 +305,7 @@ def _unsent(
 
     A form is gone, for example, after another person's decision.
     """
-    open_question = any(each.answer is None for each in task.questions)
+    open_question = any(each.pending for each in task.questions)
     there = {"decide": may and task.status == "open", "answer": open_question and task.status == "open"}
     if not sent.act or there.get(sent.act, sent.act in acts):
         return []

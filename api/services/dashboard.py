@@ -33,8 +33,9 @@ SHARE = 9
 So counting takes at most a tenth of the time.
 """
 KEPT = 100
-"""If the cache has more dashboards than this, outdated ones are removed.
+"""The most dashboards in the cache, except dashboards that are being counted.
 
+If there are more, those are removed that are or will be outdated first.
 Each dashboard is for one period and time zone, and for one person, or for all people who see all cases and have the
 same rights.
 """
@@ -117,9 +118,10 @@ class Dashboards:
         return kept.dashboard
 
     def _forget(self) -> None:
-        if len(self._kept) > KEPT:
-            now = time.monotonic()
-            self._kept = {key: each for key, each in self._kept.items() if each.until > now or each.turn.locked()}
+        if (surplus := len(self._kept) - KEPT) > 0:
+            counted = [key for key, each in self._kept.items() if not each.turn.locked()]
+            for key in sorted(counted, key=lambda key: self._kept[key].until)[:surplus]:
+                del self._kept[key]
 
     async def _count(
         self, person: Person, scope: DashboardScope, period: Period, zone: ZoneInfo, now: datetime

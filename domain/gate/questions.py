@@ -75,7 +75,7 @@ def _asked_already(task: TaskView, action: Action) -> bool:
     A person whose browser got no answer from the server may send a question twice.
     """
     return any(
-        each.answer is None
+        each.open
         and same(each.by, action.by.id)
         and same(each.to, action.to.id if action.to else None)
         and each.text == action.text.strip()

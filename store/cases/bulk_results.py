@@ -1,4 +1,4 @@
-"""Results of bulk decisions, stored for at least a day so that the result page can be opened again."""
+"""Results of bulk decisions, which can be read for a day so that the result page can be opened again."""
 
 import hashlib
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def id_of(person: str, *sent: str | Iterable[str]) -> str:
 
 
 async def keep(conn: AsyncConnection, id: str, person: str, results: Results, now: datetime) -> None:
-    """Store the results for at least a day, unless results with this id are stored already.
+    """Store the results for a day, unless results with this id are stored already. Delete older results of all people.
 
     The results contain no names and no titles, because these may have to be erased.
     """
@@ -34,11 +34,12 @@ async def keep(conn: AsyncConnection, id: str, person: str, results: Results, no
     await conn.execute(insert_into(conn, bulk_results).values(row).on_conflict_do_nothing())
 
 
-async def kept(conn: AsyncConnection, id: str, person: str) -> Results | None:
-    """Return the results with this id if this person sent the form.
+async def kept(conn: AsyncConnection, id: str, person: str, now: datetime) -> Results | None:
+    """Return the results with this id if this person sent the form within the last day.
 
-    Return None for results of another person, for an unknown id, and after the results were deleted.
+    Return None for results of another person, for an unknown id, and for older results.
     """
     query = select(bulk_results.c.results).where(bulk_results.c.id == id, bulk_results.c.person == person)
+    query = query.where(bulk_results.c.at >= now - KEPT)
     found: Results | None = (await conn.execute(query)).scalar_one_or_none()
     return found

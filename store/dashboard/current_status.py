@@ -10,6 +10,7 @@ from domain.status import Status
 from store.cases import batch_cases, batches, blocked
 from store.dashboard.scope import DashboardScope
 from store.db.connection import AsyncConnection
+from store.db.heartbeats import FORGET_AFTER
 from store.notifications.outbox import Lag, lag
 from store.tables.cases import batches as batches_table, cases as cases_table
 from store.tables.notifications import heartbeats
@@ -32,7 +33,7 @@ class UnderWay(BaseModel):
 
 
 class Worker(BaseModel):
-    """A worker with a stored heartbeat. Heartbeats are stored for at least an hour."""
+    """A worker that sent a heartbeat within the last hour (`FORGET_AFTER`)."""
 
     name: str
     heard_at: datetime
@@ -73,6 +74,7 @@ async def under_way(conn: AsyncConnection, scope: DashboardScope) -> list[UnderW
 
 async def signs(conn: AsyncConnection, at: datetime, silence: timedelta) -> Signs:
     """Return the health signs; a worker without a heartbeat for `silence` counts as down."""
-    rows = await conn.execute(select(heartbeats.c.worker, heartbeats.c.at).order_by(heartbeats.c.worker))
+    lately = select(heartbeats.c.worker, heartbeats.c.at).where(heartbeats.c.at >= at - FORGET_AFTER)
+    rows = await conn.execute(lately.order_by(heartbeats.c.worker))
     heard = [Worker(name=row.worker, heard_at=row.at, alive=row.at > at - silence) for row in rows]
     return Signs(workers=heard, outbox=await lag(conn, at), stopped=await blocked.counts(conn))

@@ -14,6 +14,7 @@ from sqlalchemy import URL, Column, Connection, Engine, Table, create_engine, ex
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
+from core.settings import PREFIX, WrongSettings
 from store.audit import seals
 from store.db import sqlite
 from store.db.connection import AsyncConnection
@@ -117,6 +118,14 @@ def normalised(url: str) -> URL:
     if not where.database or where.database == ":memory:":
         raise ValueError("a SQLite URL needs a file: sqlite:///path/to/holdgate.db")
     return where.set(drivername="sqlite", database=str(Path(where.database).absolute()))
+
+
+def check_url(url: str) -> None:
+    """Raise WrongSettings, which names the setting, if Holdgate cannot use the database of this URL."""
+    try:
+        normalised(url)
+    except ValueError as wrong:
+        raise WrongSettings(f"{PREFIX}DATABASE_URL: {wrong}") from None
 
 
 def migrate(url: str) -> None:

@@ -8,7 +8,7 @@ from store.db.connection import AsyncConnection
 from store.tables.notifications import heartbeats
 
 FORGET_AFTER = timedelta(hours=1)
-"""The row of a worker that has sent no heartbeat for this time can be deleted."""
+"""A worker that has sent no heartbeat for this time is not shown any more, and its row can be deleted."""
 
 
 async def beat(connection: AsyncConnection, worker: str, at: datetime) -> None:

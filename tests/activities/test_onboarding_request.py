@@ -89,6 +89,8 @@ def test_the_same_comes_out_of_json_and_of_what_was_stored() -> None:
         ({"full_name": "Ada\u2028Lovelace"}, "full_name", "line breaks"),
         ({"full_name": "Ada\x00"}, "full_name", "control characters"),
         ({"full_name": "Ada \u202eecalevoL"}, "full_name", "control characters"),
+        ({"full_name": "Ada \u202eecalevoL"}, "full_name", "direction marks"),
+        ({"full_name": "Ada\u200b"}, "full_name", "(U+200B, zero width space) at position 4"),
         ({"full_name": "1234"}, "full_name", "letters"),
         ({"full_name": 12}, "full_name", "string"),
         ({"full_name": "李雷"}, "username", "enter a username with letters a to z"),

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from api.app import create_app
-from api.http.bodies import STRANGER_BYTES
+from api.http.bodies import STRANGER_BYTES, TOO_LARGE
 from api.http.connections import Connection
 from api.http.problems import Problem
 from api.services import password_hashing
@@ -200,14 +200,16 @@ async def test_json_in_another_encoding_than_utf_8_is_refused(stopped: Gate) -> 
 async def test_forms_of_strangers_are_small_and_those_of_people_are_not(stopped: Gate) -> None:
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(stopped.app), base_url="http://gateway") as client:
         answer = await client.post("/sign-in", data={"name": "x", "password": "y" * STRANGER_BYTES})
-        assert answer.status_code == 413
+        assert (answer.status_code, answer.json()["detail"]) == (413, TOO_LARGE)
 
         async def in_parts() -> AsyncIterator[bytes]:
             for _ in range(30):
                 yield b"name=" + b"a" * 1000 + b"&"
 
         answer = await client.post("/sign-in", content=in_parts(), headers={"Content-Type": FORM})
-        assert answer.status_code == 413
+        assert (answer.status_code, answer.json()["detail"]) == (413, TOO_LARGE)
+        page = await client.post("/sign-in", data={"name": "y" * STRANGER_BYTES}, headers={"Accept": "text/html"})
+        assert page.status_code == 413 and TOO_LARGE in page.text
     files = {
         "file": (
             "rows.csv",

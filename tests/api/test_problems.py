@@ -29,7 +29,7 @@ def check(answer: httpx2.Response, status: int) -> dict[str, Any]:
 async def test_unknown_addresses_and_methods_are_problems(stopped: Gate) -> None:
     client = stopped.as_("admin-1")
     check(await client.get("/api/v1/nothing"), 404)
-    check(await client.get("/nothing"), 404)
+    assert check(await client.get("/nothing"), 404)["detail"] == "This address does not exist. Check the address."
     check(await client.delete("/api/v1/cases"), 405)
     check(await client.get("/api/v1/cases/"), 404)
 
@@ -60,7 +60,8 @@ async def test_a_body_beyond_the_limit_is_refused_with_and_without_a_length(stop
         for _ in range(20):
             yield b"x" * 100_000
 
-    check(await client.post("/api/v1/cases", content=chunks(), headers={"Content-Type": "application/json"}), 413)
+    large = await client.post("/api/v1/cases", content=chunks(), headers={"Content-Type": "application/json"})
+    assert check(large, 413)["detail"] == "The request body is too large. Send a smaller one."
 
 
 async def test_a_defect_is_a_500_without_a_trace(stopped: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

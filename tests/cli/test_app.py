@@ -1,5 +1,6 @@
 """The whole command line: version, help, wrong usage, defects, output, and the launcher."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli import output
+from cli.common import print_answer
 from tests.cli.conftest import Run
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +63,9 @@ def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[
     out = capsys.readouterr().out
     assert "\x1b" not in out and "\x07" not in out
     assert "[bold]x[/bold]" in out
+    print_answer({"title": "\x9b31mred\x07\u2028ü"}, True, print)
+    out = capsys.readouterr().out
+    assert not {"\x9b", "\x07", "\u2028"} & set(out) and json.loads(out) == {"title": "\x9b31mred\x07\u2028ü"}
 
 
 def test_the_launcher_runs_from_anywhere_and_makes_its_environment_first(tmp_path: Path) -> None:

@@ -151,6 +151,20 @@ def test_a_slip_in_a_name_is_noticed() -> None:
     ]
 
 
+def test_a_slip_is_noticed_in_the_environment_and_in_the_env_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("HOLDGATE_LOCAL=fr\nHOLDGATE_LOG=json\nholdgate_hosts=x\nHOLDGATE_EMPTY=\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", tmp_path / ".env")
+    monkeypatch.setenv("HOLDGATE_TOKN", "hg_x")
+    monkeypatch.setenv("holdgate_port", "8001")
+    assert settings.unknown_variables() == [
+        "HOLDGATE_HOSTS is not a setting; is HOLDGATE_HOST meant?",
+        "HOLDGATE_LOCAL is not a setting; is HOLDGATE_LOCALE meant?",
+        "HOLDGATE_TOKN is not a setting; is HOLDGATE_TOKEN meant?",
+    ]
+
+
 @pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
 def test_the_locks_hold_every_dependency_with_hashes_and_no_address(lock: str) -> None:
     text = (ROOT / "config" / "requirements" / lock).read_text()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from domain.gate import Gate
-from domain.messages import Actor, Decision
+from domain.messages import Act, Action, Actor, Decision
 from domain.refusals import Refusal, RefusalCode
 from domain.ruling import Escalation, GateRuling
 from domain.status import OnExpiry, Outcome, Verdict
@@ -325,3 +325,20 @@ def test_a_decision_on_a_gate_that_asks_for_help_counts_its_people_again() -> No
     gate.short, gate.uncertain = "2 approvals are needed; 0 given, 1 of the candidates can still decide", False
     gate.decide(an_answer("mia"), NOON)  # the gate counted mia as away
     assert gate.uncertain
+
+
+def test_a_withdrawn_question_can_be_asked_again_but_an_open_one_cannot() -> None:
+    gate = a_gate()
+
+    def send(act: Act, id: str, question: str | None = None) -> None:
+        by, to = Actor(id="mia", groups=["managers"]), Actor(id="rita")
+        action = Action(id=id, act=act, task_id="t1", by=by, to=to, text="Which?", question=question, at=NOON)
+        gate.check_action(action)
+        gate.act(action, NOON)
+
+    send(Act.ASK, "q1")
+    with pytest.raises(Refusal, match="still open"):
+        send(Act.ASK, "q2")
+    send(Act.WITHDRAW_QUESTION, "w1", "q1")
+    send(Act.ASK, "q3")
+    assert [each.open for each in gate.task.questions] == [False, True]

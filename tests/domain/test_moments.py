@@ -16,6 +16,7 @@ from domain.moments import (
     Within,
     asked,
     asked_now,
+    bounded,
     day_or_moment,
     lenient_fields,
     local_moment,
@@ -132,7 +133,8 @@ def test_a_day_begins_and_ends_in_its_zone() -> None:
 
 
 @given(st.datetimes(datetime(1900, 1, 2), datetime(2999, 12, 30), timezones=st.timezones()))
-def test_a_moment_is_read_as_it_was_written(at: datetime) -> None:
+def test_a_moment_is_read_as_it_was_written_and_is_never_clamped(at: datetime) -> None:
+    assert bounded(moment_of(at)) == at.astimezone(UTC)
     assert moment_of(rfc3339(at)) == at.astimezone(UTC).replace(microsecond=0)
     assert moment_of(at.astimezone(timezone(timedelta(hours=5))).isoformat()) == at.astimezone(UTC)
     assert moment_text(at) == f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -51,6 +51,9 @@ UNSEEN = {
     "a Mongolian separator": "\u180e",
     "a Khmer vowel": "\u17b4",
     "a control character": "\x07",
+    "a delete": "\x7f",
+    "a file separator": "\x1c",
+    "a control character of Latin-1": "\x9b",
     "a line separator": "\u2028",
     "a private character": "\ue000",
     "half a pair": "\ud800",
@@ -71,6 +74,8 @@ def test_what_cannot_be_seen_is_refused_with_its_position(char: str) -> None:
             normalise_reference(text)
     if unicodedata.category(char) != "Cs":
         assert payee_key(f"Ac{char}me") in ("acme", "ac me", f"ac{char}me"), "of old rows it goes where it is ignorable"
+    if unicodedata.category(char) in ("Cc", "Cf"):
+        assert fold(f"Ac{char}me") == "acme" and fold(f"\u00c4c{char}me") == "\u00e4cme"
 
 
 def test_names_of_payees_keep_the_joiners_that_their_letters_need() -> None:

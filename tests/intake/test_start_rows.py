@@ -8,21 +8,27 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import field_validator
+from sqlalchemy import update
 from temporalio.testing import WorkflowEnvironment
 
 from activities.payment.request import PaymentRequest
 from cases.submit import RECEIVED_WITHIN
 from cases.workflow_starter import BATCH_PRIORITY, TemporalUnavailable
-from domain.batch import BatchCounts, BatchInput
+from domain.batch import BatchAct, BatchCounts, BatchInput, BatchNote, BatchOrder
+from domain.messages import Actor
 from domain.status import Status
+from domain.step import StepCall
+from domain.undo import PlannedUndo
 from intake import start_rows
 from intake.start_rows import CHUNK, BatchPace, Importer
 from store.audit import audit_log
 from store.cases import batch_cases, batches, cases
 from store.cases.batches import PlannedRow
+from store.tables.cases import cases as case_table
 from tests.intake.conftest import HEAD, POLICY, ROOT, Office, payment
 from workflows.batch import CHUNKS_PER_RUN
 from workflows.payment import PaymentProcess
@@ -161,6 +167,49 @@ async def test_a_row_whose_case_was_stored_by_an_attempt_that_died_is_started_an
     assert done == [4]
     assert await office.counted_workflows(batch.batch_id, 4) == 4
     assert (await imports.run(batch, done.append)) == result
+
+
+def a_plan() -> PlannedUndo:
+    call = StepCall[Any](
+        case_id="payment:inv-2",
+        reference="INV-2",
+        requester="rita",
+        policy_hash="f" * 64,
+        key="payment:inv-2/pay/undo",
+        undoes="payment:inv-2/pay",
+        at=datetime.now(UTC),
+        input={},
+    )
+    return PlannedUndo(step="pay", undo="undo_pay", summary="Undo pay", call=call)
+
+
+async def test_a_completed_case_that_a_cancelled_batch_cannot_roll_back_says_so_in_its_audit_log(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cases.rollback.QUERY_PATIENCE_S", 0.1)
+    taken = await office.take(HEAD + rows(2))
+    batch = await input_of(office, taken.batch_id)
+    imports = Importer(office.db, office.client, office.starter, BatchPace(patience=0.1))
+    await imports.run(batch, lambda _: None)
+    async with office.db.write() as conn:
+        await conn.execute(update(case_table).values(status=Status.COMPLETED))
+        # A case of a plugin that is not installed any more.
+        gone = {"process": "gone", "plan": [a_plan().model_dump(mode="json")]}
+        await conn.execute(update(case_table).where(case_table.c.case_id == "payment:inv-2").values(gone))
+    boss = Actor(id="olga", groups=["operators"])
+    order = BatchOrder(
+        id="o1", act=BatchAct.CANCEL, by=boss, reason="wrong file", at=datetime.now(UTC), completed_too=True
+    )
+    note = BatchNote(batch_id=batch.batch_id, status="cancelling", order=order)
+    for _ in range(2):  # the second call of the activity writes nothing more
+        assert await imports.roll_back(note, lambda _: None) == 0
+    async with office.db.read() as conn:
+        events = await audit_log.page(conn, limit=100)
+    left = [each for each in events if each.kind == "rollback_called_off"]
+    assert {(each.case_id, each.actor, each.data["batch_id"]) for each in left} == {
+        (case_id, "olga", batch.batch_id) for case_id in ("payment:inv-1", "payment:inv-2")
+    }
+    assert len(left) == 2 and {"no step" in each.data["reason"] for each in left} == {True, False}
 
 
 async def test_while_temporal_is_away_rows_wait_and_then_go_on(office: Office, temporal: WorkflowEnvironment) -> None:

@@ -156,6 +156,39 @@ def test_a_folder_of_processes_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["up", "api"])
+def test_a_language_without_texts(tmp_path: Path, command: str) -> None:
+    ended = forked.run("cli", command, environment=Product(tmp_path, HOLDGATE_LOCALE="fr").environment)
+    lines = ended.stderr.strip().splitlines()
+    assert (ended.returncode, len(lines)) == (2, 1)
+    assert "HOLDGATE_LOCALE=fr: set a language" in lines[0] and "messages.po cannot be read (No such file" in lines[0]
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "people"])
+def test_a_database_of_another_kind_stops_each_program_before_it_serves(tmp_path: Path, command: str) -> None:
+    product = Product(tmp_path, HOLDGATE_DATABASE_URL="mysql://root:hunter2@localhost/holdgate")
+    arguments = [command, "list"] if command == "people" else [command]
+    ended = forked.run("cli", *arguments, environment=product.environment)
+    assert ended.returncode == 2 and "hunter2" not in ended.stdout + ended.stderr
+    assert "HOLDGATE_DATABASE_URL: 'mysql' is not supported" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_gateway_with_an_unreadable_configuration_of_temporal_says_so_in_one_line(tmp_path: Path) -> None:
+    profile = tmp_path / "temporal.toml"
+    profile.write_text("x = [")
+    product = Product(tmp_path, TEMPORAL_CONFIG_FILE=str(profile))
+    ended = forked.run("cli", "api", environment=product.environment)
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("the Temporal SDK's configuration cannot be read: ")
+
+
+@pytest.mark.parametrize("command", ["up", "api", "worker", "migrate"])
+def test_each_program_warns_of_a_variable_that_is_not_a_setting(tmp_path: Path, command: str) -> None:
+    product = Product(tmp_path, HOLDGATE_LOCAL="fr", HOLDGATE_CHANNELS="pigeon")  # a wrong channel: none goes on
+    ended = forked.run("cli", command, environment=product.environment)
+    assert ended.stderr.count("HOLDGATE_LOCAL is not a setting; is HOLDGATE_LOCALE meant?") == 1, ended
+
+
 @pytest.mark.parametrize("command", ["up", "api", "worker", "migrate"])
 @pytest.mark.parametrize(
     "reachable", [{"HOLDGATE_HOST": "0.0.0.0"}, {"HOLDGATE_PUBLIC_URL": "https://holdgate.example.org"}]

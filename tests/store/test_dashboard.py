@@ -18,6 +18,7 @@ from store.cases.visibility import Viewer
 from store.dashboard import current_status, ended_cases, task_counts
 from store.dashboard.ended_cases import Spread
 from store.dashboard.scope import DashboardScope, span
+from store.db import heartbeats
 from store.db.database import Database
 from tests.store.sample_cases import decision, new_case, patch, recorded, task
 
@@ -239,6 +240,16 @@ async def test_what_stands_is_counted_by_status_and_incidents_by_cause(story: St
             "rolled_back": 1,
         }
         assert [(each.cause, each.count) for each in await incidents.groups(conn)] == [("The account is locked", 1)]
+
+
+async def test_workers_are_listed_for_an_hour_after_their_last_heartbeat(db: Database) -> None:
+    async with db.write() as conn:
+        for worker, ago in (("ended", 1.01), ("silent", 0.99), ("alive", 0)):
+            await heartbeats.beat(conn, worker, NOW - 2 * HOUR)  # so that no row is deleted later
+            await heartbeats.beat(conn, worker, NOW - ago * HOUR)
+    async with db.read() as conn:
+        found = (await current_status.signs(conn, NOW, timedelta(seconds=10))).workers
+    assert [(each.name, each.alive) for each in found] == [("alive", True), ("silent", False)]
 
 
 async def test_a_scheduled_case_takes_time_from_its_start(db: Database) -> None:

@@ -103,7 +103,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"title": "paid \u202edna"}, "must not contain line breaks, control characters"),
     ({"title": 7}, "is not text"),
     ({"title": "x", "body": "x" * 20_001}, "is longer than 20000 characters"),
-    ({"title": "x", "body": "a\x07bell"}, "must not contain control characters"),
+    ({"title": "x", "body": "a\x07bell"}, "must not contain control characters or direction marks"),
+    ({"title": "abc\u202e"}, "must not contain line breaks, control characters or direction marks"),
+    ({"title": "\u200b\u2060"}, "has only characters that cannot be seen"),
     ({"title": "x", "payload": '{"price": 12'}, "is not valid JSON"),
     ({"title": "x", "payload": '{"price": NaN}'}, "NaN is not JSON"),
     ({"title": "x", "payload": {"price": float("inf")}}, "is not JSON"),
@@ -119,6 +121,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"title": "x", "deadline": "2031-02-30"}, "deadline"),
     ({"title": "x", "colour": "red"}, "colour: is not a field of this process"),
 ]
+
+
+def test_titles_and_texts_may_have_the_joiners_of_emoji_and_of_persian() -> None:
+    text = "\U0001f469\u200d\U0001f4bb \u2764\ufe0f \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert ApprovalRequest(title=text, body=text).title == text
 
 
 @pytest.mark.parametrize(("given", "said"), WRONG, ids=[str(n) for n in range(len(WRONG))])

@@ -10,13 +10,16 @@ from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
 from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from domain.case import CaseEvent, CaseResult
 from domain.names import MAX_IDLE_MESSAGES
+from domain.refusals import RefusalCode
 from domain.status import Status, Verdict
 from store.audit import audit_log
 from tests.support.engine_fixture import Handle, House
+from workflows.batch import BatchWorkflow
 
 JSON = {"encoding": b"json/plain"}
 PAYLOADS: dict[str, list[Payload]] = {
@@ -185,6 +188,16 @@ async def test_a_refusal_that_the_gateway_has_recorded_is_not_recorded_again(hou
     await house.refusals.finish()
     (found,) = await refused(house, case.id)
     assert (found.actor, found.data["claimed"], found.data["code"]) == ("temporal", "rita", "NotAllowed")
+
+
+def test_a_batch_that_refuses_an_unknown_message_does_not_call_itself_a_case() -> None:
+    batch = BatchWorkflow()
+    batch.unknown_signal("stop", [])
+    with pytest.raises(ApplicationError) as update_refused:
+        batch._refuse_unknown_update("stop", [])
+    ((name, refusal),) = batch.refused
+    assert name == "stop" and refusal.code == RefusalCode.UNKNOWN_MESSAGE
+    assert "This Workflow has no" in str(refusal) and "This Workflow has no" in str(update_refused.value)
 
 
 FAR = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00")

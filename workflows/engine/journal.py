@@ -34,7 +34,8 @@ ENGINE = "holdgate"
 """The actor of events that no person caused."""
 
 RECORD_TIMEOUT = timedelta(seconds=10)
-RECORD_RETRIES = RetryPolicy(initial_interval=timedelta(milliseconds=600), maximum_interval=timedelta(seconds=5))
+RECORD_PAUSE = timedelta(milliseconds=600)
+RECORD_RETRIES = RetryPolicy(initial_interval=RECORD_PAUSE, maximum_interval=timedelta(seconds=5))
 RECORD_THRESHOLD = timedelta(milliseconds=500)
 """Shorter than the first pause between attempts, so that the SDK waits for the second on a timer. Otherwise an SQL
 outage would hold the workflow task, and with it every query and update."""

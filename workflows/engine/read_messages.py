@@ -159,7 +159,9 @@ class GuardedWorkflow:
 
         The SDK would keep such Signals for ever, without a message to anybody.
         """
-        self.message_refused(name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Signal of this name."), "")
+        self.message_refused(
+            name, Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Signal of this name."), ""
+        )
 
     @workflow.update(dynamic=True)
     def unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
@@ -167,7 +169,7 @@ class GuardedWorkflow:
 
     @unknown_update.validator
     def _refuse_unknown_update(self, _name: str, _sent: Sequence[RawValue]) -> None:
-        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This case has no Update of this name."))
+        raise failure_of_refusal(Refusal(RefusalCode.UNKNOWN_MESSAGE, "This Workflow has no Update of this name."))
 
 
 def not_ours(why: str) -> ApplicationError:

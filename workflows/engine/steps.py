@@ -19,7 +19,7 @@ from workflows.engine.branches import Branches
 from workflows.engine.endings import CaseEnds, NextRound
 from workflows.engine.failures import Failure, failure_of, failure_of_local_step, options_of, retry_policy
 from workflows.engine.human_tasks import HumanTasks
-from workflows.engine.journal import RECORD_TIMEOUT, Taken
+from workflows.engine.journal import RECORD_PAUSE, RECORD_TIMEOUT, Taken
 from workflows.engine.state import CaseRun
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -96,6 +96,8 @@ class Steps:
                     if not isinstance(error, FailureError):  # A local step was cancelled between two attempts.
                         raise
                     if isinstance(error, ApplicationError) and error.type == NotRecorded.__name__:
+                        # On a timer, so that queries and updates are answered between two attempts that hang.
+                        await workflow.sleep(RECORD_PAUSE, summary="the database did not answer")
                         await run.write()
                         continue
                     failure = failure_of_local_step(error, options) if local else failure_of(error, options)

@@ -40,7 +40,7 @@ def why(case: CaseRow) -> str:
 
 
 def _waits(task: TaskView, reader: str) -> Markup:
-    question = next((each for each in task.questions if each.answer is None), None)
+    question = next((each for each in task.questions if each.open), None)
     since = ago(task.opened_at)
     if task.kind == "changes":
         return _say(_("Waiting for your changes, requested %(since)s ago"), since=since)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+from babel.messages.pofile import PoFileError, read_po
+
+from core.settings import PREFIX, WrongSettings
 
 LOCALES = Path(__file__).parents[2] / "locales"
 PSEUDO = "en-XA"
@@ -49,17 +51,24 @@ def ngettext(one: str, many: str, number: int, **values: Any) -> str:
 
 @cache
 def catalogue(locale: str) -> gettext.NullTranslations:
-    """Return the translated texts of a language. Raises LookupError if the language has no catalogue."""
+    """Return the translated texts of a language.
+
+    Raises WrongSettings, which names the setting, if the language has no catalogue that can be read.
+    """
     if locale == "en":
         return gettext.NullTranslations()
     if locale == PSEUDO:
         return _Pseudo()
     path = LOCALES / locale / "messages.po"
-    if not path.is_file():
-        raise LookupError(f"there is no language '{locale}': {path} is missing")
+    wrong = f"{PREFIX}LOCALE={locale}: set a language of which there are translated texts, such as en"
     binary = io.BytesIO()
-    with path.open("rb") as file:
-        write_mo(binary, read_po(file, locale=locale.replace("-", "_")))
+    try:
+        with path.open("rb") as file:
+            write_mo(binary, read_po(file, locale=locale.replace("-", "_")))
+    except OSError as error:
+        raise WrongSettings(f"{wrong}; {path} cannot be read ({error.strerror})") from None
+    except (ValueError, PoFileError) as error:
+        raise WrongSettings(f"{wrong}; {path} has an error ({error})") from None
     binary.seek(0)
     return gettext.GNUTranslations(binary)
 

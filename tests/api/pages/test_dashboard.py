@@ -1,11 +1,16 @@
 """The dashboard over HTTP: its figures are current, and each person sees only their own part."""
 
+import asyncio
 import re
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
 from api.pages.dashboard import duration
+from api.services.dashboard import KEPT, Dashboards
+from store.people.people import Person
 from tests.api.conftest import Gate
 
 
@@ -71,6 +76,37 @@ async def test_those_who_see_alike_share_what_was_counted_and_nobody_else_does(g
     auditor, manager = [await figures(gate, person, "Africa/Lome", "30d") for person in ("auditor-1", "manager-1")]
     assert auditor["at"] != first["at"] and auditor["incidents"] is None
     assert manager["at"] != first["at"] and not manager["everything"]
+
+
+async def test_the_cache_has_at_most_a_hundred_dashboards_and_none_that_is_being_counted_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unused: Any = None
+    cache = Dashboards(unused, unused, unused)
+    counted: list[str] = []
+    turn = asyncio.Event()
+
+    async def count(_person: Any, _scope: Any, _period: Any, zone: ZoneInfo, _now: Any) -> Any:
+        counted.append(zone.key)
+        if zone.key == "UTC":
+            await turn.wait()
+        return zone.key
+
+    monkeypatch.setattr(cache, "_count", count)
+    person = Person(id="operator-1", name="Olga", groups=["operators"])
+
+    async def of(zone: str) -> object:
+        return await cache.of(person, "24h", ZoneInfo(zone), datetime.now(UTC))
+
+    slow = [asyncio.create_task(of("UTC")) for _ in range(2)]
+    zones = [zone for zone in sorted(available_timezones()) if zone.startswith(("Africa/", "America/"))][:130]
+    for zone in zones:
+        assert await of(zone) == zone
+    assert len(cache._kept) == KEPT
+    turn.set()
+    assert await asyncio.gather(*slow) == ["UTC", "UTC"] and counted.count("UTC") == 1
+    await of(zones[-1])
+    assert counted.count(zones[-1]) == 1, "the newest are kept"
 
 
 async def test_a_period_or_zone_that_does_not_exist_is_said(gate: Gate) -> None:

@@ -91,6 +91,18 @@ async def test_a_question_comes_first_and_is_answered_where_it_stands(gate: Gate
         assert "asks about Pay Questioned Ltd" not in text(await client.get("/requests"))
 
 
+async def test_a_request_does_not_wait_for_the_answer_to_a_withdrawn_question(gate: Gate) -> None:
+    task = await gate.open_task(await gate.start(payee="Unasked Ltd"))
+    path = f"/tasks/{task['task_id']}/questions"
+    (question,) = (await gate.post("manager-1", path, {"to": "manager-2", "text": "Whose?"})).json()["questions"]
+    async with signed_in(gate, "requester-1") as client:
+        assert "an answer from manager-2" in text(await client.get("/requests?q=Unasked"))
+        assert (await gate.post("manager-1", f"{path}/{question['id']}/withdraw")).status_code == 200
+        assert "an answer from manager-2" not in text(await client.get("/requests?q=Unasked"))
+        case = text(await client.get(f"/cases/{quote(task['case_id'], safe='')}"))
+        assert "Whose? Withdrawn" in case and "No answer yet" not in case
+
+
 async def test_a_request_is_withdrawn_with_a_reason_and_asked_for_again_from_its_form(gate: Gate) -> None:
     case_id = await gate.start(payee="Withdrawn Ltd", amount="1300.00")
     await gate.open_task(case_id)
