@@ -7,8 +7,10 @@ the only start input that belongs to it, and a Workflow with another input has n
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from domain.moments import bounded
 
 CASE_FACTS = (
     "case_id",
@@ -55,5 +57,4 @@ def start_digest(start: Mapping[str, Any]) -> str:
 
 
 def _in_utc(moment: datetime | str) -> str:
-    read = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
-    return read.astimezone(UTC).isoformat(timespec="microseconds")
+    return bounded(datetime.fromisoformat(moment) if isinstance(moment, str) else moment).isoformat()
