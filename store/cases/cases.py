@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 
 from domain.case import CaseEvent, CaseResult, ChainHead
-from domain.ids import rollback_id_for
 from domain.names import ROLLBACK
 from domain.normalization import search_words
 from domain.records import CaseRecord, Written
@@ -273,34 +272,6 @@ _MOVE = prepared(
     .where(cases.c.case_id == bindparam("of_case"), cases.c.closed_at.is_(None))
     .where(cases.c.workflow_id.is_not_distinct_from(bindparam("of_workflow")))
 )
-
-
-async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
-    """Store that another Workflow, the rollback, runs the case from now on.
-
-    The status is `starting` until the rollback runs.
-
-    `case` is the row as the caller read it. If the row was changed in the meantime, write nothing and return None.
-    """
-    values: dict[str, Any] = {
-        "workflow_id": rollback_id_for(case.case_id, asked.number),
-        "rollback": asked.model_dump(mode="json"),
-        "plan": [undo.model_dump(mode="json") for undo in case.plan],
-        "status": Status.STARTING,
-        "closed_at": None,
-        "resubmit_at": None,
-        "updated_at": asked.at,
-    }
-    start = case.model_dump(mode="json") | {name: values[name] for name in ("workflow_id", "plan")}
-    values["start_digest"] = start_digest(start | {"asked": values["rollback"], "policy_hash": asked.policy_hash})
-    same = cases.c.workflow_id == case.workflow_id if case.workflow_id else cases.c.workflow_id.is_(None)
-    closed = cases.c.closed_at.is_not(None) if case.closed_at else cases.c.closed_at.is_(None)
-    given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
-    if not (await conn.execute(given.values(values))).rowcount:
-        return None
-    await tasks.close_remaining(conn, case.case_id, asked.at)
-    await audit_log.append(conn, [event])
-    return await get(conn, case.case_id)
 
 
 async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:

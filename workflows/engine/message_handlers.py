@@ -8,7 +8,7 @@ from typing import Any
 
 from temporalio import workflow
 
-from domain.case import CaseResult, CaseState
+from domain.case import CaseInput, CaseResult, CaseState
 from domain.messages import Action, Cancellation, Decision, Receipt
 from domain.records import CaseStart
 from domain.refusals import Refusal
@@ -30,10 +30,10 @@ class MessageHandlers(GuardedWorkflow):
         """The state of the case, for the engine only: a procedure must not change it."""
         self.messages = Messages(self.state)
 
-    def start_received(self, start: Mapping[str, Any]) -> None:
+    def start_received(self, start: Mapping[str, Any], read: CaseInput[Any]) -> None:
         """Keep what the first write shows to the database, which then confirms that Holdgate started this Workflow."""
-        known = {name: start[name] for name in ("policy_hash", "process", "steps", "own_gates") if name in start}
-        self.state.journal.start = CaseStart(digest=start_digest(start), **known)
+        known = {name: getattr(read, name) for name in ("policy_hash", "process", "steps", "own_gates")}
+        self.state.journal.start = CaseStart(digest=start_digest({**start, "start_at": read.start_at}), **known)
 
     # --------------------------------------------------------------------------------------------------------- updates
 

@@ -129,7 +129,7 @@ def reads_start(run: HandlerT) -> HandlerT:
                 raise RuntimeError("Failed decoding arguments") from no.__cause__ or no
             raise not_ours(f"Its input cannot be read: {no.details['why']}.") from None
         if isinstance(sent[0], RawValue):
-            self.start_received(from_json(sent[0].payload.data))
+            self.start_received(from_json(sent[0].payload.data), *read)
         return await run(self, *read)
 
     return _raw(run, begin)
@@ -143,8 +143,11 @@ class GuardedWorkflow:
         if "run" in vars(cls):
             cls.run = reads_start(cls.run)  # type: ignore[attr-defined]  # each Workflow has its own
 
-    def start_received(self, start: Mapping[str, Any]) -> None:
-        """Take the start input as JSON, before `run` begins. Does nothing if the subclass does not need it."""
+    def start_received(self, start: Mapping[str, Any], read: Any) -> None:
+        """Take the start input before `run` begins, as JSON and as `run` gets it.
+
+        Does nothing if the subclass does not need it.
+        """
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
         """Record that a Signal of this name was refused.
