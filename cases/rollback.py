@@ -22,6 +22,7 @@ from domain.task import DecisionView
 from domain.undo import PlannedUndo, updated
 from store.cases import cases
 from store.cases.cases import CaseRow
+from store.cases.hand_over import hand_over
 from store.db.database import Database, DatabaseUnavailable
 
 QUERY_PATIENCE_S = 5.0
@@ -134,7 +135,7 @@ class Rollbacks:
             data={"reason": asked.reason, "workflow_id": workflow_id, "policy_hash": asked.policy_hash},
         )
         async with self._db.write() as conn:
-            given = await cases.hand_over(conn, case, asked, event)
+            given = await hand_over(conn, case, asked, event)
         if given is None:
             return None
         launch = await self._starter.launcher.launch([given])

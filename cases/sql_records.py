@@ -1,9 +1,13 @@
 """Write the events and states of cases into SQL; the activities of the workflow engine call this."""
 
 import logging
+from datetime import UTC, datetime
 
 from activities.engine.records import NoCase, TakenOver
-from domain.records import CaseRecord, Written
+from cases.pinned_policies import PinnedPolicies
+from domain.case import CaseEvent
+from domain.records import CaseRecord, CaseStart, Written
+from domain.refusals import RefusalCode
 from domain.undo import PlannedUndo
 from store.audit import audit_log
 from store.cases import cases
@@ -15,27 +19,61 @@ log = logging.getLogger("holdgate.cases")
 class SqlRecords:
     """Writes each record of a case into SQL, in one transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policies: PinnedPolicies) -> None:
         self._database = database
+        self._policies = policies
 
     async def record(self, record: CaseRecord) -> Written:
         """Write the events and the state of a case into SQL.
 
-        Raises NoCase if the case is not in the database, and TakenOver if another Workflow runs the case and no end of
-        the case is stored. With TakenOver the events are written.
+        Raises NoCase if the case is not in the database, or was not started with this input; and TakenOver if another
+        Workflow runs the case and no end of the case is stored. With TakenOver the events are written.
         """
         try:
+            if record.start is not None:
+                await self._check_terms(record.start)
             async with self._database.write() as connection:
                 written = await cases.record(connection, record)
         except audit_log.UnknownCase as unknown:
             said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
             raise NoCase(said, permanent=True) from unknown
+        except cases.OtherStart as other:
+            await self._note_other_start(record)
+            said = f"Holdgate did not start {record.workflow_id or record.case_id} with this input."
+            raise NoCase(said, permanent=True) from other
         # Kinds only: details about people and money belong in the audit log, not in this log.
         kinds = " ".join(event.kind for event in record.events)
         log.info("recorded %s", kinds, extra={"case_id": record.case_id, "status": record.status.value})
         if written.taken_over and written.ended is None:
             raise TakenOver("A rollback has taken over this case, so its own Workflow stops.", permanent=True)
         return written
+
+    async def _check_terms(self, start: CaseStart) -> None:
+        """Raise OtherStart unless these are the step options and engine gates of the policy."""
+        terms = await self._policies.terms(start.policy_hash, start.process)
+        if (start.steps, start.own_gates) != (dict(terms.steps), terms.own_gates):
+            raise cases.OtherStart(start.process)
+
+    async def _note_other_start(self, record: CaseRecord) -> None:
+        """Record that a Workflow of a case was refused, because somebody started it in Temporal with another input."""
+        digest = record.start.digest if record.start else ""
+        event = CaseEvent(
+            event_id=f"{record.case_id}/start-refused/{digest[:16]}",
+            case_id=record.case_id,
+            at=datetime.now(UTC),
+            kind="message_refused",
+            actor="temporal",
+            summary="A start of the Workflow was refused: Holdgate did not start it with this input",
+            data={
+                "message": "start",
+                "via": "temporal",
+                "code": RefusalCode.OTHER.value,
+                "reason": "Holdgate did not start it with this input.",
+                "claimed": "",
+            },
+        )
+        async with self._database.write() as connection:
+            await audit_log.append(connection, [event])
 
     async def plan(self, case_id: str) -> list[PlannedUndo]:
         """Return the stored undos of a case, oldest first; none if there is no such case."""

@@ -184,8 +184,8 @@ class Launcher:
         parsed = process.input.model_validate(row.input)
         terms = await self._policies.terms(row.policy_hash, row.process)
         known = row.model_dump(include=set(CaseInput.model_fields) - {"input"})
-        # Not CaseInput[BaseModel]: Pydantic would write the input with the fields of BaseModel, which has none.
-        case: CaseInput[Any] = CaseInput(**known, **terms._asdict(), input=parsed)
+        # The input as it is stored, because `start_digest` covers it.
+        case = CaseInput[dict[str, Any]](**known, **terms._asdict(), input=row.input)
         await self._start(
             row.process,
             case,

@@ -8,6 +8,7 @@ from domain.messages import Absent, Act, Action, Actor, Decision
 from domain.moments import BoundedMoment
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status
+from domain.step import StepOptions
 from domain.task import TaskView
 from domain.undo import PlannedUndo
 
@@ -76,11 +77,24 @@ class ActionRecord(Message):
         )
 
 
+class CaseStart(Message):
+    """The start input of a Workflow, as its first write shows it to the activity that checks it."""
+
+    digest: str
+    """`start_digest` of the start input."""
+    policy_hash: str
+    process: str
+    steps: dict[str, StepOptions] = {}
+    own_gates: list[str] = []
+
+
 class CaseRecord(Message):
     """The data that one activity writes in one transaction: events, and the rows of the case and its tasks."""
 
     case_id: str
     status: Status
+    start: CaseStart | None = None
+    """The start input, until something of the case is written; None afterwards."""
     events: list[CaseEvent] = []
     opened: list[TaskView] = []
     patched: list[TaskPatch] = []

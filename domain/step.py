@@ -1,7 +1,10 @@
 """Models of a step: its names, its input, and the options for its attempts."""
 
+import operator
 from datetime import timedelta
 from typing import Any, Generic
+
+from pydantic import Field
 
 from domain.base import InputT, Message
 from domain.moments import BoundedMoment, Length
@@ -71,7 +74,7 @@ class StepCall(Message, Generic[InputT]):
 
     The earlier undo is not needed because this step uses up the effect that the undo would undo.
     """
-    record_first: str = ""
+    record_first: str = Field(default="", exclude_if=operator.not_)
     """For a local step: a CaseRecord as JSON that is written before the step runs; empty without one.
 
     The activity itself never sees it.

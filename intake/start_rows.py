@@ -49,6 +49,14 @@ After this time the next rows start in any case, so that blocked cases do not st
 log = logging.getLogger(__name__)
 
 
+_STORED = set(BatchInput.model_fields) - {"orders"}
+"""The fields of a start input that are the same as in the row of the batch."""
+
+
+class OtherStart(Trouble):
+    """Raised if somebody started the Workflow of a batch in Temporal with an input that Holdgate did not store."""
+
+
 class BatchPace(NamedTuple):
     """How fast the cases of one batch are started."""
 
@@ -80,8 +88,10 @@ class Importer:
     async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:
         """Start a case for each of the next open rows; call `progress` with the number done.
 
-        Raises TemporalUnavailable or DatabaseUnavailable. After one of these errors, the caller must call `run` again.
+        Raises TemporalUnavailable or DatabaseUnavailable; after one of these errors, the caller must call `run` again.
+        Raises OtherStart if Holdgate did not start the batch with this input.
         """
+        await self._check_start(batch)
         done, begun = 0, asyncio.get_running_loop().time()
         while done < ROWS_PER_CALL:
             async with self._db.read() as conn:
@@ -96,6 +106,13 @@ class Importer:
                 await asyncio.sleep(begun + done / self._pace.per_second - asyncio.get_running_loop().time())
         async with self._db.read() as conn:
             return BatchResult(batch_id=batch.batch_id, rows=await batches.counts(conn, batch.batch_id), left=True)
+
+    async def _check_start(self, batch: BatchInput) -> None:
+        """Raise OtherStart unless Holdgate stored this batch with this start input."""
+        async with self._db.read() as conn:
+            stored = await batches.get(conn, batch.batch_id)
+        if stored is None or stored.model_dump(include=_STORED) != batch.model_dump(include=_STORED):
+            raise OtherStart(f"Holdgate did not start batch {batch.batch_id} with this input.", permanent=True)
 
     async def note(self, note: BatchNote) -> BatchResult:
         """Store the effect of an order to pause, resume or cancel.

@@ -60,7 +60,7 @@ def workers(
     """
     leave_out_needless()
     policies = PinnedPolicies(database, INPUTS)
-    store = SqlRecords(database)
+    store = SqlRecords(database, policies)
     records = Records(store, policies, people.PeopleDirectory(database), INPUTS)
     pace = BatchPace(in_flight=settings.batch_in_flight, per_second=settings.batch_rate)
     return [

@@ -78,7 +78,7 @@ async def trial(
     database = Database(settings.database_url)
     await add_people(database, _groups(file, name))
     policies = PinnedPolicies(database, INPUTS)
-    store = SqlRecords(database)
+    store = SqlRecords(database, policies)
     records = Records(store, policies, people.PeopleDirectory(database), INPUTS)
     async with await time_skipping_server() as env:
         starter = Starter(database, env.client, file)

@@ -23,11 +23,11 @@ from sqlalchemy import (
 )
 
 from domain.case import CaseEvent, CaseResult, ChainHead
-from domain.ids import rollback_id_for
 from domain.names import ROLLBACK
 from domain.normalization import search_words
 from domain.records import CaseRecord, Written
 from domain.rollback import RollbackAsked
+from domain.start_digest import start_digest
 from domain.status import Status
 from domain.undo import PlannedUndo, updated
 from store.audit import audit_log
@@ -135,6 +135,10 @@ class Fields(BaseModel):
     processes: set[str]
 
 
+class OtherStart(Exception):
+    """Raised if a Workflow shows a start input with which Holdgate did not start it."""
+
+
 class CaseExists(Exception):
     """Raised if the process has a case with this reference and round, or the idempotency key was used.
 
@@ -190,8 +194,10 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
 
     Writing the same report again changes nothing, even if the case continued since. A closed case stays closed, even if
     a worker that does not know of the end reports progress. The return value then contains the stored end. Raises
-    `audit.UnknownCase` when the case has no row.
+    `audit.UnknownCase` when the case has no row, and OtherStart when the row belongs to another start input.
     """
+    if record.start is not None:
+        await _check_start(conn, record, record.start.digest)
     events = await audit_log.prepare(conn, record.events) if record.events else None
     head = events.head if events else await _head(conn, record.case_id)
     await tasks.record_decisions(conn, record.decisions, record.case_id)
@@ -213,6 +219,16 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     if record.status.closed:
         await durations.note(conn, record.case_id, record.status, record.events[-1].at)
     return Written(count=head.count, hash=head.hash)
+
+
+async def _check_start(conn: AsyncConnection, record: CaseRecord, digest: str) -> None:
+    """Raise OtherStart unless the row has this digest. A case without a row is no matter of this function."""
+    found = (await conn.execute(_START_OF, {"of_case": record.case_id})).one_or_none()
+    if found is None or found.start_digest == digest:
+        return
+    if found.workflow_id == record.workflow_id:
+        raise OtherStart(record.case_id)
+    # A rollback has taken over the case, and the row has its digest: the case's own Workflow may only add events.
 
 
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:
@@ -243,6 +259,7 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     return (await conn.execute(_MOVE, its | values)).rowcount > 0
 
 
+_START_OF = prepared(select(cases.c.start_digest, cases.c.workflow_id).where(cases.c.case_id == bindparam("of_case")))
 _INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().returning(cases.c.case_id))
 _MARK_RUNNING = prepared(
     update(cases).where(cases.c.case_id.in_(bindparam("case_ids", expanding=True)), cases.c.status == Status.STARTING)
@@ -255,32 +272,6 @@ _MOVE = prepared(
     .where(cases.c.case_id == bindparam("of_case"), cases.c.closed_at.is_(None))
     .where(cases.c.workflow_id.is_not_distinct_from(bindparam("of_workflow")))
 )
-
-
-async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, event: CaseEvent) -> CaseRow | None:
-    """Store that another Workflow, the rollback, runs the case from now on.
-
-    The status is `starting` until the rollback runs.
-
-    `case` is the row as the caller read it. If the row was changed in the meantime, write nothing and return None.
-    """
-    values = {
-        "workflow_id": rollback_id_for(case.case_id, asked.number),
-        "rollback": asked.model_dump(mode="json"),
-        "plan": [undo.model_dump(mode="json") for undo in case.plan],
-        "status": Status.STARTING,
-        "closed_at": None,
-        "resubmit_at": None,
-        "updated_at": asked.at,
-    }
-    same = cases.c.workflow_id == case.workflow_id if case.workflow_id else cases.c.workflow_id.is_(None)
-    closed = cases.c.closed_at.is_not(None) if case.closed_at else cases.c.closed_at.is_(None)
-    given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
-    if not (await conn.execute(given.values(values))).rowcount:
-        return None
-    await tasks.close_remaining(conn, case.case_id, asked.at)
-    await audit_log.append(conn, [event])
-    return await get(conn, case.case_id)
 
 
 async def link_next_round(conn: AsyncConnection, new: NewCaseRow) -> None:
@@ -478,8 +469,14 @@ _LATEST_ROUND = prepared(
 
 
 def _row(new: NewCaseRow) -> dict[str, Any]:
+    known = new.model_dump()
     made = {"head_count": 0, "head_hash": "", "words": _words(new.case_id, new.title)}
-    return new.model_dump() | made | {"status": Status.STARTING, "updated_at": new.submitted_at}
+    return (
+        known
+        | made
+        | {"start_digest": start_digest(known)}
+        | {"status": Status.STARTING, "updated_at": new.submitted_at}
+    )
 
 
 def _words(case_id: str, title: str) -> str:

@@ -43,6 +43,8 @@ cases = Table(
     Column("policy_hash", String(64), nullable=False),
     Column("input", JSON, nullable=False),
     Column("result", JSON, nullable=True),  # CaseResult, whole
+    # Of the only start input with which `workflow_id`, or the case's own Workflow, may run: domain/start_digest.py.
+    Column("start_digest", String(64), nullable=False),
     Column("start_at", Instant, nullable=True),
     Column("submitted_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),

@@ -25,7 +25,7 @@ from domain.status import Status
 from domain.step import StepCall
 from domain.undo import PlannedUndo
 from intake import start_rows
-from intake.start_rows import BatchPace, Importer
+from intake.start_rows import BatchPace, Importer, OtherStart
 from store.audit import audit_log
 from store.cases import batch_cases, batches, cases
 from store.cases.batches import PlannedRow
@@ -274,6 +274,16 @@ async def test_a_row_whose_case_could_not_be_started_is_tried_again_with_the_sam
     assert report.rows == BatchCounts(total=2, valid=1, started=1, duplicate=1)
     again = await office.case("payment:inv-3~2")
     assert (again.resubmits, again.round, again.status) == ("payment:inv-3", 2, Status.RUNNING)
+
+
+@pytest.mark.parametrize("field", sorted({*BatchInput.model_fields} - {"orders", "batch_id"}))
+async def test_a_batch_that_was_started_in_temporal_with_another_input_starts_no_row(
+    office: Office, field: str
+) -> None:
+    batch = await input_of(office, (await office.take(HEAD + rows(1))).batch_id)
+    changed = batch.model_copy(update={field: 7 if field == "total" else "another"})
+    with pytest.raises(OtherStart, match="did not start"):
+        await Importer(office.db, office.client, office.starter).run(changed, lambda _: None)
 
 
 async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(

@@ -14,6 +14,7 @@ from domain.status import Outcome, Status, Verdict
 from domain.task import TaskView
 from store.cases import cases, incidents
 from store.cases.durations import waiting
+from store.cases.hand_over import hand_over
 from store.cases.visibility import Viewer
 from store.dashboard import current_status, ended_cases, task_counts
 from store.dashboard.ended_cases import Spread
@@ -84,7 +85,7 @@ class Story:
         async with self.db.write() as conn:
             case = await cases.get(conn, case_id)
             assert case is not None
-            given = await cases.hand_over(conn, case, asked, self.event(case_id, "rollback_started", at))
+            given = await hand_over(conn, case, asked, self.event(case_id, "rollback_started", at))
         assert given is not None
         await self.ended(case_id, ago, Status.ROLLED_BACK, given.workflow_id)
 

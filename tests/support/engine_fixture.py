@@ -261,7 +261,7 @@ async def open_house(
     errands = Errands(receiver)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, **ERRANDS}
     policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
-    store = SqlRecords(database)
+    store = SqlRecords(database, policies)
     records = Records(store, policies, people.PeopleDirectory(database), inputs)
     ledger = Ledger(database)
     async with server or await time_skipping_server() as env:

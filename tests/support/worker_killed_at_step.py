@@ -37,6 +37,7 @@ from plugins.shipped import steps
 from policy.file import PolicyFile
 from store.db.database import Database
 from store.people import people
+from tests.support.engine_fixture import KINDS
 from tests.support.five_step_process import FiveProcess, FiveRequest, Receiver, five_steps
 from workflows.registry import INPUTS, workflows
 
@@ -90,8 +91,8 @@ class Mortal(Interceptor):
 class MortalRecords(SqlRecords):
     """Before and after each record: it is in SQL then, and Temporal's history does not know."""
 
-    def __init__(self, database: Database, fate: Fate) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, policies: PinnedPolicies, fate: Fate) -> None:
+        super().__init__(database, policies)
         self._fate = fate
 
     async def record(self, record: CaseRecord) -> Written:
@@ -108,8 +109,8 @@ async def live(address: str, url: str, folder: Path) -> None:
     fate, database = Fate(folder), Database(url)
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     inputs: dict[str, type[BaseModel]] = {**INPUTS, "five": FiveRequest}
-    policies = PinnedPolicies(database, inputs)
-    store = MortalRecords(database, fate)
+    policies = PinnedPolicies(database, inputs, {name: process.steps for name, process in KINDS.items()})
+    store = MortalRecords(database, policies, fate)
     records = Records(store, policies, people.PeopleDirectory(database), inputs)
     settings = load(var=folder)
     starter = Starter(database, client, PolicyFile(settings.policy, INPUTS))

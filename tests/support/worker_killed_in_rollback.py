@@ -29,8 +29,8 @@ from tests.support.sample_processes import ErrandProcess
 class Dying(SqlRecords):
     """Writes, and takes its process with it."""
 
-    def __init__(self, database: Database, kind: str) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, policies: PinnedPolicies, kind: str) -> None:
+        super().__init__(database, policies)
         self._kind = kind
 
     async def record(self, record: CaseRecord) -> Written:
@@ -45,7 +45,8 @@ async def main(address: str, url: str, kind: str) -> None:
     database = Database(url)
     errands = Errands(Receiver())
     inputs = {"errand": ErrandRequest}
-    records = Records(Dying(database, kind), PinnedPolicies(database, inputs), people.PeopleDirectory(database), inputs)
+    policies = PinnedPolicies(database, inputs)
+    records = Records(Dying(database, policies, kind), policies, people.PeopleDirectory(database), inputs)
     worker = Worker(
         client,
         task_queue=TASK_QUEUE,

@@ -177,7 +177,7 @@ async def test_a_case_terminated_in_the_middle_of_a_step_is_undone_with_that_ste
     async with asyncio.timeout(60):
         while "pack" not in house.receiver.tried[case.id]:
             await asyncio.sleep(0.05)
-    assert (await house.row(case)).plan == []
+    assert [undo.step for undo in (await house.row(case)).plan] == ["fetch"]
     async with house.database.write() as connection:
         await cases.mark_running(connection, [case.id], Status.RUNNING)  # as the program that starts a case does
     rollback, incident = await lost(house, case)

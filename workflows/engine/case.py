@@ -199,6 +199,8 @@ class CaseWorkflow(MessageHandlers):
                 end = error
                 await self._roll_back(end.reason)
             except FailureError as error:
+                if run.journal.unknown_case is not None:
+                    raise  # No step has run.
                 end = CaseEnds(Status.FAILED, failure_of(error, StepOptions()).said)
                 await self._roll_back(end.reason)
         except AlreadyEnded as already:

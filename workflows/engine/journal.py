@@ -19,7 +19,7 @@ from domain.case import CaseEvent, CaseResult
 from domain.event_kinds import identity_of
 from domain.gate import Gate, GateEvent
 from domain.gate.opening import OpenedGate, opened_gate
-from domain.records import ActionRecord, CaseRecord, DecisionRecord, GateRequest, Present, Written
+from domain.records import ActionRecord, CaseRecord, CaseStart, DecisionRecord, GateRequest, Present, Written
 from domain.ruling import GateRuling
 from domain.status import Status
 from domain.task import DecisionView, TaskView
@@ -64,12 +64,14 @@ class Journal:
         self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
         self._whole: set[str] = set()
-        self._known = False
+        self.start: CaseStart | None = None
+        """The start input of this Workflow. The first write is refused if the case was not stored with it."""
+        self.known = False
         """Whether anything of this case was written."""
         self.unknown_case: ApplicationError | None = None
-        """Set when the database has no such case.
+        """Set when Holdgate did not start this Workflow: the database has no such case, or one with another input.
 
-        The journal then writes nothing more, and the effects of the case are undone.
+        Then no step runs, and nothing is written.
         """
 
     def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
@@ -153,11 +155,11 @@ class Journal:
         except ApplicationError as error:
             if error.type != NoCase.__name__:
                 raise
-            if self._known:
+            if self.known:
                 raise LookupError(error.message) from error
             self.unknown_case = error
             raise
-        self._known = True
+        self.known = True
         return written
 
     def take(self, status: Status, *, opened: TaskView | None = None, result: CaseResult | None = None) -> "Taken":
@@ -166,6 +168,7 @@ class Journal:
         record = CaseRecord(
             case_id=self._case_id,
             status=status,
+            start=None if self.known else self.start,
             events=self._events,
             opened=[opened] if opened else [],
             patched=[gate.patch(whole=task_id in self._whole) for task_id, gate in self._gates.items()],
@@ -197,10 +200,6 @@ class Journal:
         self._gates = taken.gates | self._gates
         self._whole |= taken.whole
         self._plan = taken.plan
-
-    def written(self) -> None:
-        """Note that the database has the case, because the activity of a step has written to it."""
-        self._known = True
 
     async def _record(self, record: CaseRecord) -> Written:
         return await _local(
@@ -245,7 +244,7 @@ class Journal:
             self.put_back(taken)
             self._events.append(opened.event)
             return opened
-        self._known = True
+        self.known = True
         if answer.ended is not None:
             raise AlreadyEnded(answer.ended)
         return opened

@@ -3,11 +3,16 @@
 Temporal finds handlers on the Workflow class, so this is a base class; it has no other logic.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from temporalio import workflow
 
-from domain.case import CaseResult, CaseState
+from domain.case import CaseInput, CaseResult, CaseState
 from domain.messages import Action, Cancellation, Decision, Receipt
+from domain.records import CaseStart
 from domain.refusals import Refusal
+from domain.start_digest import start_digest
 from domain.status import Status
 from domain.undo import PlannedUndo
 from workflows.engine.messages import Messages
@@ -24,6 +29,11 @@ class MessageHandlers(GuardedWorkflow):
         self.state = CaseRun(workflow.info().workflow_id, presentation, status_after_gate)
         """The state of the case, for the engine only: a procedure must not change it."""
         self.messages = Messages(self.state)
+
+    def start_received(self, start: Mapping[str, Any], read: CaseInput[Any]) -> None:
+        """Keep what the first write shows to the database, which then confirms that Holdgate started this Workflow."""
+        known = {name: getattr(read, name) for name in ("policy_hash", "process", "steps", "own_gates")}
+        self.state.journal.start = CaseStart(digest=start_digest({**start, "start_at": read.start_at}), **known)
 
     # --------------------------------------------------------------------------------------------------------- updates
 

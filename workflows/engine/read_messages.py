@@ -7,7 +7,7 @@ of Holdgate is a GuardedWorkflow, and its handlers are decorated with `reads_upd
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast, get_type_hints
 
 from pydantic import ValidationError
@@ -128,6 +128,8 @@ def reads_start(run: HandlerT) -> HandlerT:
                 # `cases/reconcile/blocked_workflows.py` tells operators.
                 raise RuntimeError("Failed decoding arguments") from no.__cause__ or no
             raise not_ours(f"Its input cannot be read: {no.details['why']}.") from None
+        if isinstance(sent[0], RawValue):
+            self.start_received(from_json(sent[0].payload.data), *read)
         return await run(self, *read)
 
     return _raw(run, begin)
@@ -140,6 +142,12 @@ class GuardedWorkflow:
         super().__init_subclass__(**more)
         if "run" in vars(cls):
             cls.run = reads_start(cls.run)  # type: ignore[attr-defined]  # each Workflow has its own
+
+    def start_received(self, start: Mapping[str, Any], read: Any) -> None:
+        """Take the start input before `run` begins, as JSON and as `run` gets it.
+
+        Does nothing if the subclass does not need it.
+        """
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
         """Record that a Signal of this name was refused.

@@ -65,11 +65,12 @@ class Steps:
                 run.saga.register(planned)
                 call = call.model_copy(update={"undo": planned.undo, "uses": planned.uses})
             local = local and options.fits_local
+            # The first step waits until the database has confirmed that Holdgate started this case with this input.
             # The next gate writes a gate that was passed. But the attempts of a step may take long, so write it now.
             # Write the undo of a local step before the step: Temporal learns of the step only after it has ended, and
             # until then only the database knows that it may have taken effect.
             record: Taken | None = None
-            if run.passed_unwritten or (local and planned is not None):
+            if run.passed_unwritten or not run.journal.known or (local and planned is not None):
                 run.passed_unwritten = False
                 if local and run.journal.unknown_case is None:
                     record = run.journal.take(run.status)
@@ -104,7 +105,7 @@ class Steps:
                         continue
                     return skipped  # Operators skipped the step or did it by hand.
                 if record is not None:
-                    run.journal.written()
+                    run.journal.known = True
                 self._note_done(name, call, result, planned)
                 self._branches.raise_if_stopped()
                 return result

@@ -12,6 +12,7 @@ from domain.status import Status, Verdict
 from domain.step import StepCall
 from domain.undo import PlannedUndo
 from store.cases import cases, incidents, recounts, tasks
+from store.cases.hand_over import hand_over
 from store.db.database import Database
 from store.people import people
 from tests.store.sample_cases import MORNING, decision, ending, event, opening, recorded, submitted, task
@@ -49,7 +50,7 @@ async def completed(db: Database) -> cases.CaseRow:
 
 async def handed_over(db: Database, case: cases.CaseRow) -> cases.CaseRow | None:
     async with db.write() as conn:
-        return await cases.hand_over(conn, case, asked(case), event(case.case_id, 9, "rollback_requested"))
+        return await hand_over(conn, case, asked(case), event(case.case_id, 9, "rollback_requested"))
 
 
 @pytest.mark.both_databases
