@@ -12,6 +12,8 @@ from api.app import create_app
 from api.http.connections import Connection, most_connections
 from core import logs, traces
 from core.settings import WrongSettings, load
+from core.signing_keys import own_key
+from domain.proof.keys import Role
 from intake.parsing.parsing_pool import start_template
 from plugins.errors import WrongProcess
 from policy.model import PolicyError
@@ -58,6 +60,7 @@ def main() -> int:
         logs.configure(settings.log)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
+        own_key(settings, Role.GATEWAY)
         app = create_app(settings)
     except (WrongSettings, WrongProcess, PolicyError, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says

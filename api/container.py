@@ -16,7 +16,10 @@ from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.submit import Starter
 from core.settings import Settings
+from core.signed_client import signing
+from core.signing_keys import own_key
 from core.temporal import connect
+from domain.proof.keys import Role
 from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -61,7 +64,8 @@ class Services:
     async def open(cls, settings: Settings, policy: PolicyFile, metrics: Metrics) -> AsyncIterator["Services"]:
         """Open all services, and close them in order when the block ends. Temporal and the database need not answer."""
         # Lazy: a gateway that starts before Temporal answers 503 until Temporal is up.
-        client = await connect(settings, lazy=True)
+        key = own_key(settings, Role.GATEWAY)
+        client = signing(await connect(settings, lazy=True), key)
         db = Database(settings.database_url, patience=WRITE_PATIENCE_S)
         if not settings.demo:
             with suppress(DatabaseUnavailable):  # each request checks the database anyway

@@ -1,12 +1,14 @@
 """Carry out an operator's decision on a blocked case, because its Workflow cannot receive the decision."""
 
+from datetime import UTC, datetime
+
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from cases.plan_in_history import plan_in_history
 from cases.rollback import Rollbacks
 from domain.case import CaseEvent, CaseState
-from domain.messages import Decision
+from domain.messages import Decision, Resynchronise
 from domain.records import DecisionRecord
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
@@ -48,7 +50,9 @@ class Settlement:
             state: CaseState = await handle.query("status", result_type=CaseState)
             async with self._db.write() as conn:
                 await tasks.remove_unknown(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
-            await handle.signal("resynchronise", (await handle.describe()).run_id)
+            run_id = (await handle.describe()).run_id
+            news = Resynchronise(id=f"{decision.id}/reset", run_id=run_id, at=datetime.now(UTC))
+            await handle.signal("resynchronise", news)
             return case.status
         plan = joined(case.plan, await plan_in_history(self._client, one.workflow_id))
         try:
