@@ -8,7 +8,7 @@ from workflows.engine.signatures import verify_updates_with
 
 TEST_KEY = SigningKey.of_bytes(b"holdgate tests: never a real key")
 """The private key of tests. Everybody can read this key, so no real registry must contain its public key."""
-TEST_KEYS = KeyRegistry([TEST_KEY.trusted(Role.GATEWAY, datetime(2026, 1, 1, tzinfo=UTC))])
+TEST_KEYS = KeyRegistry([TEST_KEY.trusted(Role.GATEWAY, datetime(1970, 1, 1, tzinfo=UTC))])
 
 
 def trust_test_key() -> Signatures:

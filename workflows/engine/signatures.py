@@ -12,7 +12,7 @@ from temporalio import workflow
 
 from activities.engine.signatures import Signatures
 from domain.messages import Signed
-from domain.proof.envelope import NotCanonical, SignedText
+from domain.proof.envelope import SignedText
 from domain.proof.keys import Fault
 from domain.refusals import Refusal, RefusalCode
 
@@ -73,7 +73,7 @@ async def _fault_of_signal(message: Signed) -> Fault | None:
     info = workflow.info()
     try:
         signed = SignedText.of(message, info.namespace, info.workflow_id)
-    except NotCanonical:
+    except Exception:  # NotCanonical, and what nobody has thought of: it must not fail the task of the Workflow
         return Fault.WRONG_SIGNATURE
     return await workflow.execute_local_activity_method(
         Signatures.verify_signature,
