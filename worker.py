@@ -37,6 +37,7 @@ from plugins.errors import WrongProcess
 from plugins.workers import workers
 from policy.file import PolicyFile
 from policy.model import PolicyError
+from store.audit.key_changes import note_changed_keys
 from store.audit.sequencer import Sequencer
 from store.db.database import Database, DatabaseUnavailable
 from store.db.private_files import keep_private, tighten
@@ -87,6 +88,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file)
+    with suppress(DatabaseUnavailable):  # the next start notes the change
+        await note_changed_keys(database, keys.registry)
     refusals, defects = Refusals(database), Defects()
     signatures = Signatures(lambda: keys.registry, lambda: datetime.now(UTC))
     running = workers(client, database, starter, settings, signatures, own_steps, [refusals, defects])

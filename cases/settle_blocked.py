@@ -7,21 +7,25 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cases.plan_in_history import plan_in_history
 from cases.rollback import Rollbacks
+from core.signed_client import signed
 from domain.case import CaseEvent, CaseState
 from domain.messages import Decision, Resynchronise
+from domain.proof.envelope import SignedText
+from domain.proof.keys import SigningKey
 from domain.records import DecisionRecord
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
 from domain.undo import joined
-from store.cases import blocked, cases, tasks
+from store.cases import blocked, cases, proofs, tasks
 from store.db.database import Database
 
 
 class Settlement:
     """Carries out operators' decisions on blocked cases."""
 
-    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks) -> None:
+    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks, key: SigningKey) -> None:
         self._db, self._client, self._rollbacks = db, client, rollbacks
+        self._key = key
 
     async def settle(self, task: TaskView, decision: Decision) -> Status | None:
         """Carry out the decision and return the new status of the case; None if the task was already decided.
@@ -41,6 +45,9 @@ class Settlement:
             if one is None or not await tasks.close(conn, task.task_id, Outcome(decision.verdict.value), decision.at):
                 return None
             await tasks.record_decisions(conn, [DecisionRecord(decision=decision)], task.case_id)
+            proven = signed(decision, self._key, self._client.namespace, one.workflow_id)
+            text = SignedText.of(proven, self._client.namespace, one.workflow_id)
+            await proofs.add(conn, [text], task.case_id)
             await blocked.remove(conn, one, _decided(task, decision))
             case = await cases.get(conn, task.case_id)
         if case is None:

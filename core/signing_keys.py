@@ -36,6 +36,11 @@ class KeyFile:
         self._seen = _state(path)
         self.registry = read_registry(path)
 
+    def current(self) -> KeyRegistry:
+        """Return the registry as the file has it now. Workflows read `registry`, because they must not read files."""
+        self.refresh()
+        return self.registry
+
     def refresh(self) -> bool:
         """Read the file again if it has changed. Return True if the registry has changed.
 

@@ -72,13 +72,13 @@ class Fault(StrEnum):
     STALE = "stale", "it was not signed in the last 15 minutes"
 
 
-def _bytes_of(text: Any) -> bytes:
-    if isinstance(text, bytes):
-        return text
+def _public_key_of(value: Any) -> bytes:
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        raw = value if isinstance(value, bytes) else base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+        Ed25519PublicKey.from_public_bytes(raw)
     except (TypeError, ValueError) as error:
-        raise ValueError("must be base64url") from error
+        raise ValueError("must be the 32 bytes of an Ed25519 public key, as base64url") from error
+    return raw
 
 
 def base64url(data: bytes) -> str:
@@ -86,13 +86,13 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-Base64 = Annotated[bytes, PlainValidator(_bytes_of), PlainSerializer(base64url, return_type=str)]
+PublicKey = Annotated[bytes, PlainValidator(_public_key_of), PlainSerializer(base64url, return_type=str)]
 
 
 class TrustedKey(Message):
     """A public key of the registry, and when messages that it signed are believed."""
 
-    public_key: Base64
+    public_key: PublicKey
     role: Role
     not_before: ZonedMoment
     """The key signs no message before this moment."""

@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from domain.case import CaseInput
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
+from plugins.testing.signatures import trust_test_key
 from workflows.batch import BatchWorkflow
 
 with workflow.unsafe.imports_passed_through():
@@ -56,6 +57,7 @@ async def bulk_worker(
             client,
             task_queue=TASK_QUEUE,
             workflows=[PaidAtOnce, BatchWorkflow],
+            activities=[trust_test_key().verify_signature],
             workflow_failure_exception_types=[Exception],
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         ),

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import update
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
@@ -21,7 +22,9 @@ from domain.task import TaskView
 from plugins.testing import signatures
 from plugins.testing.signatures import TEST_KEY
 from store.audit import audit_log
-from store.cases import tasks
+from store.audit.verification import verify_case
+from store.cases import cases, tasks
+from store.tables.cases import proofs
 from tests.support.engine_fixture import Handle, House
 from tests.support.signatures import unsigned
 from tests.support.temporal import TEMPORAL
@@ -255,3 +258,55 @@ async def cli(house: House, *arguments: str) -> tuple[int | None, str]:
     )
     said, _ = await running.communicate()
     return running.returncode, said.decode()
+
+
+async def test_a_forged_end_of_a_child_case_is_not_believed(house: House) -> None:
+    case = await house.start(process="asking", policy="[asking]\n")
+    async with asyncio.timeout(30):
+        while not (children := await children_of(house, case)):
+            await asyncio.sleep(0.05)
+    child = house.env.client.get_workflow_handle(children[0].case_id, result_type=CaseResult)
+    await house.open_task(child)
+    forger = unsigned(house.env.client).get_workflow_handle(case.id)
+    passed = CaseResult(case_id=child.id, status=Status.COMPLETED, reason="Nothing was found.")
+    await forger.signal("case_ended", passed)
+    (event,) = await refused(house, case, 1)
+    assert (event.actor, event.data["via"], event.data["code"]) == ("temporal", "temporal", "Unsigned")
+    assert not (await house.state(case)).status.closed
+    await house.decide(child, "mia", Verdict.REJECT, comment="no")
+    assert (await house.end(case)).status is Status.REJECTED
+
+
+async def children_of(house: House, case: Handle) -> list[cases.CaseRow]:
+    async with house.database.read() as conn:
+        return await cases.children_of(conn, case.id)
+
+
+async def test_the_record_says_what_was_signed(house: House) -> None:
+    case, _, task = await waiting(house)
+    claim = Action(id="claim-1", task_id=task.task_id, act=Act.CLAIM, by=Actor(**MANAGER), at=datetime.now(UTC))
+    await case.execute_update("act", claim, id=claim.id)
+    await house.decide(case, comment="as agreed")
+    await house.end(case)
+    assert await problems_of(house, case, KEYS) == []
+    assert await problems_of(house, case, KeyRegistry()) == [
+        f"table proofs, row {id}: the registry does not have the key {TEST_KEY.key_id}, so nobody knows who signed this"
+        for id in sorted(["claim-1", *await decided(house, case)])
+    ]
+    revoked = KeyRegistry([trusted(TEST_KEY, revoked_at=NOW)])
+    assert len(listed := await problems_of(house, case, revoked)) == 2 and "was revoked" in listed[0]
+    async with house.database.write() as conn:
+        await conn.execute(update(proofs).where(proofs.c.kind == "action").values(proof="v1.x.y"))
+        await conn.execute(update(proofs).where(proofs.c.kind == "decision").values(text="nothing"))
+    found = await problems_of(house, case, KEYS)
+    assert len(found) == 4 and sum("no valid signature" in problem for problem in found) == 2
+
+
+async def problems_of(house: House, case: Handle, keys: KeyRegistry) -> list[str]:
+    async with house.database.read() as conn:
+        return sorted((await verify_case(conn, case.id, keys=keys)).problems)
+
+
+async def decided(house: House, case: Handle) -> list[str]:
+    (task,) = (await house.state(case)).tasks
+    return [each.decision_id for each in task.decisions]

@@ -64,20 +64,22 @@ class ChildCaseRequests:
         every six hours. Raises CaseEnds or BranchStops if this case must stop.
         """
         run, ended = self._run, self._run.ended_children
-        await run.write()
         pause, must_stop = timedelta(minutes=1), self._branches.stop_condition()
+        await run.write()
         while True:
             await self._branches.raise_if_stopped()
+            if run.journal.unwritten:
+                await run.write()
             try:
                 await workflow.wait_condition(
-                    lambda: case_id in ended or must_stop(),
+                    lambda: case_id in ended or must_stop() or run.journal.unwritten,
                     timeout=pause,
                     timeout_summary=f"before looking for the end of {case_id}",
                 )
+                if case_id not in ended:
+                    continue
             except TimeoutError:
                 pause = min(2 * pause, timedelta(hours=6))
-            if must_stop():
-                continue
             result = await workflow.execute_local_activity_method(
                 ChildCases.end_of_case,
                 case_id,

@@ -313,7 +313,7 @@ class Messages:
         if run.cancellation is not None and run.cancellation.id == cancellation.id:
             return
         reason = cancellation.reason[:MAX_REASON]
-        data = {"reason": reason, "via": cancellation.via}
+        data = {"reason": reason, "via": cancellation.via, "message_id": cancellation.id}
         if not run.forward or run.cancellation is not None:
             if self._may_record():
                 data["claimed"] = cancellation.by.id

@@ -67,7 +67,7 @@ class ScheduledStart:
             run.start_now = asked
             planned = moment_text(run.case.start_at) if run.case.start_at else ""
             said = f"Started by {asked.by.id} before its time, {planned}"
-            data = {"early": True, "planned": planned, "via": asked.via}
+            data = {"early": True, "planned": planned, "via": asked.via, "message_id": asked.id}
             run.journal.store_proof(asked)
             run.journal.note("case_started", said, data, actor=asked.by.id)
         return Status.RUNNING
