@@ -17,7 +17,6 @@ from temporalio.worker import Worker
 
 from domain.case import CaseInput
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
-from plugins.testing.signatures import trust_test_key
 from workflows.batch import BatchWorkflow
 
 with workflow.unsafe.imports_passed_through():
@@ -25,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payment.request import PaymentRequest
     from cases.submit import Starter
     from intake.start_rows import BatchPace, Importer
+    from plugins.testing.signatures import trust_test_key
     from policy.file import PolicyFile
     from store.db.database import Database
     from workflows.registry import INPUTS, PROCESSES, Process
