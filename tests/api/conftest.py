@@ -77,6 +77,8 @@ class Gate:
     client: Client
     tokens: dict[str, str]
     refusals: Refusals
+    keys: KeyFile
+    """The registry of public keys that the worker believes; a test that changes its file calls `refresh`."""
     _clients: dict[str | None, httpx2.AsyncClient] = field(default_factory=dict)
 
     def as_(self, person: str | None) -> httpx2.AsyncClient:
@@ -135,8 +137,7 @@ class Gate:
         starter = Starter(self.database, self.client, PolicyFile(self.settings.policy, INPUTS))
         heart = asyncio.create_task(heartbeat(self.database, "test").run())
         async with AsyncExitStack() as stack:
-            keys = KeyFile(self.settings.trusted_keys)
-            signatures = Signatures(lambda: keys.registry, lambda: datetime.now(UTC))
+            signatures = Signatures(lambda: self.keys.registry, lambda: datetime.now(UTC))
             for worker in workers(
                 self.client, self.database, starter, self.settings, signatures, interceptors=[self.refusals]
             ):
@@ -262,7 +263,7 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
         app = create_app(settings)
         async with app.router.lifespan_context(app):
             client = signing(env.client, own_key(settings, Role.WORKER))
-            yield Gate(app, settings, database, client, tokens, Refusals(database))
+            yield Gate(app, settings, database, client, tokens, Refusals(database), KeyFile(settings.trusted_keys))
             await work.stop()
     await database.close()
 
