@@ -24,6 +24,7 @@ KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The id of the key, as
 def keys_list(as_json: AsJson = False) -> None:
     """Show the registry of public keys: the id of each key, its role, its state, and since when it is valid."""
     from core.signing_keys import read_registry
+    from domain.moments import moment_text
 
     keys = read_registry(load_settings().trusted_keys).keys
     found = [{"key_id": key_id, "state": key.state, **key.model_dump(mode="json")} for key_id, key in keys.items()]
@@ -31,8 +32,8 @@ def keys_list(as_json: AsJson = False) -> None:
     def print_it(_: object) -> None:
         for key_id, key in keys.items():
             ended = key.revoked_at or key.retired_at
-            since = f"{key.state} since {ended:%Y-%m-%d %H:%M} UTC" if ended else key.state
-            output.say(f"{key_id}  {key.role:<8} from {key.not_before:%Y-%m-%d %H:%M} UTC  {since}")
+            since = f"{key.state} since {moment_text(ended)}" if ended else key.state
+            output.say(f"{key_id}  {key.role:<8} from {moment_text(key.not_before)}  {since}")
 
     print_answer(found, as_json, print_it)
 

@@ -13,7 +13,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from core.signed_client import signed
-from domain.case import CaseEvent, CaseResult
+from domain.case import CaseResult
 from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Resynchronise, Signed, StartNow
 from domain.proof.keys import Fault, KeyRegistry, Role, SigningKey, TrustedKey
 from domain.refusals import RefusalCode
@@ -22,6 +22,7 @@ from domain.task import TaskView
 from plugins.testing import signatures
 from plugins.testing.signatures import TEST_KEY
 from store.audit import audit_log
+from store.audit.audit_log import StoredEvent
 from store.audit.verification import verify_case
 from store.cases import cases, tasks
 from store.tables.cases import proofs
@@ -112,7 +113,7 @@ async def waiting(house: House) -> tuple[Handle, Handle, TaskView]:
     return case, unsigned(house.env.client).get_workflow_handle(case.id, result_type=CaseResult), task
 
 
-async def refused(house: House, case: Handle, number: int) -> list[CaseEvent]:
+async def refused(house: House, case: Handle, number: int) -> list[StoredEvent]:
     """The refused messages of the case in the audit log, as soon as there are so many."""
     async with asyncio.timeout(30):
         while True:
@@ -120,11 +121,11 @@ async def refused(house: House, case: Handle, number: int) -> list[CaseEvent]:
             async with house.database.read() as conn:
                 events = await audit_log.page(conn, case_id=case.id, limit=1000)
             if len(found := [event for event in events if event.kind == "message_refused"]) >= number:
-                return list(found)
+                return found
             await asyncio.sleep(0.05)
 
 
-def faults(events: list[CaseEvent]) -> list[str]:
+def faults(events: list[StoredEvent]) -> list[str]:
     return [event.data["reason"].partition(": ")[2].rstrip(".") for event in events]
 
 
@@ -263,7 +264,7 @@ async def cli(house: House, *arguments: str) -> tuple[int | None, str]:
 async def test_a_forged_end_of_a_child_case_is_not_believed(house: House) -> None:
     case = await house.start(process="asking", policy="[asking]\n")
     async with asyncio.timeout(30):
-        while not (children := await children_of(house, case)):
+        while not (children := await children_of(house, case)) or children[0].status is Status.STARTING:
             await asyncio.sleep(0.05)
     child = house.env.client.get_workflow_handle(children[0].case_id, result_type=CaseResult)
     await house.open_task(child)
