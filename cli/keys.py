@@ -38,6 +38,21 @@ def keys_list(as_json: AsJson = False) -> None:
     print_answer(found, as_json, print_it)
 
 
+@app.command("init")
+def keys_init() -> None:
+    """Create the keys of a new installation, as `make up` does. If there is a registry, nothing is created."""
+    from core.signing_keys import make_missing_keys
+
+    settings = load_settings()
+    try:
+        made = make_missing_keys(settings)
+    except (OSError, ValueError) as wrong:
+        raise CommandError(f"the keys cannot be created: {wrong}") from wrong
+    output.say(
+        f"created the keys {', '.join(made)}" if made else f"there is a registry already: {settings.trusted_keys}"
+    )
+
+
 @app.command("add")
 def keys_add(
     role: Annotated[

@@ -24,7 +24,7 @@ from domain.proof.keys import KeyRegistry, Role, SigningKey, TrustedKey
 
 log = logging.getLogger("holdgate.keys")
 
-MAKE = "`make up` or `./holdgate keys add` makes it"
+MAKE = "`make up` or `./holdgate keys init` makes it"
 
 
 class KeyFile:

@@ -38,3 +38,11 @@ def test_a_wrong_key_is_named(run: Run, tmp_path: Path) -> None:
     assert run("keys", "add", "--role", "king", "--public", "AAAA").code == 2
     (tmp_path / "text.pem").write_text("hello")
     assert "cannot be used" in run("keys", "add", "--private", str(tmp_path / "text.pem")).err
+
+
+def test_the_first_keys_are_made_once(run: Run, tmp_path: Path) -> None:
+    made = run("keys", "init")
+    assert made.code == 0 and made.out.startswith("created the keys ")
+    assert {each["role"] for each in json.loads(run("keys", "list", "--json").out)} == {"gateway", "worker"}
+    again = run("keys", "init")
+    assert again == (0, f"there is a registry already: {tmp_path}/keys/trusted.toml\n", "")
