@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import update
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
+from temporalio.worker import Replayer
 
+from activities.engine.signatures import Signatures
 from core.signed_client import signed
 from domain.case import CaseResult
 from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Resynchronise, Signed, StartNow
@@ -20,15 +22,18 @@ from domain.refusals import RefusalCode
 from domain.status import Status, Verdict
 from domain.task import TaskView
 from plugins.testing import signatures
-from plugins.testing.signatures import TEST_KEY
+from plugins.testing.signatures import TEST_KEY, trust_test_key
 from store.audit import audit_log
 from store.audit.audit_log import StoredEvent
 from store.audit.verification import verify_case
 from store.cases import cases, tasks
 from store.tables.cases import proofs
-from tests.support.engine_fixture import Handle, House
+from tests.support.engine_fixture import ONE_GATE, Handle, House
+from tests.support.sample_processes import ErrandProcess
 from tests.support.signatures import unsigned
 from tests.support.temporal import TEMPORAL
+from workflows.engine.signatures import verify_updates_with
+from workflows.sandbox import workflow_runner
 
 NOW = datetime.now(UTC)
 STRANGE, OLD, RETIRED, REVOKED, WORKER = (SigningKey.generate() for _ in range(5))
@@ -178,6 +183,39 @@ async def test_an_old_update_is_refused_and_an_old_signal_counts(house: House) -
         await forger.execute_update("decide", old, id=old.id)
     assert isinstance(no.value.cause, ApplicationError) and no.value.cause.details[0]["fault"] == Fault.STALE
     await forger.signal("submit_decision", old)
+    assert (await house.end(case)).status is Status.COMPLETED
+
+
+async def test_a_history_with_signals_replays_with_any_registry(house: House) -> None:
+    case, forger, task = await waiting(house)
+    await forger.signal("submit_decision", signed(house.decision(task), SigningKey.generate(), "default", case.id))
+    await refused(house, case, 1)
+    await case.signal("submit_decision", house.decision(task))
+    assert (await house.end(case)).status is Status.COMPLETED
+    history = await case.fetch_history()
+    verified = [each for each in history.events if each.HasField("marker_recorded_event_attributes")]
+    assert len(verified) >= 2
+    for keys in (KEYS, KeyRegistry(), KeyRegistry([trusted(TEST_KEY, revoked_at=NOW)])):
+        verify_updates_with(Signatures(lambda: keys, lambda: NOW))  # noqa: B023
+        for namespace in ({"namespace": "default"}, {}):
+            replayer = Replayer(
+                workflows=[ErrandProcess],
+                data_converter=house.env.client.data_converter,
+                workflow_runner=workflow_runner(),
+                **namespace,
+            )
+            await replayer.replay_workflow(history)
+    trust_test_key()
+
+
+async def test_a_decision_that_was_stored_while_no_worker_ran_counts_before_the_task_expires(house: House) -> None:
+    policy = ONE_GATE.replace('groups = ["managers"]', 'groups = ["managers"]\nexpires = "4s"\non_expiry = "reject"', 1)
+    case = await house.start(policy=policy)
+    task = await house.open_task(case)
+    await house.stop_worker()
+    await case.signal("submit_decision", house.decision(task))
+    await asyncio.sleep(5)
+    await house.start_worker()
     assert (await house.end(case)).status is Status.COMPLETED
 
 
