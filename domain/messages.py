@@ -60,6 +60,8 @@ class Decision(Signed):
     An approval may change the fields that the policy names, and a resubmission any field. A retry may change any field,
     or only the fields that the policy names.
     """
+    shown: str = ""
+    """The digest of what the gateway has shown to the person (`TaskView.digest`)."""
     via: str = "api"
 
     @property

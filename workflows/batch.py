@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.names import BULK_TASK_QUEUE
     from domain.refusals import Refusal
     from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signed_signal
-    from workflows.engine.signatures import SignedSignals
+    from workflows.engine.signed_signals import SignedSignals
 
 CHUNKS_PER_RUN = 50
 """After this number of chunks the Workflow continues as new.

@@ -25,13 +25,18 @@ class Signatures:
         """Return why a signature is not valid; None if it is valid."""
         return self._keys().fault(signed.kind, signed.text.encode(), signed.proof, signed.at)
 
-    def fault_of_update(self, message: Signed, namespace: str, workflow_id: str) -> Fault | None:
-        """Return why the signature of an Update is not valid; None if it is valid. The signature must be new."""
+    def fault_of_update(
+        self, message: Signed, namespace: str, workflow_id: str, *, repeated: bool = False
+    ) -> Fault | None:
+        """Return why the signature of an Update is not valid; None if it is valid.
+
+        The signature must be new, unless the Update may be `repeated` by Temporal.
+        """
         try:
             fault = self.fault(SignedText.of(message, namespace, workflow_id))
         except NotCanonical:
             return Fault.WRONG_SIGNATURE
-        if fault is None and not -SKEW <= self._clock() - message.at <= FRESH:
+        if fault is None and not repeated and not -SKEW <= self._clock() - message.at <= FRESH:
             return Fault.STALE
         return fault
 

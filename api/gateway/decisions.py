@@ -127,6 +127,7 @@ class Decisions:
             comment=request.comment,
             revision=request.revision,
             edits=request.edits,
+            shown=task.digest,
             via=request.via,
             at=datetime.now(UTC),
         )

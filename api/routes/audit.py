@@ -121,7 +121,7 @@ class PublicKeys(BaseModel):
 
 
 @router.get("/keys", responses=documented(401, 503))
-async def read_keys(person: Caller, services: TheServices) -> PublicKeys:  # noqa: ARG001  # signed in, whoever it is
+async def read_keys(person: Caller, services: TheServices) -> PublicKeys:  # noqa: ARG001  # everybody signed in may read them
     """Return the public keys with which anybody can check the signatures of decisions. For everybody signed in."""
     return PublicKeys(
         keys=[

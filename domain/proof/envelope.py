@@ -134,6 +134,7 @@ def _decision(decision: Any) -> dict[str, Any]:
         "comment": decision.comment,
         "revision": decision.revision,
         "edits": decision.edits,
+        "shown": decision.shown,
         "by": _actor(decision.by),
         "via": decision.via,
         "at": _moment(decision.at),

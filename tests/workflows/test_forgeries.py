@@ -101,6 +101,7 @@ FORGERIES: dict[str, tuple[Forge, Fault]] = {
     "edits without a canonical form": (after_signing(edits={"note": 2**60}), Fault.WRONG_SIGNATURE),
     "another verdict": (signed_otherwise(verdict=Verdict.REJECT), Fault.WRONG_SIGNATURE),
     "another revision": (signed_otherwise(revision=99), Fault.WRONG_SIGNATURE),
+    "something else that was shown": (after_signing(shown="x"), Fault.WRONG_SIGNATURE),
     "another way": (after_signing(via="page"), Fault.WRONG_SIGNATURE),
     "another time": (after_signing(at=NOW + timedelta(seconds=1)), Fault.WRONG_SIGNATURE),
 }

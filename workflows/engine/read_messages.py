@@ -19,7 +19,8 @@ from temporalio.exceptions import ApplicationError, TemporalError
 from domain.names import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE
 from domain.refusals import Refusal, RefusalCode
 from workflows.engine.refusal_failures import failure_of_refusal
-from workflows.engine.signatures import SignedSignals, check_update, unsigned
+from workflows.engine.signatures import check_update, unsigned
+from workflows.engine.signed_signals import SignedSignals
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
@@ -27,6 +28,8 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """Maximum size of one message: more than Holdgate itself sends. The history stores a message several times."""
 OURS = {PROCESS_ATTRIBUTE.name, BATCH_ATTRIBUTE.name}
 """Search attributes of the Workflows that Holdgate starts. Each Workflow has at least one of these attributes."""
+SIGNED = "__holdgate_signed__"
+"""The attribute of the handlers and validators that refuse a message without a valid signature."""
 MAX_CLAIM = 120
 """Maximum number of stored characters of the sender that a message claims."""
 
@@ -63,6 +66,7 @@ def reads_signed_update(validator: HandlerT) -> HandlerT:
         check_update(message)
         return validator(self, message)
 
+    setattr(check, SIGNED, True)
     return reads_update(cast(HandlerT, check))
 
 
@@ -116,6 +120,7 @@ def reads_signed_signal(handler: HandlerT) -> HandlerT:
     Record a message that does not fit, or that has no valid signature. Handle the others in the order of arrival.
     """
     model, name = _model_of(handler), handler.__name__
+    setattr(handler, SIGNED, True)
 
     async def take(self: SignedRecipient, *sent: Any) -> None:
         messages: list[Any] = []

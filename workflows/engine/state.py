@@ -1,8 +1,8 @@
 """The state of one running case: every field, in one place.
 
 Temporal keeps the history of a Workflow and rebuilds this state by replaying it. The collaborators of the engine have
-no fields of a case: each receives the one CaseRun. Two parts of the state are classes: the undo stack (`saga.py`) and
-the events to write to the audit log (`journal.py`).
+no fields of a case: each receives the one CaseRun. Three parts of the state are classes: the undo stack (`saga.py`),
+the events to write to the audit log (`journal.py`) and the Signals that are being verified (`signed_signals.py`).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from domain.task import DecisionView, Quorum, TaskView
 from workflows.engine.journal import Journal
 from workflows.engine.presentation import Presentation
 from workflows.engine.saga import Saga
-from workflows.engine.signatures import SignedSignals
+from workflows.engine.signed_signals import SignedSignals
 from workflows.engine.web_ui import attributes, details
 
 

@@ -1,7 +1,7 @@
 """Check the signatures of the messages that changed cases, and that the events say what was signed.
 
-Whoever can write to the database can replace an event, its hash and every later hash. Without the private key of a
-gateway, nobody can make a signature that says the same as the replaced event.
+A person who can write to the database can replace an event, its hash and every later hash. Without the private key of
+a gateway, this person cannot make a signature that says the same as the replaced event.
 """
 
 import json
