@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -108,8 +108,11 @@ FORGERIES: dict[str, tuple[Forge, Fault]] = {
 
 
 @pytest.fixture(autouse=True)
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let workers believe these keys, and after a test only the key of tests again."""
     monkeypatch.setattr(signatures, "TEST_KEYS", KEYS)
+    yield
+    trust_test_key()
 
 
 async def waiting(house: House) -> tuple[Handle, Handle, TaskView]:
@@ -198,15 +201,14 @@ async def test_a_history_with_signals_replays_with_any_registry(house: House) ->
     assert len(verified) >= 2
     for keys in (KEYS, KeyRegistry(), KeyRegistry([trusted(TEST_KEY, revoked_at=NOW)])):
         verify_updates_with(Signatures(lambda: keys, lambda: NOW))  # noqa: B023
-        for namespace in ({"namespace": "default"}, {}):
+        for namespace in ("default", "ReplayNamespace"):
             replayer = Replayer(
                 workflows=[ErrandProcess],
                 data_converter=house.env.client.data_converter,
                 workflow_runner=workflow_runner(),
-                **namespace,
+                namespace=namespace,
             )
             await replayer.replay_workflow(history)
-    trust_test_key()
 
 
 async def test_a_decision_that_was_stored_while_no_worker_ran_counts_before_the_task_expires(house: House) -> None:
