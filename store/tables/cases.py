@@ -246,7 +246,7 @@ decisions = Table(
 proofs = Table(
     "proofs",
     metadata,
-    Column("message_id", String(80), primary_key=True),
+    Column("message_id", String(1100), primary_key=True),  # the id of a cancellation by a worker contains a key
     Column("case_id", String(900), nullable=True),  # null for an order to a batch
     Column("kind", String(20), nullable=False),
     Column("text", Text, nullable=False),  # what was signed: domain/proof/envelope.py

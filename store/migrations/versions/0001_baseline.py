@@ -253,7 +253,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "proofs",
-        sa.Column("message_id", sa.String(length=80), nullable=False),
+        sa.Column("message_id", sa.String(length=1100), nullable=False),
         sa.Column("case_id", sa.String(length=900), nullable=True),
         sa.Column("kind", sa.String(length=20), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),

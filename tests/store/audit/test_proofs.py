@@ -19,6 +19,8 @@ from store.db.database import Database
 from tests.store.sample_cases import MORNING, decision, event, opening, recorded, submitted, task
 
 CASE = "payment:inv-1"
+LONG = f"{CASE}/{'x' * 990}/cancel"
+"""The id of a cancellation that a worker sends contains an idempotency key."""
 
 
 def made() -> Decision:
@@ -105,7 +107,7 @@ async def test_a_signature_for_another_case_or_by_an_unknown_key_is_found(db: Da
 async def test_a_cancellation_by_temporal_needs_no_signature_and_any_other_does(db: Database) -> None:
     await submitted(db)
     asked = signed(
-        Cancellation(id="c1", by=Actor(id="ada"), reason="x" * 5000, at=MORNING + timedelta(hours=1)),
+        Cancellation(id=LONG, by=Actor(id="ada"), reason="x" * 5000, at=MORNING + timedelta(hours=1)),
         TEST_KEY,
         "default",
         f"{CASE}~rollback",
@@ -114,7 +116,7 @@ async def test_a_cancellation_by_temporal_needs_no_signature_and_any_other_does(
         event(CASE, 1, "cancel_requested", reason="x", via="temporal", message_id="t").model_copy(
             update={"actor": "temporal"}
         ),
-        event(CASE, 2, "cancel_requested", reason="x", via="api", message_id="c1").model_copy(update={"actor": "ada"}),
+        event(CASE, 2, "cancel_requested", reason="x", via="api", message_id=LONG).model_copy(update={"actor": "ada"}),
         event(CASE, 3, "cancel_requested", reason="x", via="api", message_id="c2").model_copy(update={"actor": "ada"}),
     ]
     await recorded(db, CaseRecord(case_id=CASE, status=Status.RUNNING, events=events))
