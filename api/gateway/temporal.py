@@ -39,7 +39,7 @@ MAY_COME = (
     "Temporal does not answer. Your message may still take effect. You can send it again: it takes effect only once."
 )
 NOT_TRUSTED = (
-    "The workers do not know the signing key of this gateway yet, so nothing was changed. Try again in a moment. "
+    "The workers do not accept the signature of this gateway yet, so nothing was changed. Try again in a moment. "
     "If the error stays, tell an operator."
 )
 PAUSE_S = 0.1

@@ -84,18 +84,19 @@ def _read(row: Any, keys: KeyRegistry) -> tuple[_Said | None, str]:
         at = moment_of(fields["at"])
         said = _signed(fields)
         whole = first == f"holdgate-{kind}-v1" and fields["id"] == row.message_id and said.case_id == row.case_id
-    except (ValueError, TypeError, KeyError, AttributeError):
+        fault = keys.fault(kind, text.encode(errors="replace"), row.proof, at)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None, "the signed text cannot be read: it was edited"
     if not whole:
         return None, "the signed text is about another message: one of the two was edited"
-    match keys.fault(kind, text.encode(errors="replace"), row.proof, at):
+    match fault:
         case None:
             return said, ""
         case Fault.REVOKED:
             return said, f"the message was signed with the key {key_id_of(row.proof)}, which was revoked"
         case Fault.UNKNOWN_KEY:
             return said, f"the registry does not have the key {key_id_of(row.proof)}, so nobody knows who signed this"
-        case fault:
+        case _:
             return None, f"the signature is not valid: {fault.meaning}"
 
 
@@ -121,7 +122,7 @@ async def _events(conn: AsyncConnection, signed: dict[str, _Said], case_id: str 
             data = json.loads(row.payload)
             data = data.get("data", data)
             message_id = next((data[name] for name in _NAMES_A_MESSAGE if data.get(name)), None)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             continue  # The check of the chains reports the payload.
         if message_id is None or data.get("via") == _BY_TEMPORAL == row.actor:
             continue

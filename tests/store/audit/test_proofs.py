@@ -1,5 +1,7 @@
 """`audit verify` finds an audit log that was rewritten as a whole, because nobody else can sign what it says."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -125,3 +127,18 @@ async def test_a_cancellation_by_temporal_needs_no_signature_and_any_other_does(
     assert (await verify(db, keys=TEST_KEYS)).problems == [
         f"event {CASE}/3 of case {CASE}: no valid signature of its message is stored"
     ]
+
+
+@pytest.mark.parametrize(
+    "value", [7, b"\xff", "x", '{"at": []}', "a\n" + "[" * 100_000], ids=["int", "bytes", "x", "json", "deep"]
+)
+@pytest.mark.parametrize("column", ["message_id", "case_id", "kind", "text", "proof"])
+async def test_any_value_of_a_row_is_read(sqlite_url: str, column: str, value: Any) -> None:
+    db = Database(sqlite_url)
+    await stored(db, made(), told(made()))
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as raw:
+        raw.execute(f"UPDATE proofs SET {column} = ?", (value,))
+        raw.commit()
+    found = (await verify(db, keys=TEST_KEYS)).problems
+    assert any("signed" in problem or "signature" in problem for problem in found), found
+    await db.close()
