@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from core.atomic_write import write_private
 from core.settings import PREFIX, Settings, WrongSettings
 from domain.proof.keys import KeyRegistry, Role, SigningKey, TrustedKey
 
@@ -83,7 +84,8 @@ def write_registry(path: Path, keys: Iterable[TrustedKey]) -> None:
         for name, value in key.model_dump(exclude_none=True).items():
             shown = value.astimezone(UTC).isoformat() if isinstance(value, datetime) else f'"{value}"'
             lines.append(f"{name} = {shown}")
-    _write(path, "\n".join(lines) + "\n", 0o644)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, "\n".join(lines) + "\n")
 
 
 def read_private_key(path: Path, setting: str) -> SigningKey:
@@ -144,14 +146,3 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -8,11 +8,11 @@ from temporalio.service import RPCError
 from activities.shared import isolation
 from channels import registry
 from core import temporal
+from core.atomic_write import write_private
 from core.errors import Mistake
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from ops import bootstrap, programs
-from ops.atomic_write import write_private
 from ops.checks import check_ports
 from ops.demo import welcome
 from ops.hidden_addresses import LOOPBACK, HiddenAddresses

@@ -76,6 +76,7 @@ class BatchWorkflow(GuardedWorkflow):
                 continue
             workflow.set_current_details(f"{result.rows.started:,} of {result.rows.valid:,} rows are started.")
             if not result.left:
+                await self.signals.caught_up()  # A refused order must reach the audit log.
                 return result
         await workflow.wait_condition(workflow.all_handlers_finished)
         last = [self._paused] if self._paused else []

@@ -197,8 +197,11 @@ class SigningKey:
 
 def key_id_of(proof: str) -> str:
     """Return the id of the key that a signature names; empty if the signature cannot be read."""
-    parts = proof.split(".")
-    return parts[1] if len(parts) == len(("form", "key id", "signature")) else ""
+    try:
+        _, key_id, _ = proof.split(".")
+    except ValueError:
+        return ""
+    return key_id
 
 
 @lru_cache(maxsize=100)
