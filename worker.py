@@ -11,12 +11,13 @@ import os
 import signal
 import socket
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
 
 from activities.deployment.apps import WrongApps, read_apps
+from activities.engine.signatures import Signatures
 from activities.shared import isolation
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.jobs import Job, heartbeat, jobs
@@ -27,8 +28,11 @@ from channels.registry import check
 from core import event_loop, logs, traces
 from core.exit import leave
 from core.settings import Settings, WrongSettings, load, unknown_variables
+from core.signed_client import signing
+from core.signing_keys import KeyFile, own_key
 from core.temporal import connect_when_reachable, metrics_of_sdk
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
+from domain.proof.keys import Role
 from intake.drop_folder import DropFolder
 from intake.drop_folder_import import DropFolderImport
 from intake.upload import Uploads
@@ -38,6 +42,7 @@ from plugins.errors import WrongProcess
 from plugins.workers import workers
 from policy.file import PolicyFile
 from policy.model import PolicyError
+from store.audit.key_changes import note_changed_keys
 from store.audit.sequencer import Sequencer
 from store.db.database import Database, DatabaseUnavailable, check_url
 from store.db.private_files import keep_private, tighten
@@ -46,6 +51,8 @@ from workflows.registry import PROCESSES
 log = logging.getLogger("holdgate.worker")
 
 IMPORT_EVERY = timedelta(seconds=2)
+KEYS_EVERY = timedelta(seconds=1)
+"""How soon a worker believes a new key, or no longer believes a revoked key."""
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
@@ -64,19 +71,33 @@ def import_jobs(database: Database, client: Client, policy_file: PolicyFile, set
     return [Job(importer.look, said, "the drop folder could not be read", IMPORT_EVERY)]
 
 
+def key_job(keys: KeyFile) -> Job:
+    """Return the job that reads the registry of public keys again when it has changed."""
+
+    async def look() -> int:
+        return int(keys.refresh())
+
+    said = "%d registry of public keys has changed and is in use"
+    return Job(look, said, "the registry of public keys could not be read", KEYS_EVERY)
+
+
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
     own_steps = equip(settings.var)
     if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
         log.warning("%s", said)
-    client = await connect_when_reachable(settings, runtime)
+    keys, key = KeyFile(settings.trusted_keys), own_key(settings, Role.WORKER)
+    client = signing(await connect_when_reachable(settings, runtime), key)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     database = Database(settings.database_url)
     starter = Starter(database, client, policy_file)
+    with suppress(DatabaseUnavailable):  # the next start notes the change
+        await note_changed_keys(database, keys.registry)
     refusals, defects = Refusals(database), Defects()
-    running = workers(client, database, starter, settings, own_steps, [refusals, defects])
+    signatures = Signatures(lambda: keys.registry, lambda: datetime.now(UTC))
+    running = workers(client, database, starter, settings, signatures, own_steps, [refusals, defects])
     wording = {process.name: process.words for process in PROCESSES.values()}
     background = [
         asyncio.create_task(work)
@@ -85,6 +106,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
             heartbeat(database, f"{socket.gethostname()}:{os.getpid()}").run(),
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
+            key_job(keys).run(),
         )
     ]
     sequencing = asyncio.create_task(Sequencer(settings.database_url).run())

@@ -18,7 +18,9 @@ from api.app import create_app
 from api.http.connections import Connection, most_connections
 from core import logs, traces
 from core.settings import WrongSettings, load, unknown_variables
+from core.signing_keys import own_key
 from core.temporal import TemporalUnreachable, profile
+from domain.proof.keys import Role
 from intake.parsing.parsing_pool import start_template
 from plugins.errors import WrongProcess
 from policy.model import PolicyError
@@ -69,6 +71,7 @@ def main() -> int:
             log.warning("%s", line)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
+        own_key(settings, Role.GATEWAY)
         profile()  # a configuration of the Temporal SDK that cannot be read does not correct itself
         app = create_app(settings)
     except (WrongSettings, WrongProcess, PolicyError, TemporalUnreachable, traces.NotInstalled) as error:

@@ -16,7 +16,10 @@ from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.submit import Starter
 from core.settings import Settings
+from core.signed_client import signing
+from core.signing_keys import KeyFile, own_key
 from core.temporal import connect
+from domain.proof.keys import Role
 from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -54,6 +57,7 @@ class Services:
     dashboards: Dashboards
     demo: Demo
     checks: AuditChecks
+    keys: KeyFile
     revoked_token_log: RevokedTokenLog
 
     @classmethod
@@ -61,14 +65,15 @@ class Services:
     async def open(cls, settings: Settings, policy: PolicyFile, metrics: Metrics) -> AsyncIterator["Services"]:
         """Open all services, and close them in order when the block ends. Temporal and the database need not answer."""
         # Lazy: a gateway that starts before Temporal answers 503 until Temporal is up.
-        client = await connect(settings, lazy=True)
+        key, keys = own_key(settings, Role.GATEWAY), KeyFile(settings.trusted_keys)
+        client = signing(await connect(settings, lazy=True), key)
         db = Database(settings.database_url, patience=WRITE_PATIENCE_S)
         if not settings.demo:
             with suppress(DatabaseUnavailable):  # each request checks the database anyway
                 await demo_people.dismiss_all(db, by="holdgate")
         starter = Starter(db, client, policy)
         rollbacks = Rollbacks(db, client, starter)
-        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks), policy)
+        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks, key), policy)
         services = cls(
             settings=settings,
             db=db,
@@ -86,7 +91,8 @@ class Services:
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=AuditChecks(db, Folders(settings.attachments, settings.uploads)),
+            checks=AuditChecks(db, Folders(settings.attachments, settings.uploads), keys),
+            keys=keys,
             revoked_token_log=RevokedTokenLog(db),
         )
         sequencing = asyncio.create_task(Sequencer(settings.database_url).run())

@@ -1,25 +1,31 @@
 """Carry out an operator's decision on a blocked case, because its Workflow cannot receive the decision."""
 
+from datetime import UTC, datetime
+
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from cases.plan_in_history import plan_in_history
 from cases.rollback import Rollbacks
+from core.signed_client import signed
 from domain.case import CaseEvent, CaseState
-from domain.messages import Decision
+from domain.messages import Decision, Resynchronise
+from domain.proof.envelope import SignedText
+from domain.proof.keys import SigningKey
 from domain.records import DecisionRecord
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
 from domain.undo import joined
-from store.cases import blocked, cases, tasks
+from store.cases import blocked, cases, proofs, tasks
 from store.db.database import Database
 
 
 class Settlement:
     """Carries out operators' decisions on blocked cases."""
 
-    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks) -> None:
+    def __init__(self, db: Database, client: Client, rollbacks: Rollbacks, key: SigningKey) -> None:
         self._db, self._client, self._rollbacks = db, client, rollbacks
+        self._key = key
 
     async def settle(self, task: TaskView, decision: Decision) -> Status | None:
         """Carry out the decision and return the new status of the case; None if the task was already decided.
@@ -39,6 +45,9 @@ class Settlement:
             if one is None or not await tasks.close(conn, task.task_id, Outcome(decision.verdict.value), decision.at):
                 return None
             await tasks.record_decisions(conn, [DecisionRecord(decision=decision)], task.case_id)
+            proven = signed(decision, self._key, self._client.namespace, one.workflow_id)
+            text = SignedText.of(proven, self._client.namespace, one.workflow_id)
+            await proofs.add(conn, [text], task.case_id)
             await blocked.remove(conn, one, _decided(task, decision))
             case = await cases.get(conn, task.case_id)
         if case is None:
@@ -48,7 +57,9 @@ class Settlement:
             state: CaseState = await handle.query("status", result_type=CaseState)
             async with self._db.write() as conn:
                 await tasks.remove_unknown(conn, case.case_id, [each.task_id for each in state.tasks] + [task.task_id])
-            await handle.signal("resynchronise", (await handle.describe()).run_id)
+            run_id = (await handle.describe()).run_id
+            news = Resynchronise(id=f"{decision.id}/reset", run_id=run_id, at=datetime.now(UTC))
+            await handle.signal("resynchronise", news)
             return case.status
         plan = joined(case.plan, await plan_in_history(self._client, one.workflow_id))
         try:

@@ -17,6 +17,7 @@ from cli import (
     batches,
     cases,
     incidents,
+    keys,
     ledger,
     link,
     mapping,
@@ -48,6 +49,7 @@ app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(link.app, name="link")

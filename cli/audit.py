@@ -20,21 +20,24 @@ app = typer.Typer(help="The append-only audit log.", no_args_is_help=True)
 def audit_verify(
     case: Annotated[str | None, typer.Option(metavar="CASE", help="Only this case.")] = None, as_json: AsJson = False
 ) -> None:
-    """Check the audit log: that no event, no row and no stored file was edited, removed, inserted or moved.
+    """Check the audit log: that no event, no row and no stored file was edited, removed, inserted or moved, and that
+    the messages that changed cases have valid signatures.
 
     Exit code 1: problems were found.
     """
+    from core.signing_keys import read_registry
     from store.audit.verification import Folders, Verification, verify, verify_case
 
     settings = load_settings()
     folders = Folders(settings.attachments, settings.uploads)
+    keys = read_registry(settings.trusted_keys) if settings.trusted_keys.exists() else None
 
     async def check(database: "Database") -> Verification:
         await sequenced(settings.database_url)  # a process that was killed may have left something
         if case is None:
-            return await verify(database, folders=folders)
+            return await verify(database, folders=folders, keys=keys)
         async with database.read() as connection:
-            return await verify_case(connection, case, folders)
+            return await verify_case(connection, case, folders, keys)
 
     found = in_database(check)
 
@@ -44,6 +47,8 @@ def audit_verify(
         erased = f", {found.erased} of them with erased payload" if found.erased else ""
         result = f"{len(found.problems)} problems" if found.problems else "the audit log is intact"
         output.say(f"{result}: {found.events} events of {found.cases} cases{erased}")
+        if keys is None and found.cases:
+            output.say(f"the signatures were not checked: there is no registry {settings.trusted_keys}")
         if found.unsequenced:
             waits = f"{found.unsequenced} events and seals are not sequenced yet"
             output.say(f"{waits}, the oldest for {found.oldest_unsequenced_s:.1f} s")

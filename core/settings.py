@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     """The state folder, with files that Holdgate writes, such as databases, uploads, attachments and logs."""
     policy: Path = ROOT / "config" / "policy.toml"
     """The policy file, which says who can decide and until when."""
+    signing_key: Path = Field(default_factory=lambda data: data["var"] / "keys" / "gateway.pem")
+    """The file with the private key with which the gateway signs messages to cases."""
+    worker_key: Path = Field(default_factory=lambda data: data["var"] / "keys" / "worker.pem")
+    """The file with the private key with which workers sign their own messages to cases."""
+    trusted_keys: Path = Field(default_factory=lambda data: data["var"] / "keys" / "trusted.toml")
+    """The registry of public keys: cases believe only messages that one of these keys has signed."""
     mappings: Path = ROOT / "config" / "mappings.toml"
     """The file of saved column mappings, and of values for fields that files do not contain."""
     processes: Path | None = None
@@ -155,7 +161,7 @@ class Settings(BaseSettings):
             raise ValueError("must name a host, such as https://holdgate.example.org")
         return url.rstrip("/")
 
-    @field_validator("var", "policy", "mappings", "files", "apps")
+    @field_validator("var", "signing_key", "worker_key", "trusted_keys", "policy", "mappings", "files", "apps")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()

@@ -4,8 +4,7 @@ from enum import StrEnum
 from typing import Literal
 
 from domain.base import Message
-from domain.messages import Actor
-from domain.moments import ZonedMoment
+from domain.messages import Actor, Signed
 
 
 class BatchAct(StrEnum):
@@ -16,18 +15,16 @@ class BatchAct(StrEnum):
     CANCEL = "cancel"
 
 
-class BatchOrder(Message):
+class BatchOrder(Signed):
     """An order for a batch: pause, resume or cancel.
 
     The gateway names the person in the order and has checked their permission. Only a batch that was cancelled in
     Temporal itself gets its order from the batch Workflow.
     """
 
-    id: str
     act: BatchAct
     by: Actor
     reason: str
-    at: ZonedMoment
     rollback_started: bool = False
     """For an order to cancel: True if the cases that the batch has started are rolled back."""
     completed_too: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 class EventKind(StrEnum):
     """The kind of an audit event.
 
-    The kinds are listed in this order: cases, uploads, people, sign-in, the policy, the ledger.
+    The kinds are listed in this order: cases, uploads, people, sign-in, the policy, keys and the ledger.
     """
 
     # A case from its submission to its end
@@ -122,6 +122,7 @@ class EventKind(StrEnum):
     POLICY_LOADED = "policy_loaded"
     ACCOUNT_LOCKED = "account_locked"
     ACCOUNT_UNLOCKED = "account_unlocked"
+    KEYS_CHANGED = "keys_changed"
     BOOKS_CLOSED = "books_closed"
     LEDGER_CHANGE_ASKED = "ledger_change_asked"
     LEDGER_CHANGE_CONFIRMED = "ledger_change_confirmed"

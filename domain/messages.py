@@ -31,13 +31,24 @@ class Actor(Message):
     """People who are away when the message is sent and have named this person as their substitute."""
 
 
-class Decision(Message):
+class Signed(Message):
+    """A message that changes a case or a batch. A Workflow refuses such a message without a valid signature.
+
+    `domain/proof/envelope.py` lists the fields that the signature covers.
+    """
+
+    id: str
+    at: ZonedMoment
+    proof: str | None = None
+    """The signature of the gateway, or of a worker: `v1.<key id>.<signature>`. See `domain/proof/keys.py`."""
+
+
+class Decision(Signed):
     """The decision of a person on a task.
 
     The gateway fills in the person and their groups; the Workflow checks the rules about people.
     """
 
-    id: str
     task_id: str
     verdict: Verdict
     by: Actor
@@ -49,13 +60,9 @@ class Decision(Message):
     An approval may change the fields that the policy names, and a resubmission any field. A retry may change any field,
     or only the fields that the policy names.
     """
+    shown: str = ""
+    """The digest of what the gateway has shown to the person (`TaskView.digest`)."""
     via: str = "api"
-    at: ZonedMoment
-    proof: str | None = None
-    """Reserved for a signature of the gateway.
-
-    Today a decision has no signature: everybody with write access to the Temporal namespace can send a decision.
-    """
 
     @property
     def content(self) -> str:
@@ -69,23 +76,29 @@ class Decision(Message):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Cancellation(Message):
+class Cancellation(Signed):
     """A request to stop a case, undo what the case did, and end it as `cancelled`."""
 
-    id: str
     by: Actor
     reason: str
     via: str = "api"
-    at: ZonedMoment
 
 
-class StartNow(Message):
+class StartNow(Signed):
     """A request to start a scheduled case now."""
 
-    id: str
     by: Actor
     via: str = "api"
-    at: ZonedMoment
+
+
+class Resynchronise(Signed):
+    """The news that the Workflow was reset in Temporal, so that it must write its tasks to the database again.
+
+    A worker sends this message, or the gateway after operators have decided about a blocked case.
+    """
+
+    run_id: str
+    """The run that the reset created. Another run of the case ignores the message."""
 
 
 class Receipt(Message):
@@ -130,13 +143,12 @@ class Act(StrEnum):
     """Check whether enough people can still decide the task, because people or groups have changed."""
 
 
-class Action(Message):
+class Action(Signed):
     """An action of a person on a task, other than a decision.
 
     The gateway fills in the person and their groups. The Workflow checks whether the rules allow the action.
     """
 
-    id: str
     task_id: str
     act: Act
     by: Actor
@@ -156,7 +168,6 @@ class Action(Message):
     """True if the times of `ruling` also replace times of the task that an admin set by hand."""
     revision: int | None = None
     via: str = "api"
-    at: ZonedMoment
 
     @property
     def content(self) -> str:
@@ -164,7 +175,7 @@ class Action(Message):
 
         If two actions with the same id have different digests, the second is not a repetition of the first.
         """
-        return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via"}).encode()).hexdigest()
+        return hashlib.sha256(self.model_dump_json(exclude={"id", "by", "at", "via", "proof"}).encode()).hexdigest()
 
     @property
     def recorded(self) -> dict[str, Any]:

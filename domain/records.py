@@ -6,6 +6,7 @@ from domain.base import FieldChange, Message
 from domain.case import CaseEvent, CaseResult, ChainHead
 from domain.messages import Absent, Act, Action, Actor, Decision
 from domain.moments import BoundedMoment
+from domain.proof.envelope import SignedText
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status
 from domain.step import StepOptions
@@ -102,6 +103,8 @@ class CaseRecord(Message):
     withdrawn: list[str] = []
     """The ids of decisions that were accepted earlier and no longer count."""
     actions: list[ActionRecord] = []
+    proofs: list[SignedText] = []
+    """The signatures of the messages that changed the case, with the texts that were signed."""
     input: dict[str, Any] | None = None
     """If people have changed the input: the new input, and `title` is set, too; otherwise None."""
     title: str | None = None

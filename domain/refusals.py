@@ -32,6 +32,7 @@ class RefusalCode(StrEnum):
         code.meaning = meaning
         return code
 
+    UNSIGNED = "Unsigned", "No gateway of this installation has signed the message."
     NOT_ALLOWED = "NotAllowed", "A rule forbids this person to do this."
     ALREADY_CLOSED = "AlreadyClosed", "The task or its case has ended."
     REVISION_NEEDED = "RevisionNeeded", "The decision does not name the revision of the task that the person saw."

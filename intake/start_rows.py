@@ -24,10 +24,11 @@ from domain.errors import Trouble
 from domain.ids import case_id_for
 from domain.input_errors import problems_of
 from domain.messages import Cancellation
+from domain.proof.envelope import SignedText
 from domain.status import Status
 from intake.classify_rows import changes
 from store.audit import audit_log
-from store.cases import batch_cases, batches, cases
+from store.cases import batch_cases, batches, cases, proofs
 from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.database import Database
@@ -138,6 +139,9 @@ class Importer:
             else:
                 await batches.set_status(conn, note.batch_id, note.status)
             await audit_log.append(conn, [event])
+            if order.proof:  # An order of Temporal itself has no signature.
+                signed = SignedText.of(order, self._client.namespace, f"batch:{note.batch_id}")
+                await proofs.add(conn, [signed], None)
             return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
 
     async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:

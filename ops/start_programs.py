@@ -9,10 +9,11 @@ from activities.shared import isolation
 from api.pages.parts.translation import catalogue
 from channels import registry
 from core import temporal
+from core.atomic_write import write_private
 from core.errors import Mistake
 from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from ops import bootstrap, programs
-from ops.atomic_write import write_private
 from ops.checks import check_ports
 from ops.demo import welcome
 from ops.hidden_addresses import LOOPBACK, HiddenAddresses
@@ -52,6 +53,7 @@ class Run:
                 supervisor.start(programs.temporal(settings, hidden))
             _check_processes(settings)
             _check_policy(settings)
+            _make_keys(settings)
             await asyncio.to_thread(_migrate, settings)
             if own:
                 await supervisor.until_healthy("temporal", within=ANSWERS_WITHIN)
@@ -144,6 +146,15 @@ def _check_policy(settings: Settings) -> None:
         raise Mistake(str(error)) from error
     for line in warnings(policy, INPUTS):
         print(f"warning: {line}", flush=True)
+
+
+def _make_keys(settings: Settings) -> None:
+    """Create the signing keys at the first start. Raises Mistake if they cannot be written."""
+    try:
+        if made := make_missing_keys(settings):
+            print(f"created the signing keys {', '.join(made)} in {settings.trusted_keys.parent}", flush=True)
+    except (OSError, ValueError) as error:
+        raise Mistake(f"the signing keys cannot be created in {settings.trusted_keys.parent}: {error}") from error
 
 
 def _migrate(settings: Settings) -> None:

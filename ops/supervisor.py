@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from ops.atomic_write import write_private
+from core.atomic_write import write_private
 from store.db.private_files import PRIVATE
 
 log = logging.getLogger(__name__)

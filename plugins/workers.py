@@ -10,6 +10,7 @@ from activities.engine.attempt_counter import CountAttempts
 from activities.engine.batch_rows import Imports
 from activities.engine.record_first import RecordFirst
 from activities.engine.records import Records
+from activities.engine.signatures import Signatures
 from cases.pinned_policies import PinnedPolicies
 from cases.sql_records import SqlRecords
 from cases.submit import Starter
@@ -20,6 +21,7 @@ from plugins.activities import activities_of
 from plugins.shipped import steps
 from store.db.database import Database
 from store.people import people
+from workflows.engine.signatures import verify_updates_with
 from workflows.payload_visits import leave_out_needless
 from workflows.registry import INPUTS, workflows
 from workflows.sandbox import workflow_runner
@@ -51,13 +53,15 @@ def workers(
     database: Database,
     starter: Starter,
     settings: Settings,
+    signatures: Signatures,
     own_steps: Sequence[object] = (),
     interceptors: Sequence[Interceptor] = (),
 ) -> list[Worker]:
     """Return the worker for cases, and the worker for imports, which has its own slots.
 
-    `own_steps` are the steps of the plugins.
+    `signatures` verifies the messages to cases. `own_steps` are the steps of the plugins.
     """
+    verify_updates_with(signatures)
     leave_out_needless()
     policies = PinnedPolicies(database, INPUTS)
     store = SqlRecords(database, policies)
@@ -68,7 +72,9 @@ def workers(
             client,
             task_queue=TASK_QUEUE,
             workflows=list(workflows().values()),
-            activities=activities_of(records, *steps(database, client, starter, policies, settings), *own_steps),
+            activities=activities_of(
+                records, signatures, *steps(database, client, starter, policies, settings), *own_steps
+            ),
             interceptors=[CountAttempts(), RecordFirst(store), *interceptors],
             workflow_runner=workflow_runner(),
             max_concurrent_activities=AT_ONCE,

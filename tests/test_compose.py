@@ -60,10 +60,37 @@ def test_server_and_tools_of_temporal_have_one_version() -> None:
     assert len(versions) == 1
 
 
+KEY_FILES = ("HOLDGATE_SIGNING_KEY", "HOLDGATE_WORKER_KEY", "HOLDGATE_TRUSTED_KEYS")
+
+
+def test_each_program_mounts_only_its_own_private_key() -> None:
+    mounted = {
+        name: sorted(volume for volume in service.get("volumes", []) if "key" in volume)
+        for name, service in SERVICES.items()
+    }
+    assert {name: volumes for name, volumes in mounted.items() if volumes} == {
+        "keys": [
+            "gateway-key:/var/lib/holdgate-gateway-key",
+            "trusted-keys:/var/lib/holdgate-trusted-keys",
+            "worker-key:/var/lib/holdgate-worker-key",
+        ],
+        "gateway": [
+            "gateway-key:/var/lib/holdgate-gateway-key:ro",
+            "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
+        ],
+        "worker": [
+            "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
+            "worker-key:/var/lib/holdgate-worker-key:ro",
+        ],
+    }
+
+
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_secret_comes_from_a_variable_that_must_be_set(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
-        if re.search("PASSWORD|PWD|TOKEN|KEY|SECRET|DATABASE_URL", variable):
+        if variable in KEY_FILES:
+            assert value.startswith("/var/lib/holdgate-"), f"{variable}: {value}"
+        elif re.search("PASSWORD|PWD|TOKEN|KEY|SECRET|DATABASE_URL", variable):
             assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", value), f"{variable}: {value}"
     optional = set(re.findall(r"\$\{([A-Z_]+)(?::?-|\})", COMPOSE.read_text()))
     assert optional <= OPTIONAL, "a variable with a default, or without a guard"
@@ -111,7 +138,7 @@ def test_all_state_lies_in_named_volumes_and_the_worker_sees_the_uploads() -> No
     named = set(yaml.safe_load(COMPOSE.read_text())["volumes"])
     mounts = {name: service["volumes"] for name, service in SERVICES.items() if "volumes" in service}
     assert {mount.partition(":")[0] for each in mounts.values() for mount in each} == named
-    assert mounts["gateway"] == mounts["worker"] == ["state:/var/lib/holdgate"]
+    assert mounts["gateway"][0] == mounts["worker"][0] == "state:/var/lib/holdgate"
 
 
 def test_our_settings_are_spelled_right_and_the_same_in_gateway_and_worker() -> None:

@@ -20,7 +20,8 @@ with workflow.unsafe.imports_passed_through():
     from domain.messages import Actor
     from domain.names import BULK_TASK_QUEUE
     from domain.refusals import Refusal
-    from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signal
+    from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signed_signal
+    from workflows.engine.signed_signals import SignedSignals
 
 CHUNKS_PER_RUN = 50
 """After this number of chunks the Workflow continues as new.
@@ -51,6 +52,7 @@ class BatchWorkflow(GuardedWorkflow):
     """Starts a case for each valid row of one file."""
 
     def __init__(self) -> None:
+        self.signals = SignedSignals()
         self._orders: list[BatchOrder] = []
         self._asked: set[str] = set()
         self.refused: list[tuple[str, Refusal]] = []
@@ -63,6 +65,7 @@ class BatchWorkflow(GuardedWorkflow):
         self._orders[:0] = [order for order in batch.orders if order.id not in self._asked]
         self._asked |= {order.id for order in batch.orders}
         for _ in range(CHUNKS_PER_RUN):
+            await self.signals.caught_up()
             if cancel := self._cancel:
                 return await self._end(batch, cancel)
             if self._paused:
@@ -73,6 +76,7 @@ class BatchWorkflow(GuardedWorkflow):
                 continue
             workflow.set_current_details(f"{result.rows.started:,} of {result.rows.valid:,} rows are started.")
             if not result.left:
+                await self.signals.caught_up()  # A refused order must reach the audit log.
                 return result
         await workflow.wait_condition(workflow.all_handlers_finished)
         last = [self._paused] if self._paused else []
@@ -81,7 +85,7 @@ class BatchWorkflow(GuardedWorkflow):
     # --------------------------------------------------------------------------------------------------------- orders
 
     @workflow.signal(description="Pause, resume or cancel the import")
-    @reads_signal
+    @reads_signed_signal
     def order(self, order: BatchOrder) -> None:
         """Accept an order to pause, resume or cancel the batch.
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 INSIDE = "__temporal_in_sandbox"
 """The name of the Workflow among the variables of its sandbox."""
@@ -36,10 +36,13 @@ DEFINITION = "__temporal_workflow_definition"
 def workflow_runner() -> WorkflowRunner:
     """Return the runner of Workflows, for a Worker or a Replayer.
 
+    The sandbox does not import `cryptography` again, because this would end the process: see `domain/proof/keys.py`.
+
     The runner is `QuickSandbox`, or the runner of the SDK if the SDK does not have all `METHODS`.
     """
     known = all(hasattr(_SDK_INSTANCE, name) for name in METHODS)
-    return QuickSandbox() if known else SandboxedWorkflowRunner()
+    runner = QuickSandbox if known else SandboxedWorkflowRunner
+    return runner(restrictions=SandboxRestrictions.default.with_passthrough_modules("cryptography"))
 
 
 class QuickSandbox(SandboxedWorkflowRunner):

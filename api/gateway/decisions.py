@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from api.gateway.actors import actor_on
+from api.gateway.canonical import check_canonical
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
@@ -126,9 +127,11 @@ class Decisions:
             comment=request.comment,
             revision=request.revision,
             edits=request.edits,
+            shown=task.digest,
             via=request.via,
             at=datetime.now(UTC),
         )
+        check_canonical(decision)
         if decision.verdict not in task.verdicts:
             raise await self._refusals.refuse(task, decision, wrong_verdict(task, decision.verdict))
         async with self._db.read() as conn:

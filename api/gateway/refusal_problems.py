@@ -2,7 +2,7 @@
 
 from typing import Any, assert_never
 
-from api.http.problems import FieldError, Problem, forbidden, invalid, not_found
+from api.http.problems import FieldError, Problem, forbidden, invalid, not_found, unavailable
 from domain.refusals import Refusal, RefusalCode
 
 REFUSAL_CODES = "Why it was refused:\n" + "\n".join(f"- `{code.value}`: {code.meaning}" for code in RefusalCode)
@@ -17,6 +17,8 @@ def problem_of_refusal(id: str, refusal: Refusal) -> Problem:
         return Problem(409, message, kind=kind, decision_id=id, **members)
 
     match refusal.code:
+        case RefusalCode.UNSIGNED:
+            return unavailable(message, decision_id=id)
         case RefusalCode.NOT_ALLOWED:
             return forbidden(message, details.get("rule", message))
         case RefusalCode.REVISION_NEEDED:

@@ -7,6 +7,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowHandle
 
 from api.gateway.actors import actor_on
+from api.gateway.canonical import check_canonical
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, ended, recorded
 from api.gateway.requests import ActionOutcome, ActionRequest
@@ -63,6 +64,7 @@ class TaskActions:
             **request.model_dump(exclude={"to", "ruling"}),
             ruling=request.ruling,
         )
+        check_canonical(action)
         known = await self._sent_before(action, client_id)
         if known:
             action = action.model_copy(update={"id": known.action_id})

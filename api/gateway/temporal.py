@@ -21,9 +21,9 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.http.problems import Problem
+from api.http.problems import Problem, unavailable
 from domain.case import CaseState
-from domain.messages import Action, Decision, StartNow
+from domain.messages import Signed
 from domain.refusals import Refusal, RefusalCode
 from workflows.engine.refusal_failures import refusal_of_failure
 
@@ -37,6 +37,10 @@ Together with the Update, a caller has an answer within 4 s, even if Temporal an
 QUERY_PATIENCE_S = 1.0
 MAY_COME = (
     "Temporal does not answer. Your message may still take effect. You can send it again: it takes effect only once."
+)
+NOT_TRUSTED = (
+    "The workers do not accept the signature of this gateway yet, so nothing was changed. Try again in a moment. "
+    "If the error stays, tell an operator."
 )
 PAUSE_S = 0.1
 """Seconds between two attempts within a deadline.
@@ -92,25 +96,29 @@ async def within(seconds: float) -> AsyncIterator[None]:
         raise
 
 
-def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer:
+def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer | Problem:
     """Return the exception for the failure of an Update.
 
-    An unknown failure becomes NoAnswer, not a refusal, because the message may still succeed as a Signal.
+    An unknown failure becomes NoAnswer, not a refusal, because the message may still succeed as a Signal. A refused
+    signature becomes Problem 503, not a refusal: it says something about the keys of this gateway and of the workers,
+    and nothing about the message.
     """
     if isinstance(cause, ApplicationError):
         if cause.type in COMPLETED:
             return Gone()
         if cause.type in AGAIN:
             return NoAnswer()
-        if refusal := refusal_of_failure(cause):
+        refusal = refusal_of_failure(cause)
+        if refusal and refusal.code is RefusalCode.UNSIGNED:
+            _log.error("the workers do not accept the signatures of this gateway: %s", refusal.message)
+            return unavailable(NOT_TRUSTED)
+        if refusal:
             return refusal
     _log.error("Temporal: an Update failed with an unknown error: %r", cause)
     return NoAnswer()
 
 
-async def send(
-    handle: WorkflowHandle[Any, Any], update: str, message: Decision | Action | StartNow, answer: type[AnswerT]
-) -> AnswerT:
+async def send(handle: WorkflowHandle[Any, Any], update: str, message: Signed, answer: type[AnswerT]) -> AnswerT:
     """Send an Update again and again until it is answered, and return the answer.
 
     Failures in `AGAIN`, and errors of a server that is starting, lead to a new attempt after `PAUSE_S`.

@@ -120,7 +120,7 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
     if case_id := case_id.strip():
         async with services.db.read() as conn:
             folders = Folders(services.settings.attachments, services.settings.uploads)
-            found = await verify_case(conn, case_id, folders)
+            found = await verify_case(conn, case_id, folders, services.keys.current())
     headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
     return render(request, "audit/check.html", AuditCheckPage(person, case_id, found, whole), headers=headers)
 
@@ -138,6 +138,7 @@ async def pack(
     request: Request,
     person: SignedIn,
     db: Db,
+    services: TheServices,
     case_id: Words = "",
     starts: Annotated[Plain, Query(alias="from", max_length=40)] = "",
     ends: Annotated[Plain, Query(alias="to", max_length=40)] = "",
@@ -148,7 +149,7 @@ async def pack(
     if not any(typed.values()) or request.method == "HEAD":
         return render(request, "audit/pack.html", EvidencePage(person, typed, ""))
     try:
-        return await evidence_pack(person, db, *(text or None for text in typed.values()))
+        return await evidence_pack(person, db, services, *(text or None for text in typed.values()))
     except Problem as no:
         told = "; ".join(error["message"] for error in no.body.get("errors") or ()) or no.body["detail"]
         return render(request, "audit/pack.html", EvidencePage(person, typed, told), no.status)

@@ -215,7 +215,7 @@ def _rounds(case: CaseDetail) -> list[RoundChanges]:
 async def _record(case_id: str, services: Services) -> str:
     """Check the audit log of the case, and return the result as a sentence for people."""
     async with services.db.read() as conn:
-        found = await verify_case(conn, case_id)
+        found = await verify_case(conn, case_id, keys=services.keys.current())
     if found.problems:
         return _(
             "The audit log of this request was changed. Tell an auditor: %(what)s.", what="; ".join(found.problems)

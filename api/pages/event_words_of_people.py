@@ -137,6 +137,7 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.SIGN_INS_FAILED: _sign_ins_failed,
     EventKind.SIGN_IN_UNLOCKED: lambda it: _("Sign-in of %(person)s was unlocked", person=_person(it)),
     EventKind.POLICY_LOADED: lambda it: _("A policy came into force: %(hash)s", hash=it.text("policy")[:12]),
+    EventKind.KEYS_CHANGED: lambda it: _("The keys that sign decisions changed: %(keys)s", keys=it.text("changed")),
     EventKind.ACCOUNT_LOCKED: lambda it: _("Account %(account)s was locked", account=it.text("account")),
     EventKind.ACCOUNT_UNLOCKED: lambda it: _("Account %(account)s was unlocked", account=it.text("account")),
     EventKind.BOOKS_CLOSED: lambda it: _(

@@ -11,12 +11,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from api.deps import Cursor, Db, Plain, Search
+from api.deps import Cursor, Db, Plain, Search, TheServices
 from api.http.problems import FieldError, Problem, documented, invalid, not_found
 from api.http.schemas import number_of
-from api.http.security import Overseer
+from api.http.security import Caller, Overseer
 from api.services import evidence_pack as evidence_packs
 from domain.input_errors import WrongField
+from domain.proof.keys import base64url
 from store.audit import search
 from store.audit.audit_log import StoredEvent
 from store.audit.search import EventFilter
@@ -95,6 +96,47 @@ async def read_audit(
     return StreamingResponse(_lines(db, sought, first), media_type="application/x-ndjson")
 
 
+class PublicKey(BaseModel):
+    """A public key as a JSON Web Key (RFC 8037), with what the registry says about it."""
+
+    kty: str = "OKP"
+    crv: str = "Ed25519"
+    alg: str = "EdDSA"
+    use: str = "sig"
+    kid: str
+    x: str
+    role: str
+    """Who signs with the key: `gateway` or `worker`."""
+    state: str
+    """`valid`, `retired` (earlier signatures stay valid) or `revoked`."""
+    not_before: datetime
+    retired_at: datetime | None
+    revoked_at: datetime | None
+
+
+class PublicKeys(BaseModel):
+    """The registry of public keys as a JSON Web Key Set (RFC 7517)."""
+
+    keys: list[PublicKey]
+
+
+@router.get("/keys", responses=documented(401, 503))
+async def read_keys(person: Caller, services: TheServices) -> PublicKeys:  # noqa: ARG001  # everybody signed in may read them
+    """Return the public keys with which anybody can check the signatures of decisions. For everybody signed in."""
+    return PublicKeys(
+        keys=[
+            PublicKey(
+                kid=key_id,
+                x=base64url(key.public_key),
+                role=key.role,
+                state=key.state,
+                **key.model_dump(include={"not_before", "retired_at", "revoked_at"}),
+            )
+            for key_id, key in services.keys.current().keys.items()
+        ]
+    )
+
+
 @router.get(
     "/pack",
     response_class=StreamingResponse,
@@ -106,6 +148,7 @@ async def read_audit(
 async def evidence_pack(
     person: Overseer,
     db: Db,
+    services: TheServices,
     case_id: Annotated[Plain | None, Query(min_length=1, max_length=1500)] = None,
     starts: Starts = None,
     ends: Ends = None,
@@ -122,7 +165,7 @@ async def evidence_pack(
         # The file has no name in the file system, so nothing is left of it if this process dies.
         file = unless_sent.enter_context(TemporaryFile())
         try:
-            await evidence_packs.build(db, scope, person.id, datetime.now(UTC), file)
+            await evidence_packs.build(db, scope, person.id, datetime.now(UTC), file, services.keys.current())
         except evidence_packs.NothingThere as nothing:
             raise not_found("case") from nothing
         except evidence_packs.TooMuch as much:

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from core.signing_keys import KeyFile
 from store.audit.verification import Folders, Verification, verify
 from store.db.database import Database, DatabaseUnavailable
 
@@ -27,9 +28,10 @@ class AuditCheck:
 class AuditChecks:
     """Starts checks of the audit log in this gateway, and keeps the latest one."""
 
-    def __init__(self, db: Database, folders: Folders) -> None:
+    def __init__(self, db: Database, folders: Folders, keys: KeyFile) -> None:
         self._db = db
         self._folders = folders
+        self._keys = keys
         self._task: asyncio.Task[None] | None = None
         self.latest: AuditCheck | None = None
 
@@ -55,7 +57,7 @@ class AuditChecks:
             check.done, check.of = done, of
 
         try:
-            check.found = await verify(self._db, report_progress, self._folders)
+            check.found = await verify(self._db, report_progress, self._folders, self._keys.current())
         except DatabaseUnavailable as away:
             _log.warning("the audit log could not be checked: %s", away)
         finally:

@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from api.pages.event_words import of_stored
 from api.pages.parts.translation import Reader, reader
 from domain.moments import moment_text
+from domain.proof.keys import KeyRegistry
 from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
@@ -145,8 +146,17 @@ class _File:
         self.into.write(data)
 
 
-async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into: IO[bytes]) -> Verification:
+async def build(
+    db: Database,
+    scope: EvidenceScope,
+    by: str,
+    now: datetime,
+    into: IO[bytes],
+    keys: KeyRegistry | None = None,
+) -> Verification:
     """Write the pack of a scope into the open file `into`, and return the result of the audit log check in the pack.
+
+    The check includes the signatures if the registry `keys` is given.
 
     Raises NothingThere, TooMuch and DatabaseUnavailable.
     """
@@ -160,7 +170,9 @@ async def build(db: Database, scope: EvidenceScope, by: str, now: datetime, into
         ids = await search.case_ids(conn, **scope.sought) if scope.case_id is None else [scope.case_id]
         if scope.case_id is not None and not number and not await search.cases_of(conn, ids):
             raise NothingThere(f"there is no case {scope.case_id}")
-        checked = await (verify_all(conn) if scope.case_id is None else verify_case(conn, scope.case_id))
+        checked = await (
+            verify_all(conn, keys=keys) if scope.case_id is None else verify_case(conn, scope.case_id, keys=keys)
+        )
         as_before = reader.set(Reader())  # a pack is in English and UTC for every reader
         try:
             with ZipFile(into, "w", ZIP_DEFLATED) as zip:

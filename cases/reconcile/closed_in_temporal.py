@@ -8,6 +8,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 from temporalio.service import RPCError, RPCStatusCode
 
 from cases.rollback import Rollbacks
+from domain.messages import Resynchronise
 from store.cases import cases
 from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import PROCESSES
@@ -89,7 +90,8 @@ class Watcher:
         if run_id in self._told:
             return False
         try:
-            await handle.signal("resynchronise", run_id)
+            news = Resynchronise(id=f"reset-{run_id}", run_id=run_id, at=datetime.now(UTC))
+            await handle.signal("resynchronise", news)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:  # else the run has ended and has written its events
                 raise

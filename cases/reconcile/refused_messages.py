@@ -57,7 +57,7 @@ class RefusedMessage:
     workflow_id: str
     message: str
     via: str
-    """How the message was sent: `update` or `signal`."""
+    """How the message was sent: `update` or `signal`; `temporal` for a message without a valid signature."""
     code: RefusalCode
     told: str
     at: datetime
@@ -212,7 +212,9 @@ def _of_update(input: HandleUpdateInput, no: Exception) -> RefusedMessage:
         RefusalCode.UNFORESEEN,
         f"This message cannot be carried out, for an unexpected reason ({type(no).__name__}). Tell an operator.",
     )
-    return _refused(input.update, "update", refusal, said, input.id, from_gateway=bool(named) and named == input.id)
+    # A gateway signs its messages, so a message without a valid signature only pretends to come from a gateway.
+    from_gateway = bool(named) and named == input.id and refusal.code is not RefusalCode.UNSIGNED
+    return _refused(input.update, "update", refusal, said, input.id, from_gateway=from_gateway)
 
 
 def _of_signal(name: str, args: Sequence[Any], refusal: Refusal) -> RefusedMessage:
@@ -228,7 +230,7 @@ def _refused(
     return RefusedMessage(
         workflow_id=workflow.info().workflow_id,
         message=name[:CLAIM],
-        via=via,
+        via="temporal" if refusal.code is RefusalCode.UNSIGNED else via,
         code=refusal.code,
         told=refusal.message[:1000],
         at=workflow.now(),

@@ -7,8 +7,8 @@ from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
+from core.atomic_write import write_private
 from core.demo_people import PEOPLE
-from ops.atomic_write import write_private
 from ops.up_json import DemoPerson
 from store.db.database import Database
 from store.people import demo_people, people

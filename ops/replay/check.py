@@ -95,6 +95,7 @@ async def replayed(
 
     replayer = Replayer(
         workflows=list(known.values()),
+        namespace=client.namespace,
         data_converter=client.data_converter,
         workflow_runner=workflow_runner(),
         runtime=client.service_client.config.runtime,

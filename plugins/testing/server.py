@@ -19,12 +19,14 @@ from activities.engine.records import RecordStore
 from cases.rollback import Rollbacks
 from cases.submit import Starter
 from core.payloads import data_converter
+from core.signed_client import Signing, signing
 from core.temporal_binary import temporal_binary
 from domain.case import CaseResult, CaseState
 from domain.messages import Actor, Cancellation, Decision, Receipt
 from domain.names import SEARCH_ATTRIBUTES, TASK_QUEUE
 from domain.status import Verdict
 from domain.task import TaskView
+from plugins.testing.signatures import TEST_KEY, trust_test_key
 from store.audit import audit_log
 from store.cases import cases
 from store.db.database import Database
@@ -37,9 +39,12 @@ Handle = WorkflowHandle[Any, CaseResult]
 async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
     """Start a Temporal server whose clock tests can move forward. The start takes less than a second.
 
+    The client of the server signs its messages with the key of tests.
+
     `more` are options of the SDK's `start_time_skipping_v2`.
     """
     return await WorkflowEnvironment.start_time_skipping_v2(
+        interceptors=[Signing(TEST_KEY, "default")],
         dev_server_existing_path=str(temporal_binary()),
         data_converter=data_converter,
         search_attributes=SEARCH_ATTRIBUTES,
@@ -59,7 +64,8 @@ async def unskipped(env: WorkflowEnvironment) -> Client:
     """Connect a client without time skipping, for code that starts cases: with time skipping, the timers of these cases
     would fire at once.
     """
-    return await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
+    client = await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
+    return signing(client, TEST_KEY)
 
 
 def worker_of(
@@ -81,7 +87,7 @@ def worker_of(
         client,
         task_queue=TASK_QUEUE,
         workflows=list(workflows),
-        activities=list(activities),
+        activities=[*activities, trust_test_key().verify_signature],
         interceptors=[CountAttempts(), RecordFirst(store), *interceptors],
         workflow_runner=workflow_runner(),
         workflow_failure_exception_types=[Exception] if defects_fail else [],

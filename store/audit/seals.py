@@ -130,6 +130,7 @@ OF_A_CASE = (
     cases,
     cases_tables.tasks,
     cases_tables.decisions,
+    cases_tables.proofs,
     cases_tables.actions,
     cases_tables.attachments,
     receivers_tables.effects,

@@ -31,7 +31,7 @@ from domain.start_digest import start_digest
 from domain.status import Status
 from domain.undo import PlannedUndo, updated
 from store.audit import audit_log
-from store.cases import actions, durations, tasks
+from store.cases import actions, durations, proofs, tasks
 from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
@@ -203,6 +203,7 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
     await tasks.record_decisions(conn, record.decisions, record.case_id)
     await tasks.withdraw(conn, record.withdrawn)
     await actions.record_results(conn, record.actions, record.case_id)
+    await proofs.add(conn, record.proofs, record.case_id)
     moved = (events is None or events.added > 0) and await _move(conn, record, head)
     if moved:
         await tasks.open_all(conn, record.opened)

@@ -247,6 +247,19 @@ decisions = Table(
     ),
 )
 
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("message_id", String(1100), primary_key=True),  # the id of a cancellation by a worker contains a key
+    Column("case_id", String(900), nullable=True),  # null for an order to a batch
+    Column("kind", String(20), nullable=False),
+    Column("text", Text, nullable=False),  # what was signed: domain/proof/envelope.py
+    Column("proof", String(200), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_proofs_case_id", "case_id"),
+)
+"""Signatures of the messages that changed a case or a batch. A row never changes."""
+
 # Actions on tasks, other than decisions, that no worker answered at once, and their results.
 actions = Table(
     "actions",

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from activities.engine.signatures import Signatures
 from api.__main__ import Server
 from api.app import create_app
 from api.container import Services
@@ -27,7 +29,10 @@ from cases.reconcile.jobs import heartbeat
 from cases.reconcile.refused_messages import Refusals
 from cases.submit import Starter
 from core.settings import Settings
+from core.signed_client import signing
+from core.signing_keys import KeyFile, make_missing_keys, own_key
 from domain.names import SEARCH_ATTRIBUTES
+from domain.proof.keys import Role
 from plugins.workers import workers
 from policy.file import PolicyFile
 from store.cases import tasks
@@ -72,6 +77,8 @@ class Gate:
     client: Client
     tokens: dict[str, str]
     refusals: Refusals
+    keys: KeyFile
+    """The registry of public keys that the worker believes; a test that changes its file calls `refresh`."""
     _clients: dict[str | None, httpx2.AsyncClient] = field(default_factory=dict)
 
     def as_(self, person: str | None) -> httpx2.AsyncClient:
@@ -130,7 +137,10 @@ class Gate:
         starter = Starter(self.database, self.client, PolicyFile(self.settings.policy, INPUTS))
         heart = asyncio.create_task(heartbeat(self.database, "test").run())
         async with AsyncExitStack() as stack:
-            for worker in workers(self.client, self.database, starter, self.settings, interceptors=[self.refusals]):
+            signatures = Signatures(lambda: self.keys.registry, lambda: datetime.now(UTC))
+            for worker in workers(
+                self.client, self.database, starter, self.settings, signatures, interceptors=[self.refusals]
+            ):
                 await stack.enter_async_context(worker)
             yield
         heart.cancel()
@@ -236,6 +246,7 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
         batch_rate=10,  # so that the import of a file of few rows takes long enough to be stopped
     )
     migrated_copy(settings.var / "holdgate.db")
+    make_missing_keys(settings)
     database = Database(settings.database_url)
     tokens = {}
     async with database.write() as conn:
@@ -251,7 +262,8 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
     ) as env:
         app = create_app(settings)
         async with app.router.lifespan_context(app):
-            yield Gate(app, settings, database, env.client, tokens, Refusals(database))
+            client = signing(env.client, own_key(settings, Role.WORKER))
+            yield Gate(app, settings, database, client, tokens, Refusals(database), KeyFile(settings.trusted_keys))
             await work.stop()
     await database.close()
 

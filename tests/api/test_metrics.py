@@ -7,6 +7,7 @@ import httpx2
 
 from api.app import create_app
 from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from core.temporal import metrics_of_sdk
 from tests.api.conftest import Gate
 from tests.support.installed_app import free_port
@@ -16,6 +17,7 @@ from tests.support.migrated_database import migrated_copy
 async def test_without_the_database_its_numbers_are_left_out_and_come_back(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path, temporal_port=free_port())
     migrated_copy(settings.var / "holdgate.db")
+    make_missing_keys(settings)
     app = create_app(settings)
     file, away = tmp_path / "holdgate.db", tmp_path / "away.db"
     async with (

@@ -10,6 +10,7 @@ import pytest
 from api.app import create_app
 from core import logs
 from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from store.db.database import Database
 from store.people import people
 from tests.api.conftest import Gate, payment
@@ -98,6 +99,7 @@ async def test_the_log_has_a_line_a_request_and_no_secret(stopped: Gate, caplog:
 async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try_again(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path, policy=ROOT / "config" / "policy.toml", temporal_port=free_port())
     migrated_copy(settings.var / "holdgate.db")
+    make_missing_keys(settings)
     database = Database(settings.database_url)
     async with database.write() as conn:
         await people.add(conn, "admin-1", "Admin", ["admins"], by="admin-1")
@@ -139,6 +141,7 @@ async def test_the_health_page_says_why_no_dropped_file_is_imported(
         import_requester=requester,
     )
     migrated_copy(settings.var / "holdgate.db")
+    make_missing_keys(settings)
     database = Database(settings.database_url)
     async with database.write() as conn:
         await people.add(conn, "mia", "Mia", ["managers"], by="mia")

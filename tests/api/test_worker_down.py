@@ -1,6 +1,7 @@
 """Without a worker, decisions are stored, and cases are shown in their last recorded state."""
 
 import time
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -74,7 +75,7 @@ async def test_without_temporal_a_decision_is_refused_for_now_and_leaves_nothing
         task = await stopped.open_task(await stopped.start())
     app = create_app(stopped.settings.model_copy(update={"temporal_port": free_port()}))
     async with app.router.lifespan_context(app):
-        cut_off = Gate(app, stopped.settings, stopped.database, stopped.client, stopped.tokens, stopped.refusals)
+        cut_off = replace(stopped, app=app, _clients={})
         began = time.monotonic()
         answer = await cut_off.decide("manager-1", task, decision_id="lost")
         assert time.monotonic() - began < 4

@@ -37,7 +37,8 @@ def test_a_code_has_a_meaning_in_one_sentence(code: RefusalCode) -> None:
 @pytest.mark.parametrize("code", RefusalCode)
 def test_a_code_has_an_http_status_and_a_kind_of_problem(code: RefusalCode) -> None:
     problem = problem_of_refusal("d1", Refusal(code, "No."))
-    assert 400 <= problem.status < 500
+    # A refused signature is about the keys of the gateway, and not about the message: the person can try again.
+    assert problem.status == 503 if code is RefusalCode.UNSIGNED else 400 <= problem.status < 500
     assert (problem.body["type"] == "urn:holdgate:refused") == (code is RefusalCode.OTHER)
     assert problem.body["detail"] == "No." or problem.status == 404
 

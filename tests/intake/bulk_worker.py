@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.payment.request import PaymentRequest
     from cases.submit import Starter
     from intake.start_rows import BatchPace, Importer
+    from plugins.testing.signatures import trust_test_key
     from policy.file import PolicyFile
     from store.db.database import Database
     from workflows.registry import INPUTS, PROCESSES, Process
@@ -58,6 +59,7 @@ async def bulk_worker(
             client,
             task_queue=TASK_QUEUE,
             workflows=[PaidAtOnce, BatchWorkflow],
+            activities=[trust_test_key().verify_signature],
             workflow_failure_exception_types=[Exception],
             workflow_runner=runner or SandboxedWorkflowRunner(),
             sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),

@@ -15,12 +15,14 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import WorkflowRunner
 
 from cases.submit import CaseRequest, Starter
+from core.signed_client import signing
 from domain.case import CaseEvent, CaseResult
 from domain.names import SEARCH_ATTRIBUTES
 from domain.records import CaseRecord
 from domain.status import Status
 from intake.start_rows import BatchPace
 from intake.upload import BatchReport, Uploads
+from plugins.testing.signatures import TEST_KEY
 from policy.file import PolicyFile
 from store.cases import batches, cases
 from store.db.database import Database
@@ -129,7 +131,8 @@ async def clients(request: pytest.FixtureRequest) -> AsyncIterator[Iterator[Clie
     names = [f"office-{number}" for number, item in enumerate(items) if "office" in item.fixturenames]
     async with await server(*names) as env:
         service = env.client.service_client
-        yield iter([Client(service, namespace=name, data_converter=pydantic_data_converter) for name in names])
+        plain = [Client(service, namespace=name, data_converter=pydantic_data_converter) for name in names]
+        yield iter([signing(client, TEST_KEY) for client in plain])
 
 
 @pytest_asyncio.fixture
@@ -143,6 +146,6 @@ async def office(clients: Iterator[Client], sqlite_url: str, tmp_path: Path) -> 
 async def temporal(office: Office) -> AsyncIterator[WorkflowEnvironment]:
     """A server of its own for this office, which the test may stop."""
     async with await server() as env:
-        office.client = env.client
+        office.client = signing(env.client, TEST_KEY)
         office.__post_init__()
         yield env

@@ -20,6 +20,7 @@ from cases.pinned_policies import PinnedPolicies
 from cases.sql_records import SqlRecords
 from domain.names import TASK_QUEUE
 from domain.records import CaseRecord, Written
+from plugins.testing.signatures import trust_test_key
 from store.db.database import Database
 from store.people import people
 from tests.support.errands import ErrandRequest, Errands, Receiver
@@ -52,6 +53,7 @@ async def main(address: str, url: str, kind: str) -> None:
         task_queue=TASK_QUEUE,
         workflows=[ErrandProcess],
         activities=[
+            trust_test_key().verify_signature,
             records.record,
             records.open_gate,
             records.rule_again,

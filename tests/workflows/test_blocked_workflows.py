@@ -18,6 +18,7 @@ from domain.case import CaseResult
 from domain.status import Status
 from domain.task import TaskView
 from plugins.testing.server import time_skipping_server
+from plugins.testing.signatures import TEST_KEY
 from policy.file import PolicyFile
 from store.cases import blocked, cases, incidents, tasks
 from store.cases.blocked import BlockedWorkflow
@@ -86,7 +87,7 @@ async def gone(house: House, finds: BlockedWorkflows, case: Handle) -> None:
 async def settle(house: House, task: TaskView, verdict: str, comment: str = "") -> None:
     """As the API, the page and the command line do."""
     rollbacks = Rollbacks(house.database, house.env.client, house.starter())
-    settlement = Settlement(house.database, house.env.client, rollbacks)
+    settlement = Settlement(house.database, house.env.client, rollbacks, TEST_KEY)
     gateway = Gateway(
         house.env.client, house.database, "http://ui", settlement, PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
     )

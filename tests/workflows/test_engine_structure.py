@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from workflows.batch import BatchWorkflow
+from workflows.engine.read_messages import SIGNED
 from workflows.engine.state import CaseRun
+from workflows.registry import workflows
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ENGINE = WORKFLOWS / "engine"
-OWN_STATE = {"journal.py", "saga.py"}
+OWN_STATE = {"journal.py", "saga.py", "signed_signals.py"}
 """Parts of the state that have a class of their own."""
 
 
@@ -71,3 +74,19 @@ def _class(path: Path, name: str) -> ast.ClassDef:
 
 def _is_docstring(line: ast.stmt) -> bool:
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant)
+
+
+NEEDS_NO_SIGNATURE = {None, "case_ended", "begun"}
+"""Handlers that change nothing: unknown messages, the news that a child case has ended, and a question."""
+
+
+def test_every_message_that_changes_something_needs_a_signature() -> None:
+    doors, unsigned = set(), set()
+    for kind in {*workflows().values(), BatchWorkflow}:
+        definition = getattr(kind, "__temporal_workflow_definition")  # a private name of the SDK
+        handlers = {name: signal.fn for name, signal in definition.signals.items()}
+        handlers |= {name: update.validator or update.fn for name, update in definition.updates.items()}
+        doors |= {*handlers}
+        unsigned |= {name for name, handler in handlers.items() if not hasattr(handler, SIGNED)}
+    assert unsigned == NEEDS_NO_SIGNATURE
+    assert {"decide", "act", "cancel_case", "order", "submit_start", "resynchronise"} <= doors

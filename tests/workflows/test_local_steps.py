@@ -26,6 +26,7 @@ from domain.names import STATUS_ATTRIBUTE
 from domain.records import CaseRecord, Written
 from domain.status import Outcome, Status, Verdict
 from plugins.testing.server import unskipped
+from plugins.testing.signatures import TEST_KEY
 from policy.file import PolicyFile
 from store.cases import tasks
 from store.db.outages import DatabaseUnavailable
@@ -392,7 +393,9 @@ async def test_a_decision_on_a_database_that_takes_6_s_for_each_step_is_answered
         assert mia is not None
         policy = PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
         client, database = await unskipped(house.env), house.database
-        gateway = Gateway(client, database, "http://ui", Settlement(database, client, rollbacks(house)), policy)
+        gateway = Gateway(
+            client, database, "http://ui", Settlement(database, client, rollbacks(house), TEST_KEY), policy
+        )
         monkeypatch.setattr(SqlRecords, "record", slow(SqlRecords.record, 1))
         monkeypatch.setattr(Ledger, "capture", slow(Ledger.capture, 6))
         accepted = []

@@ -14,11 +14,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from domain.case import CaseEvent, CaseResult
+from domain.messages import Action, Decision
 from domain.names import MAX_IDLE_MESSAGES
 from domain.refusals import RefusalCode
 from domain.status import Status, Verdict
 from store.audit import audit_log
 from tests.support.engine_fixture import Handle, House
+from tests.support.signatures import signed_json
 from workflows.batch import BatchWorkflow
 
 JSON = {"encoding": b"json/plain"}
@@ -210,11 +212,13 @@ async def test_moments_at_the_end_of_time_stop_no_case(house: House, at: str) ->
     by = {"id": "ada", "groups": ["admins", "managers"]}
     move = {"id": f"m{at}", "task_id": task.task_id, "act": "set_clock", "by": by, "text": "far", "at": at}
     for clock in ({"due_at": at}, {"expires_at": at}):
-        await case.signal("submit_action", move | clock)
-        await update(case, "act", [await payload(case, move | clock)])
-    await case.signal("submit_decision", {"id": "x", "task_id": "no", "verdict": "approve", "by": by, "at": at})
+        sent = signed_json(case.id, Action, move | clock)
+        await case.signal("submit_action", sent)
+        await update(case, "act", [await payload(case, sent)])
+    early = {"id": "x", "task_id": "no", "verdict": "approve", "by": by, "at": at}
+    await case.signal("submit_decision", signed_json(case.id, Decision, early))
     said = {"id": f"d{at}", "task_id": task.task_id, "verdict": "approve", "revision": 1, "by": by, "at": at}
-    await case.signal("submit_decision", said)
+    await case.signal("submit_decision", signed_json(case.id, Decision, said))
     assert (await house.end(case)).status is Status.COMPLETED
     assert await house.audit_problems() == []
 
@@ -242,7 +246,7 @@ async def test_rules_with_moments_at_the_end_of_time_stop_no_case(house: House, 
     }
     by = {"id": "ada", "groups": ["admins"]}
     new = {"id": "n", "task_id": task.task_id, "act": "new_rules", "by": by, "ruling": ruling, "at": FAR[2]}
-    await case.signal("submit_action", new)
+    await case.signal("submit_action", signed_json(case.id, Action, new))
     state = await house.until(case, lambda s: s.tasks[0].rule == "far")
     assert state.tasks[0].clock
     await house.decide(case, verdict=verdict)

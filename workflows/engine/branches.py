@@ -39,13 +39,15 @@ class Branches:
         run, began = self._run, _PROCEDURE.get()
         return lambda: (run.forward and run.cancellation is not None) or began != run.procedure
 
-    def raise_if_stopped(self) -> None:
+    async def raise_if_stopped(self) -> None:
         """Raise CaseEnds if the case is cancelled before its rollback, BranchStops if the procedure of the branch has
         ended.
 
-        Call this method after every step: the activity of a cancelled step may have succeeded all the same.
+        Call this method after every step: the activity of a cancelled step may have succeeded all the same. A
+        cancellation that has arrived counts, also if its signature is still being verified.
         """
         run = self._run
+        await run.signals.caught_up()
         if run.forward and run.cancellation is not None:
             raise CaseEnds(Status.CANCELLED, f"Cancelled by {run.cancellation.by.id}: {run.cancellation.reason}")
         if _PROCEDURE.get() != run.procedure:

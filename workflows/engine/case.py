@@ -28,7 +28,7 @@ from workflows.engine.human_tasks import HumanTasks
 from workflows.engine.lifecycle import close, run_to_end
 from workflows.engine.message_handlers import MessageHandlers
 from workflows.engine.presentation import WordsPresentation
-from workflows.engine.read_messages import reads_signal, reads_update
+from workflows.engine.read_messages import reads_signed_signal, reads_signed_update, reads_update
 from workflows.engine.scheduled_start import ScheduledStart
 from workflows.engine.steps import RequestT, ResultT, Steps
 
@@ -52,7 +52,7 @@ class CaseWorkflow(MessageHandlers):
         self._compensation = Compensation(run, self._tasks)
         self._steps = Steps(run, self._branches, self._tasks, self.words)
         self._gates = Gates(run, self._branches, self._tasks, self.words)
-        self._child_cases = ChildCaseRequests(run, self._branches, self._steps)
+        self._child_cases = ChildCaseRequests(run, self._branches, self._steps, self.messages)
         self._scheduled_start = ScheduledStart(run, self._branches)
 
     # ------------------------------------------------------------------------------------------- what a procedure calls
@@ -193,7 +193,7 @@ class CaseWorkflow(MessageHandlers):
             try:
                 await self._scheduled_start.wait()
                 output = await self._rounds(procedure)
-                self._branches.raise_if_stopped()
+                await self._branches.raise_if_stopped()
                 end = CaseEnds(Status.COMPLETED, "Everything was done.")
             except CaseEnds as error:
                 end = error
@@ -246,14 +246,14 @@ class CaseWorkflow(MessageHandlers):
         return self._scheduled_start.start(asked)
 
     @start_now.validator
-    @reads_update
+    @reads_signed_update
     def _check_start_now(self, asked: StartNow) -> None:
         self._scheduled_start.check(asked)
 
     @workflow.signal(
         description="Start a scheduled case before its time, without waiting for an answer; ignored after the start"
     )
-    @reads_signal
+    @reads_signed_signal
     def submit_start(self, asked: StartNow) -> None:
         """Start a scheduled case now, for a sender who does not wait for an answer; ignored after the start."""
         self._scheduled_start.submit(asked)

@@ -53,7 +53,7 @@ class Gates:
         changed the input.
         """
         with self._branches.branch():
-            self._branches.raise_if_stopped()
+            await self._branches.raise_if_stopped()
             _check_size(wanted)
             run, left = self._run, list(wanted)
             while left:
@@ -96,7 +96,7 @@ class Gates:
         run, name = self._run, stop.name
         facts = stop.facts.model_dump(mode="json") if stop.facts is not None else {}
         while True:
-            self._branches.raise_if_stopped()
+            await self._branches.raise_if_stopped()
             case = run.case
             run.show(self._words.gate(name, case.input, facts))
             excluded = [person for gate, people in run.deciders.items() if gate != name for person in people]

@@ -106,7 +106,7 @@ class HumanTasks:
         final = (Outcome.REJECTED, Outcome.REJECTED_BY_RULE, Outcome.EXPIRED, Outcome.ROLL_BACK)
         if not any(gate.outcome in final for gate in gates):
             # Not after a rejection: its sender has a receipt that says so, and a later cancellation does not change it.
-            self._branches.raise_if_stopped()
+            await self._branches.raise_if_stopped()
 
     def _submit_early_decisions(self, gates: Sequence[Gate]) -> None:
         """Apply or refuse the decisions on these tasks that came before the tasks were open."""
@@ -133,9 +133,10 @@ class HumanTasks:
         waiting = [gate for gate in gates if gate.open]
         timer = min((t for gate in waiting if (t := gate.next_timer())), key=lambda timer: timer.at, default=None)
         wait = until(timer.at, workflow.now()) if timer else None
+        journal, signals = self._run.journal, self._run.signals
         if wait == timedelta(0):
+            await signals.caught_up()
             return
-        journal = self._run.journal
         try:
             await workflow.wait_condition(
                 lambda: (
@@ -147,7 +148,7 @@ class HumanTasks:
                 timeout_summary=timer.label if timer else None,
             )
         except TimeoutError:
-            return
+            await signals.caught_up()  # A decision that arrived before the timer counts before the timer.
 
     def _close(self, gate: Gate) -> None:
         """Record the outcome of a task, and its deciders, because deciders of one gate usually decide no other gate."""

@@ -19,6 +19,8 @@ from domain.case import CaseEvent, CaseResult
 from domain.event_kinds import identity_of
 from domain.gate import Gate, GateEvent
 from domain.gate.opening import OpenedGate, opened_gate
+from domain.messages import Signed
+from domain.proof.envelope import SignedText
 from domain.records import ActionRecord, CaseRecord, CaseStart, DecisionRecord, GateRequest, Present, Written
 from domain.ruling import GateRuling
 from domain.status import Status
@@ -61,6 +63,7 @@ class Journal:
         self._decisions: list[DecisionRecord] = []
         self._withdrawn: list[str] = []
         self._actions: list[ActionRecord] = []
+        self._proofs: list[SignedText] = []
         self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
         self._whole: set[str] = set()
@@ -101,6 +104,11 @@ class Journal:
     def store_action(self, action: ActionRecord) -> None:
         """Store an action that came by Signal and was carried out or refused."""
         self._actions.append(action)
+
+    def store_proof(self, message: Signed) -> None:
+        """Store the signature of a message that changes the case. Temporal's own cancellation has no signature."""
+        if message.proof:
+            self._proofs.append(SignedText.of(message, workflow.info().namespace, self._workflow_id))
 
     def withdraw(self, decisions: Iterable[DecisionView]) -> None:
         """Store that these decisions, which were accepted before, do not count any more."""
@@ -175,6 +183,7 @@ class Journal:
             decisions=self._decisions,
             withdrawn=self._withdrawn,
             actions=self._actions,
+            proofs=self._proofs,
             input=self._input[0] if self._input else None,
             title=self._input[1] if self._input else None,
             plan=plan if plan != self._plan else None,
@@ -184,7 +193,7 @@ class Journal:
         )
         taken = Taken(record, self._gates, self._whole, self._plan)
         self._events, self._decisions, self._withdrawn, self._input, self._gates = [], [], [], None, {}
-        self._actions = []
+        self._actions, self._proofs = [], []
         self._whole, self._plan = set(), plan
         return taken
 
@@ -195,6 +204,7 @@ class Journal:
         self._decisions[:0] = record.decisions
         self._withdrawn[:0] = record.withdrawn
         self._actions[:0] = record.actions
+        self._proofs[:0] = record.proofs
         if record.input is not None and record.title is not None and self._input is None:
             self._input = record.input, record.title
         self._gates = taken.gates | self._gates

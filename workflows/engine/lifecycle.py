@@ -33,11 +33,6 @@ async def run_to_end(
     if run.workflow_id != (case.workflow_id if isinstance(case, RollbackInput) else case.case_id):
         raise not_ours(f"It says that it is {case.case_id}.")
     run.received = case
-    if run.cancellation is not None:  # The cancellation came before `run` began.
-        early, run.cancellation = run.cancellation, None
-        messages.cancel(early)
-    if run.early_reset is not None:
-        messages.resynchronise(run.early_reset)
     task = asyncio.create_task(procedure())
     while not task.done():
         try:

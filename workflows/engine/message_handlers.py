@@ -9,7 +9,7 @@ from typing import Any
 from temporalio import workflow
 
 from domain.case import CaseInput, CaseResult, CaseState
-from domain.messages import Action, Cancellation, Decision, Receipt
+from domain.messages import Action, Cancellation, Decision, Receipt, Resynchronise
 from domain.records import CaseStart
 from domain.refusals import Refusal
 from domain.start_digest import start_digest
@@ -17,7 +17,13 @@ from domain.status import Status
 from domain.undo import PlannedUndo
 from workflows.engine.messages import Messages
 from workflows.engine.presentation import Presentation
-from workflows.engine.read_messages import GuardedWorkflow, reads_signal, reads_update
+from workflows.engine.read_messages import (
+    GuardedWorkflow,
+    reads_signal,
+    reads_signed_signal,
+    reads_signed_update,
+    reads_update,
+)
 from workflows.engine.state import CaseRun
 
 
@@ -28,6 +34,7 @@ class MessageHandlers(GuardedWorkflow):
         # No @workflow.init, because the SDK would require the same arguments as each process's `run`.
         self.state = CaseRun(workflow.info().workflow_id, presentation, status_after_gate)
         """The state of the case, for the engine only: a procedure must not change it."""
+        self.signals = self.state.signals
         self.messages = Messages(self.state)
 
     def start_received(self, start: Mapping[str, Any], read: CaseInput[Any]) -> None:
@@ -44,7 +51,7 @@ class MessageHandlers(GuardedWorkflow):
         return await self.messages.decide(decision)
 
     @decide.validator
-    @reads_update
+    @reads_signed_update
     def _check_decide(self, decision: Decision) -> None:
         self.messages.check_decision(decision)
 
@@ -58,41 +65,41 @@ class MessageHandlers(GuardedWorkflow):
         return self.messages.act(action)
 
     @act.validator
-    @reads_update
+    @reads_signed_update
     def _check_act(self, action: Action) -> None:
         self.messages.check_action(action)
 
     # --------------------------------------------------------------------------------------------------------- signals
 
     @workflow.signal(description="A decision that no worker answered as an Update: applied or refused later")
-    @reads_signal
+    @reads_signed_signal
     def submit_decision(self, decision: Decision) -> None:
-        """Decide a task without waiting for the answer. A refusal is recorded; nothing proves who sent a Signal."""
+        """Decide a task without waiting for the answer. A refusal is recorded."""
         self.messages.submit_decision(decision)
 
     @workflow.signal(description="An action that no worker answered as an Update: carried out or refused later")
-    @reads_signal
+    @reads_signed_signal
     def submit_action(self, action: Action) -> None:
         """Perform an action on a task without waiting for the answer. A refusal is recorded."""
         self.messages.submit_action(action)
 
     @workflow.signal(description="Stop the case, undo what it did and end cancelled")
-    @reads_signal
+    @reads_signed_signal
     def cancel_case(self, cancellation: Cancellation) -> None:
         """Cancel the case, unless it is rolling back, has ended or was cancelled before."""
         self.messages.cancel(cancellation)
 
     @workflow.signal(description="The Workflow was reset in Temporal: write its tasks to the database again")
-    @reads_signal
-    def resynchronise(self, run_id: str) -> None:
+    @reads_signed_signal
+    def resynchronise(self, reset: Resynchronise) -> None:
         """Write the state of the case to the database again, after somebody has reset the Workflow in Temporal."""
-        self.messages.resynchronise(run_id)
+        self.messages.resynchronise(reset.run_id)
 
     @workflow.signal(description="A case that this one asked for has ended")
     @reads_signal
     def case_ended(self, result: CaseResult) -> None:
-        """Receive the result of another case that has ended."""
-        self.messages.child_ended(result)
+        """Receive the news that another case has ended. The database says whether this is true."""
+        self.messages.child_ended(result.case_id)
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:
         """Record a Signal that was refused, could not be read, or has no handler."""

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from temporalio import workflow
 
 from domain.base import FieldChange
-from domain.case import CaseResult
 from domain.gate import Gate
 from domain.messages import Act, Action, Cancellation, Decision, Receipt
 from domain.moments import asked
@@ -29,7 +28,7 @@ from workflows.engine.state import CaseRun
 TEMPORAL = "temporal"
 """The actor of changes made in Temporal itself, and of refused Signals: nothing proves who sent them."""
 MAX_ENDED = 1000
-"""Maximum number of results of other cases that a case keeps, because it may wait for them."""
+"""Maximum number of ended cases that a case remembers, because it may wait for them."""
 MAX_NAME = 100
 MAX_REASON = 4000
 """Maximum length of the stored name of a message, and of the reason of a cancellation. The API has the same limits."""
@@ -115,6 +114,7 @@ class Messages:
         run.journal.withdraw(void)
         behalf = next((view.on_behalf_of for view in gate.task.decisions if view.decision_id == decision.id), None)
         run.journal.store_decision(DecisionRecord(decision=decision, on_behalf_of=behalf, changes=changes))
+        run.journal.store_proof(decision)
         _note_decision(run, decision, seen, rule, behalf, changes, void)
         run.journal.store_task(gate)
         self._separate_duties()
@@ -186,6 +186,7 @@ class Messages:
         run.accepted_actions += 1
         gate = run.gates[action.task_id]
         happened, void = gate.act(action, workflow.now())
+        run.journal.store_proof(action)
         run.journal.withdraw(void)
         if happened:
             happened = replace(happened, data=action.recorded | happened.data)
@@ -279,17 +280,15 @@ class Messages:
         run = self._run
         if run.cancellation is not None and run.cancellation.id == cancellation.id:
             return
-        if run.received is None:
-            run.cancellation = run.cancellation or cancellation
-            return
         reason = cancellation.reason[:MAX_REASON]
-        data = {"reason": reason, "via": cancellation.via}
+        data = {"reason": reason, "via": cancellation.via, "message_id": cancellation.id}
         if not run.forward or run.cancellation is not None:
             if self._may_record():
                 data["claimed"] = cancellation.by.id
                 run.journal.note("cancel_too_late", "A request to cancel came too late", data, actor=TEMPORAL)
             return
         run.cancellation = cancellation.model_copy(update={"reason": reason})
+        run.journal.store_proof(cancellation)
         run.journal.note("cancel_requested", f"Cancelled: {reason}", data, actor=cancellation.by.id)
 
     def resynchronise(self, run_id: str) -> None:
@@ -297,9 +296,6 @@ class Messages:
         run = self._run
         if run_id != workflow.info().run_id:
             raise Refusal(RefusalCode.NOTHING_TO_DO, "The message names another run of this case, so nothing is done.")
-        if run.received is None:  # The Workflow was reset to its beginning.
-            run.early_reset = run_id
-            return
         if run_id in run.resets:
             return
         run.resets.add(run_id)
@@ -308,18 +304,16 @@ class Messages:
         said = "Reset in Temporal: the case goes on from an earlier point"
         run.journal.note("case_reset", said, {"run": run_id}, actor=TEMPORAL)
 
-    def child_ended(self, result: CaseResult) -> None:
-        """Keep the result of another case that has ended. This case may have started the other case.
+    def child_ended(self, case_id: str) -> None:
+        """Note that another case has ended, as the sender says. This case may have started the other case.
 
-        Raises Refusal if this case keeps `MAX_ENDED` results of other cases already.
+        A Workflow holds no key, so the message has no signature. `ChildCaseRequests` reads from the database whether
+        and how the other case has ended. Raises Refusal if this case knows `MAX_ENDED` such cases already.
         """
         ended = self._run.ended_children
-        if len(ended) >= MAX_ENDED and result.case_id not in ended:
-            full = (
-                f"This case keeps the results of at most {MAX_ENDED:,} other cases. The result of this one is not kept."
-            )
-            raise Refusal(RefusalCode.TOO_MANY, full)
-        ended[result.case_id] = result
+        if len(ended) >= MAX_ENDED and case_id not in ended:
+            raise Refusal(RefusalCode.TOO_MANY, f"This case remembers the ends of at most {MAX_ENDED:,} other cases.")
+        ended.add(case_id)
 
     # ------------------------------------------------------------------------------------------------ refused messages
 
@@ -334,7 +328,7 @@ class Messages:
                 f"A message to the case was refused: {refusal.message}",
                 {
                     "message": message[:MAX_NAME],
-                    "via": "signal",
+                    "via": TEMPORAL if refusal.code is RefusalCode.UNSIGNED else "signal",
                     "code": refusal.code.value,
                     "reason": refusal.message,
                     "claimed": claimed,

@@ -19,6 +19,8 @@ from temporalio.exceptions import ApplicationError, TemporalError
 from domain.names import BATCH_ATTRIBUTE, PROCESS_ATTRIBUTE
 from domain.refusals import Refusal, RefusalCode
 from workflows.engine.refusal_failures import failure_of_refusal
+from workflows.engine.signatures import check_update, unsigned
+from workflows.engine.signed_signals import SignedSignals
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
@@ -26,6 +28,8 @@ MAX_MESSAGE_BYTES = 256 * 1024
 """Maximum size of one message: more than Holdgate itself sends. The history stores a message several times."""
 OURS = {PROCESS_ATTRIBUTE.name, BATCH_ATTRIBUTE.name}
 """Search attributes of the Workflows that Holdgate starts. Each Workflow has at least one of these attributes."""
+SIGNED = "__holdgate_signed__"
+"""The attribute of the handlers and validators that refuse a message without a valid signature."""
 MAX_CLAIM = 120
 """Maximum number of stored characters of the sender that a message claims."""
 
@@ -46,6 +50,24 @@ class Recipient(Protocol):
 
         `claimed` is the sender that it names. This method must not raise.
         """
+
+
+class SignedRecipient(Recipient, Protocol):
+    """The interface of a Workflow whose Signals change something, and therefore must be signed."""
+
+    signals: SignedSignals
+
+
+def reads_signed_update(validator: HandlerT) -> HandlerT:
+    """Decorate the validator of an Update that changes something: first refuse a message without a valid signature."""
+
+    @functools.wraps(validator)
+    def check(self: Any, message: Any) -> Any:
+        check_update(message)
+        return validator(self, message)
+
+    setattr(check, SIGNED, True)
+    return reads_update(cast(HandlerT, check))
 
 
 def reads_update(handler: HandlerT) -> HandlerT:
@@ -90,6 +112,33 @@ def reads_signal(handler: HandlerT) -> HandlerT:
         refusing(self, handler.__name__, lambda: handler(self, *_read(model, sent)))
 
     return _raw(handler, take)
+
+
+def reads_signed_signal(handler: HandlerT) -> HandlerT:
+    """Decorate the handler of a Signal that changes something, below `@workflow.signal`.
+
+    Record a message that does not fit, or that has no valid signature. Handle the others in the order of arrival.
+    """
+    model, name = _model_of(handler), handler.__name__
+    setattr(handler, SIGNED, True)
+
+    async def take(self: SignedRecipient, *sent: Any) -> None:
+        messages: list[Any] = []
+        refusing(self, name, lambda: messages.extend(_read(model, sent)))
+        for message in messages:
+            async with self.signals.verified(message) as fault:
+                if fault is not None:
+                    self.message_refused(name, unsigned(fault), sender_of(message))
+                else:
+                    refusing(self, name, functools.partial(handler, self, message))
+
+    return _raw(handler, take)
+
+
+def sender_of(message: Any) -> str:
+    """Return the sender that a message names; empty for a message that names nobody."""
+    by = getattr(message, "by", None)
+    return by.id[:MAX_CLAIM] if by is not None else ""
 
 
 def refusing(recipient: Recipient, name: str, handle: Callable[[], None]) -> None:

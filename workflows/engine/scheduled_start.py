@@ -31,8 +31,7 @@ class ScheduledStart:
         if start_at is None or run.status is not Status.SCHEDULED:
             return
         run.show(f"Starts at {moment_text(start_at)}")
-        if run.early_start_request is not None:
-            self.submit(run.early_start_request)
+        await run.signals.caught_up()
         while not (run.cancellation is not None or run.start_now is not None):
             if (left := until(start_at, workflow.now())) == timedelta(0):
                 run.journal.note("case_started", "The scheduled time has come")
@@ -43,10 +42,11 @@ class ScheduledStart:
                     timeout=left,
                     timeout_summary="the scheduled start",
                 )
-        self._branches.raise_if_stopped()
+            await run.signals.caught_up()
+        await self._branches.raise_if_stopped()
         run.set_status(Status.RUNNING)
         await run.write()
-        self._branches.raise_if_stopped()
+        await self._branches.raise_if_stopped()
 
     def check(self, asked: StartNow) -> None:
         """Raise Refusal if the case does not wait for its time, or was cancelled or started early. Change nothing."""
@@ -67,15 +67,13 @@ class ScheduledStart:
             run.start_now = asked
             planned = moment_text(run.case.start_at) if run.case.start_at else ""
             said = f"Started by {asked.by.id} before its time, {planned}"
-            data = {"early": True, "planned": planned, "via": asked.via}
+            data = {"early": True, "planned": planned, "via": asked.via, "message_id": asked.id}
+            run.journal.store_proof(asked)
             run.journal.note("case_started", said, data, actor=asked.by.id)
         return Status.RUNNING
 
     def submit(self, asked: StartNow) -> None:
         """Start the case now if it is still scheduled, for a request whose sender does not wait for an answer."""
-        if self._run.received is None:
-            self._run.early_start_request = asked
-            return
         with suppress(Refusal):
             self.check(asked)
             self.start(asked)

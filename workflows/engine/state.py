@@ -1,8 +1,8 @@
 """The state of one running case: every field, in one place.
 
 Temporal keeps the history of a Workflow and rebuilds this state by replaying it. The collaborators of the engine have
-no fields of a case: each receives the one CaseRun. Two parts of the state are classes: the undo stack (`saga.py`) and
-the events to write to the audit log (`journal.py`).
+no fields of a case: each receives the one CaseRun. Three parts of the state are classes: the undo stack (`saga.py`),
+the events to write to the audit log (`journal.py`) and the Signals that are being verified (`signed_signals.py`).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from temporalio import workflow
 
 from domain.base import FieldChange
-from domain.case import CaseInput, CaseResult, CaseState
+from domain.case import CaseInput, CaseState
 from domain.gate import Gate
 from domain.ids import task_id_for
 from domain.messages import Cancellation, Decision, Receipt, StartNow
@@ -24,6 +24,7 @@ from domain.task import DecisionView, Quorum, TaskView
 from workflows.engine.journal import Journal
 from workflows.engine.presentation import Presentation
 from workflows.engine.saga import Saga
+from workflows.engine.signed_signals import SignedSignals
 from workflows.engine.web_ui import attributes, details
 
 
@@ -102,6 +103,8 @@ class CaseRun:
     """True if a gate that was passed may not be written to the database yet."""
 
     # Messages
+    signals: SignedSignals = field(default_factory=SignedSignals)
+    """The Signals whose signatures are being verified."""
     receipts: dict[str, Receipt] = field(default_factory=dict)
     """The answers by decision or action id, so that a repeat gets the same answer."""
     accepted_actions: int = 0
@@ -112,16 +115,12 @@ class CaseRun:
     """Decisions by Signal on tasks that the case has not opened yet."""
     early_recounts: set[str] = field(default_factory=set)
     """Tasks not yet opened that need a recount of the people who can decide them."""
-    early_reset: str | None = None
-    """Run id of a reset that was reported before `run` began."""
     resets: set[str] = field(default_factory=set)
     """Run ids of resets that were handled."""
-    early_start_request: StartNow | None = None
-    """A request to start before the scheduled time that came before `run` began."""
     start_now: StartNow | None = None
     """The accepted request to start before the scheduled time."""
-    ended_children: dict[str, CaseResult] = field(default_factory=dict)
-    """The results of ended child cases, by case id."""
+    ended_children: set[str] = field(default_factory=set)
+    """The ids of child cases that have ended, as somebody says: the database must say so, too."""
 
     journal: Journal = field(init=False)
     """The events of the case, including those to be written."""

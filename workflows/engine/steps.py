@@ -80,7 +80,7 @@ class Steps:
                 run.set_status(run.status)
             must_stop = self._branches.stop_condition()
             while True:
-                self._branches.raise_if_stopped()
+                await self._branches.raise_if_stopped()
                 run.show(self._words.step(name, request))
                 handle = self._start(activity, call, options, heartbeat, local=local, record=record)
                 await workflow.wait_condition(lambda: handle.done() or must_stop())  # noqa: B023
@@ -92,7 +92,7 @@ class Steps:
                     if record is not None:
                         run.journal.put_back(record)
                         record = None
-                    self._branches.raise_if_stopped()
+                    await self._branches.raise_if_stopped()
                     if not isinstance(error, FailureError):  # A local step was cancelled between two attempts.
                         raise
                     if isinstance(error, ApplicationError) and error.type == NotRecorded.__name__:
@@ -107,7 +107,7 @@ class Steps:
                 if record is not None:
                     run.journal.known = True
                 self._note_done(name, call, result, planned)
-                self._branches.raise_if_stopped()
+                await self._branches.raise_if_stopped()
                 return result
 
     def _start(

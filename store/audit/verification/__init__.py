@@ -4,12 +4,14 @@
 - `waiting`: the events and seals that have no position in their global order yet.
 - `rows`: the rows of all sealed tables, against the seals of the transactions that wrote them (`store.audit.seals`).
 - `ledger_check`: the ledger, whose sums are computed again.
+- `proofs`: the signatures of the messages that changed cases, and that the events say what was signed.
 - `kept_files`: uploads, attachments and texts of policies, against their hashes.
 
 No check trusts a value it reads: an attacker who edits a row may store any value of any type.
 """
 
-from store.audit.verification import chains, kept_files, ledger_check, rows, waiting
+from domain.proof.keys import KeyRegistry
+from store.audit.verification import chains, kept_files, ledger_check, proofs, rows, waiting
 from store.audit.verification.kept_files import Folders as Folders
 from store.audit.verification.result import Told, Verification as Verification
 from store.db.connection import AsyncConnection
@@ -17,17 +19,21 @@ from store.db.database import Database
 from store.db.sqlite import reading_any_text
 
 
-async def verify(db: Database, told: Told | None = None, folders: Folders | None = None) -> Verification:
+async def verify(
+    db: Database, told: Told | None = None, folders: Folders | None = None, keys: KeyRegistry | None = None
+) -> Verification:
     """Check everything in one snapshot while other transactions continue. Raises DatabaseUnavailable.
 
     `told` is a callback for progress: it is called after each 1,000 positions, with the last position checked and the
-    newest position. If `folders` is None, files are not checked.
+    newest position. If `folders` is None, files are not checked; if `keys` is None, signatures are not checked.
     """
     async with db.read() as conn:
-        return await verify_all(conn, told, folders)
+        return await verify_all(conn, told, folders, keys)
 
 
-async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None) -> Verification:
+async def verify_all(
+    conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None, keys: KeyRegistry | None = None
+) -> Verification:
     """Check all that `verify` checks, in the snapshot of this connection."""
     async with reading_any_text(conn):
         found, erased = await chains.check_all(conn, told)
@@ -37,17 +43,21 @@ async def verify_all(conn: AsyncConnection, told: Told | None = None, folders: F
             *await rows.check_all(conn, erased),
             *await ledger_check.check(conn),
             *await kept_files.check_all(conn, folders),
+            *await proofs.check(conn, keys),
         ]
     about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
     return found.with_problems(more).model_copy(update=about)
 
 
-async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | None = None) -> Verification:
-    """Check one case in this snapshot: its chain of events, every row that belongs to it, its policy and its files.
+async def verify_case(
+    conn: AsyncConnection, case_id: str, folders: Folders | None = None, keys: KeyRegistry | None = None
+) -> Verification:
+    """Check one case in this snapshot: its chain of events, every row that belongs to it, its policy, files and
+    signatures.
 
-    If `folders` is None, files are not checked. The two global orders are not checked: only `verify_all` detects that
-    positions are missing, or that seals were removed. If neither events nor a row of the case are stored, the problems
-    say so.
+    If `folders` is None, files are not checked; if `keys` is None, signatures are not checked. The two global orders
+    are not checked: only `verify_all` detects that positions are missing, or that seals were removed. If neither events
+    nor a row of the case are stored, the problems say so.
     """
     async with reading_any_text(conn):
         found, erased = await chains.check_case(conn, case_id)
@@ -57,6 +67,7 @@ async def verify_case(conn: AsyncConnection, case_id: str, folders: Folders | No
             *await rows.check_case(conn, case_id, erased),
             *await ledger_check.check(conn, case_id),
             *await kept_files.check_case(conn, case_id, folders),
+            *await proofs.check(conn, keys, case_id),
         ]
     about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
     return found.with_problems(more).model_copy(update=about)

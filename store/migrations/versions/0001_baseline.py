@@ -253,6 +253,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("username", name="pk_directory_accounts"),
     )
     op.create_table(
+        "proofs",
+        sa.Column("message_id", sa.String(length=1100), nullable=False),
+        sa.Column("case_id", sa.String(length=900), nullable=True),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("proof", sa.String(length=200), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("message_id", name="pk_proofs"),
+    )
+    op.create_index("ix_proofs_case_id", "proofs", ["case_id"], unique=False)
+    op.create_table(
         "effects",
         sa.Column("key", sa.String(length=1000), nullable=False),
         sa.Column("kind", sa.String(length=60), nullable=False),

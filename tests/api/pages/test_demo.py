@@ -21,6 +21,7 @@ from api.http.security import COOKIE
 from api.services.demo_people import COOKIE as SECRET_COOKIE, SHORTEST
 from core import demo_people as demo_people_people_and_money, logs
 from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from ops.demo import people_and_money
 from store.audit import audit_log
 from store.db.database import Database
@@ -44,7 +45,9 @@ class Running:
 
     @asynccontextmanager
     async def gateway(self, **settings: Any) -> AsyncIterator[Any]:
-        app = create_app(Settings(var=self.folder, **settings))
+        made = Settings(var=self.folder, **settings)
+        make_missing_keys(made)
+        app = create_app(made)
         async with app.router.lifespan_context(app):
             yield app
 

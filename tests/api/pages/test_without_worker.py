@@ -1,5 +1,7 @@
 """Pages while no worker or no Temporal answers, and once they do again."""
 
+from dataclasses import replace
+
 from api.app import create_app
 from tests.api.conftest import Gate
 from tests.api.pages.test_task_page import form, opened, seen
@@ -12,7 +14,7 @@ async def test_without_temporal_an_error_leads_back_with_the_filters_and_keeps_w
         _, address = await opened(stopped)
     app = create_app(stopped.settings.model_copy(update={"temporal_port": free_port()}))
     async with app.router.lifespan_context(app):
-        cut_off = Gate(app, stopped.settings, stopped.database, stopped.client, stopped.tokens, stopped.refusals)
+        cut_off = replace(stopped, app=app, _clients={})
         async with signed_in(cut_off, "manager-1") as client:
             sent = form(await seen(client, address)) | {
                 "comment": "Half a thought",
