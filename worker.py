@@ -33,6 +33,8 @@ from plugins.errors import WrongProcess
 from plugins.workers import workers
 from policy.file import PolicyFile
 from policy.model import PolicyError
+from store.audit.checkpoints import keys
+from store.audit.checkpoints.sign import Signer
 from store.audit.sequencer import Sequencer
 from store.db.database import Database, DatabaseUnavailable
 from store.db.private_files import keep_private, tighten
@@ -41,6 +43,7 @@ from workflows.registry import PROCESSES
 log = logging.getLogger("holdgate.worker")
 
 IMPORT_EVERY = timedelta(seconds=2)
+CHECKPOINTS_EVERY = timedelta(seconds=5)
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
@@ -57,6 +60,19 @@ def import_jobs(database: Database, client: Client, policy_file: PolicyFile, set
     )
     said = "%d files of the drop folder were imported or refused"
     return [Job(importer.look, said, "the drop folder could not be read", IMPORT_EVERY)]
+
+
+def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
+    """Return the job that signs checkpoints of the audit log, if this worker has the key."""
+    try:
+        signer = Signer(
+            database, keys.read(settings.record_key), keys.trusted(settings.record_key), settings.checkpoints
+        )
+    except keys.WrongKey as error:
+        log.warning("this worker signs no checkpoints of the audit log: %s", error)
+        return []
+    said = "signed %d checkpoint of the audit log"
+    return [Job(signer.look, said, "no checkpoint of the audit log could be signed", CHECKPOINTS_EVERY)]
 
 
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
@@ -80,6 +96,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
             heartbeat(database, f"{socket.gethostname()}:{os.getpid()}").run(),
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
+            *(job.run() for job in checkpoint_jobs(database, settings)),
         )
     ]
     sequencing = asyncio.create_task(Sequencer(settings.database_url).run())

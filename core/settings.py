@@ -82,6 +82,13 @@ class Settings(BaseSettings):
     """The folder of your own processes (plugins), which Holdgate loads in addition to its own. None: no plugins."""
     database_url: str = Field(default_factory=lambda data: f"sqlite:///{data.get('var')}/holdgate.db", repr=False)
     """The database: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
+    record_key: Path = Field(default_factory=lambda data: Path(data.get("var") or "var") / "keys" / "record.key")
+    """The file of the private key that signs checkpoints of the audit log."""
+    record_origin: str | None = Field(None, pattern=r"^[^\s+]{1,100}$")
+    """The name of the audit log in its checkpoints, such as `holdgate.example.org/record`. A new key gets this name.
+
+    None: the host and port of `public_url`, and `/record`.
+    """
     files: Path = ROOT / "docs" / "samples" / "files"
     """The folder of files that the input of a case can name: data to import, artefacts to deploy or to scan."""
     apps: Path = ROOT / "docs" / "samples" / "apps.toml"
@@ -155,7 +162,7 @@ class Settings(BaseSettings):
             raise ValueError("must name a host, such as https://holdgate.example.org")
         return url.rstrip("/")
 
-    @field_validator("var", "policy", "mappings", "files", "apps")
+    @field_validator("var", "policy", "mappings", "record_key", "files", "apps")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
@@ -242,6 +249,11 @@ class Settings(BaseSettings):
     def uploads(self) -> Path:
         """The folder of the uploaded files."""
         return self.var / "uploads"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder to which workers export the signed checkpoints of the audit log."""
+        return self.var / "checkpoints"
 
     @property
     def demo_tokens(self) -> Path:

@@ -8,9 +8,9 @@ Any change of this format makes the verification of existing audit logs fail.
 - The *hash* of an event is SHA-256 over the canonical JSON of its envelope, which contains the digest and the hash of
   the previous event of the same case (empty for the first). Events without a case form their own chain, with case_id
   "".
-- The *running hash* after an event is SHA-256 over the previous running hash and the event's hash, over all cases in
-  the order of positions. The head of the audit log stores the newest running hash, and every 256th position has a
-  checkpoint with its running hash.
+- The events of all cases, in the order of positions, are the leaves of a Merkle tree (`store.audit.tree`). The head of
+  the audit log stores the peaks of the tree, and the database stores the root of each block of 256 events. A signed
+  checkpoint (`store.audit.checkpoints`) states the size and the root of the tree.
 """
 
 import hashlib
@@ -19,9 +19,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.case import CaseEvent
-
-CHECKPOINT_EVERY = 256
-"""Each position that is a multiple of this number has a checkpoint."""
 
 
 def payload_of(event: CaseEvent) -> str:
@@ -54,11 +51,6 @@ def hash_of(
         "prev_hash": prev_hash,
     }
     return sha256(canonical(envelope))
-
-
-def run_on(running: str, event_hash: str) -> str:
-    """Return the running hash of the audit log after one more event with the hash `event_hash`."""
-    return sha256(running + event_hash)
 
 
 def canonical(value: Any) -> str:

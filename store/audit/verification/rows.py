@@ -14,6 +14,7 @@ from store.audit.hashing import digest_of
 from store.audit.seals import PARENTS, SHAPES, Shape, differing, key_of, seal_of
 from store.audit.sequencing import seal_hash_of
 from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, paged
+from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection, PostgresConnection
 from store.db.sqlite import scratch
 from store.tables.audit import chain, seal_positions, seals, unsequenced
@@ -39,12 +40,17 @@ _SEALS = _SEAL.select_from(
 )
 
 
-async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
-    """Return the problems of the seals and of the rows of all sealed tables, one sentence each."""
+async def check_all(conn: AsyncConnection, erased: Erased, signed: SignedHeads) -> list[str]:
+    """Return the problems of the seals and of the rows of all sealed tables, one sentence each.
+
+    Also compare the seals with the signed checkpoints, which report their problems themselves.
+    """
     with _Newest() as newest:
         gather = _Gathering(newest, erased)
         async for record in paged(conn, _IN_ORDER, seal_positions.c.position):
             gather.in_order(record)
+            signed.compare_seal(record.position, record.hash)
+        signed.compare_seals(gather.last)
         problems = gather.problems + await _end(conn, gather.last)
         gather.problems = []
         async for record in paged(conn, _SEALS.where(seal_positions.c.position.is_(None)), seals.c.number):
