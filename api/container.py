@@ -21,7 +21,7 @@ from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
 from store.audit.sequencer import Sequencer
-from store.audit.verification import Folders
+from store.audit.verification import Folders, Trust
 from store.db.database import Database, DatabaseUnavailable
 from store.people import demo_people
 from store.receivers.accepted_risks import Risks
@@ -86,7 +86,11 @@ class Services:
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=AuditChecks(db, Folders(settings.attachments, settings.uploads)),
+            checks=AuditChecks(
+                db,
+                Folders(settings.attachments, settings.uploads),
+                lambda: Trust.of(settings.record_key, settings.checkpoints),
+            ),
             revoked_token_log=RevokedTokenLog(db),
         )
         sequencing = asyncio.create_task(Sequencer(settings.database_url).run())

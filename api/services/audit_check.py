@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from store.audit.verification import Folders, Verification, verify
+from store.audit.checkpoints.keys import WrongKey
+from store.audit.verification import Folders, Trust, Verification, verify
 from store.db.database import Database, DatabaseUnavailable
 
 _log = logging.getLogger("holdgate.api")
@@ -27,9 +29,11 @@ class AuditCheck:
 class AuditChecks:
     """Starts checks of the audit log in this gateway, and keeps the latest one."""
 
-    def __init__(self, db: Database, folders: Folders) -> None:
+    def __init__(self, db: Database, folders: Folders, trust: Callable[[], Trust]) -> None:
+        """`trust` returns the keys and files of checkpoints at the start of a check. It may raise WrongKey."""
         self._db = db
         self._folders = folders
+        self._trust = trust
         self._task: asyncio.Task[None] | None = None
         self.latest: AuditCheck | None = None
 
@@ -55,8 +59,8 @@ class AuditChecks:
             check.done, check.of = done, of
 
         try:
-            check.found = await verify(self._db, report_progress, self._folders)
-        except DatabaseUnavailable as away:
+            check.found = await verify(self._db, report_progress, self._folders, self._trust())
+        except (DatabaseUnavailable, WrongKey) as away:
             _log.warning("the audit log could not be checked: %s", away)
         finally:
             check.ended_at = datetime.now(UTC)

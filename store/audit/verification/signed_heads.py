@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from store.audit.checkpoints.files import exported
+from store.audit.checkpoints.keys import trusted
 from store.audit.checkpoints.note import Checkpoint, NotSigned, VerifierKey, opened, text_of
 from store.db.connection import AsyncConnection
 from store.tables.audit import checkpoints
@@ -28,6 +29,11 @@ class Trust(NamedTuple):
     """The folder of exported checkpoints."""
     notes: Mapping[str, Sequence[str]] = {}
     """More notes, by the name of the file that they come from."""
+
+    @classmethod
+    def of(cls, key_file: Path, folder: Path) -> "Trust":
+        """Return the trust in the public keys beside `key_file` and in the exported checkpoints. Raises WrongKey."""
+        return cls(trusted(key_file), folder)
 
 
 class _Known(NamedTuple):
