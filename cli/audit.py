@@ -146,3 +146,27 @@ def audit_pack(
     query = {"case_id": case, "from": starts, "to": ends}
     download(gateway_as(person, ADMIN), "audit/pack", out, "application/zip", **query)
     output.say(f"the evidence is in {out}")
+
+
+@app.command("verify-pack")
+def audit_verify_pack(
+    pack: Annotated[Path, typer.Argument(metavar="FILE", help="The ZIP file, or the folder of the unpacked files.")],
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="VKEY", help="The public key that you trust, as './holdgate audit key' prints it."),
+    ] = None,
+) -> None:
+    """Check an evidence pack, as the program verify.py in the pack does.
+
+    Exit code 1: something is wrong. Exit code 2: a part could not be checked, for example without --key.
+    """
+    import zipfile
+
+    from api.services.verify_pack import verify
+
+    _keys([key] if key is not None else [])
+    try:
+        code = verify(str(pack), key)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CommandError(f"{pack} cannot be read: {error}") from error
+    raise typer.Exit(code)

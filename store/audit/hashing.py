@@ -16,7 +16,7 @@ Any change of this format makes the verification of existing audit logs fail.
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from domain.case import CaseEvent
 
@@ -31,26 +31,33 @@ def digest_of(salt: str, payload: str) -> str:
     return sha256(salt + payload)
 
 
-def hash_of(
-    *, event_id: str, case_id: str, seq: int, at: datetime | str, kind: str, actor: str, digest: str, prev_hash: str
-) -> str:
+class Envelope(TypedDict):
+    """The part of an event that is hashed."""
+
+    event_id: str
+    case_id: str
+    """Empty for an event without a case."""
+    seq: int
+    at: datetime | str
+    kind: str
+    actor: str
+    digest: str
+    prev_hash: str
+
+
+def hash_of(**envelope: Unpack[Envelope]) -> str:
     """Return the hash of an event.
 
     If `at` is a text and not a datetime, the text is hashed unchanged; the hash then matches no event that Holdgate
     wrote.
     """
-    moment = at if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec="microseconds")
-    envelope = {
-        "event_id": event_id,
-        "case_id": case_id,
-        "seq": seq,
-        "at": moment,
-        "kind": kind,
-        "actor": actor,
-        "digest": digest,
-        "prev_hash": prev_hash,
-    }
-    return sha256(canonical(envelope))
+    return sha256(canonical(written(envelope)))
+
+
+def written(envelope: Envelope) -> dict[str, Any]:
+    """Return an envelope as it is written into the JSON that is hashed."""
+    at = envelope["at"]
+    return {**envelope, "at": at if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 
 def canonical(value: Any) -> str:
