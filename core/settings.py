@@ -89,6 +89,11 @@ class Settings(BaseSettings):
 
     None: the host and port of `public_url`, and `/record`.
     """
+    database_owner_url: SecretStr | None = None
+    """The same PostgreSQL database with the role that owns its tables, for migrations and erasure.
+
+    The role of `database_url` then cannot change or delete rows of the audit log. None: one role does everything.
+    """
     files: Path = ROOT / "docs" / "samples" / "files"
     """The folder of files that the input of a case can name: data to import, artefacts to deploy or to scan."""
     apps: Path = ROOT / "docs" / "samples" / "apps.toml"
@@ -249,6 +254,11 @@ class Settings(BaseSettings):
     def uploads(self) -> Path:
         """The folder of the uploaded files."""
         return self.var / "uploads"
+
+    @property
+    def owner_url(self) -> str | None:
+        """The URL of the database for its owner; None if there is only one role."""
+        return self.database_owner_url.get_secret_value() if self.database_owner_url else None
 
     @property
     def checkpoints(self) -> Path:

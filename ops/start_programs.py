@@ -149,7 +149,7 @@ def _migrate(settings: Settings) -> None:
     from store.db.database import DatabaseUnavailable, migrate
 
     try:
-        migrate(settings.database_url)
+        migrate(settings.database_url, settings.owner_url)
     except (DatabaseUnavailable, ValueError) as error:
         raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error
 
