@@ -72,7 +72,7 @@ def zipped(files: Files, path: Path) -> Path:
 
 
 def with_manifest(files: Files) -> Files:
-    """The files with a manifest that fits them: whoever forges a file forges the manifest, too."""
+    """The files with a manifest that fits them: a person who forges a file also forges the manifest."""
     manifest = json.loads(files["manifest.json"])
     manifest["files"] = [
         {"name": name, "what": "", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}

@@ -188,7 +188,7 @@ async def signed_file(sqlite_url: str, folder: Path) -> AsyncIterator[Path]:
 
 
 async def rewritten(path: Path, *, without: str = "", **changed: str) -> None:
-    """Replace a file by one that tells another story, with all positions, hashes, seals and heads computed anew."""
+    """Replace a file by one that tells another story, with all positions, hashes, seals and heads computed again."""
     db = Database(migrated_copy(path))
     for reference in ("A", "B", "C"):
         if reference == without:
@@ -218,7 +218,7 @@ async def test_a_complete_rewrite_is_found_by_a_checkpoint_from_before(signed_fi
 
 
 async def test_a_rewrite_of_rows_and_seals_alone_is_found(signed_file: Path, folder: Path) -> None:
-    """The attacker edits a row that no event states, and computes the whole chain of seals anew."""
+    """The attacker edits a row that no event states, and computes the whole chain of seals again."""
     with closing(sqlite3.connect(signed_file, isolation_level=None)) as connection:
         connection.execute("UPDATE cases SET priority = 1")
         for table in ("seal_positions", "seals", "checkpoints"):
