@@ -48,9 +48,10 @@ class Tree:
     @classmethod
     def read(cls, size: int, peaks: str) -> "Tree":
         """Return the tree with the peaks that `text` returned. Raises ValueError if the peaks do not fit the size."""
-        if size < 0 or len(peaks) != 64 * size.bit_count():
+        tree = cls(size, [bytes.fromhex(peaks[at : at + 64]) for at in range(0, len(peaks), 64)])
+        if size < 0 or len(tree.peaks) != size.bit_count() or tree.text() != peaks:
             raise ValueError(f"a tree of {size} leaves does not have these peaks: {peaks[:200]}")
-        return cls(size, [bytes.fromhex(peaks[at : at + 64]) for at in range(0, len(peaks), 64)])
+        return tree
 
     def text(self) -> str:
         """Return the peaks as hexadecimal digits, 64 for each peak."""

@@ -10,7 +10,7 @@ from sqlalchemy import String, exists, select, type_coerce
 from domain.case import ChainHead
 from store.audit.hashing import digest_of, hash_of
 from store.audit.verification.order import Order
-from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, paged
+from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, only_row, paged
 from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection
 from store.tables.audit import caseless_head, event_payloads, event_positions, events, unsequenced
@@ -39,16 +39,19 @@ async def check_all(
     walk = _Walk()
     order = await Order.read(conn, signed, walk.say)
     async for row in paged(conn, _IN_ORDER, event_positions.c.position):
-        if row.number is not None:  # a position whose event is missing counts as a gap
+        if row.number is None:
+            order.without_event(row.position)
+        else:
             order.event(row, walk.event_of_case(row))
         if told and order.position % ROWS_AT_ONCE == 0:
             told(order.position, order.length)
     async for row in paged(conn, _EVENTS.where(event_positions.c.position.is_(None)), events.c.number):
         walk.event_of_case(row)
     order.end()
+    await walk.find_payloads_without_events(conn)
     walk.find_gaps()
     walk.find_emptied()
-    walk.compare_caseless((await conn.execute(select(caseless_head.c.count, caseless_head.c.hash))).one_or_none())
+    walk.compare_caseless(await only_row(conn, select(caseless_head.c.count, caseless_head.c.hash)))
     async for row in paged(conn, _CASES, cases.c.case_id):
         walk.case(row)
     await walk.compare_results(conn)
@@ -282,6 +285,12 @@ class _Walk:
                 self.say(
                     f"{case_words(case_id)}: its result names another hash for number {count}: one of them was edited"
                 )
+
+    async def find_payloads_without_events(self, conn: AsyncConnection) -> None:
+        """Report payloads that belong to no event."""
+        orphans = select(event_payloads.c.number).where(~exists().where(events.c.number == event_payloads.c.number))
+        for number in (await conn.execute(orphans.order_by(event_payloads.c.number))).scalars():
+            self.say(f"the payload with number {number} belongs to no event: it was inserted, or its event was removed")
 
     async def find_missing_cases(self, conn: AsyncConnection) -> None:
         """Report cases that have no row although rows of other tables refer to them."""

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from domain.case import ChainHead
 from store.audit.tree import BLOCK, Tree, leaf_of
-from store.audit.verification.result import case_words
+from store.audit.verification.result import case_words, only_row
 from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection
 from store.tables.audit import chain, event_blocks
@@ -41,7 +41,7 @@ class Order:
     @classmethod
     async def read(cls, conn: AsyncConnection, signed: SignedHeads, say: Callable[[str], None]) -> "Order":
         """Return a walk along the order that the database stores."""
-        head = (await conn.execute(select(chain.c.position, chain.c.peaks))).one_or_none()
+        head = await only_row(conn, select(chain.c.position, chain.c.peaks))
         blocks = {row.position: row.root for row in await conn.execute(select(event_blocks))}
         return cls(_readable(head), blocks, signed, say)
 
@@ -55,10 +55,13 @@ class Order:
         """Return the size and the root of the tree, as the head of the audit log states them; None without a head."""
         return ChainHead(count=self._head.position, hash=self._head.tree.root().hex()) if self._head else None
 
+    def without_event(self, position: int) -> None:
+        """Check a position whose event is missing. Inside the audit log it counts as a gap."""
+        self._is_inside(position, f"position {position}, which has no event,")
+
     def event(self, row: Any, name: str) -> None:
         """Check the position of the next event. `name` is the name of the event for messages."""
-        if row.position < 1 or (self._head and row.position > self._head.position):
-            self._say(f"{name} is outside the audit log, which goes from 1 to {self.length}: it was inserted")
+        if not self._is_inside(row.position, name):
             return
         self._skip_to(row.position)
         self.position = row.position
@@ -83,6 +86,12 @@ class Order:
             if position % BLOCK or (self._head and position > self._head.position):
                 self._say(f"there is a block root at position {position}, where no block of events ends")
         self._signed.compare_length(self.length)
+
+    def _is_inside(self, position: int, name: str) -> bool:
+        if inside := position >= 1 and not (self._head and position > self._head.position):
+            return inside
+        self._say(f"{name} is outside the audit log, which goes from 1 to {self.length}: it was inserted")
+        return False
 
     def _skip_to(self, position: int) -> None:
         missing = range(self.position + 1, position)
@@ -151,4 +160,4 @@ def _root(stored: Any) -> bytes | None:
         root = bytes.fromhex(stored)
     except (TypeError, ValueError):
         return None
-    return root if len(root) == 32 else None
+    return root if len(root) == 32 and root.hex() == stored else None

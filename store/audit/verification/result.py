@@ -104,6 +104,12 @@ async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIte
         rows = (await conn.execute(query.where(place > rows[-1].place))).all()
 
 
+async def only_row(conn: AsyncConnection, query: Any) -> Any:
+    """Return the row of a table that has one row; None if the row is missing, or if rows were inserted."""
+    rows = (await conn.execute(query)).all()
+    return rows[0] if len(rows) == 1 else None
+
+
 def case_words(case_id: str | None) -> str:
     """Return the name of a case for messages."""
     return f"case {case_id}" if case_id else "no case"

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from store.audit.hashing import digest_of
 from store.audit.seals import PARENTS, SHAPES, Shape, differing, key_of, seal_of
 from store.audit.sequencing import seal_hash_of
-from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, paged
+from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, only_row, paged
 from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection, PostgresConnection
 from store.db.sqlite import scratch
@@ -127,8 +127,11 @@ class _Gathering:
         self.problems: list[str] = []
 
     def in_order(self, record: Any) -> None:
-        """Check the next record by its position. A position whose record is missing counts as a gap."""
+        """Check the next record by its position."""
         if record.number is None:
+            self.problems.append(
+                f"position {record.position} of the seals has no seal: it was inserted, or its seal removed"
+            )
             return
         if record.position != self.last + 1:
             self.problems.append(f"seals {self.last + 1} to {record.position - 1} are missing: they were removed")
@@ -154,7 +157,7 @@ class _Gathering:
 
 
 async def _end(conn: AsyncConnection, last: int) -> list[str]:
-    head = (await conn.execute(select(chain.c.seals, chain.c.seals_hash))).one_or_none()
+    head = await only_row(conn, select(chain.c.seals, chain.c.seals_hash))
     if head is None:
         return []  # the check of events reports it
     stored = select(seal_positions.c.hash).where(seal_positions.c.position == last)

@@ -95,7 +95,10 @@ def test_each_block_is_told_once_and_stands_for_its_leaves() -> None:
         other.add_block(blocks[0])
 
 
-@pytest.mark.parametrize(("size", "peaks"), [(1, ""), (0, "00" * 32), (3, "00" * 32), (-1, ""), (1, "zz" * 32)])
+@pytest.mark.parametrize(
+    ("size", "peaks"),
+    [(1, ""), (0, "00" * 32), (3, "00" * 32), (-1, ""), (1, "zz" * 32), (1, "AB" * 32), (1, "ab" * 31 + "  ")],
+)
 def test_peaks_of_another_size_are_refused(size: int, peaks: str) -> None:
     with pytest.raises(ValueError):
         Tree.read(size, peaks)
