@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import csv
 import hashlib
 import io
 import json
@@ -289,9 +290,9 @@ async def test_a_change_of_any_file_is_found(signed: Database) -> None:
 @pytest.mark.parametrize("column", ["position", "seq", "at", "kind", "actor", "summary", "data", "hash", "case_id"])
 async def test_the_table_for_people_must_say_what_the_hashed_events_say(signed: Database, column: str) -> None:
     files = await packed(signed, EvidenceScope(case_id="payment:b"))
-    table = list(verify_pack.csv.reader(io.StringIO(files["events.csv"].decode("utf-8-sig"), newline="")))
+    table = list(csv.reader(io.StringIO(files["events.csv"].decode("utf-8-sig"), newline="")))
     table[3][table[0].index(column)] = '{"forged": 1}' if column == "data" else "7777"
-    verify_pack.csv.writer(into := io.StringIO()).writerows(table)
+    csv.writer(into := io.StringIO()).writerows(table)
     code, said = verified(with_manifest(files | {"events.csv": into.getvalue().encode()}))
     assert code == 1 and any(f"{column} is not what the hashed event says" in each for each in said), said
 

@@ -116,7 +116,10 @@ async def test_a_worker_that_is_killed_while_it_signs_leaves_nothing_wrong(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((files.Export, "append") if where == "the export" else (sign, "insert_once")), kill)
+        if where == "the export":
+            patch.setattr(files.Export, "append", kill)
+        else:
+            patch.setattr(sign, "insert_once", kill)
         with pytest.raises(Killed):
             await signer(db, folder).look()
     assert await stored(db) == [] and len(files.exported(folder)) == (where == "the row")
