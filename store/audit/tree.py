@@ -48,10 +48,10 @@ class Tree:
     @classmethod
     def read(cls, size: int, peaks: str) -> "Tree":
         """Return the tree with the peaks that `text` returned. Raises ValueError if the peaks do not fit the size."""
-        tree = cls(size, [bytes.fromhex(peaks[at : at + 64]) for at in range(0, len(peaks), 64)])
-        if size < 0 or len(tree.peaks) != size.bit_count() or tree.text() != peaks:
+        data = bytes.fromhex(peaks)
+        if size < 0 or len(data) != 32 * size.bit_count() or data.hex() != peaks:
             raise ValueError(f"a tree of {size} leaves does not have these peaks: {peaks[:200]}")
-        return tree
+        return cls(size, [data[at : at + 32] for at in range(0, len(data), 32)])
 
     def text(self) -> str:
         """Return the peaks as hexadecimal digits, 64 for each peak."""
