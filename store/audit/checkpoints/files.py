@@ -36,14 +36,14 @@ class Export:
             os.close(descriptor)
 
 
-def exported(folder: Path) -> dict[str, list[str]]:
-    """Return the notes of each file in the folder, oldest first. Files that cannot be read have no notes."""
-    return {str(path): notes_of(path) for path in _files(folder)}
+def exported(folder: Path) -> list[Path]:
+    """Return the files in the folder, oldest first."""
+    return sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (len(path.name), path.name))
 
 
 def newest(folder: Path) -> Iterator[str]:
     """Yield the exported notes, newest first."""
-    for path in reversed(_files(folder)):
+    for path in reversed(exported(folder)):
         yield from reversed(notes_of(path))
 
 
@@ -53,7 +53,3 @@ def notes_of(path: Path) -> list[str]:
         return list(notes_in(path.read_text(errors="replace")))
     except OSError:
         return []
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*{SUFFIX}"), key=lambda path: (len(path.name), path.name))

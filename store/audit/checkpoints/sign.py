@@ -60,8 +60,10 @@ class Signer:
         Raises Rewritten, OSError if the checkpoint cannot be exported, and DatabaseUnavailable.
         """
         now = datetime.now(UTC)
+        # Before the snapshot: another worker may export a checkpoint of newer events at any time.
+        exported = None if self._covered else await asyncio.to_thread(self._newest_exported)
         async with self._database.read() as conn:
-            covered = self._covered or await self._begin(conn)
+            covered = self._covered or await self._begin(conn, exported)
             new = await _continued(conn, covered)
         self._covered = covered
         if new.tree.size == covered.tree.size or not await self._may_sign(now):
@@ -75,9 +77,9 @@ class Signer:
         self._covered = new
         return 1
 
-    async def _begin(self, conn: AsyncConnection) -> _Covered:
-        """Return the newest known checkpoint: of the exported ones, else of the database. Raises Rewritten."""
-        known = await asyncio.to_thread(self._newest_exported) or await self._newest_stored(conn)
+    async def _begin(self, conn: AsyncConnection, exported: Checkpoint | None) -> _Covered:
+        """Return what the newest known checkpoint covers: the exported one, or the stored one. Raises Rewritten."""
+        known = exported or await self._newest_stored(conn)
         if known is None:
             return _Covered(Tree())
         try:

@@ -32,16 +32,24 @@ async def verify(
     newest position. If `folders` is None, files are not checked. `trust` has the keys of checkpoints, and checkpoints
     that are stored outside the database.
     """
+    signed = await SignedHeads.read(trust)
     async with db.read() as conn:
-        return await verify_all(conn, told, folders, trust)
+        return await verify_all(conn, told, folders, signed)
 
 
 async def verify_all(
-    conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None, trust: Trust = UNSIGNED
+    conn: AsyncConnection,
+    told: Told | None = None,
+    folders: Folders | None = None,
+    signed: SignedHeads | None = None,
 ) -> Verification:
-    """Check all that `verify` checks, in the snapshot of this connection."""
+    """Check all that `verify` checks, in the snapshot of this connection.
+
+    `signed` are the checkpoints in files, which were read before the snapshot began.
+    """
     async with reading_any_text(conn):
-        signed = await SignedHeads.read(conn, trust)
+        signed = signed or SignedHeads()
+        await signed.read_stored(conn)
         found, erased = await chains.check_all(conn, signed, told)
         waits = await waiting.check(conn)
         more = [

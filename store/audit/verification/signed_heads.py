@@ -7,17 +7,20 @@ older backup was restored.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from store.audit.checkpoints.files import exported
+from store.audit.checkpoints.files import exported, notes_of
 from store.audit.checkpoints.keys import trusted
 from store.audit.checkpoints.note import Checkpoint, NotSigned, VerifierKey, opened, text_of
+from store.audit.verification.result import paged
 from store.db.connection import AsyncConnection
 from store.tables.audit import checkpoints
+
+_TABLE = "table checkpoints"
 
 
 class Trust(NamedTuple):
@@ -37,14 +40,19 @@ class Trust(NamedTuple):
 
 
 class _Known(NamedTuple):
-    name: str
+    source: str
     checkpoint: Checkpoint
+
+    def __str__(self) -> str:
+        return f"the checkpoint of {self.checkpoint.size} events ({self.source})"
 
 
 class SignedHeads:
-    """The checkpoints with which one check compares the audit log."""
+    """The checkpoints with which one check compares the audit log. The same checkpoint of two sources counts once."""
 
-    def __init__(self) -> None:
+    def __init__(self, keys: Sequence[VerifierKey] = ()) -> None:
+        """`keys` are the keys whose checkpoints count. Without keys, signatures are not checked."""
+        self._keys = keys
         self.roots: dict[int, list[_Known]] = {}
         """By size."""
         self.seals: dict[int, list[_Known]] = {}
@@ -54,42 +62,52 @@ class SignedHeads:
         self._unreadable: list[str] = []
         self._unfit: list[_Known] = []
         self._of_other_seals: list[_Known] = []
-        self._cut: dict[int, _Known] = {}
+        self._cut: list[_Known] = []
         self._fits = 0
-        """The size of the largest checkpoint that fits."""
+        """The size of the largest checkpoint that fits, before the first one that does not."""
         self._length = 0
 
     @classmethod
-    async def read(cls, conn: AsyncConnection, trust: Trust) -> "SignedHeads":
-        """Read all checkpoints that the check can reach."""
-        heads = cls()
-        for row in await conn.execute(select(checkpoints.c.size, checkpoints.c.note).order_by(checkpoints.c.size)):
-            heads._add(f"the checkpoint of {row.size} events (table checkpoints)", [row.note], trust.keys, row.size)
-        files = dict(trust.notes)
-        if trust.folder is not None:
-            files |= await asyncio.to_thread(exported, trust.folder)
-        for name, notes in files.items():
-            heads._add(f"a checkpoint in {name}", notes, trust.keys)
+    async def read(cls, trust: Trust) -> "SignedHeads":
+        """Read the checkpoints in files.
+
+        Call this before the snapshot of the check begins: a worker may export a checkpoint of newer events at any time.
+        """
+        heads = cls(trust.keys)
+        for name, notes in trust.notes.items():
             if not notes:
                 heads._unreadable.append(f"there is no checkpoint in {name}")
+            for note in notes:
+                heads._add(name, note)
+        for path in await asyncio.to_thread(exported, trust.folder) if trust.folder is not None else ():
+            for note in await asyncio.to_thread(notes_of, path):
+                heads._add(str(path), note)
         return heads
 
-    def _add(self, name: str, notes: Iterable[Any], keys: Sequence[VerifierKey], size: int | None = None) -> None:
-        for note in notes:
-            try:
-                known = _Known(name, Checkpoint.read(opened(note, keys) if keys else text_of(note)))
-            except NotSigned as error:
-                self._unreadable.append(f"{name} was not signed by this installation, or was edited: {error}")
-                continue
-            except (ValueError, TypeError, AttributeError) as error:
-                self._unreadable.append(f"{name} cannot be read: {error}")
-                continue
-            if size not in (None, known.checkpoint.size):
-                self._unreadable.append(f"{name} states {known.checkpoint.size} events: its row was edited")
-            self.number += 1
-            self.roots.setdefault(known.checkpoint.size, []).append(known)
-            if known.checkpoint.seals:
-                self.seals.setdefault(known.checkpoint.seals, []).append(known)
+    async def read_stored(self, conn: AsyncConnection) -> None:
+        """Read the checkpoints of the database, too."""
+        async for row in paged(conn, select(checkpoints.c.size, checkpoints.c.note), checkpoints.c.size):
+            self._add(f"{_TABLE}, row {row.size}", row.note, row.size)
+
+    def _add(self, source: str, note: Any, size: int | None = None) -> None:
+        try:
+            checkpoint = Checkpoint.read(opened(note, self._keys) if self._keys else text_of(note))
+        except NotSigned as error:
+            self._unreadable.append(f"a checkpoint ({source}) was not signed by this installation, or edited: {error}")
+            return
+        except (ValueError, TypeError, AttributeError) as error:
+            self._unreadable.append(f"a checkpoint ({source}) cannot be read: {error}")
+            return
+        if size not in (None, checkpoint.size):
+            self._unreadable.append(f"a checkpoint ({source}) states {checkpoint.size} events: its row was edited")
+        same_size = self.roots.setdefault(checkpoint.size, [])
+        if any(known.checkpoint == checkpoint for known in same_size):
+            return
+        self.number += 1
+        known = _Known(_TABLE if size is not None else source, checkpoint)
+        same_size.append(known)
+        if checkpoint.seals:
+            self.seals.setdefault(checkpoint.seals, []).append(known)
 
     def compare_root(self, size: int, root: bytes) -> None:
         """Compare the checkpoints of this size with the root of the tree over so many events."""
@@ -104,7 +122,7 @@ class SignedHeads:
         self._length = length
         for size in sorted(self.roots):
             if size > length:
-                self._cut[size] = self.roots[size][0]
+                self._cut += self.roots[size]
 
     def compare_seal(self, position: int, hash_: Any) -> None:
         """Compare the checkpoints of so many seals with the hash of the seal at this position."""
@@ -124,29 +142,23 @@ class SignedHeads:
         if self._unfit:
             first = self._unfit[0]
             found.append(
-                f"{_words(first)} does not fit the audit log: events after position {self._fits}, up to position"
+                f"{first} does not fit the audit log: events after position {self._fits}, up to position"
                 f" {first.checkpoint.size}, were replaced, inserted, removed or changed places since it was signed"
-                + _more(self._unfit[1:])
+                + _more(self._unfit)
             )
         if self._cut:
-            first = next(iter(self._cut.values()))
             found.append(
-                f"{_words(first)} covers more than the audit log has, which ends at position {self._length}: its end"
-                " was cut off, or an older backup was restored" + _more(list(self._cut.values())[1:])
+                f"{self._cut[0]} covers more than the audit log has, which ends at position {self._length}: its end"
+                " was cut off, or an older backup was restored" + _more(self._cut)
             )
         if self._of_other_seals:
             first = self._of_other_seals[0]
             found.append(
-                f"{_words(first)} does not fit the seals: of the {first.checkpoint.seals} seals that it covers, some"
-                " were replaced or removed since it was signed" + _more(self._of_other_seals[1:])
+                f"{first} does not fit the seals: of the {first.checkpoint.seals} seals that it covers, some were"
+                " replaced or removed since it was signed" + _more(self._of_other_seals)
             )
         return found
 
 
-def _words(known: _Known) -> str:
-    size = f"{known.checkpoint.size} events"
-    return known.name if size in known.name else f"{known.name} (of {size})"
-
-
-def _more(others: Sequence[_Known]) -> str:
-    return f"; the same is true for {len(others)} more" if others else ""
+def _more(those: Sequence[_Known]) -> str:
+    return f"; the same is true for {len(those) - 1} more" if len(those) > 1 else ""
