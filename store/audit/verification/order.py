@@ -85,7 +85,7 @@ class Order:
         for position in self._blocks:
             if position % BLOCK or (self._head and position > self._head.position):
                 self._say(f"there is a block root at position {position}, where no block of events ends")
-        self._signed.compare_length(self.length)
+        self._signed.compare_length(self.length or self.position)
 
     def _is_inside(self, position: int, name: str) -> bool:
         if inside := position >= 1 and not (self._head and position > self._head.position):
@@ -128,7 +128,7 @@ class Order:
         """Return the tree over all events up to `position`; None if it is unknown."""
         if self._tree is None or self._block is None:
             return None
-        # The block is smaller than the last full subtree before it, so its peaks follow.
+        # The block is not larger than the last full subtree before it, so its peaks follow.
         return Tree(self._tree.size + self._block.size, [*self._tree.peaks, *self._block.peaks])
 
     def _unfit(self, what: str, leaves: range) -> str:
