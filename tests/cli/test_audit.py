@@ -105,3 +105,28 @@ def test_a_checkpoint_counts_only_with_a_key_that_is_trusted(run: Run, tmp_path:
     assert trusted.code == 1 and "does not fit the audit log" in trusted.out
     assert run("audit", "verify", "--key", "rubbish").err.startswith("--key: a key must look like")
     assert run("audit", "verify", "--case", "payment:x", "--key", "rubbish").code == 2
+
+
+def test_a_pack_that_cannot_be_read_or_a_wrong_key_is_named(run: Run, tmp_path: Path) -> None:
+    pack = tmp_path / "evidence.zip"
+    assert run("audit", "verify-pack", str(pack)).err.startswith(f"{pack} cannot be read")
+    pack.write_text("no zip")
+    assert run("audit", "verify-pack", str(pack)).code == 1
+    assert run("audit", "verify-pack", str(pack), "--key", "rubbish").err.startswith("--key: a key must look like")
+
+
+def test_an_owner_of_the_tables_needs_postgresql(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOLDGATE_DATABASE_OWNER_URL", f"sqlite:///{tmp_path}/holdgate.db")
+    for command in (("migrate",), ("people", "add", "anna")):
+        answer = run(*command)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith("HOLDGATE_DATABASE_OWNER_URL needs PostgreSQL")
+
+
+def test_a_key_of_another_name_is_not_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("audit", "key").out.startswith("127.0.0.1:8000/record+")
+    monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "holdgate.example.org/record")
+    refused = run("audit", "key")
+    assert refused.code == 1 and "is named 127.0.0.1:8000/record" in refused.err
+    monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "two words")
+    assert run("audit", "key").code == 2
