@@ -292,10 +292,16 @@ def _moment(text: str) -> str:
 
 
 def read(where: str) -> dict[str, bytes]:
-    """Return the contents of the files of a pack by name, from a ZIP file or from a folder."""
+    """Return the contents of the files of a pack by name, from a ZIP file or from a folder.
+
+    Raises OSError, zipfile.BadZipFile, and ValueError if two files have the same name.
+    """
     if not os.path.isdir(where):
         with zipfile.ZipFile(where) as pack:
-            return {name: pack.read(name) for name in pack.namelist() if not name.endswith("/")}
+            names = [name for name in pack.namelist() if not name.endswith("/")]
+            if len(set(names)) < len(names):
+                raise ValueError("two files of the pack have the same name")
+            return {name: pack.read(name) for name in names}
     found: dict[str, bytes] = {}
     for folder, _, names in os.walk(where):
         for name in names:
@@ -309,7 +315,11 @@ def read(where: str) -> dict[str, bytes]:
 
 def verify(where: str, key: str | None) -> int:
     """Check a pack, print what was found, and return the exit code."""
-    check = Check(read(where))
+    try:
+        check = Check(read(where))
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        print(f"WRONG: {where} cannot be read: {error}")
+        return 1
     check.run(key)
     for line in check.said:
         print(line)

@@ -83,7 +83,8 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
     workers, heard = (await conn.execute(lives)).one()
     waits = select(func.count(), func.min(unsequenced.c.at))
     waiting, oldest = (await conn.execute(waits)).one()
-    size = await conn.scalar(select(func.max(checkpoints.c.size))) or 0
+    position = await audit_log.position(conn)
+    size = await conn.scalar(select(func.max(checkpoints.c.size)).where(checkpoints.c.size <= position)) or 0
     first = (await conn.execute(audit_log.in_order(size, size + 1))).one_or_none()
     return MetricsSnapshot(
         at=at,
@@ -94,7 +95,7 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
         outbox=await outbox.lag(conn, at),
         unsequenced=waiting,
         unsequenced_s=max((at - oldest).total_seconds(), 0.0) if oldest else 0.0,
-        uncovered=max(await audit_log.position(conn) - size, 0),
+        uncovered=position - size,
         uncovered_s=max((at - first.at).total_seconds(), 0.0) if first else 0.0,
         stopped=await blocked.counts(conn),
     )

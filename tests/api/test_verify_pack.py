@@ -312,6 +312,11 @@ def test_what_cannot_be_read_is_reported(tmp_path: Path, capsys: pytest.CaptureF
     assert verify_pack.main([str(pack), "--key", VKEY]) == 1
     assert "a part of the pack cannot be read" in capsys.readouterr().out
     assert verify_pack.main(["--help"]) == 2
+    with pytest.warns(UserWarning, match="Duplicate name"), ZipFile(pack, "w") as twice:
+        for text in ("one", "another"):
+            twice.writestr("events.csv", text)
+    assert verify_pack.main([str(pack), "--key", VKEY]) == 1
+    assert "two files of the pack have the same name" in capsys.readouterr().out
 
 
 # -------------------------------------------------------------------------------------------------------------- Ed25519

@@ -109,7 +109,7 @@ def test_a_checkpoint_counts_only_with_a_key_that_is_trusted(run: Run, tmp_path:
 
 def test_a_pack_that_cannot_be_read_or_a_wrong_key_is_named(run: Run, tmp_path: Path) -> None:
     pack = tmp_path / "evidence.zip"
-    assert run("audit", "verify-pack", str(pack)).err.startswith(f"{pack} cannot be read")
+    assert run("audit", "verify-pack", str(pack)).out.startswith(f"WRONG: {pack} cannot be read")
     pack.write_text("no zip")
     assert run("audit", "verify-pack", str(pack)).code == 1
     assert run("audit", "verify-pack", str(pack), "--key", "rubbish").err.startswith("--key: a key must look like")

@@ -114,11 +114,13 @@ class Signer:
             return (await conn.execute(taking.returning(leases.c.name))).first() is not None
 
 
-async def newest_note(conn: AsyncConnection, upto: int | None = None) -> str | None:
-    """Return the newest stored checkpoint, of at most `upto` events; None if there is none."""
-    query = select(checkpoints.c.note).order_by(checkpoints.c.size.desc()).limit(1)
-    if upto is not None:
-        query = query.where(checkpoints.c.size <= upto)
+async def newest_note(conn: AsyncConnection) -> str | None:
+    """Return the newest stored checkpoint; None if there is none.
+
+    A row that claims more events than there are is ignored: an attacker inserted the row, and `audit verify` names it.
+    """
+    possible = checkpoints.c.size <= select(chain.c.position).scalar_subquery()
+    query = select(checkpoints.c.note).where(possible).order_by(checkpoints.c.size.desc()).limit(1)
     note: str | None = (await conn.execute(query)).scalar_one_or_none()
     return note
 

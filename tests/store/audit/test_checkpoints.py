@@ -5,14 +5,14 @@ import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select, text
 
-from store.audit import audit_log
+from store.audit import audit_log, counters
 from store.audit.checkpoints import files, sign
 from store.audit.checkpoints.note import Checkpoint, SigningKey, VerifierKey, opened
 from store.audit.checkpoints.sign import Rewritten, Signer
@@ -332,3 +332,20 @@ async def test_a_checkpoint_that_is_exported_during_a_check_is_no_problem(
     monkeypatch.setattr(SignedHeads, "read", continue_and_read)
     found = await verify(db, trust=trust(folder))
     assert (found.problems, found.checkpoints, found.newest_checkpoint) == ([], 2, 2)
+
+
+async def test_a_forged_checkpoint_of_more_events_than_there_are_hides_nothing(db: Database, folder: Path) -> None:
+    await wrote(db, 2)
+    await signer(db, folder).look()
+    await wrote(db, 1, start=2)
+    async with db.write() as conn:
+        await conn.execute(insert(checkpoints).values(size=2**40, at=datetime.now(UTC), note="forged"))
+    async with db.read() as conn:
+        note = await sign.newest_note(conn)
+        now = await counters.snapshot(conn, timedelta(seconds=1))
+    assert note is not None and Checkpoint.read(opened(note, [KEY.verifier])).size == 2
+    assert now.uncovered == 1 and now.uncovered_s > 0
+    await signer(db, folder).look()
+    async with db.read() as conn:
+        after = await counters.snapshot(conn, timedelta(seconds=1))
+    assert (after.uncovered, after.uncovered_s) == (0, 0.0)
