@@ -1,12 +1,11 @@
 """Signed notes are those of Go's package `note`, byte for byte, and checkpoints those of C2SP."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from store.audit.checkpoints.note import (
     Checkpoint,
@@ -114,14 +113,11 @@ def test_another_text_is_no_checkpoint(text: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-def test_openssl_checks_a_note(tmp_path: Path) -> None:
-    key = Ed25519PublicKey.from_public_bytes(VerifierKey.read(GO_PUBLIC).public)
-    (tmp_path / "key.pem").write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    (tmp_path / "text").write_text(GO_TEXT)
-    split = f"tail -n 1 note | cut -d' ' -f3 | base64 -d | tail -c 64 > signature && {OPENSSL}"
-    (tmp_path / "note").write_text(GO_NOTE)
-    said = subprocess.run(split, shell=True, cwd=tmp_path, capture_output=True, text=True)
-    assert "Signature Verified Successfully" in said.stdout + said.stderr
-
-
-OPENSSL = "openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in text -sigfile signature"
+def test_openssl_checks_a_note_as_the_docs_say(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[3] / "docs" / "operate" / "checkpoints.md").read_text()
+    (commands,) = (part for part in docs.split("```") if "openssl pkeyutl" in part)
+    (tmp_path / "copy.note").write_text(GO_NOTE)
+    for key, code in ((GO_PUBLIC, 0), (str(SigningKey.new("another").verifier), 1)):
+        command = ["bash", "-euc", commands.removeprefix("text\n")]
+        said = subprocess.run(command, cwd=tmp_path, env={**os.environ, "VKEY": key}, capture_output=True, text=True)
+        assert said.returncode == code and ("Verified Successfully" in said.stdout) == (code == 0), said
