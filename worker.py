@@ -42,6 +42,8 @@ from plugins.errors import WrongProcess
 from plugins.workers import workers
 from policy.file import PolicyFile
 from policy.model import PolicyError
+from store.audit.checkpoints import keys as record_keys
+from store.audit.checkpoints.sign import Signer
 from store.audit.key_changes import note_changed_keys
 from store.audit.sequencer import Sequencer
 from store.db.database import Database, DatabaseUnavailable, check_url
@@ -53,6 +55,7 @@ log = logging.getLogger("holdgate.worker")
 IMPORT_EVERY = timedelta(seconds=2)
 KEYS_EVERY = timedelta(seconds=1)
 """How soon a worker believes a new key, or no longer believes a revoked key."""
+CHECKPOINTS_EVERY = timedelta(seconds=5)
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
@@ -81,6 +84,22 @@ def key_job(keys: KeyFile) -> Job:
     return Job(look, said, "the registry of public keys could not be read", KEYS_EVERY)
 
 
+def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
+    """Return the job that signs checkpoints of the audit log, if this worker has the key."""
+    try:
+        signer = Signer(
+            database,
+            record_keys.read(settings.record_key),
+            record_keys.trusted(settings.record_key),
+            settings.checkpoints,
+        )
+    except record_keys.WrongKey as error:
+        log.warning("this worker signs no checkpoints of the audit log: %s", error)
+        return []
+    said = "signed %d checkpoint of the audit log"
+    return [Job(signer.look, said, "no checkpoint of the audit log could be signed", CHECKPOINTS_EVERY)]
+
+
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
     own_steps = equip(settings.var)
@@ -107,6 +126,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
             key_job(keys).run(),
+            *(job.run() for job in checkpoint_jobs(database, settings)),
         )
     ]
     sequencing = asyncio.create_task(Sequencer(settings.database_url).run())

@@ -24,7 +24,7 @@ from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
 from store.audit.sequencer import Sequencer
-from store.audit.verification import Folders
+from store.audit.verification import Folders, Trust
 from store.db.database import Database, DatabaseUnavailable
 from store.people import demo_people
 from store.receivers.accepted_risks import Risks
@@ -91,7 +91,12 @@ class Services:
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
-            checks=AuditChecks(db, Folders(settings.attachments, settings.uploads), keys),
+            checks=AuditChecks(
+                db,
+                Folders(settings.attachments, settings.uploads),
+                keys,
+                lambda: Trust.of(settings.record_key, settings.checkpoints),
+            ),
             keys=keys,
             revoked_token_log=RevokedTokenLog(db),
         )

@@ -60,19 +60,33 @@ def database_url() -> str:
     return url
 
 
+def update_schema(url: str) -> None:
+    """Create the database or update its schema, as its owner if there is one.
+
+    Raises DatabaseUnavailable, and Unusable if HOLDGATE_DATABASE_OWNER_URL does not fit.
+    """
+    from cli.client import Unusable
+    from store.db.database import migrate
+
+    try:
+        migrate(url, load_settings().owner_url)
+    except ValueError as wrong:
+        raise Unusable(str(wrong)) from wrong
+
+
 def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, migrated: bool = False) -> ResultT:
     """Open the database, run `work` with it and return its result.
 
     With `migrated`, first create the database if there is none, or update its schema. Raises DatabaseUnavailable,
     WrongSettings for an invalid HOLDGATE_DATABASE_URL, and CommandError if `work` raises UnknownPerson or ValueError.
     """
-    from store.db.database import Database, DatabaseUnavailable, migrate, normalised
+    from store.db.database import Database, DatabaseUnavailable, normalised
     from store.people.people import UnknownPerson
 
     url = database_url()
     where = normalised(url)
     if migrated:
-        migrate(url)
+        update_schema(url)
     elif where.get_backend_name() == "sqlite" and not os.access(str(where.database), os.R_OK | os.W_OK):
         raise DatabaseUnavailable(f"{where.database} is missing, or you cannot write to it; 'make up' creates it")
 

@@ -6,7 +6,7 @@ import runpy
 import typer
 
 from cli import output
-from cli.common import CommandError, database_url
+from cli.common import CommandError, database_url, update_schema
 from core.settings import load as load_settings
 
 app = typer.Typer()
@@ -41,10 +41,10 @@ def migrate() -> None:
 
     You can repeat the command, even from two machines at once.
     """
-    from store.db.database import migrate as update, normalised
+    from store.db.database import normalised
 
     url = database_url()
-    update(url)
+    update_schema(url)
     output.say(f"{normalised(url).render_as_string(hide_password=True)} is up to date")
 
 

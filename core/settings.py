@@ -88,6 +88,18 @@ class Settings(BaseSettings):
     """The folder of your own processes (plugins), which Holdgate loads in addition to its own. None: no plugins."""
     database_url: str = Field(default_factory=lambda data: f"sqlite:///{data.get('var')}/holdgate.db", repr=False)
     """The database: `sqlite:////absolute/path.db` or `postgresql://user:password@host/name`."""
+    record_key: Path = Field(default_factory=lambda data: Path(data.get("var") or "var") / "keys" / "record.key")
+    """The file of the private key that signs checkpoints of the audit log."""
+    record_origin: str | None = Field(None, pattern=r"^[^\s+]{1,100}$")
+    """The name of the audit log in its checkpoints, such as `holdgate.example.org/record`. A new key gets this name.
+
+    None: the host and port of `public_url`, and `/record`.
+    """
+    database_owner_url: SecretStr | None = None
+    """The same PostgreSQL database with the role that owns its tables, for migrations and erasure.
+
+    The role of `database_url` then cannot change or delete rows of the audit log. None: one role does everything.
+    """
     files: Path = ROOT / "docs" / "samples" / "files"
     """The folder of files that the input of a case can name: data to import, artefacts to deploy or to scan."""
     apps: Path = ROOT / "docs" / "samples" / "apps.toml"
@@ -161,7 +173,9 @@ class Settings(BaseSettings):
             raise ValueError("must name a host, such as https://holdgate.example.org")
         return url.rstrip("/")
 
-    @field_validator("var", "signing_key", "worker_key", "trusted_keys", "policy", "mappings", "files", "apps")
+    @field_validator(
+        "var", "signing_key", "worker_key", "trusted_keys", "record_key", "policy", "mappings", "files", "apps"
+    )
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
@@ -248,6 +262,16 @@ class Settings(BaseSettings):
     def uploads(self) -> Path:
         """The folder of the uploaded files."""
         return self.var / "uploads"
+
+    @property
+    def owner_url(self) -> str | None:
+        """The URL of the database for its owner; None if there is only one role."""
+        return self.database_owner_url.get_secret_value() if self.database_owner_url else None
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder to which workers export the signed checkpoints of the audit log."""
+        return self.var / "checkpoints"
 
     @property
     def demo_tokens(self) -> Path:

@@ -55,6 +55,7 @@ class Run:
             _check_policy(settings)
             _make_keys(settings)
             await asyncio.to_thread(_migrate, settings)
+            await asyncio.to_thread(_make_record_key, settings)
             if own:
                 await supervisor.until_healthy("temporal", within=ANSWERS_WITHIN)
             client = await temporal.connect(settings)
@@ -161,9 +162,19 @@ def _migrate(settings: Settings) -> None:
     from store.db.database import DatabaseUnavailable, migrate
 
     try:
-        migrate(settings.database_url)
+        migrate(settings.database_url, settings.owner_url)
     except (DatabaseUnavailable, ValueError) as error:
         raise Mistake(f"the database cannot be used (HOLDGATE_DATABASE_URL): {error}") from error
+
+
+def _make_record_key(settings: Settings) -> None:
+    """Make the key that signs checkpoints of the audit log, if the key is missing. Raises Mistake."""
+    from store.audit.checkpoints import keys
+
+    try:
+        keys.make(settings.record_key, settings.record_origin, keys.default_origin(settings.public_url))
+    except keys.WrongKey as error:
+        raise Mistake(f"no checkpoint can be signed (HOLDGATE_RECORD_KEY): {error}") from error
 
 
 async def _bootstrap(client: Client, *, own: bool) -> None:

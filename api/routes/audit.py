@@ -1,4 +1,4 @@
-"""Routes for the audit log: its events, and evidence packs."""
+"""Routes for the audit log: its events, evidence packs, and the newest checkpoint."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from tempfile import TemporaryFile
 from typing import IO, Annotated, Any
 
-from fastapi import APIRouter, Query
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
 from api.deps import Cursor, Db, Plain, Search, TheServices
 from api.http.problems import FieldError, Problem, documented, invalid, not_found
 from api.http.schemas import number_of
-from api.http.security import Caller, Overseer
+from api.http.security import Caller, Overseer, caller
 from api.services import evidence_pack as evidence_packs
 from domain.input_errors import WrongField
 from domain.proof.keys import base64url
 from store.audit import search
 from store.audit.audit_log import StoredEvent
+from store.audit.checkpoints.sign import newest_note
 from store.audit.search import EventFilter
 from store.db.cursor import MOST_POSITION
 from store.db.database import Database
@@ -176,6 +177,29 @@ async def evidence_pack(
         }
         unless_sent.pop_all()
     return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)
+
+
+@router.get(
+    "/checkpoint",
+    dependencies=[Depends(caller)],
+    response_class=PlainTextResponse,
+    responses={
+        200: {"description": "A signed note: c2sp.org/tlog-checkpoint", "content": {"text/plain": {}}},
+        **documented(401, 404, 503),
+    },
+)
+async def newest_checkpoint(db: Db) -> PlainTextResponse:
+    """Return the newest signed checkpoint of the audit log. Store it where nobody of this installation can write."""
+    async with db.read() as conn:
+        note = await newest_note(conn)
+    if note is None:
+        raise Problem(
+            404,
+            "There is no checkpoint yet. A worker signs one some seconds after the first event, if the file that "
+            "HOLDGATE_RECORD_KEY names has a key.",
+            kind="no-checkpoint",
+        )
+    return PlainTextResponse(note, headers={"Cache-Control": "no-store"})
 
 
 def period(person: Person, starts: str | None, ends: str | None) -> tuple[datetime, datetime]:

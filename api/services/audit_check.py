@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.signing_keys import KeyFile
-from store.audit.verification import Folders, Verification, verify
+from store.audit.checkpoints.keys import WrongKey
+from store.audit.verification import Folders, Trust, Verification, verify
 from store.db.database import Database, DatabaseUnavailable
 
 _log = logging.getLogger("holdgate.api")
@@ -28,10 +30,12 @@ class AuditCheck:
 class AuditChecks:
     """Starts checks of the audit log in this gateway, and keeps the latest one."""
 
-    def __init__(self, db: Database, folders: Folders, keys: KeyFile) -> None:
+    def __init__(self, db: Database, folders: Folders, keys: KeyFile, trust: Callable[[], Trust]) -> None:
+        """`trust` returns the keys and files of checkpoints at the start of a check. It may raise WrongKey."""
         self._db = db
         self._folders = folders
         self._keys = keys
+        self._trust = trust
         self._task: asyncio.Task[None] | None = None
         self.latest: AuditCheck | None = None
 
@@ -57,8 +61,9 @@ class AuditChecks:
             check.done, check.of = done, of
 
         try:
-            check.found = await verify(self._db, report_progress, self._folders, self._keys.current())
-        except DatabaseUnavailable as away:
+            keys = self._keys.current()
+            check.found = await verify(self._db, report_progress, self._folders, keys, self._trust())
+        except (DatabaseUnavailable, WrongKey) as away:
             _log.warning("the audit log could not be checked: %s", away)
         finally:
             check.ended_at = datetime.now(UTC)

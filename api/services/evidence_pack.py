@@ -9,9 +9,9 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
@@ -26,8 +26,11 @@ from domain.proof.keys import KeyRegistry
 from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
+from store.audit.checkpoints.note import Checkpoint, text_of
+from store.audit.checkpoints.sign import newest_note
+from store.audit.checkpoints.stored_tree import Incomplete, proof
 from store.audit.evidence import Attachment
-from store.audit.search import EventFilter
+from store.audit.search import EventFilter, HashedEvent
 from store.audit.verification import Verification, verify_all, verify_case, waiting
 from store.cases.cases import CaseRow
 from store.db.connection import AsyncConnection
@@ -41,6 +44,8 @@ PAGE = 200
 """The number of events that are read and written together. The gateway answers other requests in between."""
 PATIENCE_S = 2.0
 """The most seconds that the pack of a case waits for the positions of its newest events; milliseconds are usual."""
+COVERED_WITHIN = timedelta(seconds=20)
+"""A checkpoint usually covers an event after this time. A pack waits so long for the checkpoint of its newest event."""
 
 EVENTS = (
     *("position", "case_id", "seq", "at", "kind", "actor", "summary", "data", "erased"),
@@ -52,6 +57,7 @@ CASES = (
 )
 ATTACHMENTS = ("case_id", "attachment_id", "filename", "size", "sha256", "content_type", "person", "at", "note")
 
+_VERIFY = Path(__file__).with_name("verify_pack.py")
 _REPORT = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
@@ -160,6 +166,7 @@ async def build(
 
     Raises NothingThere, TooMuch and DatabaseUnavailable.
     """
+    await _wait_for_checkpoint(db, scope)
     async with _snapshot(db, scope.case_id) as conn:
         number = await search.count(conn, **scope.sought)
         if scope.case_id is None and number > MOST_EVENTS:  # the evidence of one case is never cut off
@@ -180,6 +187,19 @@ async def build(
         finally:
             reader.reset(as_before)
     return checked
+
+
+async def _wait_for_checkpoint(db: Database, scope: EvidenceScope) -> None:
+    """Return when a checkpoint covers the newest event of the scope, or is not to be expected any more."""
+    while True:
+        async with db.read() as conn:
+            _, size = await _checkpoint(conn)
+            newest = await search.newest(conn, limit=1, **scope.sought)
+        if not size or not newest or newest[0].position <= size:
+            return
+        if datetime.now(UTC) - newest[0].at > COVERED_WITHIN:
+            return
+        await asyncio.sleep(COVERED_WITHIN.total_seconds() / 40)
 
 
 @asynccontextmanager
@@ -221,6 +241,16 @@ async def _fill(
         await file.add(_csv, EVENTS)
         async for page in _events(conn, scope):
             await file.add(_event_lines, page)
+    positions = []
+    with pack.file(
+        "events.ndjson", "The same events as JSON lines, with all that their hashes are computed from"
+    ) as file:
+        after = 0
+        while page_ := await search.hashed(conn, after=after, limit=PAGE, **scope.sought):
+            await file.add(_hashed_lines, page_)
+            positions += [event.position for event in page_]
+            after = positions[-1]
+    await _prove(pack, conn, positions)
     with pack.file(
         "attachments.csv", "One line for each attachment of these cases, with the SHA-256 of its bytes"
     ) as file:
@@ -251,6 +281,31 @@ async def _fill(
     await pack.put("manifest.json", "", _json(manifest))
 
 
+async def _prove(pack: _Pack, conn: AsyncConnection, positions: list[int]) -> None:
+    """Write the newest checkpoint, the proof that it covers the events, and the program that checks both."""
+    await pack.put("verify.py", "Checks this pack: python3 verify.py --key VKEY", _VERIFY.read_text("utf-8"))
+    note, size = await _checkpoint(conn)
+    if not size:
+        return
+    await pack.put("checkpoint.note", "The newest signed checkpoint of the audit log (c2sp.org/tlog-checkpoint)", note)
+    covered = [position - 1 for position in positions if position <= size]
+    try:
+        nodes = await proof(conn, size, covered) if covered else {}
+    except Incomplete:  # the check in the pack says that events are missing
+        nodes = {}
+    told = [[start, end, root.hex()] for (start, end), root in nodes.items()]
+    what = "Roots of subtrees, from which the root of the checkpoint can be computed together with the events"
+    await pack.put("proof.json", what, json.dumps(told) + "\n")
+
+
+async def _checkpoint(conn: AsyncConnection) -> tuple[str, int]:
+    """Return the newest checkpoint and how many events it covers; 0 if there is none, or if it cannot be read."""
+    note = await newest_note(conn)
+    with suppress(ValueError):
+        return (note, Checkpoint.read(text_of(note)).size) if note is not None else ("", 0)
+    return "", 0
+
+
 async def _events(conn: AsyncConnection, scope: EvidenceScope) -> AsyncIterator[list[StoredEvent]]:
     page = await search.oldest(conn, limit=PAGE, **scope.sought)
     while page:
@@ -266,6 +321,10 @@ def _csv(heading: Iterable[str]) -> str:
 def _event_lines(events: list[StoredEvent]) -> str:
     known = (event.model_dump(mode="json") for event in events)
     return "".join(line(each[name] for name in EVENTS) for each in known)
+
+
+def _hashed_lines(events: list[HashedEvent]) -> str:
+    return "".join(json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in events)
 
 
 def _case_lines(cases: list[CaseRow]) -> str:

@@ -131,6 +131,8 @@ class _Standing(Collector):
             yield _gauge("worker_silence_seconds", "Since any worker was heard of", silent)
         yield _gauge("unsequenced", "Events and seals that have no global position yet", now.unsequenced)
         yield _gauge("unsequenced_seconds", "How long the oldest of them has waited", now.unsequenced_s)
+        yield _gauge("unsigned_events", "Events that no signed checkpoint covers yet", now.uncovered)
+        yield _gauge("unsigned_events_seconds", "How long ago the oldest of them happened", now.uncovered_s)
         yield _gauge("outbox_due", "Notices that are due and not sent", lag.due)
         yield _gauge("outbox_lag_seconds", "How long the oldest of them has been due", lag.oldest_s)
         yield _gauge("outbox_refused", "Messages of the last 30 days that cannot be delivered", lag.refused)

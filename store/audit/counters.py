@@ -13,7 +13,7 @@ from store.audit import audit_log
 from store.cases import blocked
 from store.db.connection import AsyncConnection
 from store.notifications import outbox
-from store.tables.audit import events, unsequenced
+from store.tables.audit import checkpoints, events, unsequenced
 from store.tables.cases import cases, tasks
 from store.tables.notifications import heartbeats
 
@@ -49,6 +49,10 @@ class MetricsSnapshot(BaseModel):
     """Events and seals that have no position yet."""
     unsequenced_s: float
     """How many seconds ago the oldest event or seal without a position was written; 0 if all have positions."""
+    uncovered: int
+    """Events that no signed checkpoint covers yet."""
+    uncovered_s: float
+    """How many seconds ago the oldest of these events happened; 0 if there are none."""
     stopped: dict[str, int]
     """Workflows that cannot continue, by kind of problem."""
 
@@ -79,6 +83,9 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
     workers, heard = (await conn.execute(lives)).one()
     waits = select(func.count(), func.min(unsequenced.c.at))
     waiting, oldest = (await conn.execute(waits)).one()
+    position = await audit_log.position(conn)
+    size = await conn.scalar(select(func.max(checkpoints.c.size)).where(checkpoints.c.size <= position)) or 0
+    first = (await conn.execute(audit_log.in_order(size, size + 1))).one_or_none()
     return MetricsSnapshot(
         at=at,
         tasks=[OpenTasks(*row) for row in await conn.execute(by_gate)],
@@ -88,6 +95,8 @@ async def snapshot(conn: AsyncConnection, silence: timedelta) -> MetricsSnapshot
         outbox=await outbox.lag(conn, at),
         unsequenced=waiting,
         unsequenced_s=max((at - oldest).total_seconds(), 0.0) if oldest else 0.0,
+        uncovered=position - size,
+        uncovered_s=max((at - first.at).total_seconds(), 0.0) if first else 0.0,
         stopped=await blocked.counts(conn),
     )
 

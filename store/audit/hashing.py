@@ -8,20 +8,17 @@ Any change of this format makes the verification of existing audit logs fail.
 - The *hash* of an event is SHA-256 over the canonical JSON of its envelope, which contains the digest and the hash of
   the previous event of the same case (empty for the first). Events without a case form their own chain, with case_id
   "".
-- The *running hash* after an event is SHA-256 over the previous running hash and the event's hash, over all cases in
-  the order of positions. The head of the audit log stores the newest running hash, and every 256th position has a
-  checkpoint with its running hash.
+- The events of all cases, in the order of positions, are the leaves of a Merkle tree (`store.audit.tree`). The head of
+  the audit log stores the peaks of the tree, and the database stores the root of each block of 256 events. A signed
+  checkpoint (`store.audit.checkpoints`) states the size and the root of the tree.
 """
 
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from domain.case import CaseEvent
-
-CHECKPOINT_EVERY = 256
-"""Each position that is a multiple of this number has a checkpoint."""
 
 
 def payload_of(event: CaseEvent) -> str:
@@ -34,31 +31,33 @@ def digest_of(salt: str, payload: str) -> str:
     return sha256(salt + payload)
 
 
-def hash_of(
-    *, event_id: str, case_id: str, seq: int, at: datetime | str, kind: str, actor: str, digest: str, prev_hash: str
-) -> str:
+class Envelope(TypedDict):
+    """The part of an event that is hashed."""
+
+    event_id: str
+    case_id: str
+    """Empty for an event without a case."""
+    seq: int
+    at: datetime | str
+    kind: str
+    actor: str
+    digest: str
+    prev_hash: str
+
+
+def hash_of(**envelope: Unpack[Envelope]) -> str:
     """Return the hash of an event.
 
     If `at` is a text and not a datetime, the text is hashed unchanged; the hash then matches no event that Holdgate
     wrote.
     """
-    moment = at if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec="microseconds")
-    envelope = {
-        "event_id": event_id,
-        "case_id": case_id,
-        "seq": seq,
-        "at": moment,
-        "kind": kind,
-        "actor": actor,
-        "digest": digest,
-        "prev_hash": prev_hash,
-    }
-    return sha256(canonical(envelope))
+    return sha256(canonical(written(envelope)))
 
 
-def run_on(running: str, event_hash: str) -> str:
-    """Return the running hash of the audit log after one more event with the hash `event_hash`."""
-    return sha256(running + event_hash)
+def written(envelope: Envelope) -> dict[str, Any]:
+    """Return an envelope as it is written into the JSON that is hashed."""
+    at = envelope["at"]
+    return {**envelope, "at": at if isinstance(at, str) else at.astimezone(UTC).isoformat(timespec="microseconds")}
 
 
 def canonical(value: Any) -> str:

@@ -65,10 +65,10 @@ _MANY = 500
 NOT_SEALED: Mapping[Table, str] = {
     audit_tables.events: "proven by the chain of its case and the global order",
     audit_tables.event_payloads: "proven by the digest in the chain",
-    audit_tables.event_positions: "the global order: proven by the running hash",
+    audit_tables.event_positions: "the global order: proven by the tree over the events",
     audit_tables.caseless_head: "the head: proven by what it counts",
     audit_tables.chain: "the heads: proven by what they count",
-    audit_tables.checkpoints: "proven by the events before it",
+    audit_tables.event_blocks: "proven by the events of the block",
     audit_tables.seals: "proven by the digest in the chain of seals",
     audit_tables.seal_positions: "a chain of its own",
     audit_tables.unsequenced: "transient: what gets a position next; compared with what has none",

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack, cast
 
 from sqlalchemy import ColumnElement, Select, func, select
 
 from store.audit import audit_log
 from store.audit.audit_log import StoredEvent, stored
 from store.audit.evidence import Attachment
+from store.audit.hashing import Envelope, written
 from store.cases.cases import CaseRow
 from store.db.connection import AsyncConnection
 from store.db.text_search import json_says
@@ -59,6 +60,30 @@ async def newest(
     if before is not None:
         query = query.where(event_positions.c.position < before)
     return [stored(row) for row in (await conn.execute(query.limit(limit))).mappings()]
+
+
+class HashedEvent(NamedTuple):
+    """An event with all that its hash is computed from: see `store.audit.hashing`."""
+
+    position: int
+    envelope: dict[str, Any]
+    hash: str
+    salt: str | None
+    payload: str | None
+    """None if the content was erased, and `salt` with it."""
+
+
+async def hashed(
+    conn: AsyncConnection, *, after: int = 0, limit: int = 500, **sought: Unpack[EventFilter]
+) -> list[HashedEvent]:
+    """Return the events that `oldest` returns, with all that their hashes are computed from."""
+    query = audit_log.in_order(after).add_columns(event_payloads.c.salt).where(*_conditions(sought))
+    found = []
+    for row in (await conn.execute(query.limit(limit))).mappings():
+        parts = {name: row[name] for name in Envelope.__annotations__} | {"case_id": row["case_id"] or ""}
+        envelope = written(cast(Envelope, parts))
+        found.append(HashedEvent(row["position"], envelope, row["hash"], row["salt"], row["payload"]))
+    return found
 
 
 async def count(conn: AsyncConnection, **sought: Unpack[EventFilter]) -> int:

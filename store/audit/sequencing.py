@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from store.audit.hashing import CHECKPOINT_EVERY, canonical, run_on, sha256
+from store.audit.hashing import canonical, sha256
+from store.audit.tree import Tree, leaf_of
 
 AT_ONCE = 1000
 """The maximum number of events, and the maximum number of seals, that the sequencer handles in one transaction."""
-HEADS = "SELECT position, hash, seals, seals_hash FROM chain"
+HEADS = "SELECT position, peaks, seals, seals_hash FROM chain"
 
 Run = Callable[..., Sequence[Any]]
 """A function that runs an SQL statement, once for each row of values if there is a list of them, and returns its rows.
@@ -33,8 +34,8 @@ class Heads(NamedTuple):
     """The heads of both global orders: the row of `chain`."""
 
     position: int
-    hash: str
-    """The running hash of the events."""
+    peaks: str
+    """The peaks of the tree over the events: see `Tree.text`."""
     seals: int
     seals_hash: str
 
@@ -70,27 +71,27 @@ def sequence(
     `mark` is the placeholder of the database driver. The caller must hold the lock of the row of `chain` that it read
     `heads` from. Without events and seals there are no statements.
     """
-    position, running, seal_position, seal_hash = heads
+    tree, seal_position, seal_hash = Tree.read(heads.position, heads.peaks), heads.seals, heads.seals_hash
     places: list[tuple[Any, ...]] = []
-    checkpoints: list[tuple[Any, ...]] = []
+    blocks: list[tuple[Any, ...]] = []
     for event in events:
-        position, running = position + 1, run_on(running, event.hash)
-        places.append((position, event.number))
-        if position % CHECKPOINT_EVERY == 0:
-            checkpoints.append((position, running))
+        block = tree.add(leaf_of(event.hash))
+        places.append((tree.size, event.number))
+        if block is not None:
+            blocks.append((tree.size, block.hex()))
     seal_places: list[tuple[Any, ...]] = []
     for seal in seals:
         seal_position += 1
         seal_hash = seal_hash_of(seal_position, seal.case_id, seal.digest, seal_hash)
         seal_places.append((seal_position, seal.number, seal_hash))
-    after = Heads(position, running, seal_position, seal_hash)
+    after = Heads(tree.size, tree.text(), seal_position, seal_hash)
     moved = [tuple(after)] if after != heads else []
     two, three = ", ".join([mark] * 2), ", ".join([mark] * 3)
     statements = [
         Statement(f"INSERT INTO event_positions (position, number) VALUES ({two})", places),
-        Statement(f"INSERT INTO checkpoints (position, hash) VALUES ({two})", checkpoints),
+        Statement(f"INSERT INTO event_blocks (position, root) VALUES ({two})", blocks),
         Statement(f"INSERT INTO seal_positions (position, number, hash) VALUES ({three})", seal_places),
-        Statement(f"UPDATE chain SET position = {mark}, hash = {mark}, seals = {mark}, seals_hash = {mark}", moved),
+        Statement(f"UPDATE chain SET position = {mark}, peaks = {mark}, seals = {mark}, seals_hash = {mark}", moved),
     ]
     return after, [statement for statement in statements if statement.rows]
 

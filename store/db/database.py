@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 from core.settings import PREFIX, WrongSettings
 from store.audit import seals
-from store.db import sqlite
+from store.db import roles, sqlite
 from store.db.connection import AsyncConnection
 from store.db.outages import DatabaseUnavailable as DatabaseUnavailable, UnusableValue as UnusableValue, outages, reason
 from store.db.postgres_transactions import PostgresTransactions
@@ -128,13 +128,15 @@ def check_url(url: str) -> None:
         raise WrongSettings(f"{PREFIX}DATABASE_URL: {wrong}") from None
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, owner_url: str | None = None) -> None:
     """Create the database or migrate it to the newest schema.
 
-    Two calls may run at the same time: the second waits for the first.
+    With `owner_url` the migration runs as the role of this URL, which must own the tables, and the role of `url` gets
+    only the rights that worker and gateway need: see `store.db.roles`. Two calls may run at the same time: the second
+    waits for the first.
 
     Raises DatabaseUnavailable when the database cannot be reached or written, is newer than this code, or was created
-    before the first release. Raises ValueError if the URL cannot be used: see `normalised`.
+    before the first release. Raises ValueError if a URL cannot be used: see `normalised`, and `roles.WrongRole`.
     """
     # Imported here: worker and gateway never migrate and start faster without this import.
     from alembic import command
@@ -142,7 +144,7 @@ def migrate(url: str) -> None:
     from alembic.runtime.migration import MigrationContext
     from alembic.util import CommandError
 
-    where = normalised(url)
+    where = normalised(owner_url or url)
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     with outages(), _alone(where) as conn:
@@ -158,6 +160,14 @@ def migrate(url: str) -> None:
                 "Use newer code, or restore the backup"
             ) from error
         seals.baseline(conn)
+        if owner_url is not None:
+            _limit_application(conn, url)
+
+
+def _limit_application(conn: Connection, url: str) -> None:
+    if conn.dialect.name != "postgresql" or not (role := normalised(url).username):
+        raise ValueError("HOLDGATE_DATABASE_OWNER_URL needs PostgreSQL, and a role in HOLDGATE_DATABASE_URL")
+    roles.limit(conn, role)
 
 
 def insert_into(conn: AsyncConnection, table: Table) -> PostgresInsert | SqliteInsert:

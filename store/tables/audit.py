@@ -77,21 +77,31 @@ chain = Table(
     metadata,
     Column("id", Integer, primary_key=True),  # always 1
     Column("position", BigInteger, nullable=False),
-    Column("hash", String(64), nullable=False),
+    Column("peaks", Text, nullable=False),  # of the tree over the events
     Column("seals", BigInteger, nullable=False, server_default="0"),  # position and hash of the newest seal
     Column("seals_hash", String(64), nullable=False, server_default=""),
 )
-"""The last positions and hashes of the global orders of events and of seals.
+"""The heads of the global orders: position and tree of the events, position and hash of the seals.
 
 On PostgreSQL only the sequencer locks this row.
 """
 
+event_blocks = Table(
+    "event_blocks",
+    metadata,
+    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("root", String(64), nullable=False),  # of the subtree of the 256 events up to here
+)
+"""Append-only: a row for each 256th position. `store.audit.sequencing` writes this table."""
+
 checkpoints = Table(
     "checkpoints",
     metadata,
-    Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("hash", String(64), nullable=False),  # running hash over all events up to here
+    Column("size", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),  # when it was signed
+    Column("note", Text, nullable=False),  # the signed note: see `store.audit.checkpoints.note`
 )
+"""Append-only: the signed checkpoints of the audit log. `size` is the last position that a checkpoint covers."""
 
 seals = Table(
     "seals",

@@ -129,6 +129,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/audit"): OVERSEES,
     ("get", "/api/v1/audit/pack"): OVERSEES,
     ("get", "/api/v1/audit/keys"): SIGNED_IN,
+    ("get", "/api/v1/audit/checkpoint"): (401, 404, 404, 404, 404, 404, 404),  # there is none
     ("get", "/api/v1/ledger/accounts/{name}"): OVERSEES,
     ("get", "/api/v1/ledger/entries"): OVERSEES,
     ("get", "/api/v1/ledger/accounts"): OVERSEES,

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from store.audit.checkpoints import keys
+from store.audit.checkpoints.note import SigningKey
+from store.audit.checkpoints.sign import Signer
 from store.db.database import Database
 from store.people import people
 from tests.cli.conftest import Run
@@ -60,3 +63,70 @@ def test_a_file_that_is_no_database_is_said_to_be_none(run: Run, tmp_path: Path)
     answer = run("audit", "verify")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.startswith("the database cannot be used: ")
+
+
+async def signed(tmp_path: Path) -> None:
+    """Sign a checkpoint, as a worker does."""
+    key = tmp_path / "keys" / "record.key"
+    database = Database(f"sqlite:///{tmp_path}/holdgate.db")
+    await Signer(database, keys.read(key), keys.trusted(key), tmp_path / "checkpoints").look()
+    await database.close()
+
+
+def test_a_checkpoint_that_somebody_kept_is_compared(run: Run, tmp_path: Path) -> None:
+    run("people", "add", "anna")
+    made = run("audit", "key")
+    assert made.code == 0 and made.out == run("audit", "key").out
+    asyncio.run(signed(tmp_path))
+    (exported,) = (tmp_path / "checkpoints").glob("*.note")
+    kept = exported.rename(tmp_path / "kept.note")
+    here = ("--checkpoint", str(kept), "--key", made.out.strip())
+    intact = run("audit", "verify", *here)
+    assert intact.code == 0 and "1 checkpoints, the newest of 1 events, were compared\n" in intact.out
+    for name in ("", "-wal", "-shm"):
+        (tmp_path / f"holdgate.db{name}").unlink(missing_ok=True)
+    run("people", "add", "berta")
+    assert run("audit", "verify").code == 0, "a new database, with nothing in it that is wrong"
+    rewritten = run("audit", "verify", *here)
+    assert rewritten.code == 1 and "does not fit the audit log" in rewritten.out
+
+
+def test_a_checkpoint_counts_only_with_a_key_that_is_trusted(run: Run, tmp_path: Path) -> None:
+    run("people", "add", "anna")
+    kept = tmp_path / "kept.note"
+    kept.write_text("no note")
+    assert run("audit", "verify", "--checkpoint", str(kept)).err.startswith("there is no key to check the file with")
+    run("audit", "key")
+    assert "has no checkpoint" in run("audit", "verify", "--checkpoint", str(kept)).err
+    stranger = SigningKey.new("record")
+    kept.write_text(stranger.sign("record\n1\n" + "A" * 43 + "=\n"))
+    assert "no signature by a known key" in run("audit", "verify", "--checkpoint", str(kept)).err
+    trusted = run("audit", "verify", "--checkpoint", str(kept), "--key", str(stranger.verifier))
+    assert trusted.code == 1 and "does not fit the audit log" in trusted.out
+    assert run("audit", "verify", "--key", "rubbish").err.startswith("--key: a key must look like")
+    assert run("audit", "verify", "--case", "payment:x", "--key", "rubbish").code == 2
+
+
+def test_a_pack_that_cannot_be_read_or_a_wrong_key_is_named(run: Run, tmp_path: Path) -> None:
+    pack = tmp_path / "evidence.zip"
+    assert run("audit", "verify-pack", str(pack)).out.startswith(f"WRONG: {pack} cannot be read")
+    pack.write_text("no zip")
+    assert run("audit", "verify-pack", str(pack)).code == 1
+    assert run("audit", "verify-pack", str(pack), "--key", "rubbish").err.startswith("--key: a key must look like")
+
+
+def test_an_owner_of_the_tables_needs_postgresql(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOLDGATE_DATABASE_OWNER_URL", f"sqlite:///{tmp_path}/holdgate.db")
+    for command in (("migrate",), ("people", "add", "anna")):
+        answer = run(*command)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith("HOLDGATE_DATABASE_OWNER_URL needs PostgreSQL")
+
+
+def test_a_key_of_another_name_is_not_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("audit", "key").out.startswith("127.0.0.1:8000/record+")
+    monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "holdgate.example.org/record")
+    refused = run("audit", "key")
+    assert refused.code == 1 and "is named 127.0.0.1:8000/record" in refused.err
+    monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "two words")
+    assert run("audit", "key").code == 2

@@ -1,6 +1,8 @@
 """Check whether the database still contains exactly what Holdgate wrote.
 
-- `chains`: the events, each in the chain of its case and in the global order.
+- `chains`: the events, each in the chain of its case.
+- `order`: the global order of the events, and the tree over them.
+- `signed_heads`: the signed checkpoints, against the tree and the chain of seals.
 - `waiting`: the events and seals that have no position in their global order yet.
 - `rows`: the rows of all sealed tables, against the seals of the transactions that wrote them (`store.audit.seals`).
 - `ledger_check`: the ledger, whose sums are computed again.
@@ -14,38 +16,63 @@ from domain.proof.keys import KeyRegistry
 from store.audit.verification import chains, kept_files, ledger_check, proofs, rows, waiting
 from store.audit.verification.kept_files import Folders as Folders
 from store.audit.verification.result import Told, Verification as Verification
+from store.audit.verification.signed_heads import SignedHeads, Trust as Trust
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.db.sqlite import reading_any_text
 
+UNSIGNED = Trust()
+"""No key and no file: the checkpoints of the database are compared, and their signatures are not checked."""
+
 
 async def verify(
-    db: Database, told: Told | None = None, folders: Folders | None = None, keys: KeyRegistry | None = None
+    db: Database,
+    told: Told | None = None,
+    folders: Folders | None = None,
+    keys: KeyRegistry | None = None,
+    trust: Trust = UNSIGNED,
 ) -> Verification:
     """Check everything in one snapshot while other transactions continue. Raises DatabaseUnavailable.
 
     `told` is a callback for progress: it is called after each 1,000 positions, with the last position checked and the
-    newest position. If `folders` is None, files are not checked; if `keys` is None, signatures are not checked.
+    newest position. If `folders` is None, files are not checked; if `keys` is None, signatures of messages are not
+    checked. `trust` has the keys of checkpoints, and checkpoints that are stored outside the database.
     """
+    signed = await SignedHeads.read(trust)
     async with db.read() as conn:
-        return await verify_all(conn, told, folders, keys)
+        return await verify_all(conn, told, folders, keys, signed)
 
 
 async def verify_all(
-    conn: AsyncConnection, told: Told | None = None, folders: Folders | None = None, keys: KeyRegistry | None = None
+    conn: AsyncConnection,
+    told: Told | None = None,
+    folders: Folders | None = None,
+    keys: KeyRegistry | None = None,
+    signed: SignedHeads | None = None,
 ) -> Verification:
-    """Check all that `verify` checks, in the snapshot of this connection."""
+    """Check all that `verify` checks, in the snapshot of this connection.
+
+    `signed` are the checkpoints in files, which were read before the snapshot began.
+    """
     async with reading_any_text(conn):
-        found, erased = await chains.check_all(conn, told)
+        signed = signed or SignedHeads()
+        await signed.read_stored(conn)
+        found, erased = await chains.check_all(conn, signed, told)
         waits = await waiting.check(conn)
         more = [
             *waits.problems,
-            *await rows.check_all(conn, erased),
+            *await rows.check_all(conn, erased, signed),
+            *signed.problems(),
             *await ledger_check.check(conn),
             *await kept_files.check_all(conn, folders),
             *await proofs.check(conn, keys),
         ]
-    about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
+    about = {
+        "unsequenced": waits.number,
+        "oldest_unsequenced_s": waits.oldest_s,
+        "checkpoints": signed.number,
+        "newest_checkpoint": max(signed.roots, default=0),
+    }
     return found.with_problems(more).model_copy(update=about)
 
 

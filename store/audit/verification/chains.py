@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import String, exists, select, type_coerce
 
 from domain.case import ChainHead
-from store.audit.hashing import CHECKPOINT_EVERY, digest_of, hash_of, run_on
-from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, paged
+from store.audit.hashing import digest_of, hash_of
+from store.audit.verification.order import Order
+from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, only_row, paged
+from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection
-from store.tables.audit import caseless_head, chain, checkpoints, event_payloads, event_positions, events, unsequenced
+from store.tables.audit import caseless_head, event_payloads, event_positions, events, unsequenced
 from store.tables.cases import batch_rows, cases, decisions, tasks
 from store.tables.receivers import entries
 
@@ -27,31 +29,41 @@ _NAMED_BY = {
 """Other tables that refer to cases, with their names for people."""
 
 
-async def check_all(conn: AsyncConnection, told: Told | None = None) -> tuple[Verification, Erased]:
-    """Check all events, and the rows that refer to their cases. Return the result, and the events whose data an
-    `erased` event permits to be missing.
+async def check_all(
+    conn: AsyncConnection, signed: SignedHeads, told: Told | None = None
+) -> tuple[Verification, Erased]:
+    """Check all events, the checkpoints, and the rows that refer to the cases of the events.
+
+    Return the result, and the events whose data an `erased` event permits to be missing.
     """
-    walk = await _Walk.prepared(conn)
+    walk = _Walk()
+    order = await Order.read(conn, signed, walk.say)
     async for row in paged(conn, _IN_ORDER, event_positions.c.position):
-        walk.event(row)
-        if told and walk.position % ROWS_AT_ONCE == 0:
-            told(walk.position, walk.length)
+        if row.number is None:
+            order.without_event(row.position)
+        else:
+            order.event(row, walk.event_of_case(row))
+        if told and order.position % ROWS_AT_ONCE == 0:
+            told(order.position, order.length)
     async for row in paged(conn, _EVENTS.where(event_positions.c.position.is_(None)), events.c.number):
         walk.event_of_case(row)
-    walk.end()
-    walk.compare_caseless((await conn.execute(select(caseless_head.c.count, caseless_head.c.hash))).one_or_none())
+    order.end()
+    await walk.find_payloads_without_events(conn)
+    walk.find_gaps()
+    walk.find_emptied()
+    walk.compare_caseless(await only_row(conn, select(caseless_head.c.count, caseless_head.c.hash)))
     async for row in paged(conn, _CASES, cases.c.case_id):
         walk.case(row)
     await walk.compare_results(conn)
     await walk.find_missing_cases(conn)
-    return walk.found(), walk.erased
+    return walk.found().model_copy(update={"head": order.head}), walk.erased
 
 
 async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
     """Check the chain of one case, and its row. Return the result, and the events whose data an `erased` event
     permits to be missing.
     """
-    walk = await _Walk.prepared(conn)
+    walk = _Walk()
     async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.number):
         walk.event_of_case(row)
     walk.find_gaps()
@@ -118,17 +130,8 @@ class _Seen:
 
 
 class _Walk:
-    def __init__(self, head: Any, marks: dict[int, str]) -> None:
+    def __init__(self) -> None:
         self._problems: list[str] = []
-        self._head = head
-        self._marks = marks
-        self._position = 0
-        self._running: str | None = ""
-        """The running hash; None after a gap, until the next checkpoint."""
-        self._proven = 0
-        """The position up to which the order is proven."""
-        self._unproven: dict[str, None] = {}
-        """The cases of the events after the position `_proven`, in order."""
         self._chains: dict[str, _Seen] = {}
         self._results: list[tuple[str, int, str]] = []
         self._events = self._cases = self._erased = 0
@@ -137,39 +140,15 @@ class _Walk:
         self._emptied_ids: dict[str, int] = {}
         self.erased = Erased()
 
-    @classmethod
-    async def prepared(cls, conn: AsyncConnection) -> "_Walk":
-        head = (await conn.execute(select(chain.c.position, chain.c.hash))).one_or_none()
-        marks = {row.position: row.hash for row in await conn.execute(select(checkpoints))}
-        return cls(head if head and isinstance(head.position, int) else None, marks)
-
     def found(self) -> Verification:
-        head = ChainHead(count=self._head.position, hash=str(self._head.hash)) if self._head else None
-        return Verification(
-            problems=self._problems, events=self._events, cases=self._cases, erased=self._erased, head=head
-        )
+        return Verification(problems=self._problems, events=self._events, cases=self._cases, erased=self._erased)
 
     def head_of(self, case_id: str) -> ChainHead | None:
         """Return the newest checked event of a case, if the row of the case was not checked yet; None otherwise."""
         seen = self._chains.get(case_id)
         return ChainHead(count=seen.last, hash=str(seen.hash)) if seen else None
 
-    @property
-    def position(self) -> int:
-        """Return the last position checked; 0 before the first."""
-        return self._position
-
-    @property
-    def length(self) -> int:
-        """Return the last position to check; 0 if the head of the audit log is missing or cannot be read."""
-        return int(self._head.position) if self._head else 0
-
     # ------------------------------------------------------------------------------------------------------ each event
-
-    def event(self, row: Any) -> None:
-        """Check an event by its position. A position whose event is missing counts as a gap."""
-        if row.number is not None:
-            self._check_place(row, self.event_of_case(row))
 
     def event_of_case(self, row: Any) -> str:
         """Check the hashes of an event and its place in the chain of its case.
@@ -242,64 +221,7 @@ class _Walk:
             seen.position = row.position
         seen.last, seen.hash, seen.event_id = row.seq, row.hash, row.event_id
 
-    def _check_place(self, row: Any, name: str) -> None:
-        """Check the event's position in the global order."""
-        if row.position < 1 or (self._head and row.position > self._head.position):
-            self.say(f"{name} is outside the audit log, which goes from 1 to {self.length}: it was inserted")
-            return
-        self._skip_to(row.position)
-        self._position = row.position
-        self._unproven[row.case_id or ""] = None
-        if self._running is not None:
-            self._running = run_on(self._running, str(row.hash))
-        if row.position % CHECKPOINT_EVERY == 0:
-            self._compare(self._marks.get(row.position), f"the checkpoint at position {row.position}")
-
-    def _skip_to(self, position: int) -> None:
-        missing = range(self._position + 1, position)
-        if not missing:
-            return
-        self.say(f"{_positions(missing)} of the audit log: events were removed")
-        # A checkpoint just before the end of the gap allows the running hash to continue.
-        self._running = self._marks.get(position - 1)
-        self._proven, self._unproven = position - 1, {}
-
-    def _compare(self, kept: str | None, what: str) -> None:
-        """Compare the computed running hash with a stored running hash.
-
-        Continue with the stored hash, so that one fault is reported only once.
-        """
-        if kept is None:
-            self.say(f"{what} is missing")
-            kept = self._running
-        elif self._running is not None and kept != self._running:
-            where = range(self._proven + 1, self._position + 1)
-            who = ", ".join(case_words(case_id) for case_id in self._unproven)
-            self.say(
-                f"{what} does not fit {_positions(where)}: events there were replaced, inserted or changed places, or"
-                f" it was edited itself; the events there are of {who}"
-                if where
-                else f"{what} does not fit the events before it: it was edited"
-            )
-        self._running = kept
-        self._proven, self._unproven = self._position, {}
-
     # --------------------------------------------------------------------------------------------------- after the last
-
-    def end(self) -> None:
-        """Check the end of the global order, and report events that are missing in the chains of cases."""
-        if self._head is None:
-            self.say("the head of the audit log (table chain) is missing or cannot be read")
-        elif self._position < self._head.position:
-            cut = range(self._position + 1, self._head.position + 1)
-            self.say(f"the end of the audit log was cut off: no events at {_positions(cut)}")
-        else:
-            self._compare(self._head.hash, "the head of the audit log")
-        for position in self._marks:
-            if position % CHECKPOINT_EVERY or (self._head and position > self._head.position):
-                self.say(f"there is a checkpoint at position {position}, where the audit log has no event")
-        self.find_gaps()
-        self.find_emptied()
 
     def compare_caseless(self, head: Any) -> None:
         """Compare the chain of events without a case with its head, which counts events before they have a position."""
@@ -364,6 +286,12 @@ class _Walk:
                     f"{case_words(case_id)}: its result names another hash for number {count}: one of them was edited"
                 )
 
+    async def find_payloads_without_events(self, conn: AsyncConnection) -> None:
+        """Report payloads that belong to no event."""
+        orphans = select(event_payloads.c.number).where(~exists().where(events.c.number == event_payloads.c.number))
+        for number in (await conn.execute(orphans.order_by(event_payloads.c.number))).scalars():
+            self.say(f"the payload with number {number} belongs to no event: it was inserted, or its event was removed")
+
     async def find_missing_cases(self, conn: AsyncConnection) -> None:
         """Report cases that have no row although rows of other tables refer to them."""
         named = {case_id: [f"{seen.events} events"] for case_id, seen in self._chains.items() if case_id}
@@ -413,7 +341,3 @@ def _moment(stored: Any) -> datetime | str:
         return datetime.fromisoformat(stored).replace(tzinfo=UTC)
     except (ValueError, TypeError):
         return str(stored)
-
-
-def _positions(where: range) -> str:
-    return f"position {where[0]}" if len(where) == 1 else f"positions {where[0]} to {where[-1]}"

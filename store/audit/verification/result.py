@@ -36,9 +36,13 @@ class Verification(BaseModel):
     """
     oldest_unsequenced_s: float = 0.0
     """How many seconds ago the oldest event or seal without a position was written; 0 if all have positions."""
+    checkpoints: int = 0
+    """How many signed checkpoints the audit log was compared with; 0 for one case."""
+    newest_checkpoint: int = 0
+    """How many events the newest of these checkpoints covers; 0 if there is none."""
     head: ChainHead | None = None
-    """For the whole audit log: the newest position and its running hash. For one case: number and hash of its newest
-    event. None if there is no event, or if the head of the audit log cannot be read.
+    """For the whole audit log: the newest position and the root of the tree over the events. For one case: number and
+    hash of its newest event. None if there is no event, or if the head of the audit log cannot be read.
     """
 
     def with_problems(self, more: list[str]) -> "Verification":
@@ -98,6 +102,12 @@ async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIte
                 await asyncio.sleep(0)
             yield row
         rows = (await conn.execute(query.where(place > rows[-1].place))).all()
+
+
+async def only_row(conn: AsyncConnection, query: Any) -> Any:
+    """Return the row of a table that has one row; None if the row is missing, or if rows were inserted."""
+    rows = (await conn.execute(query)).all()
+    return rows[0] if len(rows) == 1 else None
 
 
 def case_words(case_id: str | None) -> str:

@@ -13,7 +13,8 @@ from sqlalchemy import select
 from store.audit.hashing import digest_of
 from store.audit.seals import PARENTS, SHAPES, Shape, differing, key_of, seal_of
 from store.audit.sequencing import seal_hash_of
-from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, paged
+from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, only_row, paged
+from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection, PostgresConnection
 from store.db.sqlite import scratch
 from store.tables.audit import chain, seal_positions, seals, unsequenced
@@ -39,12 +40,17 @@ _SEALS = _SEAL.select_from(
 )
 
 
-async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
-    """Return the problems of the seals and of the rows of all sealed tables, one sentence each."""
+async def check_all(conn: AsyncConnection, erased: Erased, signed: SignedHeads) -> list[str]:
+    """Return the problems of the seals and of the rows of all sealed tables, one sentence each.
+
+    Also compare the seals with the signed checkpoints, which report their problems themselves.
+    """
     with _Newest() as newest:
         gather = _Gathering(newest, erased)
         async for record in paged(conn, _IN_ORDER, seal_positions.c.position):
             gather.in_order(record)
+            signed.compare_seal(record.position, record.hash)
+        signed.compare_seals(gather.last)
         problems = gather.problems + await _end(conn, gather.last)
         gather.problems = []
         async for record in paged(conn, _SEALS.where(seal_positions.c.position.is_(None)), seals.c.number):
@@ -121,8 +127,11 @@ class _Gathering:
         self.problems: list[str] = []
 
     def in_order(self, record: Any) -> None:
-        """Check the next record by its position. A position whose record is missing counts as a gap."""
+        """Check the next record by its position."""
         if record.number is None:
+            self.problems.append(
+                f"position {record.position} of the seals has no seal: it was inserted, or its seal removed"
+            )
             return
         if record.position != self.last + 1:
             self.problems.append(f"seals {self.last + 1} to {record.position - 1} are missing: they were removed")
@@ -148,7 +157,7 @@ class _Gathering:
 
 
 async def _end(conn: AsyncConnection, last: int) -> list[str]:
-    head = (await conn.execute(select(chain.c.seals, chain.c.seals_hash))).one_or_none()
+    head = await only_row(conn, select(chain.c.seals, chain.c.seals_hash))
     if head is None:
         return []  # the check of events reports it
     stored = select(seal_positions.c.hash).where(seal_positions.c.position == last)

@@ -169,18 +169,17 @@ def upgrade() -> None:
         "chain",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
-        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("peaks", sa.Text(), nullable=False),
         sa.Column("seals", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("seals_hash", sa.String(length=64), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_chain"),
     )
     op.create_table(
         "checkpoints",
-        sa.Column(
-            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
-        ),
-        sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("position", name="pk_checkpoints"),
+        sa.Column("size", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("size", name="pk_checkpoints"),
     )
     op.create_table(
         "dataset_rows",
@@ -298,6 +297,14 @@ def upgrade() -> None:
     op.create_index("ix_entries_case_id", "entries", ["case_id"], unique=False)
     op.create_index("ix_entries_payee", "entries", ["payee_key", "kind", "at"], unique=False)
     op.create_index("ix_entries_reference_key", "entries", ["reference_key"], unique=False)
+    op.create_table(
+        "event_blocks",
+        sa.Column(
+            "position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, nullable=False
+        ),
+        sa.Column("root", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("position", name="pk_event_blocks"),
+    )
     op.create_table(
         "events",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -863,7 +870,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("task_id", name="pk_recounts"),
     )
     op.create_index("ix_recounts_told_next_at", "recounts", ["told", "next_at"], unique=False)
-    op.execute(sa.text("INSERT INTO chain (id, position, hash) VALUES (1, 0, '')"))
+    op.execute(sa.text("INSERT INTO chain (id, position, peaks) VALUES (1, 0, '')"))
     op.execute(sa.text("INSERT INTO caseless_head (id, count, hash) VALUES (1, 0, '')"))
     op.execute(
         sa.text("INSERT INTO readers (name, position) VALUES ('notices', 0), ('people', 0), ('people-again', 0)")

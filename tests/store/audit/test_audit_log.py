@@ -19,10 +19,11 @@ from domain.records import CaseRecord
 from domain.status import Status
 from store.audit import audit_log, hashing
 from store.audit.audit_log import UnknownCase
+from store.audit.tree import Tree, leaf_of
 from store.cases import cases, tasks
 from store.cases.cases import Viewer
 from store.db.database import Database, normalised
-from store.tables.audit import caseless_head, chain, checkpoints, event_payloads, event_positions, events
+from store.tables.audit import caseless_head, chain, event_blocks, event_payloads, event_positions, events
 from store.tables.cases import cases as case_rows
 from tests.store.sample_cases import MORNING, decision, ending, event, new_case, opening, recorded, submitted, task
 from tests.support.migrated_database import migrated_copy
@@ -75,6 +76,8 @@ async def test_an_event_is_stored_once(db: Database) -> None:
         "erased": 0,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
+        "checkpoints": 0,
+        "newest_checkpoint": 0,
     }
 
 
@@ -98,12 +101,12 @@ async def test_writers_of_two_processes_leave_no_gap(db: Database, another_db: C
     assert (found.problems, found.events) == ([], 64)
 
 
-async def test_verifying_streams_and_a_long_record_has_checkpoints(db: Database) -> None:
+async def test_verifying_streams_and_a_long_record_has_block_roots(db: Database) -> None:
     new = [new_case(f"INV-{number}") for number in range(1100)]  # more than are read at once
     async with db.write() as conn:
         await cases.insert_many(conn, [(case, event(case.case_id, 0)) for case in new])
     async with db.read() as conn:
-        assert (await conn.execute(select(checkpoints.c.position))).scalars().all() == [256 * n for n in range(1, 5)]
+        assert (await conn.execute(select(event_blocks.c.position))).scalars().all() == [256 * n for n in range(1, 5)]
     assert (await audit_log.verify(db)).model_dump(exclude={"head"}) == {
         "problems": [],
         "events": 1100,
@@ -111,6 +114,8 @@ async def test_verifying_streams_and_a_long_record_has_checkpoints(db: Database)
         "erased": 0,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
+        "checkpoints": 0,
+        "newest_checkpoint": 0,
     }
 
 
@@ -122,6 +127,8 @@ async def test_an_empty_record_is_clean(db: Database) -> None:
         "erased": 0,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
+        "checkpoints": 0,
+        "newest_checkpoint": 0,
     }
 
 
@@ -137,6 +144,8 @@ async def test_an_erased_payload_passes_and_is_counted(db: Database) -> None:
         "erased": 1,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
+        "checkpoints": 0,
+        "newest_checkpoint": 0,
     }
     async with db.read() as conn:
         stored, _ = await audit_log.page(conn)
@@ -308,11 +317,11 @@ def cut_the_tail_and_fix_the_head(conn: Connection, chance: random.Random) -> Ta
     """Someone who recomputes the head of the audit log forgets the rows of the cases."""
     row = _pick(conn, chance, events.c.case_id.is_not(None))
     _remove(conn, *_from(conn, row.position))
-    running, its = "", event_positions.join(events, events.c.number == event_positions.c.number)
+    tree, its = Tree(), event_positions.join(events, events.c.number == event_positions.c.number)
     in_order = select(events.c.hash).select_from(its).order_by(event_positions.c.position)
     for hash_ in conn.execute(in_order).scalars():
-        running = hashing.run_on(running, hash_)
-    conn.execute(update(chain).values(position=row.position - 1, hash=running))
+        tree.add(leaf_of(hash_))
+    conn.execute(update(chain).values(position=tree.size, peaks=tree.text()))
     return Tampered([f"case {row.case_id}"])
 
 
@@ -346,7 +355,9 @@ def edit_result(conn: Connection, chance: random.Random) -> Tampered:
 
 
 def edit_head_of_the_audit_log(conn: Connection, chance: random.Random) -> Tampered:
-    conn.execute(chance.choice([update(chain).values(hash="0" * 64), delete(chain)]))
+    (peaks,) = conn.execute(select(chain.c.peaks)).scalars()
+    forged = chance.choice(["", "0" * len(peaks), peaks[64:], peaks + "0" * 64])
+    conn.execute(chance.choice([update(chain).values(peaks=forged), delete(chain)]))
     return Tampered(["the head of the audit log"])
 
 
@@ -359,7 +370,7 @@ def remove_a_position(conn: Connection, chance: random.Random) -> Tampered:
 def remove_an_event_and_leave_its_position(conn: Connection, chance: random.Random) -> Tampered:
     row = _pick(conn, chance)
     conn.execute(delete(events).where(events.c.number == row.number))
-    return Tampered([f"position {row.position} "])
+    return Tampered([f"position {row.position} ", f"no events at position {row.position}"])
 
 
 def insert_event_without_a_position(conn: Connection, chance: random.Random) -> Tampered:
@@ -373,10 +384,10 @@ def edit_the_head_of_events_without_a_case(conn: Connection, chance: random.Rand
     return Tampered(["the head of the events without a case"])
 
 
-def forge_a_checkpoint(conn: Connection, chance: random.Random) -> Tampered:
+def forge_a_block_root(conn: Connection, chance: random.Random) -> Tampered:
     position = chance.choice([7, 256, 512])
-    conn.execute(insert(checkpoints).values(position=position, hash="0" * 64))
-    return Tampered([f"checkpoint at position {position}"])
+    conn.execute(insert(event_blocks).values(position=position, root="0" * 64))
+    return Tampered([f"block root at position {position}"])
 
 
 TAMPERINGS = [
@@ -404,7 +415,7 @@ TAMPERINGS = [
     remove_an_event_and_leave_its_position,
     insert_event_without_a_position,
     edit_the_head_of_events_without_a_case,
-    forge_a_checkpoint,
+    forge_a_block_root,
 ]
 
 
@@ -451,7 +462,7 @@ async def test_a_changed_audit_log_is_detected_on_postgresql(
         postgres_server.drop(copy)
 
 
-async def test_a_changed_order_is_narrowed_down_to_its_checkpoint(sqlite_url: str) -> None:
+async def test_a_changed_order_is_narrowed_down_to_its_block(sqlite_url: str) -> None:
     db = Database(sqlite_url)
     new = [new_case(f"INV-{number}") for number in range(600)]
     async with db.write() as conn:

@@ -91,14 +91,14 @@ def test_positions_do_not_depend_on_how_events_are_cut_into_batches() -> None:
         new, sealed = new[some:], sealed[seals:]
         in_parts += statements
     assert heads == end and (heads.position, heads.seals) == (699, 299)
-    for table in ("event_positions", "checkpoints", "seal_positions"):
+    for table in ("event_positions", "event_blocks", "seal_positions"):
         whole = [row for each in at_once if f" {table} " in each.sql for row in each.rows]
         assert whole == [row for each in in_parts if f" {table} " in each.sql for row in each.rows]
-        assert len(whole) == {"event_positions": 699, "checkpoints": 2, "seal_positions": 299}[table]
+        assert len(whole) == {"event_positions": 699, "event_blocks": 2, "seal_positions": 299}[table]
 
 
 def test_nothing_new_needs_no_statement() -> None:
-    heads = Heads(7, "a", 9, "b")
+    heads = Heads(4, "a" * 64, 9, "b")
     assert sequence(heads, [], []) == (heads, [])
 
 

@@ -1,0 +1,99 @@
+"""The key that signs checkpoints, in a file that only its owner can read.
+
+Beside the private key, in a file with the ending `.vkey`, are the public keys: a line for each key that this
+installation has used. To change the key, move the private key away; the next start makes a new one. Older checkpoints
+can still be checked, because the line of their key stays.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from store.audit.checkpoints.note import SigningKey, VerifierKey
+
+_OTHERS = 0o077
+
+
+class WrongKey(ValueError):
+    """Raised if the file of the key cannot be used. The text names the file and says why."""
+
+
+def default_origin(public_url: str) -> str:
+    """Return the name of the audit log of an installation whose gateway has this URL."""
+    return f"{urlsplit(public_url).netloc.rpartition('@')[2]}/record"
+
+
+def make(file: Path, origin: str | None, default: str) -> VerifierKey:
+    """Make a new key if the file is missing, and return the public key of the file.
+
+    A new key gets the name `origin`, or `default` if that is None. Of two programs that make the key at the same time,
+    one makes it. Raises WrongKey, also if the key of the file has another name than `origin`.
+    """
+    if not file.exists():
+        try:
+            new = SigningKey.new(origin or default)
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part = file.with_name(f"{file.name}.{os.getpid()}.part")
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as into:
+                into.write(new.private_text() + "\n")
+                into.flush()
+                os.fsync(into.fileno())
+            with suppress(FileExistsError):
+                os.link(part, file)  # replaces nothing, and the file appears with its content
+            part.unlink()
+        except OSError as error:
+            raise WrongKey(f"{file} cannot be written: {error.strerror}") from error
+    known = read(file).verifier
+    if origin is not None and known.name != origin:
+        raise WrongKey(
+            f"the key in {file} is named {known.name}, and HOLDGATE_RECORD_ORIGIN is {origin}. The name of an audit log"
+            " stays: set HOLDGATE_RECORD_ORIGIN to the name of the key, or move the file away for a new key"
+        )
+    _publish(file, known)
+    return known
+
+
+def read(file: Path) -> SigningKey:
+    """Return the private key. Raises WrongKey if the file is missing, cannot be read, or others can read it."""
+    try:
+        if file.stat().st_mode & _OTHERS:
+            raise WrongKey(f"other users can read {file}: run chmod 600 {file}")
+        return SigningKey.read(file.read_text())
+    except OSError as error:
+        raise WrongKey(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise WrongKey(f"{file} is no private key") from error
+    except ValueError as error:
+        raise error if isinstance(error, WrongKey) else WrongKey(f"{file} is no private key: {error}") from error
+
+
+def _publish(file: Path, key: VerifierKey) -> None:
+    """Add a public key to the file of public keys beside the private key, unless it is there. Raises WrongKey."""
+    public = public_file(file)
+    try:
+        if key not in trusted(file):
+            with os.fdopen(os.open(public, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as into:
+                into.write(f"{key}\n")
+    except OSError as error:
+        raise WrongKey(f"{public} cannot be written: {error.strerror}") from error
+
+
+def trusted(file: Path) -> list[VerifierKey]:
+    """Return the public keys of this installation, oldest first; empty if there is no file. Raises WrongKey."""
+    public = public_file(file)
+    try:
+        lines = public.read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongKey(f"{public} cannot be read: {error}") from error
+    try:
+        return [VerifierKey.read(line) for line in lines if line.strip()]
+    except ValueError as error:
+        raise WrongKey(f"{public} has a line that is no verifier key: {error}") from error
+
+
+def public_file(file: Path) -> Path:
+    """Return the file of the public keys that belongs to the file of the private key."""
+    return file.with_suffix(".vkey")
