@@ -144,6 +144,8 @@ class GateRequest(Message):
     input: dict[str, Any]
     """The whole input. `task.input` has masked fields, such as bank accounts."""
     event_id: str
+    look_ahead: bool = False
+    """True if the answer must also name the other gates at which nobody must decide: see `GateOpening.unneeded`."""
 
 
 class Present(Message):
@@ -186,4 +188,9 @@ class GateOpening(Message):
     """The end of the case, if the database already holds one; otherwise None.
 
     That end is final: the gate does not open.
+    """
+    unneeded: dict[str, GateRuling] = {}
+    """The rulings on other gates of the process at which nobody must decide, by gate, for the same input and facts.
+
+    They are final, because they depend on nothing else: the policy is pinned. Only given if the request looks ahead.
     """

@@ -66,6 +66,25 @@ def rule(
     return Evaluation(found, names, at, policy.calendar_of(found)).ruling()
 
 
+def unneeded(
+    policy: Policy,
+    process: str,
+    *,
+    input: BaseModel,
+    facts: Mapping[str, Any],
+    case: Mapping[str, Any],
+    at: datetime,
+) -> dict[str, GateRuling]:
+    """Return the rulings on all gates of a process at which nobody must decide, by gate.
+
+    `rule` returns the same ruling for such a gate, now and later, because it depends only on these arguments but `at`.
+    """
+    section = policy.processes[process]
+    names = ConditionValues.of(section, input, facts, case)
+    rulings = {gate: Evaluation(rules, names, at).ruling_without_people() for gate, rules in section.gates.items()}
+    return {gate: ruling for gate, ruling in rulings.items() if ruling is not None}
+
+
 @dataclass(frozen=True)
 class ConditionResult:
     """The result of a gate's conditions for a case, without its clocks."""
@@ -166,7 +185,14 @@ class Evaluation:
 
     def ruling(self) -> GateRuling:
         """Return the whole ruling on the gate, with its clocks."""
-        gate, decision = self.gate, self.decision()
+        decision = self.decision()
+        return self._without_people(decision) or self._with_people(decision)
+
+    def ruling_without_people(self) -> GateRuling | None:
+        """Return the ruling on the gate if nobody must decide; otherwise None."""
+        return self._without_people(self.decision())
+
+    def _without_people(self, decision: ConditionResult) -> GateRuling | None:
         if decision.decided:
             return GateRuling(
                 needed=False,
@@ -177,6 +203,10 @@ class Evaluation:
             )
         if not decision.needed:
             return GateRuling(needed=False, rule=decision.rule, names=self.read)
+        return None
+
+    def _with_people(self, decision: ConditionResult) -> GateRuling:
+        gate = self.gate
         expires = self._clock("expires", gate.expires, "it does not expire")
         due = self._clock("due", gate.due, "it has no due time")
         levels = [

@@ -21,7 +21,7 @@ from domain.task import TaskView
 from domain.undo import PlannedUndo
 from policy.candidates import PeopleDirectory, RulingWithPeople, present, with_people
 from policy.model import Policy, PolicyError
-from policy.rules import rule
+from policy.rules import rule, unneeded
 
 
 class NoRuling(Trouble):
@@ -118,7 +118,12 @@ class Records:
             raise NobodyCanDecide(
                 f"Too few people can decide {name}: {found.short}. Add people and retry, or roll back.", permanent=True
             )
-        opening = GateOpening(ruling=found.ruling, excluded=list(found.excluded), said=found.said)
+        opening = GateOpening(
+            ruling=found.ruling,
+            excluded=list(found.excluded),
+            said=found.said,
+            unneeded=await self._unneeded(request) if request.look_ahead else {},
+        )
         _, opened, event = opened_gate(request, opening)
         if opened is None:
             return opening
@@ -146,6 +151,17 @@ class Records:
         if left := leavers_to_replace(task, await self._people.left([*task.names, task.requester])):
             return Present(left=left)
         return await present(task, self._people)
+
+    async def _unneeded(self, request: GateRequest) -> dict[str, GateRuling]:
+        """Return the rulings on the other gates of the process at which nobody must decide."""
+        task, policy = request.task, await self._policies.get(request.policy_hash)
+        input = self._inputs[task.process].model_validate(request.input)
+        try:
+            found = unneeded(policy, task.process, input=input, facts=task.facts, case=request.case, at=task.opened_at)
+        except Exception:  # Then each gate gets its ruling when the case reaches it, and its problem is shown there.
+            return {}
+        found.pop(task.gate, None)
+        return found
 
     async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> RulingWithPeople:
         """Return the ruling with its people and exclusions. `escalate` is passed to `with_people`."""

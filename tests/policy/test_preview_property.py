@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from policy.model import Policy, PolicyError
 from policy.parse import parse
 from policy.preview import FutureCase, Preview, Previews, short_answer
-from policy.rules import rule
+from policy.rules import rule, unneeded
 from tests.policy.examples import AT, GATE, INPUTS, Payment
 
 CASE = {"reference": "INV-1", "requester": "anna", "priority": 2, "batch_id": None}
@@ -121,6 +121,16 @@ def test_with_all_facts_known_the_preview_is_the_ruling(
     preview = previewed(policy, payment, found, CASE)
     assert preview.ruling == ruled(policy, payment, found)
     assert preview.unknown == {} and preview.outcome != "depends"
+
+
+@settings(max_examples=150)
+@given(policies(), payments, facts)
+def test_looking_ahead_gives_the_ruling_of_each_gate_where_nobody_must_decide(
+    policy: Policy, payment: Payment, found: dict[str, Any]
+) -> None:
+    ruling = ruled(policy, payment, found)
+    ahead = unneeded(policy, "payment", input=payment, facts=found, case=CASE, at=AT.replace(year=AT.year + 3))
+    assert ahead == ({} if ruling.needed else {"manager-approval": ruling})
 
 
 @settings(max_examples=300)

@@ -1,6 +1,7 @@
 """The payment process with the shipped policy: money held, moved, released, and counted at the ledger."""
 
 import asyncio
+import json
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -55,6 +56,12 @@ async def kinds(house: House, case: Handle) -> list[str]:
     return [entry.kind for entry in await house.ledger.entries(case_id=case.id)]
 
 
+async def gates_asked(case: Handle) -> list[str]:
+    """Return the gates of a case for which an activity asked the policy."""
+    markers = [each.user_metadata.summary.data for each in (await case.fetch_history()).events]
+    return [name for name in (json.loads(data) for data in markers if data) if name.startswith("open ")]
+
+
 @pytest.mark.parametrize("amount", ["84.20", "499.99"])
 async def test_a_small_payment_is_paid_by_rule_within_16_events(house: House, account: str, amount: str) -> None:
     case = await pay(house, a_payment(account, amount))
@@ -83,6 +90,35 @@ async def test_five_hundred_exactly_needs_one_manager_and_costs_at_most_24_event
     history = await case.fetch_history()
     assert max(event.ByteSize() for event in history.events) <= 2200
     assert len(history.events) <= 24, [e.event_type for e in history.events]
+
+
+async def test_a_gate_that_nobody_must_decide_is_passed_without_an_activity_of_its_own(
+    house: House, account: str
+) -> None:
+    case = await pay(house, a_payment(account, "500.00"))
+    await house.decide(case)
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert await gates_asked(case) == ["open fraud-review", "open manager-approval"]
+    timeline = (await house.state(case)).timeline
+    skipped = [each.data for each in timeline if each.kind == "gate_skipped"]
+    assert [(each["gate"], each["names"]) for each in skipped] == [
+        ("fraud-review", {"facts.score": 0}),
+        ("director-approval", {"amount": "500.00", "limits.director": "50000"}),
+    ]
+
+
+async def test_an_amount_that_a_reviewer_raised_is_judged_again_at_the_next_gate(house: House, account: str) -> None:
+    gate = "[payment.gates.manager-approval]\n"
+    policy = SHIPPED.replace(gate, gate + 'edit = ["amount"]\n')
+    case = await house.start(a_payment(account, "2000.00"), process="payment", policy=policy, requester="rita")
+    task = await house.open_task(case)
+    await house.send(case, house.decision(task, "mia", edits={"amount": "64000.00"}))
+    second = await house.open_task(case)
+    if second.gate == "manager-approval":  # two managers must approve the new amount
+        await house.decide(case, "max")
+    await house.open_task(case, "director-approval")
+    await house.decide(case, "dora")
+    assert (await house.end(case)).status is Status.COMPLETED
 
 
 async def test_a_rejected_payment_gives_the_held_money_back(house: House, account: str) -> None:

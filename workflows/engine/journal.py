@@ -21,13 +21,23 @@ from domain.gate import Gate, GateEvent
 from domain.gate.opening import OpenedGate, opened_gate
 from domain.messages import Signed
 from domain.proof.envelope import SignedText
-from domain.records import ActionRecord, CaseRecord, CaseStart, DecisionRecord, GateRequest, Present, Written
+from domain.records import (
+    ActionRecord,
+    CaseRecord,
+    CaseStart,
+    DecisionRecord,
+    GateOpening,
+    GateRequest,
+    Present,
+    Written,
+)
 from domain.ruling import GateRuling
 from domain.status import Status
 from domain.task import DecisionView, TaskView
 from domain.undo import PlannedUndo
 from workflows.engine.endings import AlreadyEnded
 from workflows.engine.saga import Saga
+from workflows.engine.unneeded_gates import UnneededGates
 
 ArgumentT = TypeVar("ArgumentT")
 ResultT = TypeVar("ResultT")
@@ -66,6 +76,7 @@ class Journal:
         self._proofs: list[SignedText] = []
         self._input: tuple[dict[str, Any], str] | None = None
         self._gates: dict[str, Gate] = {}
+        self._unneeded = UnneededGates()
         self._whole: set[str] = set()
         self.start: CaseStart | None = None
         """The start input of this Workflow. The first write is refused if the case was not stored with it."""
@@ -224,20 +235,27 @@ class Journal:
     ) -> OpenedGate:
         """Get the policy's ruling on the gate. If people must decide, write all events and the task of the gate.
 
-        A gate that the policy skips is only an event, which is written next time with the other events.
+        A gate that the policy skips is only an event, which is written next time with the other events. If an earlier
+        gate had the same input and facts, this needs no activity.
 
         Raises FailureError when the policy gives no ruling; the events are then written next time. Raises AlreadyEnded
         when the database holds an end of the case.
         """
-        taken = self.take(Status.RUNNING)
         request = GateRequest(
-            record=taken.record,
+            record=CaseRecord(case_id=self._case_id, status=Status.RUNNING),
             task=task,
             case=case,
             policy_hash=policy_hash,
             input=input,
             event_id=self._id("gate", task.task_id),
         )
+        if (known := self._unneeded.ruling(request)) is not None:
+            opened = opened_gate(request, GateOpening(ruling=known))
+            self.timeline.append(opened.event)
+            self._events.append(opened.event)
+            return opened
+        taken = self.take(Status.RUNNING)
+        request = request.model_copy(update={"record": taken.record, "look_ahead": not self._unneeded.knows(request)})
         try:
             answer = await _local(
                 Records.open_gate,
@@ -248,6 +266,7 @@ class Journal:
         except FailureError:  # The SDK raises the failure of a local activity without an ActivityError around it.
             self.put_back(taken)
             raise
+        self._unneeded.learn(request, answer)
         opened = opened_gate(request, answer)
         self.timeline.append(opened.event)
         if opened.task is None:
