@@ -67,6 +67,10 @@ def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
     return Program("temporal", command, answers)
 
 
+WORKER_NICE = 5
+"""Requests of people come before the steps of cases that nobody waits for, if both want the processor."""
+
+
 def worker(client: Client) -> Program:
     """Return the worker.
 
@@ -87,7 +91,7 @@ def worker(client: Client) -> Program:
             return False
         return any(poller.identity.startswith(f"{pid}@") for poller in known.pollers)
 
-    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask())
+    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask(), nice=WORKER_NICE)
 
 
 def gateway(settings: Settings) -> Program:
