@@ -90,7 +90,7 @@ def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
         signer = Signer(
             database,
             record_keys.read(settings.record_key),
-            record_keys.trusted(settings.record_key),
+            record_keys.trusted(settings.record_public_keys),
             settings.checkpoints,
         )
     except record_keys.WrongKey as error:

@@ -95,7 +95,7 @@ class Services:
                 db,
                 Folders(settings.attachments, settings.uploads),
                 keys,
-                lambda: Trust.of(settings.record_key, settings.checkpoints),
+                lambda: Trust.of(settings.record_public_keys, settings.checkpoints),
             ),
             keys=keys,
             revoked_token_log=RevokedTokenLog(db),

@@ -269,6 +269,11 @@ class Settings(BaseSettings):
         return self.database_owner_url.get_secret_value() if self.database_owner_url else None
 
     @property
+    def record_public_keys(self) -> Path:
+        """The file with the public keys of checkpoints, beside the registry of public keys."""
+        return self.trusted_keys.with_name("record.vkey")
+
+    @property
     def checkpoints(self) -> Path:
         """The folder to which workers export the signed checkpoints of the audit log."""
         return self.var / "checkpoints"

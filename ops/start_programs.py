@@ -172,7 +172,8 @@ def _make_record_key(settings: Settings) -> None:
     from store.audit.checkpoints import keys
 
     try:
-        keys.make(settings.record_key, settings.record_origin, keys.default_origin(settings.public_url))
+        default = keys.default_origin(settings.public_url)
+        keys.make(settings.record_key, settings.record_public_keys, settings.record_origin, default)
     except keys.WrongKey as error:
         raise Mistake(f"no checkpoint can be signed (HOLDGATE_RECORD_KEY): {error}") from error
 

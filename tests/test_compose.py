@@ -60,7 +60,7 @@ def test_server_and_tools_of_temporal_have_one_version() -> None:
     assert len(versions) == 1
 
 
-KEY_FILES = ("HOLDGATE_SIGNING_KEY", "HOLDGATE_WORKER_KEY", "HOLDGATE_TRUSTED_KEYS")
+KEY_FILES = ("HOLDGATE_SIGNING_KEY", "HOLDGATE_WORKER_KEY", "HOLDGATE_TRUSTED_KEYS", "HOLDGATE_RECORD_KEY")
 
 
 def test_each_program_mounts_only_its_own_private_key() -> None:
@@ -71,6 +71,7 @@ def test_each_program_mounts_only_its_own_private_key() -> None:
     assert {name: volumes for name, volumes in mounted.items() if volumes} == {
         "keys": [
             "gateway-key:/var/lib/holdgate-gateway-key",
+            "record-key:/var/lib/holdgate-record-key",
             "trusted-keys:/var/lib/holdgate-trusted-keys",
             "worker-key:/var/lib/holdgate-worker-key",
         ],
@@ -79,6 +80,7 @@ def test_each_program_mounts_only_its_own_private_key() -> None:
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
         ],
         "worker": [
+            "record-key:/var/lib/holdgate-record-key:ro",
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
             "worker-key:/var/lib/holdgate-worker-key:ro",
         ],

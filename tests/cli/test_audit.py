@@ -67,9 +67,10 @@ def test_a_file_that_is_no_database_is_said_to_be_none(run: Run, tmp_path: Path)
 
 async def signed(tmp_path: Path) -> None:
     """Sign a checkpoint, as a worker does."""
-    key = tmp_path / "keys" / "record.key"
+    folder = tmp_path / "keys"
+    key, trusted = keys.read(folder / "record.key"), keys.trusted(folder / "record.vkey")
     database = Database(f"sqlite:///{tmp_path}/holdgate.db")
-    await Signer(database, keys.read(key), keys.trusted(key), tmp_path / "checkpoints").look()
+    await Signer(database, key, trusted, tmp_path / "checkpoints").look()
     await database.close()
 
 
