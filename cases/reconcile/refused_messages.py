@@ -18,6 +18,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
+    ExecuteWorkflowInput,
     HandleSignalInput,
     HandleUpdateInput,
     Interceptor,
@@ -97,12 +98,20 @@ class Refusals(Interceptor):
 
             async def handle_signal(self, input: HandleSignalInput) -> None:
                 await super().handle_signal(input)
+                self._gather(input.args)
+
+            async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+                result = await super().execute_workflow(input)
+                self._gather([])  # orders in the start input
+                return result
+
+            def _gather(self, args: Sequence[Any]) -> None:
                 # Workflows without their own audit log leave their refusals to the worker.
                 left = getattr(workflow.instance(), "refused", None)
                 while left:
                     name, refusal = left.pop(0)
                     if not workflow.unsafe.is_replaying():
-                        queue.append(_of_signal(name, input.args, refusal))
+                        queue.append(_of_signal(name, args, refusal))
 
         return Gathering
 
