@@ -85,6 +85,37 @@ async def test_another_start_input_has_no_effect_and_is_recorded(
     assert await house.audit_problems() == []
 
 
+@pytest.mark.parametrize("as_rollback", [False, True], ids=["another input", "the input of the rollback"])
+async def test_a_start_of_a_case_that_was_rolled_back_adds_nothing_to_its_audit_log(
+    house: House, as_rollback: bool
+) -> None:
+    case = await house.start()
+    await house.decide(case)
+    await house.end(case)
+    rollback = await house.roll_back(case)
+    await house.end(rollback)
+    async with house.database.read() as connection:
+        before = await audit_log.page(connection, case_id=case.id, limit=100)
+    start = await start_of(rollback if as_rollback else case)
+    if not as_rollback:
+        start["input"] |= {"value": 900_000}
+    with pytest.raises(WorkflowFailureError) as failed:
+        await house.end(await begun(house, case.id, start))
+    assert "did not start" in str(failed.value.cause)
+    async with house.database.read() as connection:
+        *same, event = await audit_log.page(connection, case_id=case.id, limit=100)
+    assert same == before and (event.kind, event.data["message"]) == ("message_refused", "start")
+
+
+async def start_of(case: Handle) -> dict[str, Any]:
+    """Return the start input in the history of a Workflow."""
+    async for each in case.fetch_history_events():
+        (payload,) = each.workflow_execution_started_event_attributes.input.payloads
+        start: dict[str, Any] = json.loads(payload.data)
+        return start
+    raise AssertionError("the history is empty")
+
+
 def test_the_digest_covers_each_field_of_a_start_input() -> None:
     """A new field of CaseInput needs a decision: covered by the digest, or by the policy with `policy_hash`."""
     by_policy = {"steps", "own_gates"}
