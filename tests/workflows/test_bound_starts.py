@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ApplicationError
 
 from core.payloads import data_converter
 from domain.case import CaseInput, CaseResult
@@ -15,6 +16,8 @@ from domain.start_digest import CASE_FACTS, ROLLBACK_FACTS, start_digest
 from domain.status import Status
 from store.audit import audit_log
 from tests.support.engine_fixture import Handle, House
+from workflows.engine.journal import Journal
+from workflows.engine.saga import Saga
 
 CHANGES: dict[str, Any] = {
     "reference": "another",
@@ -105,6 +108,14 @@ async def test_a_start_of_a_case_that_was_rolled_back_adds_nothing_to_its_audit_
     async with house.database.read() as connection:
         *same, event = await audit_log.page(connection, case_id=case.id, limit=100)
     assert same == before and (event.kind, event.data["message"]) == ("message_refused", "start")
+
+
+async def test_after_a_refused_start_each_write_raises_so_that_no_step_or_undo_can_follow() -> None:
+    journal = Journal("errand:x", Saga())
+    journal.unknown_case = ApplicationError("Holdgate did not start errand:x with this input.", type="NoCase")
+    for _ in range(2):
+        with pytest.raises(ApplicationError, match="did not start"):
+            await journal.write(Status.RUNNING)
 
 
 async def start_of(case: Handle) -> dict[str, Any]:
