@@ -167,7 +167,7 @@ def _is_unsigned(row: Any, data: dict[str, Any]) -> bool:
     """Return True for what happens without a message of a person: Temporal cancels a case, a rule ends a claim."""
     if row.kind == "cancel_requested":
         return bool(data.get("via") == _BY_TEMPORAL == row.actor)
-    return row.actor == _BY_ENGINE and row.kind != "decided"
+    return bool(row.actor == _BY_ENGINE and row.kind != "decided")
 
 
 async def _compare(conn: AsyncConnection, some: list[_Event], keys: KeyRegistry) -> list[str]:
