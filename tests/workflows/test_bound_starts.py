@@ -9,9 +9,12 @@ from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ApplicationError
 
+from activities.engine.records import NoCase
+from cases import sql_records
 from core.payloads import data_converter
 from domain.case import CaseInput, CaseResult
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
+from domain.records import CaseRecord, CaseStart
 from domain.start_digest import CASE_FACTS, ROLLBACK_FACTS, start_digest
 from domain.status import Status
 from store.audit import audit_log
@@ -86,6 +89,19 @@ async def test_another_start_input_has_no_effect_and_is_recorded(
     (event,) = [event for event in events if event.kind == "message_refused"]
     assert (event.actor, event.data["message"]) == ("temporal", "start")
     assert await house.audit_problems() == []
+
+
+async def test_many_refused_starts_do_not_fill_the_audit_log(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_records, "LISTED", 2)
+    case_id, start = await sent(house, monkeypatch)
+    store = sql_records.SqlRecords(house.database, house.policies)
+    terms = {name: start[name] for name in ("policy_hash", "process", "steps", "own_gates") if name in start}
+    for number in range(4):
+        forged = CaseStart(digest=f"{number}" * 64, **terms)
+        with pytest.raises(NoCase):
+            await store.record(CaseRecord(case_id=case_id, status=Status.RUNNING, start=forged))
+    async with house.database.read() as connection:
+        assert await audit_log.count(connection, case_id, "message_refused") == 2
 
 
 @pytest.mark.parametrize("as_rollback", [False, True], ids=["another input", "the input of the rollback"])
