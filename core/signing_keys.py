@@ -16,7 +16,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -162,7 +162,8 @@ def make_missing_keys(settings: Settings) -> list[str]:
     now, entries = datetime.now(UTC), []
     for role, path in ((Role.GATEWAY, settings.signing_key), (Role.WORKER, settings.worker_key)):
         key = SigningKey.of_pem(path.read_bytes()) if path.exists() else make_private_key(path)
-        entries.append(key.trusted(role, min(now, datetime.fromtimestamp(path.stat().st_mtime, UTC))))
+        written = now - timedelta(seconds=max(0.0, now.timestamp() - path.stat().st_mtime))
+        entries.append(key.trusted(role, written))
     write_registry(settings.trusted_keys, entries)
     return [entry.key_id for entry in entries]
 
