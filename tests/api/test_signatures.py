@@ -16,13 +16,16 @@ from sqlalchemy import select
 
 from api.app import create_app
 from core.signing_keys import make_private_key, read_registry, write_registry
-from domain.batch import BatchAct, BatchOrder
+from domain.batch import BatchAct, BatchInput, BatchOrder
 from domain.messages import Actor
+from domain.names import TASK_QUEUE
 from domain.proof.keys import Role, TrustedKey
 from store.audit import audit_log
 from store.audit.key_changes import note_changed_keys
 from store.audit.verification import verify_case
-from store.cases import tasks
+from store.audit.verification.proofs import check as check_proofs
+from store.cases import batches, tasks
+from store.db.connection import AsyncConnection
 from store.tables.cases import proofs
 from tests.api.conftest import API, Gate, eventually
 from tests.api.test_batch_orders import order, take, until
@@ -166,5 +169,42 @@ async def test_a_batch_takes_no_order_that_nobody_signed(gate: Gate) -> None:
     assert (await order(gate, "operator-1", batch_id, "resume")).status_code == 202
     assert (await until(gate, batch_id, status="completed"))["rows"]["started"] == 30
     async with gate.database.read() as conn:
-        kept = (await conn.execute(select(proofs).where(proofs.c.kind == "batch-order"))).all()
-    assert sum(batch_id in row.text for row in kept) == 2
+        assert len(await proofs_of(conn, batch_id)) == 2
+
+
+async def proofs_of(conn: AsyncConnection, batch_id: str) -> list[Any]:
+    """Return the stored orders to a batch."""
+    kept = (await conn.execute(select(proofs).where(proofs.c.kind == "batch-order"))).all()
+    return [row for row in kept if batch_id in row.text]
+
+
+async def test_a_start_in_temporal_cannot_bring_an_order_that_nobody_signed(gate: Gate) -> None:
+    batch_id = await take(gate, uuid4().hex[:8], 2, amount="12.50")
+    await until(gate, batch_id, status="completed", cases={"completed": 2})
+    async with gate.database.read() as conn:
+        batch = await batches.get(conn, batch_id)
+    assert batch is not None
+    by = Actor(id="operator-1", groups=["operators"])
+    asked: dict[str, Any] = {"rollback_started": True, "completed_too": True, "reason": "because", "by": by}
+    cancel = BatchOrder(id=uuid4().hex, act=BatchAct.CANCEL, at=datetime.now(UTC), **asked)
+    start = BatchInput(**batch.model_dump(include=set(BatchInput.model_fields)), orders=[cancel])
+    forger, forged = unsigned(gate.client), f"batch:{batch_id}~cancel"
+    await forger.execute_workflow("batch", start, id=forged, task_queue=TASK_QUEUE)
+    found = (await gate.get("requester-1", f"/batches/{batch_id}")).json()
+    assert (found["status"], found["cases"]) == ("completed", {"completed": 2})
+    await gate.refusals.finish()
+    refused = await told(gate, "message_refused", since=cancel.at.isoformat())
+    (event,) = [event for event in refused if event.data.get("workflow_id") == forged]
+    assert (event.actor, event.data["message"], event.data["code"]) == ("temporal", "order", "Unsigned")
+
+
+async def test_an_order_to_cancel_a_completed_batch_is_signed_in_the_start_of_its_workflow(gate: Gate) -> None:
+    batch_id = await take(gate, uuid4().hex[:8], 1, amount="12.50")
+    await until(gate, batch_id, status="completed", cases={"completed": 1})
+    assert (await order(gate, "operator-1", batch_id, "cancel", rollback_started=True)).status_code == 202
+    await until(gate, batch_id, status="cancelled", cases={"rolled_back": 1})
+    async with gate.database.read() as conn:
+        (kept,) = await proofs_of(conn, batch_id)
+        problems = await check_proofs(conn, gate.keys.current())
+    assert f"batch:{batch_id}~cancel" in kept.text
+    assert not [problem for problem in problems if kept.message_id in problem]

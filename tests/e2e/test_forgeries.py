@@ -13,6 +13,7 @@ import psutil
 
 from core.settings import Settings
 from core.signing_keys import read_registry
+from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.proof.keys import Role
 from tests.support.installed_app import ROOT, Product
 from tests.support.temporal import TEMPORAL
@@ -99,10 +100,33 @@ def test_a_revoked_key_is_not_believed_after_a_moment_and_its_decisions_are_list
     assert until(lambda: decide(product, task), lambda status: status != 503) == 200
 
 
+def test_an_activity_without_a_workflow_does_nothing(product: Product) -> None:
+    case_id, task = open_task(product, "ACTIVITY-1")
+    record = {"case_id": case_id, "status": "completed"}
+    cancel = {"id": "x", "act": "cancel", "by": {"id": "operator-1"}, "reason": "x", "at": "2026-11-30T12:00:00Z"}
+    note = {"batch_id": "b", "workflow_id": "batch:b", "status": "cancelling", "order": cancel}
+    for queue, name, sent in ((TASK_QUEUE, "record", record), (BULK_TASK_QUEUE, "roll_back_cases", note)):
+        limits = ["--start-to-close-timeout=5s", "--schedule-to-close-timeout=5s", f"--input={json.dumps(sent)}"]
+        about = ["--activity-id", name, "--type", name, "--task-queue", queue, *limits]
+        done = temporal_cli(product, "activity", "execute", *about)
+        assert "No Workflow of Holdgate has started this activity" in done.stdout + done.stderr, done
+
+    def refused() -> set[str]:
+        with product.client("auditor-1") as auditor:
+            lines = auditor.get("/audit", params={"kind": "message_refused"}).text.splitlines()
+        return {each["data"]["message"] for each in map(json.loads, lines) if each["actor"] == "temporal"}
+
+    until(refused, lambda found: found >= {"record", "roll_back_cases"})
+    assert decide(product, task) == 200
+
+
 def temporal(product: Product, case_id: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
     words = [each if isinstance(each, str) else f"--input={json.dumps(each)}" for each in arguments]
-    address = product.up["temporal_address"]
-    command = [TEMPORAL, "workflow", *words, "--workflow-id", case_id, "--address", address]
+    return temporal_cli(product, "workflow", *words, "--workflow-id", case_id)
+
+
+def temporal_cli(product: Product, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [TEMPORAL, *words, "--address", product.up["temporal_address"]]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 
 

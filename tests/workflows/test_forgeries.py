@@ -8,19 +8,27 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import update
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
+from activities.engine.child_cases import ChildCases
+from activities.engine.foreign_activities import LOCAL_ONLY
+from activities.engine.records import Records
 from activities.engine.signatures import Signatures
 from core.signed_client import signed
-from domain.case import CaseResult
+from domain.case import CaseEvent, CaseResult
 from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Resynchronise, Signed, StartNow
+from domain.names import TASK_QUEUE
 from domain.proof.keys import Fault, KeyRegistry, Role, SigningKey, TrustedKey
+from domain.records import CaseRecord
 from domain.refusals import RefusalCode
 from domain.status import Status, Verdict
+from domain.step import StepCall
 from domain.task import TaskView
+from plugins.activities import activity_names
 from plugins.testing import signatures
 from plugins.testing.signatures import TEST_KEY, trust_test_key
 from store.audit import audit_log
@@ -285,11 +293,48 @@ async def test_the_command_line_of_temporal_cannot_forge(house: House) -> None:
     await untouched(house, case, task, [decision])
 
 
-async def cli(house: House, *arguments: str) -> tuple[int | None, str]:
+async def test_an_activity_that_no_workflow_started_does_nothing(house: House) -> None:
+    case, _, task = await waiting(house)
+    lie = CaseEvent(
+        event_id=f"{case.id}/lie", case_id=case.id, at=NOW, kind="decided", actor="mia", summary="mia: approve"
+    )
+    record = CaseRecord(case_id=case.id, status=Status.COMPLETED, events=[lie])
+    about = {"case_id": case.id, "reference": "x", "requester": "rita", "policy_hash": "x", "at": NOW}
+    call = StepCall[dict[str, Any]](**about, key="forged", input=task.input)
+    first = call.model_copy(update={"key": "forged-2", "record_first": record.model_dump_json()})
+    forged = {"record": record, "fetch": call, "bring_back": call, "pack": first}
+    async with asyncio.timeout(30):
+        for name, sent in forged.items():
+            said = await standalone(house, name, sent)
+            assert "No Workflow of Holdgate has started this activity" in said, said
+    await house.refusals.finish()
+    async with house.database.read() as conn:
+        events = [each for each in await audit_log.page(conn, limit=1000) if each.data.get("message") in forged]
+    assert {(each.actor, each.data["via"], each.data["message"]) for each in events} == {
+        ("temporal", "temporal", name) for name in forged
+    }
+    assert house.effects(case) == ["fetch", "pack"]
+    await untouched(house, case, task, [])
+
+
+def test_each_activity_that_the_engine_runs_only_locally_is_refused_elsewhere() -> None:
+    by_engine = {*activity_names(Records), *activity_names(Signatures), ChildCases.end_of_case.__name__}
+    assert by_engine == LOCAL_ONLY
+
+
+async def standalone(house: House, name: str, sent: BaseModel) -> str:
+    """Start an activity without a Workflow by the command line of Temporal. Return what it prints."""
+    arguments = ["--activity-id", f"forged-{name}", "--type", name, "--task-queue", TASK_QUEUE]
+    limits = ["--start-to-close-timeout", "5s", "--schedule-to-close-timeout", "5s"]
+    given = ["--input", sent.model_dump_json()]
+    return (await cli(house, "execute", *arguments, *limits, *given, of="activity"))[1]
+
+
+async def cli(house: House, *arguments: str, of: str = "workflow") -> tuple[int | None, str]:
     client = house.env.client
     running = await asyncio.create_subprocess_exec(
         TEMPORAL,
-        "workflow",
+        of,
         *arguments,
         "--address",
         client.service_client.config.target_host,

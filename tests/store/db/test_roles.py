@@ -123,6 +123,16 @@ def test_a_role_that_can_act_as_the_owner_is_refused(postgres_url: str, role: st
         migrate(postgres_url.replace("holdgate@", f"{role}@"), postgres_url)
 
 
+@pytest.mark.parametrize("given", ["GRANT pg_write_all_data TO {}", "GRANT DELETE ON seals TO PUBLIC"])
+def test_a_role_that_can_change_the_audit_log_with_rights_from_elsewhere_is_refused(
+    postgres_url: str, role: str, given: str
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(given.format(f'"{role}"').encode())
+    with pytest.raises(WrongRole, match=r"can still change .*seals"):
+        migrate(postgres_url.replace("holdgate@", f"{role}@"), postgres_url)
+
+
 def test_tables_of_another_owner_are_noticed(postgres_url: str, role: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         conn.execute(f'ALTER TABLE seals OWNER TO "{role}"'.encode())
