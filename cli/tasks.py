@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import BytesIO
 from typing import Annotated, Any
 
 import typer
@@ -97,6 +98,23 @@ def decide(
         revision = _seen(remote.get(f"tasks/{part(task_id)}"), verdict)
     sent = {"verdict": verdict, "comment": comment, "edits": edits or None, "revision": revision}
     print_answer(remote.post(f"tasks/{part(task_id)}/decision", sent), as_json, output.decision)
+
+
+@app.command()
+def receipt(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task.")],
+    decision: Annotated[
+        str | None, typer.Option(metavar="ID", help="The id of the decision, if the task has several.")
+    ] = None,
+    person: AsPerson = None,
+) -> None:
+    """Print the signed receipt of a decision. docs/reference/receipts.md says how anybody verifies it."""
+    from cli.client import part
+    from domain.proof.receipt import MEDIA_TYPE
+
+    with BytesIO() as into:
+        gateway_as(person, ADMIN).download(f"tasks/{part(task)}/receipt", into, MEDIA_TYPE, decision_id=decision)
+        output.say(into.getvalue().decode())
 
 
 def _edit(said: str) -> tuple[str, str]:

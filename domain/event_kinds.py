@@ -123,6 +123,7 @@ class EventKind(StrEnum):
     ACCOUNT_LOCKED = "account_locked"
     ACCOUNT_UNLOCKED = "account_unlocked"
     KEYS_CHANGED = "keys_changed"
+    NAMESPACE_BOUND = "namespace_bound"
     BOOKS_CLOSED = "books_closed"
     LEDGER_CHANGE_ASKED = "ledger_change_asked"
     LEDGER_CHANGE_CONFIRMED = "ledger_change_confirmed"

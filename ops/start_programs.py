@@ -60,6 +60,7 @@ class Run:
                 await supervisor.until_healthy("temporal", within=ANSWERS_WITHIN)
             client = await temporal.connect(settings)
             await _bootstrap(client, own=own)
+            await _bind(client, settings, own=own)
         except temporal.TemporalUnreachable as error:
             raise Mistake(str(error)) from error
         print("starting worker and gateway ...", flush=True)
@@ -188,6 +189,30 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
             f"A question to Temporal about namespace {client.namespace} failed: {error.message}. Check "
             "TEMPORAL_NAMESPACE, and that your key or certificate gives access to this namespace"
         ) from error
+
+
+async def _bind(client: Client, settings: Settings, *, own: bool) -> None:
+    """Check that the namespace belongs to this installation, and mark it at the first start.
+
+    Raises ForeignNamespace; Mistake for the server of `make up`, because `namespace bind` could not reach that server.
+    """
+    from cases.namespace_binding import ForeignNamespace, NamespaceBinding
+    from store.db.database import Database, DatabaseUnavailable
+
+    database = Database(settings.database_url)
+    try:
+        await NamespaceBinding(client, database).hold()
+    except ForeignNamespace as foreign:
+        if not own:
+            raise
+        raise Mistake(
+            f"{foreign.facts}. Restore the backup of the database. To start without any cases instead, move "
+            f"{settings.var / 'temporal.db'} away, too"
+        ) from foreign
+    except (DatabaseUnavailable, RPCError) as error:
+        raise Mistake(f"nobody knows to which installation the Temporal namespace belongs: {error}") from error
+    finally:
+        await database.close()
 
 
 def _link(settings: Settings) -> str:

@@ -138,6 +138,9 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.SIGN_IN_UNLOCKED: lambda it: _("Sign-in of %(person)s was unlocked", person=_person(it)),
     EventKind.POLICY_LOADED: lambda it: _("A policy came into force: %(hash)s", hash=it.text("policy")[:12]),
     EventKind.KEYS_CHANGED: lambda it: _("The keys that sign decisions changed: %(keys)s", keys=it.text("changed")),
+    EventKind.NAMESPACE_BOUND: lambda it: _(
+        "The Temporal namespace %(namespace)s belongs to this installation now", namespace=it.text("namespace")
+    ),
     EventKind.ACCOUNT_LOCKED: lambda it: _("Account %(account)s was locked", account=it.text("account")),
     EventKind.ACCOUNT_UNLOCKED: lambda it: _("Account %(account)s was unlocked", account=it.text("account")),
     EventKind.BOOKS_CLOSED: lambda it: _(

@@ -41,7 +41,7 @@ from api.pages.parts.task_wording import (
 )
 from api.pages.parts.translation import _, reader
 from api.routes.task_actions import Snooze, follow_up, no_follow_up
-from api.routes.tasks import one_task
+from api.routes.tasks import one_task, receipt
 from domain.messages import Act
 from domain.moments import Within, local_moment
 from domain.names import ADMINS, OPERATORS
@@ -149,6 +149,17 @@ async def task(
 ) -> Response:
     """Show the task. Opening the page decides nothing, so a program that opens all links of a mail does no harm."""
     return await shown(request, task_id, person, services, stored=sent == "stored")
+
+
+@router.get("/tasks/{task_id}/receipt")
+async def decision_receipt(
+    task_id: TaskId,
+    person: SignedIn,
+    services: TheServices,
+    decision_id: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+) -> Response:
+    """Download the receipt of a decision, as the JSON route does."""
+    return await receipt(await visible_task(task_id, person, services.db), services, decision_id)
 
 
 @router.post("/tasks/{task_id}/decide", dependencies=[Depends(check_same_site)])

@@ -25,7 +25,9 @@ from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem, ProblemBody, documented
 from api.http.schemas import Page, TaskDetail, checked_cursor
 from api.http.security import Caller, can_decide, viewer
+from api.services.decision_receipt import receipt_of
 from api.services.if_approved import if_approved
+from domain.proof.receipt import MEDIA_TYPE, DecisionReceipt
 from domain.status import Status
 from domain.task import TaskView
 from store.cases import cases, task_lists, tasks
@@ -186,6 +188,36 @@ async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> 
         if_approved=await if_approved(live, case, of_case, plan, services.starter.pinned),
         rollback_plan=plan,
         stale=live.status == "open" and state is None,
+    )
+
+
+@router.get(
+    "/{task_id}/receipt",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A JSON Web Signature in its compact form, signed with a key of `GET /audit/keys`",
+            "content": {MEDIA_TYPE: {"schema": DecisionReceipt.model_json_schema()}},
+        },
+        **documented(401, 404, 409, 422, 503),
+    },
+)
+async def receipt(
+    task: VisibleTask,
+    services: TheServices,
+    decision_id: Annotated[
+        Plain | None, Query(min_length=1, max_length=200, description="Needed if the task has several decisions")
+    ] = None,
+) -> Response:
+    """Return a signed receipt of a decision, for everybody who may see the task.
+
+    Anybody can verify the receipt with the public keys, without an account: see docs/reference/receipts.md.
+    """
+    signed = await receipt_of(
+        services.db, task, decision_id, key=services.signing_key, issuer=services.settings.public_url
+    )
+    return Response(
+        signed, media_type=MEDIA_TYPE, headers={"Content-Disposition": 'attachment; filename="receipt.jws"'}
     )
 
 

@@ -100,6 +100,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/dashboard"): SIGNED_IN,  # of what they may see
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
+    ("get", "/api/v1/tasks/{task_id}/receipt"): SEES_THE_CASE,
     ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,
     ("post", "/api/v1/tasks/decisions"): SIGNED_IN,
     ("post", "/api/v1/tasks/reassign"): (401, 403, 403, 403, 403, YES, 403),

@@ -3,6 +3,9 @@
 The tables are written out here and not taken from `store.tables.base`, which moves on while this file stays.
 """
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -875,3 +878,10 @@ def upgrade() -> None:
     op.execute(
         sa.text("INSERT INTO readers (name, position) VALUES ('notices', 0), ('people', 0), ('people-again', 0)")
     )
+    installation = op.create_table(
+        "installation",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_installation"),
+    )
+    op.bulk_insert(installation, [{"id": str(uuid4()), "created_at": datetime.now(UTC)}])
