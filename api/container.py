@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from api.gateway.confirmations import Confirmations
 from api.gateway.gateway import Gateway
 from api.services.audit_check import AuditChecks
 from api.services.dashboard import Dashboards
@@ -53,6 +54,7 @@ class Services:
     datasets: Datasets
     risks: Risks
     gateway: Gateway
+    confirmations: Confirmations
     metrics: Metrics
     dashboards: Dashboards
     demo: Demo
@@ -73,7 +75,9 @@ class Services:
                 await demo_people.dismiss_all(db, by="holdgate")
         starter = Starter(db, client, policy)
         rollbacks = Rollbacks(db, client, starter)
-        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks, key), policy)
+        confirmations = Confirmations(db, client.namespace, settings)
+        settlement = Settlement(db, client, rollbacks, key)
+        gateway = Gateway(client, db, settings.temporal_ui_url, settlement, policy, confirmations)
         services = cls(
             settings=settings,
             db=db,
@@ -88,6 +92,7 @@ class Services:
             datasets=Datasets(db),
             risks=Risks(db),
             gateway=gateway,
+            confirmations=confirmations,
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),

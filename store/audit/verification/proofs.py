@@ -49,6 +49,8 @@ class _Said(NamedTuple):
     text: Any
     groups: Any
     via: Any
+    confirmed: Any
+    """How the person confirmed a decision, and the name of the person; None without a confirmation."""
 
 
 async def check(conn: AsyncConnection, keys: KeyRegistry | None, case_id: str | None = None) -> list[str]:
@@ -111,7 +113,12 @@ def _signed(fields: Any) -> _Said:
         fields.get("text"),
         sorted(by["groups"]),
         fields.get("via"),
+        _confirmed(fields.get("confirmation")),
     )
+
+
+def _confirmed(told: Any) -> tuple[Any, Any] | None:
+    return (told.get("method"), told.get("name")) if isinstance(told, dict) else None
 
 
 async def _events(conn: AsyncConnection, signed: dict[str, _Said], case_id: str | None) -> AsyncIterator[str]:
@@ -144,4 +151,5 @@ def _told(row: Any, data: dict[str, Any], said: _Said) -> _Said:
         data.get("text", said.text),
         sorted(data["groups"]) if isinstance(data.get("groups"), list) else said.groups,
         data.get("via", said.via),
+        _confirmed(data.get("confirmed")),
     )

@@ -225,6 +225,8 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("on_behalf_of", sa.String(length=200), nullable=True),
         sa.Column("edits", sa.JSON(), nullable=True),
+        sa.Column("confirmed", sa.String(length=10), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("decision_id", name="pk_decisions"),
     )
     op.create_index("ix_decisions_at", "decisions", ["at", "status", "person", "verdict"], unique=False)
@@ -251,6 +253,16 @@ def upgrade() -> None:
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("username", name="pk_directory_accounts"),
     )
+    op.create_table(
+        "pending_confirmations",
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("task_id", sa.String(length=40), nullable=False),
+        sa.Column("decision_id", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("nonce", name="pk_pending_confirmations"),
+    )
+    op.create_index("ix_pending_confirmations_at", "pending_confirmations", ["at"], unique=False)
     op.create_table(
         "proofs",
         sa.Column("message_id", sa.String(length=1100), nullable=False),
