@@ -57,6 +57,7 @@ templates.env.globals |= {
     "state": formatting.state,
     "state_words": formatting.state_words,
     "verdict_words": formatting.verdict_words,
+    "signature_words": formatting.signature_words,
     "time": formatting.time,
     "as_shown": formatting.as_shown,
     "ago": formatting.ago,
