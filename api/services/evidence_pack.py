@@ -23,6 +23,7 @@ from api.pages.event_words import of_stored
 from api.pages.parts.translation import Reader, reader
 from domain.moments import moment_text
 from domain.proof.keys import KeyRegistry
+from domain.state_words import decided
 from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
@@ -55,6 +56,7 @@ CASES = (
     *("case_id", "process", "reference", "round", "resubmits", "title", "status", "requester", "priority", "batch_id"),
     *("created_at", "closed_at", "policy_hash", "events", "head_hash", "input", "result"),
 )
+SIGNATURES = ("case_id", "task_id", "gate", "decision_id", "name", "person", "signed_at", "meaning", "method")
 ATTACHMENTS = ("case_id", "attachment_id", "filename", "size", "sha256", "content_type", "person", "at", "note")
 
 _VERIFY = Path(__file__).with_name("verify_pack.py")
@@ -252,6 +254,12 @@ async def _fill(
             after = positions[-1]
     await _prove(pack, conn, positions)
     with pack.file(
+        "signatures.csv", "One line for each decision that a person confirmed: printed name, time and meaning"
+    ) as file:
+        await file.add(_csv, SIGNATURES)
+        async for page in _events(conn, scope):
+            await file.add(_signature_lines, page)
+    with pack.file(
         "attachments.csv", "One line for each attachment of these cases, with the SHA-256 of its bytes"
     ) as file:
         await file.add(_csv, ATTACHMENTS)
@@ -325,6 +333,23 @@ def _event_lines(events: list[StoredEvent]) -> str:
 
 def _hashed_lines(events: list[HashedEvent]) -> str:
     return "".join(json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in events)
+
+
+def _signature_lines(events: list[StoredEvent]) -> str:
+    signed = [(event, told) for event in events if isinstance(told := event.data.get("confirmed"), dict)]
+    return "".join(line(_signature_cells(event, told)) for event, told in signed)
+
+
+def _signature_cells(event: StoredEvent, told: dict[str, Any]) -> Iterable[Any]:
+    known = event.data | {
+        "case_id": event.case_id,
+        "name": told.get("name"),
+        "person": event.actor,
+        "signed_at": told.get("at"),
+        "meaning": decided(str(event.data.get("verdict"))),
+        "method": told.get("method"),
+    }
+    return [known.get(name) for name in SIGNATURES]
 
 
 def _case_lines(cases: list[CaseRow]) -> str:

@@ -106,6 +106,21 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ('auto_approve = "amount"', "auto_approve", "must be true or false"),
         ('auto_reject = "limits.never > 1.0"', "auto_reject", "'limits.never' is missing"),
         ('calendar = "office"', "calendar", "unknown calendar 'office'; known are none"),
+        ("confirm = true", "confirm", "must be a text in quotes"),
+        ('confirm = ""', "confirm", "must not be empty"),
+        ('confirm = "paskey"', "confirm", "unknown name 'paskey'"),
+        ('confirm = "amount > 5"', "confirm", "must give none, password, passkey, not False"),
+        ("""confirm = "amount > 5 ? 'passkey' : 'pin'\"""", "confirm", "must give none, password, passkey, not 'pin'"),
+        (
+            """edit = ["amount"]\nconfirm = "amount > 5 ? 'passkey' : 'none'\"""",
+            "confirm",
+            "reads amount, which a decision can change (edit): write one of none, password, passkey",
+        ),
+        (
+            """edit = ["currency"]\nconfirm = "limits.manager > 5 ? 'passkey' : 'none'\"""",
+            "confirm",
+            "reads currency, which a decision can change",
+        ),
     ],
 )
 def test_a_mistake_names_file_line_and_key(line: str, key: str, says: str) -> None:
