@@ -17,6 +17,7 @@ from api.http.problems import Problem
 from api.http.step_up import NO_PASSWORD, check_password
 from api.services import passkeys
 from api.services.passkeys import Verified
+from api.services.relying_party import relying_party, why_off
 from core.settings import Settings
 from domain.confirmation import Confirm, Confirmation
 from domain.messages import Decision
@@ -99,7 +100,7 @@ class Confirmations:
         expected = self._challenge(task, decision, pending.nonce)
         if decision.id != pending.decision_id or challenge_of(credential) != expected:
             return _OTHER_DECISION
-        party, now = passkeys.relying_party(self._settings), datetime.now(UTC)
+        party, now = relying_party(self._settings), datetime.now(UTC)
         found = await passkeys.verify_assertion(conn, party, credential, expected, now, person=person.id)
         if not isinstance(found, Verified):
             return found.message
@@ -124,8 +125,8 @@ class Confirmations:
         async with self._db.read() as conn:
             if asked is Confirm.PASSWORD and await passwords.stored(conn, person) is not None:
                 return Confirm.PASSWORD
-            if passkeys.why_off(self._settings) is None:
-                domain = passkeys.relying_party(self._settings).domain
+            if why_off(self._settings) is None:
+                domain = relying_party(self._settings).domain
                 return Confirm.PASSKEY if await stored_passkeys.of(conn, person, domain) else Confirm.NONE
         return Confirm.NONE
 
@@ -152,7 +153,7 @@ class Confirmations:
         """Return why a person who has nothing to confirm a decision with cannot do so, and what to do."""
         if asked is Confirm.PASSWORD:
             return NO_PASSWORD
-        return passkeys.why_off(self._settings) or _NO_PASSKEY
+        return why_off(self._settings) or _NO_PASSKEY
 
     async def _ask(self, task: TaskView, decision: Decision) -> dict[str, Any]:
         """Store the decision to confirm, and return what the browser needs for the passkey."""
@@ -163,7 +164,7 @@ class Confirmations:
             decision_id=decision.id,
             at=decision.at,
         )
-        expected, party = self._challenge(task, decision, pending.nonce), passkeys.relying_party(self._settings)
+        expected, party = self._challenge(task, decision, pending.nonce), relying_party(self._settings)
         async with self._db.write() as conn:
             await confirmations.add(conn, pending)
             options = await passkeys.authentication_options(conn, party, decision.by.id, expected)

@@ -112,12 +112,12 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ('confirm = "amount > 5"', "confirm", "must give none, password, passkey, not False"),
         ("""confirm = "amount > 5 ? 'passkey' : 'pin'\"""", "confirm", "must give none, password, passkey, not 'pin'"),
         (
-            """edit = ["amount"]\nconfirm = "amount > 5 ? 'passkey' : 'none'\"""",
+            """confirm = "amount > 5 ? 'passkey' : 'none'"\nedit = ["amount"]""",
             "confirm",
             "reads amount, which a decision can change (edit): write one of none, password, passkey",
         ),
         (
-            """edit = ["currency"]\nconfirm = "limits.manager > 5 ? 'passkey' : 'none'\"""",
+            """confirm = "limits.manager > 5 ? 'passkey' : 'none'"\nedit = ["currency"]""",
             "confirm",
             "reads currency, which a decision can change",
         ),
@@ -128,6 +128,16 @@ def test_a_mistake_names_file_line_and_key(line: str, key: str, says: str) -> No
     assert said.startswith(f"policy.toml:8: payment.gates.manager-approval.{key}: "), said
     assert says in said
     assert len(said.splitlines()) == 1
+
+
+def test_at_an_incident_the_confirmation_reads_no_field_that_operators_can_change() -> None:
+    incident = "[payment.gates.intervention]\ngroups = ['operators']\nconfirm = \"amount > 5 ? 'passkey' : 'none'\"\n"
+    (said,) = refused(incident)
+    assert said.startswith(
+        "policy.toml:3: payment.gates.intervention.confirm: reads amount, which a decision can change"
+    )
+    parse(incident + "edit = ['memo']", inputs=INPUTS)
+    parse(incident.replace("amount", "facts.amount"), inputs=INPUTS)
 
 
 @pytest.mark.parametrize(

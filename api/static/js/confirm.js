@@ -29,7 +29,7 @@ async function sign(form, button) {
 // While the event goes down, before htmx sees it.
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (!form.matches("form[data-passkey]") || confirmed.delete(form)) return;
+  if (!form.matches("form[data-signing]") || confirmed.delete(form)) return;
   event.preventDefault();
   event.stopPropagation();
   const button = event.submitter;
