@@ -78,7 +78,6 @@ NOT_SEALED: Mapping[Table, str] = {
     cases_tables.recounts: "transient: what a worker looks at next, made from people and tasks, which are sealed",
     people_tables.passkey_challenges: "transient: what a browser signs next; the answer is an event",
     cases_tables.pending_confirmations: "transient: what a person is asked to confirm; what was confirmed is signed",
-||||||| 3932ba85
     people_tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
     audit_tables.refusal_counts: "transient: how many refusals are still to be told in one event",
     people_tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",
