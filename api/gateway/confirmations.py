@@ -22,7 +22,7 @@ from core.settings import Settings
 from domain.confirmation import Confirm, Confirmation
 from domain.messages import Decision
 from domain.permissions import same
-from domain.proof.assertion import challenge_of
+from domain.proof.assertion import Assertion, challenge_of, fault, of_base64url
 from domain.proof.challenge import challenge
 from domain.proof.envelope import signed_fields
 from domain.proof.keys import base64url
@@ -40,6 +40,7 @@ _BY_PASSWORD = "Confirm this decision with your password."
 _BY_PASSKEY = "Confirm this decision with your passkey."
 _ON_THE_PAGE = "Confirm this decision with your passkey on the page of the task."
 _NO_PASSKEY = "This decision needs a passkey, and you have none. Add a passkey on the page Settings, then decide."
+_NOT_ACCEPTED = "The passkey was not accepted. Try again."
 _USED = "This confirmation was used before, or is older than 5 minutes. Confirm the decision again."
 _OTHER_TASK = "This confirmation is for a decision on another task, or of another person. Confirm this decision."
 _OTHER_DECISION = (
@@ -104,7 +105,7 @@ class Confirmations:
         found = await passkeys.verify_assertion(conn, party, credential, expected, now, person=person.id)
         if not isinstance(found, Verified):
             return found.message
-        return Confirmation(
+        confirmation = Confirmation(
             method=Confirm.PASSKEY,
             name=person.name,
             nonce=pending.nonce,
@@ -113,6 +114,11 @@ class Confirmations:
             client_data=found.assertion["clientDataJSON"],
             signature=found.assertion["signature"],
         )
+        known = await stored_passkeys.by_credential(conn, found.credential_id)
+        # The check of the audit log must find nothing wrong with it later. It is stricter: it refuses other sites.
+        if known is None or fault(Assertion.of(confirmation), of_base64url(known.public_key), expected, party.domain):
+            return _NOT_ACCEPTED
+        return confirmation
 
     async def way(self, person: str, asked: Confirm) -> Confirm:
         """Return how a person can confirm a decision for which the policy asks for this way.

@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from domain.confirmation import Confirmation
+
 _USER_PRESENT, _USER_VERIFIED = 0x01, 0x04
 _FLAGS = 32
 """The place of the flags in the authenticator data, after the digest of the domain."""
@@ -29,6 +31,11 @@ class Assertion(NamedTuple):
     client_data: bytes
     authenticator_data: bytes
     signature: bytes
+
+    @classmethod
+    def of(cls, told: Confirmation) -> "Assertion":
+        """Return the assertion in a confirmation. Raises ValueError if its parts are no base64url."""
+        return cls(*map(of_base64url, (told.client_data, told.authenticator_data, told.signature)))
 
 
 def fault(assertion: Assertion, public_key: bytes, expected: bytes, domain: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import String, exc as sql, select, type_coerce
 
-from domain.confirmation import Confirm
+from domain.confirmation import Confirm, Confirmation
 from domain.moments import moment_of
 from domain.proof.assertion import Assertion, fault, of_base64url
 from domain.proof.challenge import challenge
@@ -84,18 +84,19 @@ def _why(text: Any, known: Mapping[str, _Registered], nonces: set[str]) -> str:
     """Return why a signed text does not prove that its person confirmed it with a passkey; empty if it does."""
     try:
         fields = json.loads(text.partition("\n")[2])
-        told, person, at = fields["confirmation"], fields["by"]["id"], moment_of(fields["at"])
-        if told is None or told["method"] != Confirm.PASSKEY:
+        person, at = fields["by"]["id"], moment_of(fields["at"])
+        if fields["confirmation"] is None:
             return ""  # Only the comment or the edits look like a confirmation.
-        parts = (of_base64url(told[name]) for name in ("client_data", "authenticator_data", "signature"))
-        assertion, nonce = Assertion(*parts), str(told["nonce"])
-        expected = challenge(fields, nonce)
-        key = known.get(told["credential_id"])
+        told = Confirmation.model_validate(fields["confirmation"])
+        if told.method is not Confirm.PASSKEY:
+            return ""
+        assertion, expected = Assertion.of(told), challenge(fields, told.nonce)
+        key = known.get(told.credential_id)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return "it cannot be read"
-    if nonce in nonces:
+    if told.nonce in nonces:
         return "its nonce was used before"
-    nonces.add(nonce)
+    nonces.add(told.nonce)
     if key is None or key.person != person:
         return f"no event says that {person} added this passkey"
     if at < key.added_at - SKEW or (key.removed_at is not None and at > key.removed_at + SKEW):
