@@ -1,7 +1,7 @@
 """What a passkey signs to confirm a decision: the digest of exactly this decision, with a random nonce.
 
 The digest covers the same fields as the signature of the gateway, except the confirmation itself, which does not exist
-yet. Whoever has the signed text of the decision can compute the digest again.
+yet. The digest can be computed again from the signed text of the decision.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ passkey, which contains its public key. The check needs neither the registry of 
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import String, exc as sql, select, type_coerce
@@ -17,7 +17,7 @@ from domain.proof.assertion import Assertion, fault, of_base64url
 from domain.proof.challenge import challenge
 from domain.proof.envelope import Kind
 from domain.proof.keys import SKEW
-from store.audit.verification.result import paged
+from store.audit.verification.result import paged, stored_moment
 from store.db.connection import AsyncConnection
 from store.tables.audit import event_payloads, events
 from store.tables.cases import proofs
@@ -64,7 +64,9 @@ async def _registered(conn: AsyncConnection) -> dict[str, _Registered]:
     async for row in paged(conn, _PASSKEYS, events.c.number):
         try:
             data = json.loads(row.payload)["data"]
-            credential_id, at = str(data["credential_id"]), _moment(row.moment)
+            credential_id, at = str(data["credential_id"]), stored_moment(row.moment)
+            if isinstance(at, str):
+                continue
             if row.kind == _ADDED:
                 key = of_base64url(data["public_key"])
                 known[credential_id] = _Registered(data["person"], str(data["domain"]), key, at)
@@ -73,11 +75,6 @@ async def _registered(conn: AsyncConnection) -> dict[str, _Registered]:
         except (ValueError, TypeError, LookupError, RecursionError):
             continue  # The check of the chains reports an edited payload. An erased one has no public key any more.
     return known
-
-
-def _moment(stored: Any) -> datetime:
-    """Return a stored moment: SQLite returns text, PostgreSQL a datetime. Raises ValueError and TypeError."""
-    return stored if isinstance(stored, datetime) else datetime.fromisoformat(stored).replace(tzinfo=UTC)
 
 
 def _why(text: Any, known: Mapping[str, _Registered], nonces: set[str]) -> str:
