@@ -252,12 +252,11 @@ def _parts(credential: Mapping[str, Any], *names: str) -> dict[str, bytes]:
 
     What is checked and what is stored come from these bytes, so that the answer cannot be read in two ways.
     """
-    response = credential.get("response")
-    found = {}
-    for name in names if isinstance(response, Mapping) else ():
-        with suppress(TypeError, ValueError):
-            found[name] = _bytes_of(response[name]) if response.get(name) is not None else b""
-    return {name: part for name, part in found.items() if part}
+    response, found = credential.get("response"), {}
+    for name in names if isinstance(response, dict) else ():
+        with suppress(KeyError, TypeError, ValueError):
+            found[name] = _bytes_of(response[name])
+    return found
 
 
 def _credential(credential_id: Any, parts: Mapping[str, bytes]) -> dict[str, Any]:

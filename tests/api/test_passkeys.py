@@ -205,10 +205,11 @@ async def test_a_false_answer_signs_nobody_in(site: Site) -> None:
             failed = (await site.events("vera", "sign_in_failed") or [{}])[-1]
             assert failed.get("why") == why or why in ("challenge", "unknown"), why
         options = (await browser.post("/sign-in/passkey")).json()
-        answer = device.get(options)
-        assert (await answered(browser, answer)).status_code == 303
+        credential = device.get(options)
+        assert (await answered(browser, credential)).status_code == 303
         browser.cookies.clear()
-        assert (await answered(browser, answer)).status_code == 401, "a challenge is used once"
+        assert (await answered(browser, credential)).status_code == 401, "a challenge is used once"
+        odd: Any
         for odd in ([], None, "x", {"id": device.credential_id}, {"id": device.credential_id, "response": []}):
             assert (await answered(browser, odd)).status_code == 401
         assert (await browser.post("/sign-in", data={"passkey": "[" * 3000})).status_code == 401
