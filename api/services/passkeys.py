@@ -252,10 +252,11 @@ def _parts(credential: Mapping[str, Any], *names: str) -> dict[str, bytes]:
 
     What is checked and what is stored come from these bytes, so that the answer cannot be read in two ways.
     """
-    response, found = credential.get("response"), {}
-    for name in names if isinstance(response, dict) else ():
+    response = credential.get("response")
+    given, found = response if isinstance(response, dict) else {}, {}
+    for name in names:
         with suppress(KeyError, TypeError, ValueError):
-            found[name] = _bytes_of(response[name])
+            found[name] = _bytes_of(given[name])
     return found
 
 
@@ -280,7 +281,7 @@ def _transports_in(credential: Mapping[str, Any]) -> list[str]:
     from webauthn.helpers.structs import AuthenticatorTransport
 
     response = credential.get("response")
-    said = response.get("transports") if isinstance(response, Mapping) else None
+    said = response.get("transports") if isinstance(response, dict) else None
     return [each.value for each in AuthenticatorTransport if isinstance(said, list) and each.value in said]
 
 
