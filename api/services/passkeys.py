@@ -36,7 +36,7 @@ class Refused:
     """The answer of a browser that was not accepted."""
 
     why: str
-    """One word for the audit log: `challenge`, `unknown`, `person`, `copied`, `invalid`, or `known`."""
+    """A code for the audit log: `challenge`, `unknown`, `person`, `copied`, `invalid` or `not-added`."""
     person: str | None = None
     """The owner of the passkey, if the passkey is known."""
     message: str = "The passkey was not accepted. Try again."
@@ -139,7 +139,7 @@ async def register(
     try:
         await passkeys.add(conn, new)
     except NotAdded as no:
-        return Refused("known", person, f"The passkey was not added: {no}.")
+        return Refused("not-added", person, f"The passkey was not added: {no}.")
     return new
 
 

@@ -130,7 +130,7 @@ async def test_one_authenticator_is_added_once_and_its_owner_has_one_random_hand
         "userVerification": "required",
     }
     again = await added(client, device)
-    assert (again.status_code, again.json()["type"]) == (409, "urn:holdgate:passkey-known")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:holdgate:passkey-not-added")
     other = await added(await site.somebody("rosa"), replace(device))
     assert other.status_code == 409, "a credential id belongs to one person"
 
