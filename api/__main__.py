@@ -16,7 +16,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.http.connections import Connection, most_connections
-from core import logs, traces
+from core import logs, loopback, traces
 from core.settings import WrongSettings, load, unknown_variables
 from core.signing_keys import own_key
 from core.temporal import TemporalUnreachable, profile
@@ -86,11 +86,16 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,  # no header of a proxy is trusted, so nobody can forge one
     )
+    try:
+        sockets = loopback.bound(settings.port) if len(loopback.addresses(settings.host)) > 1 else None
+    except OSError as error:
+        print(f"nothing can listen on port {settings.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return CANNOT_LISTEN
     gc.enable()
     gc.freeze()
     start_template()
     with suppress(KeyboardInterrupt):  # the server has stopped in order, and reports only now what stopped it
-        server.run()
+        server.run(sockets)
     return 0 if server.started else CANNOT_LISTEN
 
 

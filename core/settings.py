@@ -33,7 +33,7 @@ COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
 The gateway and the worker do not read these variables.
 """
 
-LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
+LOOPBACK = {"host": "127.0.0.1", "public_url": "http://localhost:8000"}
 """By name of a setting: an address that only programs on this machine can reach."""
 
 _RENAMED = ("HOLDGATE_INBOX_", "HOLDGATE_IMPORT_")
@@ -64,8 +64,11 @@ class Settings(BaseSettings):
     """The host name or IP address on which the gateway listens."""
     port: int = Field(8000, ge=1, le=65535)
     """The port on which the gateway listens."""
-    public_url: str = Field(default_factory=lambda data: f"http://127.0.0.1:{data.get('port')}")
-    """The URL of the gateway for people's browsers. Pages and mails use the URL in links."""
+    public_url: str = Field(default_factory=lambda data: f"http://localhost:{data.get('port')}")
+    """The URL of the gateway for people's browsers. Pages and mails use the URL in links.
+
+    The default has a name and not an address, because browsers refuse passkeys at an IP address.
+    """
     passkey_domain: str | None = None
     """The domain for which people's passkeys are made: the host of `public_url`, or a domain above it. Any other
     domain makes the passkeys that people have useless.

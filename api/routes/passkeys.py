@@ -162,8 +162,8 @@ async def finish(services: Services, person: Person, credential: dict[str, Any],
     async with services.db.write() as conn:
         made = await ceremonies.register(conn, party, person.id, credential, name, datetime.now(UTC))
     if isinstance(made, Refused):
-        if made.why == "known":
-            raise Problem(409, made.message, kind="passkey-known")
+        if made.why == "not-added":
+            raise Problem(409, made.message, kind="passkey-not-added")
         raise invalid(made.message, [FieldError(field="credential", message=made.message)])
     return made
 

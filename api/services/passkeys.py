@@ -36,7 +36,7 @@ class Refused:
     """The answer of a browser that was not accepted."""
 
     why: str
-    """One word for the audit log: `challenge`, `unknown`, `person`, `copied`, `invalid`, or `known`."""
+    """A code for the audit log: `challenge`, `unknown`, `person`, `copied`, `invalid` or `not-added`."""
     person: str | None = None
     """The owner of the passkey, if the passkey is known."""
     message: str = "The passkey was not accepted. Try again."
@@ -139,7 +139,7 @@ async def register(
     try:
         await passkeys.add(conn, new)
     except NotAdded as no:
-        return Refused("known", person, f"The passkey was not added: {no}.")
+        return Refused("not-added", person, f"The passkey was not added: {no}.")
     return new
 
 
@@ -253,11 +253,11 @@ def _parts(credential: Mapping[str, Any], *names: str) -> dict[str, bytes]:
     What is checked and what is stored come from these bytes, so that the answer cannot be read in two ways.
     """
     response = credential.get("response")
-    found = {}
-    for name in names if isinstance(response, Mapping) else ():
-        with suppress(TypeError, ValueError):
-            found[name] = _bytes_of(response[name]) if response.get(name) is not None else b""
-    return {name: part for name, part in found.items() if part}
+    given, found = response if isinstance(response, dict) else {}, {}
+    for name in names:
+        with suppress(KeyError, TypeError, ValueError):
+            found[name] = _bytes_of(given[name])
+    return found
 
 
 def _credential(credential_id: Any, parts: Mapping[str, bytes]) -> dict[str, Any]:
@@ -281,7 +281,7 @@ def _transports_in(credential: Mapping[str, Any]) -> list[str]:
     from webauthn.helpers.structs import AuthenticatorTransport
 
     response = credential.get("response")
-    said = response.get("transports") if isinstance(response, Mapping) else None
+    said = response.get("transports") if isinstance(response, dict) else None
     return [each.value for each in AuthenticatorTransport if isinstance(said, list) and each.value in said]
 
 

@@ -130,7 +130,7 @@ async def test_one_authenticator_is_added_once_and_its_owner_has_one_random_hand
         "userVerification": "required",
     }
     again = await added(client, device)
-    assert (again.status_code, again.json()["type"]) == (409, "urn:holdgate:passkey-known")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:holdgate:passkey-not-added")
     other = await added(await site.somebody("rosa"), replace(device))
     assert other.status_code == 409, "a credential id belongs to one person"
 
@@ -205,10 +205,11 @@ async def test_a_false_answer_signs_nobody_in(site: Site) -> None:
             failed = (await site.events("vera", "sign_in_failed") or [{}])[-1]
             assert failed.get("why") == why or why in ("challenge", "unknown"), why
         options = (await browser.post("/sign-in/passkey")).json()
-        answer = device.get(options)
-        assert (await answered(browser, answer)).status_code == 303
+        credential = device.get(options)
+        assert (await answered(browser, credential)).status_code == 303
         browser.cookies.clear()
-        assert (await answered(browser, answer)).status_code == 401, "a challenge is used once"
+        assert (await answered(browser, credential)).status_code == 401, "a challenge is used once"
+        odd: Any
         for odd in ([], None, "x", {"id": device.credential_id}, {"id": device.credential_id, "response": []}):
             assert (await answered(browser, odd)).status_code == 401
         assert (await browser.post("/sign-in", data={"passkey": "[" * 3000})).status_code == 401

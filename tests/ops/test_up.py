@@ -94,7 +94,7 @@ def test_up_json_says_where_everything_is_and_only_its_owner_may_read_it(product
         "people",
         "demo_sign_in_url",
     }
-    assert up["gateway_url"] == f"http://127.0.0.1:{product.environment['HOLDGATE_PORT']}"
+    assert up["gateway_url"] == f"http://localhost:{product.environment['HOLDGATE_PORT']}"
     assert up["temporal_address"] == f"127.0.0.1:{product.environment['HOLDGATE_TEMPORAL_PORT']}"
     assert up["namespace"] == "default"
     assert httpx2.get(up["gateway_url"] + "/health/ready").status_code == 200
