@@ -6,8 +6,8 @@ import { refused, send } from "./app.js";
 const confirmed = new WeakSet(); // forms that go on to the server
 
 /** Let the passkey sign the decision, if the server asks for that. Return whether the form can be sent. */
-async function sign(form, button) {
-  const answer = await send(form.action, new FormData(form, button), { Accept: "application/json" });
+async function sign(form, fields) {
+  const answer = await send(form.action, fields, { Accept: "application/json" });
   const problem = answer.headers.get("content-type")?.includes("json") ? await answer.json() : null;
   if (!problem?.options) return true; // the form itself gets the same answer, and shows it
   if (!window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
@@ -34,8 +34,9 @@ document.addEventListener("submit", async (event) => {
   event.stopPropagation();
   const button = event.submitter;
   form.elements.nonce.value = form.elements.credential.value = "";
+  const fields = new FormData(form, button); // a disabled button would be left out
   button.disabled = true;
-  const ready = await sign(form, button).catch(() => true); // without a connection the form says so itself
+  const ready = await sign(form, fields).catch(() => true); // without a connection the form says so itself
   button.disabled = false;
   if (!ready) return;
   confirmed.add(form);
