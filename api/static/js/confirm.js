@@ -33,12 +33,16 @@ document.addEventListener("submit", async (event) => {
   event.preventDefault();
   event.stopPropagation();
   const button = event.submitter;
+  const verdict = form.querySelector("input[name=verdict]");
+  verdict.disabled = true;
   form.elements.nonce.value = form.elements.credential.value = "";
   const fields = new FormData(form, button); // a disabled button would be left out
   button.disabled = true;
   const ready = await sign(form, fields).catch(() => true); // without a connection the form says so itself
   button.disabled = false;
   if (!ready) return;
+  verdict.disabled = false; // in place of the button, which htmx forgets while the browser asks for the passkey
+  verdict.value = button.value;
   confirmed.add(form);
-  form.requestSubmit(button);
+  form.requestSubmit();
 }, true);
