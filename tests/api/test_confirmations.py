@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,6 +22,7 @@ from store.tables.cases import pending_confirmations, proofs
 from store.tables.people import passwords as stored_passwords
 from tests.api.conftest import Gate, Work, eventually
 from tests.api.pages.visits import parsed, signed_in
+from tests.api.test_evidence_pack import lines, opened
 from tests.support.authenticator import Authenticator
 
 HOME = "http://localhost:8000"
@@ -42,6 +45,14 @@ async def site(gate: Gate, tmp_path_factory: pytest.TempPathFactory) -> AsyncIte
     app = create_app(settings)
     async with app.router.lifespan_context(app):
         yield Gate(app, settings, gate.database, gate.client, gate.tokens, gate.refusals, gate.keys)
+
+
+@asynccontextmanager
+async def other_gateway(site: Gate) -> AsyncIterator[Gate]:
+    """One more gateway with the same database."""
+    app = create_app(site.settings)
+    async with app.router.lifespan_context(app):
+        yield replace(site, app=app, _clients={})
 
 
 async def manager(site: Gate, *, password: bool = True) -> str:
@@ -188,7 +199,8 @@ async def test_a_decision_is_confirmed_with_a_passkey(site: Gate) -> None:
     not_enough = await site.decide(person, task, password=PASSWORD)
     assert (not_enough.status_code, not_enough.json()["method"]) == (403, "passkey")
     await undecided(site, task)
-    answer = await site.decide(person, task, passkey=signature(device, asked))
+    async with other_gateway(site) as elsewhere:
+        answer = await elsewhere.decide(person, task, passkey=signature(device, asked))
     assert answer.status_code == 200, answer.text
     await decided(site, task, person, "passkey")
     async with site.database.read() as conn:
@@ -289,6 +301,20 @@ async def test_a_confirmed_decision_is_stored_while_no_worker_runs(site: Gate, w
         await work.start(site, 0)
     await eventually(lambda: site.case(task["case_id"]), lambda case: case["status"] == "completed")
     await decided(site, task, person, "passkey")
+
+
+async def test_the_evidence_pack_has_printed_name_time_and_meaning(site: Gate) -> None:
+    person, task = await manager(site), await waiting(site, BY_PASSWORD)
+    await site.decide(person, task, "reject", comment="Paid already", password=PASSWORD)
+    case = await site.until(task["case_id"], lambda case: case["status"] == "rejected")
+    (view,) = case["tasks"][-1]["decisions"]
+    files = opened((await site.get("auditor-1", "/audit/pack", case_id=task["case_id"])).content)
+    (signed,) = lines(files["signatures.csv"])
+    assert (signed["name"], signed["meaning"], signed["method"]) == (f"Mia {person}", "rejected", "password")
+    assert (signed["decision_id"], signed["person"]) == (view["decision_id"], person)
+    assert datetime.fromisoformat(signed["signed_at"]) == datetime.fromisoformat(view["at"])
+    assert f"Signed by Mia {person} with the password, " in files["report.html"]
+    assert "Meaning: rejected." in files["report.html"]
 
 
 # -------------------------------------------------------------------------------------------------- many, and on pages

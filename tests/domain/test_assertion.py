@@ -58,10 +58,10 @@ def fault_of(assertion: Assertion, algorithm: str = "eddsa", expected: bytes = C
 def test_each_algorithm_is_checked(algorithm: str) -> None:
     made = asserted(algorithm)
     assert fault_of(made, algorithm) == ""
-    for place, part in enumerate(made):
+    for name, part in made._asdict().items():
         for at in (0, len(part) // 2, len(part) - 1):
             edited = part[:at] + bytes([part[at] ^ 1]) + part[at + 1 :]
-            assert fault_of(Assertion(*made[:place], edited, *made[place + 1 :]), algorithm) != ""
+            assert fault_of(made._replace(**{name: edited}), algorithm) != ""
     other = next(name for name in KEYS if name != algorithm)
     assert fault_of(made, other) == "the signature of the passkey is not valid"
 

@@ -23,7 +23,6 @@ from tests.support.sample_processes import ErrandProcess
 from workflows.sandbox import workflow_runner
 
 VERDICTS = [Verdict.APPROVE, Verdict.REJECT, Verdict.REQUEST_CHANGES, Verdict.ABSTAIN]
-REASON = {"comment": "because"}
 
 
 def asking(confirm: str, gate: str = "approval") -> str:
@@ -61,9 +60,13 @@ async def test_no_door_takes_a_weaker_confirmation(house: House, asked: Confirm,
     task = await house.open_task(case)
     assert task.confirm is asked
     for verdict in VERDICTS:
-        no = await refusal(house, case, house.decision(task, verdict=verdict, confirmation=by(given), **REASON))
+        no = await refusal(
+            house, case, house.decision(task, verdict=verdict, confirmation=by(given), comment="because")
+        )
         assert (no.type, no.details[0]) == ("ConfirmNeeded", {"method": asked.value})
-        await case.signal("submit_decision", house.decision(task, verdict=verdict, confirmation=by(given), **REASON))
+        await case.signal(
+            "submit_decision", house.decision(task, verdict=verdict, confirmation=by(given), comment="because")
+        )
     state = await house.until(case, lambda s: [e.kind for e in s.timeline].count("decision_refused") == len(VERDICTS))
     assert (state.tasks[0].decisions, state.tasks[0].revision) == ([], task.revision)
     await house.decide(case, confirmation=by(asked))
