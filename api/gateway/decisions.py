@@ -151,13 +151,14 @@ class Decisions:
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":
             raise problem_of_refusal(decision.id, recorded(known, task))
-        if request.passkey and not known:
+        if request.passkey:
             try:
                 decision = await self._confirmations.by_passkey(
                     person, task, decision, request.passkey, new_id=client_id is None
                 )
             except Refusal as no:
-                raise await self._refusals.refuse(task, decision, no) from no
+                if known is None:  # otherwise the request was answered before, and has used up its nonce
+                    raise await self._refusals.refuse(task, decision, no) from no
         try:
             return await self._send(task, decision, known, UPDATE_PATIENCE_S if patience is None else patience)
         except Refusal as no:

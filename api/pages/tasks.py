@@ -49,6 +49,7 @@ from domain.moments import Within, local_moment
 from domain.names import ADMINS, OPERATORS
 from domain.state_words import BUTTONS
 from domain.status import Verdict
+from policy.wording import confirmation
 from store.cases import tasks
 from store.cases.cases import CaseRow
 from store.people.people import Person
@@ -114,6 +115,8 @@ class TaskPage(Context):
     why: str
     """Why the reader can or cannot decide."""
     approvals: str
+    confirmation: str
+    """How people confirm their decisions, in words; empty if they need not."""
     asked: Sequence[Deciders]
     coming: Sequence[TimerEvent]
     confirm: Confirm
@@ -285,6 +288,7 @@ async def shown(
         because=_because(seen, whole),
         why=why(seen, seen.can_decide),
         approvals=approvals(seen),
+        confirmation=confirmation(seen.confirm, reader.get().texts),
         asked=who,
         coming=if_nobody_decides(seen) if seen.status == "open" else [],
         confirm=confirm,

@@ -231,6 +231,7 @@ async def _fill(
 ) -> None:
     cases: list[CaseRow] = []
     attached: list[Attachment] = []
+    signatures: list[str] = []
     with pack.file("cases.csv", "One line for each case of the events") as file:
         await file.add(_csv, CASES)
         for start in range(0, len(ids), PAGE):
@@ -243,6 +244,7 @@ async def _fill(
         await file.add(_csv, EVENTS)
         async for page in _events(conn, scope):
             await file.add(_event_lines, page)
+            signatures += [line(_signature(event)) for event in page if isinstance(event.data.get("confirmed"), dict)]
     positions = []
     with pack.file(
         "events.ndjson", "The same events as JSON lines, with all that their hashes are computed from"
@@ -253,12 +255,8 @@ async def _fill(
             positions += [event.position for event in page_]
             after = positions[-1]
     await _prove(pack, conn, positions)
-    with pack.file(
-        "signatures.csv", "One line for each decision that a person confirmed: printed name, time and meaning"
-    ) as file:
-        await file.add(_csv, SIGNATURES)
-        async for page in _events(conn, scope):
-            await file.add(_signature_lines, page)
+    what = "One line for each decision that a person confirmed: printed name, time and meaning"
+    await pack.put("signatures.csv", what, _csv(SIGNATURES) + "".join(signatures))
     with pack.file(
         "attachments.csv", "One line for each attachment of these cases, with the SHA-256 of its bytes"
     ) as file:
@@ -335,12 +333,9 @@ def _hashed_lines(events: list[HashedEvent]) -> str:
     return "".join(json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in events)
 
 
-def _signature_lines(events: list[StoredEvent]) -> str:
-    signed = [(event, told) for event in events if isinstance(told := event.data.get("confirmed"), dict)]
-    return "".join(line(_signature_cells(event, told)) for event, told in signed)
-
-
-def _signature_cells(event: StoredEvent, told: dict[str, Any]) -> Iterable[Any]:
+def _signature(event: StoredEvent) -> Iterable[Any]:
+    """Return the cells of a decision that a person confirmed."""
+    told = event.data["confirmed"]
     known = event.data | {
         "case_id": event.case_id,
         "name": told.get("name"),

@@ -397,6 +397,7 @@ async def test_the_page_says_what_a_person_with_nothing_to_confirm_with_can_do(s
         page = parsed((await client.get(f"/tasks/{task['task_id']}")).text)
     assert page.all("form", class_="decide") == []
     assert "This decision needs a passkey, and you have none" in page.one("aside").text
+    assert "Confirmation Each person confirms the decision with a passkey" in page.one("section", class_="who").text
 
 
 async def test_the_inbox_asks_once_and_leaves_out_what_needs_a_passkey(site: Gate) -> None:

@@ -47,10 +47,12 @@ async def check(conn: AsyncConnection, case_id: str | None = None) -> list[str]:
     """Return the problems of the passkeys' signatures of all decisions, or of those of one case, one sentence each."""
     problems: list[str] = []
     nonces: set[str] = set()
+    known: dict[str, _Registered] | None = None
     query = _CONFIRMED if case_id is None else _CONFIRMED.where(proofs.c.case_id == case_id)
     try:
-        known = await _registered(conn)
         async for row in paged(conn, query, proofs.c.message_id):
+            if known is None:  # most cases have no such decision, and reading all events of people takes long
+                known = await _registered(conn)
             if why := _why(row.text, known, nonces):
                 problems.append(f"table proofs, row {row.message_id}: the confirmation is not valid: {why}")
     except sql.DBAPIError:

@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import cbor2
 import pytest
 from sqlalchemy import update
 
 from core.signed_client import signed
-from domain.confirmation import Confirm, Confirmation
 from domain.messages import Decision
-from domain.proof.assertion import of_base64url
-from domain.proof.challenge import challenge
-from domain.proof.envelope import SignedText, signed_fields
+from domain.proof.envelope import SignedText
 from domain.proof.keys import base64url
 from domain.records import CaseRecord, DecisionRecord
 from domain.status import Status, Verdict
@@ -22,10 +18,10 @@ from plugins.testing.signatures import TEST_KEY, TEST_KEYS
 from store.audit.verification import verify, verify_case
 from store.db.database import Database
 from store.people import passkeys, people
-from store.people.passkeys import Passkey
 from store.tables.audit import events
 from tests.store.sample_cases import MORNING, decision, event, opening, recorded, submitted, task
 from tests.support.authenticator import Authenticator
+from tests.support.confirmations import confirmed, passkey_of
 
 CASE, NONCE = "payment:inv-1", "a-random-nonce"
 PERSON = "manager-1"
@@ -35,52 +31,21 @@ PERSON = "manager-1"
 class Signer:
     """A person's device, and the decision that it confirms."""
 
-    db: Database
     device: Authenticator
     decision: Decision
 
     @classmethod
     async def of(cls, db: Database, person: str = PERSON) -> "Signer":
-        """A device whose passkey is registered in the audit log for this person, since before the decision."""
-        device = Authenticator(domain="localhost")
-        options = {"user": {"id": "h"}, "rp": {"id": "localhost"}, "challenge": "AAAA"}
-        attested = cbor2.loads(of_base64url(device.create(options)["response"]["attestationObject"]))["authData"]
-        public_key = attested[55 + len(of_base64url(device.credential_id)) :]
+        """A device whose passkey the person has had since the morning, before the decision."""
         async with db.write() as conn:
             await people.add(conn, person, person.title(), ["managers"], by="t")
-            new = Passkey(
-                passkey_id=passkeys.id_of(device.credential_id),
-                person=person,
-                domain="localhost",
-                credential_id=device.credential_id,
-                public_key=base64url(public_key),
-                sign_count=0,
-                user_handle="h",
-                name="Laptop",
-                transports=[],
-                device_type="single_device",
-                backed_up=False,
-                created_at=MORNING,
-            )
-            await passkeys.add(conn, new)
+            device = await passkey_of(conn, person, MORNING)
             await conn.execute(update(events).where(events.c.kind == "passkey_added").values(at=MORNING))
-        given = decision(task(CASE), person, comment="as agreed", via="page")
-        return cls(db, device, given)
+        return cls(device, decision(task(CASE), person, comment="as agreed", via="page"))
 
     def confirmed(self, **altered: Any) -> Decision:
         """The decision with what the device signs; `altered` replaces fields of the client data."""
-        made = challenge(signed_fields(self.decision, "default", CASE), NONCE)
-        answer = self.device.get({"challenge": base64url(made)}, **altered)["response"]
-        confirmation = Confirmation(
-            method=Confirm.PASSKEY,
-            name="Manager One",
-            nonce=NONCE,
-            credential_id=self.device.credential_id,
-            authenticator_data=answer["authenticatorData"],
-            client_data=answer["clientDataJSON"],
-            signature=answer["signature"],
-        )
-        return self.decision.model_copy(update={"confirmation": confirmation})
+        return confirmed(self.device, self.decision, CASE, NONCE, **altered)
 
 
 async def stored(db: Database, *given: Decision) -> None:
@@ -150,9 +115,7 @@ LIES: dict[str, tuple[Lie, str]] = {
         "signed another decision",
     ),
     "too early": (
-        lambda s: Signer(
-            s.db, s.device, s.decision.model_copy(update={"at": MORNING - timedelta(hours=1)})
-        ).confirmed(),
+        lambda s: Signer(s.device, s.decision.model_copy(update={"at": MORNING - timedelta(hours=1)})).confirmed(),
         "manager-1 did not have this passkey at that time",
     ),
     "nonce": (with_part(nonce="another"), "signed another decision"),
@@ -204,9 +167,9 @@ async def test_an_event_that_tells_another_confirmation_is_found(db: Database) -
     honest = signer.confirmed()
     await submitted(db)
     await recorded(db, opening(task(CASE)))
-    for number, confirmed in enumerate((None, {"method": "password", "name": "Manager One"}), 2):
+    for number, lie in enumerate((None, {"method": "password", "name": "Mia Manager"}), 2):
         each = honest.model_copy(update={"id": f"d{number}"})
-        data = {"task_id": each.task_id, "decision_id": each.id, "confirmed": confirmed}
+        data = {"task_id": each.task_id, "decision_id": each.id, "confirmed": lie}
         told = event(CASE, number, "decided", **data).model_copy(update={"actor": PERSON})
         text = SignedText.of(signed(each, TEST_KEY, "default", CASE), "default", CASE)
         await recorded(db, CaseRecord(case_id=CASE, status=Status.RUNNING, events=[told], proofs=[text]))
