@@ -57,7 +57,7 @@ async def other_gateway(site: Gate) -> AsyncIterator[Gate]:
 
 async def manager(site: Gate, *, password: bool = True) -> str:
     """A new manager with a token and perhaps a password; answers their id."""
-    id = f"m-{uuid4().hex[:8]}"
+    id = f"p-{uuid4().hex[:8]}"
     async with site.database.write() as conn:
         await people.add(conn, id, f"Mia {id}", ["managers"], by="t")
         site.tokens[id] = await people.new_token(conn, id, "laptop", by="t")
