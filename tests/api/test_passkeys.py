@@ -42,10 +42,10 @@ class Site:
         self.app, self.db = app, db
         self.tokens: dict[str, str] = {}
 
-    async def somebody(self, id: str) -> httpx2.AsyncClient:
+    async def somebody(self, id: str, group: str = "managers") -> httpx2.AsyncClient:
         """A client with the token of a new person."""
         async with self.db.write() as conn:
-            await people.add(conn, id, id.title(), ["managers"], by="holdgate")
+            await people.add(conn, id, id.title(), [group], by="holdgate")
             await passwords.put(conn, id, passwords.hash_of(PASSWORD), datetime.now(UTC), by=id)
             token = await people.new_token(conn, id, "test", by="holdgate")
         return self.browser(Authorization=f"Bearer {token}")
@@ -247,6 +247,26 @@ async def test_a_page_asks_for_the_password_only_if_the_sign_in_is_not_fresh(sit
         assert (await browser.post("/settings/passkeys/remove", data=its)).status_code == 403
         removed = await browser.post("/settings/passkeys/remove", data={**its, "password": PASSWORD})
         assert "The passkey is removed" in removed.text and "No passkeys." in removed.text
+
+
+async def test_an_administrator_sees_and_removes_the_passkey_of_a_lost_device(site: Site) -> None:
+    client, device = await site.somebody("ulla"), Authenticator()
+    passkey_id = (await added(client, device, "Lost phone")).json()["passkey_id"]
+    admin, auditor = await site.somebody("adam", "admins"), await site.somebody("audrey", "auditors")
+    listed = await auditor.get(f"{API}/people/ulla/passkeys")
+    assert [each["name"] for each in listed.json()["items"]] == ["Lost phone"]
+    one = f"{API}/people/ulla/passkeys/{passkey_id}"
+    assert (await auditor.delete(one)).status_code == 403
+    assert (await client.delete(one)).status_code == 404
+    page = await admin.get("/people/ulla")
+    assert "Lost phone" in page.text and "Remove passkey Lost phone" in page.text
+    answer = await admin.post("/people/ulla/remove-passkey", data={"value": passkey_id})
+    assert "The passkey is removed." in answer.text and "Lost phone" not in answer.text
+    assert (await admin.delete(one)).status_code == 404
+    async with site.browser() as browser:
+        assert (await signed_in(browser, device)).status_code == 401
+    [removed] = await site.events("ulla", "passkey_removed")
+    assert removed["passkey_id"] == passkey_id
 
 
 async def test_an_assertion_confirms_one_challenge_of_one_person(site: Site) -> None:
