@@ -170,6 +170,7 @@ PROOF = KEY.sign(text(DECISION))
         (f"v1.{KEY.key_id}.{SigningKey.generate().sign(text(DECISION)).rpartition('.')[2]}", Fault.WRONG_SIGNATURE),
         (PROOF, None),
     ],
+    ids=range(11),  # the texts hold a key that is new in each process, and xdist wants the same names in all
 )
 def test_a_proof_is_read_and_checked(proof: str | None, fault: Fault | None) -> None:
     assert REGISTRY.fault(Kind.DECISION, text(DECISION), proof, NOW) is fault
