@@ -23,7 +23,7 @@ from api.pages.people import by_field
 from api.routes import absences as away, one_time_links, people as people_routes
 from api.routes.absences import NewAbsence
 from api.routes.people import NewToken
-from api.services.relying_party import RelyingParty, relying_party, why_off
+from api.services.relying_party import Obstacle, RelyingParty, obstacle, relying_party
 from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
 from store.notifications import account_news, choices
 from store.notifications.account_news import AccountNews
@@ -52,7 +52,8 @@ class SettingsPage(Context):
     passkeys: list[Passkey]
     party: RelyingParty | None
     """The site of the passkeys; None if browsers refuse passkeys here."""
-    why_no_passkeys: str | None
+    obstacle: Obstacle | None
+    """Why browsers refuse passkeys here."""
     asks_for_password: bool
     """True if a change of the passkeys needs the password, because the sign-in is not fresh."""
     sessions: list[Session]
@@ -169,7 +170,7 @@ async def _changed(
 async def settings_page(request: Request, person: Person, services: Services, **more: Any) -> SettingsPage:
     """Return the variables of the page. `more` is the outcome of a form: the last fields of `SettingsPage`."""
     now = datetime.now(UTC)
-    signed_in, off = request.state.signed_in, why_off(services.settings)
+    signed_in, off = request.state.signed_in, obstacle(services.settings)
     async with services.db.read() as conn:
         chosen = await choices.of(conn, person.id)
         look = await page_preferences.of(conn, person.id)

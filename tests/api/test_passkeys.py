@@ -14,10 +14,11 @@ from fastapi import FastAPI
 from sqlalchemy import delete, update
 
 from api.app import create_app
+from api.http.problems import Problem
 from api.http.security import COOKIE
 from api.services import passkeys as service
 from api.services.passkeys import NoPasskeys, Refused, Verified
-from api.services.relying_party import RelyingParty, relying_party, why_off
+from api.services.relying_party import RelyingParty, relying_party
 from core.settings import Settings, WrongSettings, load
 from core.signing_keys import make_missing_keys
 from store.audit import audit_log
@@ -324,10 +325,12 @@ def test_passkeys_belong_to_the_host_of_the_public_url(
     except WrongSettings as wrong:
         assert isinstance(party, str) and party in str(wrong)
         return
-    off = why_off(settings)
-    assert off is None if isinstance(party, RelyingParty) else party in str(off)
-    if off is None:
+    if isinstance(party, RelyingParty):
         assert relying_party(settings) == party
+        return
+    with pytest.raises(Problem) as off:
+        relying_party(settings)
+    assert off.value.status == 404 and party in off.value.body["detail"]
 
 
 async def test_no_page_offers_passkeys_at_an_ip_address_and_the_routes_name_the_setting(
@@ -348,4 +351,4 @@ async def test_no_page_offers_passkeys_at_an_ip_address_and_the_routes_name_the_
         assert "passkey" not in page
         await browser.post("/sign-in", data={"name": "zoe", "password": PASSWORD})
         page = (await browser.get("/settings")).text
-        assert "Set HOLDGATE_PUBLIC_URL" in page and "Add passkey" not in page
+        assert "set HOLDGATE_PUBLIC_URL to an address with a host name" in page and "Add passkey" not in page
