@@ -30,11 +30,17 @@ class RelyingParty:
 
 def relying_party(settings: Settings) -> RelyingParty:
     """Return the site for which passkeys are made. Raises Problem 404, which names the setting, if there is none."""
-    if (why := obstacle(settings)) is not None:
-        raise Problem(404, _SENTENCES[why].format(settings.public_url), kind="no-passkeys")
+    if (why := why_off(settings)) is not None:
+        raise Problem(404, why, kind="no-passkeys")
     scheme, host, port = _parts(settings)
     shown = "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
     return RelyingParty((settings.passkey_domain or host).lower(), f"{scheme}://{host}{shown}")
+
+
+def why_off(settings: Settings) -> str | None:
+    """Return the sentence that says why browsers refuse passkeys and names the setting; None if they accept them."""
+    found = obstacle(settings)
+    return found and _SENTENCES[found].format(settings.public_url)
 
 
 def obstacle(settings: Settings) -> Obstacle | None:
