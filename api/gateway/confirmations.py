@@ -115,7 +115,7 @@ class Confirmations:
             signature=found.assertion["signature"],
         )
         known = await stored_passkeys.by_credential(conn, found.credential_id)
-        # The check of the audit log must find nothing wrong with it later. It is stricter: it refuses other sites.
+        # The check of the audit log must accept it later, and knows fewer algorithms than the library.
         if known is None or fault(Assertion.of(confirmation), of_base64url(known.public_key), expected, party.domain):
             return _NOT_ACCEPTED
         return confirmation

@@ -99,7 +99,7 @@ async def check_presence(db: Database, person: Person, session: Session | None, 
         return Proof(person.id, None)
     if not password:
         raise forbidden(
-            "Your sign-in is older than 10 minutes. Enter your password, or sign in again.",
-            "the password, or a sign-in of the last 10 minutes",
+            "Enter your password, or sign in again by password or passkey. A sign-in counts for 10 minutes.",
+            "the password, or a sign-in by password or passkey in the last 10 minutes",
         )
     return await check_password(db, person, password)

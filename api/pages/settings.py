@@ -20,16 +20,16 @@ from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
-from api.routes import absences as away, one_time_links, passkeys, people as people_routes
+from api.routes import absences as away, one_time_links, people as people_routes
 from api.routes.absences import NewAbsence
-from api.routes.passkeys import PasskeyItem
 from api.routes.people import NewToken
-from api.services.relying_party import RelyingParty, relying_party, why_off
+from api.services.relying_party import Obstacle, RelyingParty, obstacle, relying_party
 from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
 from store.notifications import account_news, choices
 from store.notifications.account_news import AccountNews
-from store.people import page_preferences, passwords, people, sessions
+from store.people import page_preferences, passkeys, passwords, people, sessions
 from store.people.absences import Absence
+from store.people.passkeys import Passkey
 from store.people.people import Person, Token
 from store.people.sessions import Session
 
@@ -49,10 +49,11 @@ class SettingsPage(Context):
     look: dict[str, str]
     absences: list[Absence]
     tokens: list[Token]
-    passkeys: list[PasskeyItem]
+    passkeys: list[Passkey]
     party: RelyingParty | None
     """The site of the passkeys; None if browsers refuse passkeys here."""
-    why_no_passkeys: str | None
+    obstacle: Obstacle | None
+    """Why browsers refuse passkeys here."""
     asks_for_password: bool
     """True if a change of the passkeys needs the password, because the sign-in is not fresh."""
     sessions: list[Session]
@@ -169,11 +170,12 @@ async def _changed(
 async def settings_page(request: Request, person: Person, services: Services, **more: Any) -> SettingsPage:
     """Return the variables of the page. `more` is the outcome of a form: the last fields of `SettingsPage`."""
     now = datetime.now(UTC)
-    signed_in, off = request.state.signed_in, why_off(services.settings)
+    signed_in, off = request.state.signed_in, obstacle(services.settings)
     async with services.db.read() as conn:
         chosen = await choices.of(conn, person.id)
         look = await page_preferences.of(conn, person.id)
         own = await sessions.of(conn, person.id, now)
+        own_passkeys = await passkeys.of(conn, person.id)
         has_password = await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)
     return SettingsPage(
@@ -184,7 +186,7 @@ async def settings_page(request: Request, person: Person, services: Services, **
         look,
         (await away.my_absence(person, services.db)).items,
         [each for each in (await people_routes.my_tokens(person, services.db)).items if each.revoked_at is None],
-        (await passkeys.listed(services, person)).items,
+        own_passkeys,
         None if off else relying_party(services.settings),
         off,
         not is_fresh(person, signed_in.session if signed_in else None),

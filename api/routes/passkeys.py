@@ -1,7 +1,7 @@
-"""Routes for the caller's own passkeys, with which people sign in and confirm decisions.
+"""Routes for passkeys, with which people sign in and confirm decisions.
 
-A browser makes a passkey, so these routes are for pages, and for clients that control a browser. A token alone neither
-adds nor removes a passkey: the caller also sends their password.
+A browser makes a passkey, so the routes that add one are for pages, and for clients that control a browser. A token
+alone neither adds nor removes a passkey of the caller: the caller also sends their password.
 """
 
 from datetime import UTC, datetime
@@ -11,13 +11,15 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.container import Services
-from api.deps import Plain, TheServices
+from api.deps import Db, Plain, TheServices
 from api.http.problems import FieldError, Problem, documented, invalid, not_found
-from api.http.security import Caller
-from api.http.step_up import check_presence
+from api.http.security import Admin, Caller, PeopleReader
+from api.http.step_up import Proof, check_presence
+from api.routes.absences import PersonId, person_or_404
 from api.services import passkeys as ceremonies
 from api.services.passkeys import Refused
 from api.services.relying_party import relying_party
+from store.db.database import Database
 from store.people import passkeys
 from store.people.passkeys import UnknownPasskey
 from store.people.people import Person
@@ -49,7 +51,7 @@ class PasskeyOptions(BaseModel):
 
 
 class PasskeyItem(BaseModel):
-    """A passkey of the caller."""
+    """A passkey."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -63,7 +65,7 @@ class PasskeyItem(BaseModel):
 
 
 class PasskeyList(BaseModel):
-    """The passkeys of the caller, the oldest first."""
+    """The passkeys of a person, the oldest first."""
 
     items: list[PasskeyItem]
 
@@ -91,7 +93,7 @@ async def my_passkeys(person: Caller, services: TheServices) -> PasskeyList:
     404 if browsers refuse passkeys at `HOLDGATE_PUBLIC_URL`; the problem names the setting.
     """
     relying_party(services.settings)
-    return await listed(services, person)
+    return await _listed(services.db, person.id)
 
 
 @router.post(
@@ -126,17 +128,25 @@ async def remove_my_passkey(
 ) -> PasskeyList:
     """Remove a passkey of the caller, who sends their password. Sessions that began with the passkey end."""
     await remove(services, person, None, passkey_id, presence.password if presence else "")
-    return await listed(services, person)
+    return await _listed(services.db, person.id)
+
+
+@router.get("/people/{person_id}/passkeys", responses=documented(401, 404, 422, 503))
+async def passkeys_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> PasskeyList:
+    """List the passkeys of a person. For auditors and admins."""
+    await person_or_404(db, person_id)
+    return await _listed(db, person_id)
+
+
+@router.delete("/people/{person_id}/passkeys/{passkey_id}", responses=documented(401, 403, 404, 422, 503))
+async def remove_passkey(person_id: PersonId, passkey_id: PasskeyId, admin: Admin, db: Db) -> PasskeyList:
+    """Remove a passkey of a person, such as one on a lost device. Admins only."""
+    await person_or_404(db, person_id)
+    await _removed(db, person_id, passkey_id, by=admin.id)
+    return await _listed(db, person_id)
 
 
 # ------------------------------------------------------------------------------------------------ shared with the pages
-
-
-async def listed(services: Services, person: Person) -> PasskeyList:
-    """Return the passkeys of the person, the oldest first."""
-    async with services.db.read() as conn:
-        found = await passkeys.of(conn, person.id)
-    return PasskeyList(items=[PasskeyItem.model_validate(each) for each in found])
 
 
 async def begin(services: Services, person: Person, session: Session | None, password: str) -> dict[str, Any]:
@@ -182,12 +192,23 @@ async def rename(services: Services, person: Person, passkey_id: str, name: str)
 async def remove(services: Services, person: Person, session: Session | None, passkey_id: str, password: str) -> None:
     """Remove a passkey of the person. Raises Problem 404, and the problems of `check_presence`."""
     proof = await check_presence(services.db, person, session, password)
+    await _removed(services.db, person.id, passkey_id, by=person.id, proof=proof)
+
+
+async def _removed(db: Database, person: str, passkey_id: str, by: str, proof: Proof | None = None) -> None:
     try:
-        async with services.db.write() as conn:
-            await proof.still_holds(conn)
-            await passkeys.remove(conn, person.id, passkey_id, by=person.id)
+        async with db.write() as conn:
+            if proof is not None:
+                await proof.still_holds(conn)
+            await passkeys.remove(conn, person, passkey_id, by=by)
     except UnknownPasskey as unknown:
         raise not_found("passkey") from unknown
+
+
+async def _listed(db: Database, person: str) -> PasskeyList:
+    async with db.read() as conn:
+        found = await passkeys.of(conn, person)
+    return PasskeyList(items=[PasskeyItem.model_validate(each) for each in found])
 
 
 def _wrong_name(wrong: ValueError) -> Problem:

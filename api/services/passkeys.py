@@ -80,7 +80,7 @@ async def registration_options(
     )
 
     known = await passkeys.of(conn, person.id, party.domain)
-    handle = known[0].user_handle if known else base64url(token_bytes(32))
+    handle = await passkeys.handle_of(conn, person.id) or base64url(token_bytes(32))
     challenge = await passkey_challenges.make(conn, now, person=person.id, user_handle=handle)
     options = generate_registration_options(
         rp_id=party.domain,
@@ -199,6 +199,8 @@ async def verify_assertion(
     if not owner or person not in (None, known.person):
         return Refused("person", known.person)
     covered = _parts(credential, "clientDataJSON", "authenticatorData", "signature")
+    if _challenge_in(covered) != expected_challenge:
+        return Refused("challenge", known.person)
     try:
         found = verify_authentication_response(
             credential=_credential(credential_id, covered),
@@ -267,12 +269,14 @@ def _credential(credential_id: Any, parts: Mapping[str, bytes]) -> dict[str, Any
 
 
 def _challenge_in(parts: Mapping[str, bytes]) -> bytes:
-    """Return the challenge that the client data of an answer names; empty if the client data cannot be read.
+    """Return the challenge that the client data of an answer names; empty if the client data cannot be read, or if a
+    page inside a page of another site asked.
 
-    This proves nothing: `register` and `verify_assertion` check the whole answer.
+    This proves nothing else: `register` and `verify_assertion` check the whole answer.
     """
-    with suppress(ValueError, KeyError, TypeError, RecursionError):
-        return _bytes_of(json.loads(parts["clientDataJSON"])["challenge"])
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        said = json.loads(parts["clientDataJSON"])
+        return b"" if said.get("crossOrigin") else _bytes_of(said["challenge"])
     return b""
 
 

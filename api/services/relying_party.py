@@ -5,9 +5,18 @@ Browsers offer a passkey only to pages of its domain. The domain must therefore 
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from api.http.problems import Problem
 from core.settings import Settings, is_ip_address, origin_of
+
+Obstacle = Literal["ip-address", "no-https"]
+_SENTENCES: dict[Obstacle, str] = {
+    "ip-address": "Passkeys need a host name, and {} has an IP address. Set HOLDGATE_PUBLIC_URL to an address with a "
+    "host name.",
+    "no-https": "Passkeys need https, and {} has no https. Set HOLDGATE_PUBLIC_URL to an https address.",
+}
+"""The sentences of the API. The page Settings has sentences of its own, which are translated."""
 
 
 @dataclass(frozen=True)
@@ -29,17 +38,18 @@ def relying_party(settings: Settings) -> RelyingParty:
 
 
 def why_off(settings: Settings) -> str | None:
+    """Return the sentence that says why browsers refuse passkeys and names the setting; None if they accept them."""
+    found = obstacle(settings)
+    return found and _SENTENCES[found].format(settings.public_url)
+
+
+def obstacle(settings: Settings) -> Obstacle | None:
     """Return why browsers refuse passkeys at the public URL; None if they accept passkeys."""
     scheme, host, _ = _parts(settings)
     if is_ip_address(host):
-        return (
-            f"Passkeys need a host name, and {settings.public_url} has an IP address. Set HOLDGATE_PUBLIC_URL to an "
-            "address with a host name."
-        )
+        return "ip-address"
     if scheme != "https" and host != "localhost" and not host.endswith(".localhost"):
-        return (
-            f"Passkeys need https, and {settings.public_url} has no https. Set HOLDGATE_PUBLIC_URL to an https address."
-        )
+        return "no-https"
     return None
 
 

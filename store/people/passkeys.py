@@ -1,7 +1,8 @@
 """Passkeys of people: public keys with which people sign in and confirm decisions (WebAuthn).
 
 The event of a new passkey holds the credential id, the public key and the domain. So the audit log alone is enough to
-check a stored assertion, also after the passkey was removed.
+check a stored assertion, also after the passkey was removed. The row of a removed passkey stays, so that nobody can add
+the same passkey again: each credential id has one owner, in one period.
 """
 
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from store.tables.people import passkeys, people, sessions
 MOST = 20
 """The most passkeys of one person. A browser gets the list of all of them before it makes another one."""
 LONGEST_NAME = 60
+_LIVE = passkeys.c.removed_at.is_(None)
 
 
 class Passkey(BaseModel):
@@ -75,7 +77,7 @@ def checked_name(name: str) -> str:
 async def add(conn: AsyncConnection, new: Passkey) -> None:
     """Store a new passkey, which the person added.
 
-    Raises NotAdded if the passkey is known, the person has left, or the person has `MOST` passkeys.
+    Raises NotAdded if the passkey was ever added before, the person has left, or the person has `MOST` passkeys.
     """
     if await locked(conn, new.person) is None:
         raise NotAdded(f"{new.person} has left, or is not known")
@@ -92,11 +94,20 @@ async def add(conn: AsyncConnection, new: Passkey) -> None:
 
 async def of(conn: AsyncConnection, person: str, domain: str | None = None) -> list[Passkey]:
     """Return the passkeys of the person, oldest first; with `domain` only those for this domain."""
-    query = select(passkeys).where(passkeys.c.person == person)
+    query = select(passkeys).where(passkeys.c.person == person, _LIVE)
     if domain is not None:
         query = query.where(passkeys.c.domain == domain)
     found = await conn.execute(query.order_by(passkeys.c.created_at, passkeys.c.passkey_id))
     return [Passkey.model_validate(row) for row in found]
+
+
+async def handle_of(conn: AsyncConnection, person: str) -> str | None:
+    """Return the user handle of the person's passkeys; None if the person never had a passkey.
+
+    With the same handle, an authenticator replaces a passkey that was removed only from Holdgate.
+    """
+    found: str | None = await conn.scalar(select(passkeys.c.user_handle).where(passkeys.c.person == person).limit(1))
+    return found
 
 
 async def by_credential(conn: AsyncConnection, credential_id: str) -> Passkey | None:
@@ -105,7 +116,7 @@ async def by_credential(conn: AsyncConnection, credential_id: str) -> Passkey | 
     The lock holds until the end of the transaction, so that two answers are counted one after the other.
     """
     query = select(passkeys).join(people, people.c.id == passkeys.c.person)
-    query = query.where(passkeys.c.passkey_id == id_of(credential_id), people.c.active)
+    query = query.where(passkeys.c.passkey_id == id_of(credential_id), _LIVE, people.c.active)
     row = (await conn.execute(query.with_for_update(of=passkeys))).one_or_none()
     return None if row is None else Passkey.model_validate(row)
 
@@ -161,16 +172,17 @@ async def end_all(conn: AsyncConnection, person: str, by: str) -> None:
 
 
 async def _end(conn: AsyncConnection, known: Passkey, by: str) -> None:
-    await conn.execute(delete(passkeys).where(passkeys.c.passkey_id == known.passkey_id))
+    now, its = datetime.now(UTC), passkeys.c.passkey_id == known.passkey_id
+    await conn.execute(update(passkeys).where(its).values(removed_at=now))
     await conn.execute(delete(sessions).where(sessions.c.credential == known.passkey_id))
-    await one_time_links.void(conn, known.person, by=by, now=datetime.now(UTC))
+    await one_time_links.void(conn, known.person, by=by, now=now)
     data = _data(known) | {"credential_id": known.credential_id, "name": known.name}
     summary = f"{by} removed the passkey {known.name} of {known.person}"
     await audit_log.note(conn, "passkey_removed", by=by, summary=summary, data=data)
 
 
 async def _one(conn: AsyncConnection, person: str, passkey_id: str) -> Passkey:
-    its = (passkeys.c.passkey_id == passkey_id, passkeys.c.person == person)
+    its = (passkeys.c.passkey_id == passkey_id, passkeys.c.person == person, _LIVE)
     row: Row[Any] | None = (await conn.execute(select(passkeys).where(*its))).one_or_none()
     if row is None:
         raise UnknownPasskey(f"{person} has no passkey {passkey_id}")

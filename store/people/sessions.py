@@ -123,7 +123,7 @@ _SESSION = (
     )
     .outerjoin(tokens, and_(tokens.c.hash == sessions.c.credential, tokens.c.revoked_at.is_(None)))
     .outerjoin(stored_passwords, stored_passwords.c.person == sessions.c.person)
-    .outerjoin(passkeys, passkeys.c.passkey_id == sessions.c.credential)
+    .outerjoin(passkeys, and_(passkeys.c.passkey_id == sessions.c.credential, passkeys.c.removed_at.is_(None)))
 )
 
 

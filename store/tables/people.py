@@ -80,6 +80,7 @@ passkeys = Table(
     Column("backed_up", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("last_used_at", Instant, nullable=True),
+    Column("removed_at", Instant, nullable=True),  # the row stays, so that nobody can add the same passkey again
 )
 """Public keys with which people sign in and confirm decisions. The private keys stay in the people's devices."""
 

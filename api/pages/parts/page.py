@@ -28,7 +28,7 @@ from api.http.security import Visitor, bearer, csrf_of, visitor
 from api.http.strict_requests import check_address
 from api.pages.parts import formatting, translation
 from api.pages.parts.navigation import places
-from api.services.relying_party import RelyingParty, relying_party, why_off
+from api.services.relying_party import RelyingParty, obstacle, relying_party
 from store.people import page_preferences, people
 from store.people.people import Person
 from store.people.sessions import SignedIn as SessionOf
@@ -323,7 +323,7 @@ def sign_in_form(
             401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
         ).response()
     settings = request.app.state.services.settings
-    party = None if why_off(settings) else relying_party(settings)
+    party = None if obstacle(settings) else relying_party(settings)
     shown = replace(form, following=local_address(form.following), party=party)
     return render(request, "sign_in.html", shown, status, headers)
 

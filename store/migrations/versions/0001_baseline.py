@@ -690,6 +690,7 @@ def upgrade() -> None:
         sa.Column("backed_up", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_passkeys_person"),
         sa.PrimaryKeyConstraint("passkey_id", name="pk_passkeys"),
     )
