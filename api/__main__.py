@@ -18,7 +18,7 @@ from api.app import create_app
 from api.container import Services
 from api.http.connections import Connection, most_connections
 from cases.namespace_binding import ForeignNamespace
-from core import logs, traces
+from core import logs, loopback, traces
 from core.settings import WrongSettings, load, unknown_variables
 from core.signing_keys import own_key
 from core.temporal import TemporalUnreachable, profile
@@ -98,11 +98,16 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,  # no header of a proxy is trusted, so nobody can forge one
     )
+    try:
+        sockets = loopback.bound(settings.port) if len(loopback.addresses(settings.host)) > 1 else None
+    except OSError as error:
+        print(f"nothing can listen on port {settings.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return CANNOT_LISTEN
     gc.enable()
     gc.freeze()
     start_template()
     with suppress(KeyboardInterrupt):  # the server has stopped in order, and reports only now what stopped it
-        server.run()
+        server.run(sockets)
     if server.foreign_namespace is not None:
         log.error("%s", server.foreign_namespace)
         return CANNOT_START

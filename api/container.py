@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from api.gateway.confirmations import Confirmations
 from api.gateway.gateway import Gateway
 from api.services.audit_check import AuditChecks
 from api.services.dashboard import Dashboards
@@ -54,6 +55,7 @@ class Services:
     datasets: Datasets
     risks: Risks
     gateway: Gateway
+    confirmations: Confirmations
     metrics: Metrics
     dashboards: Dashboards
     demo: Demo
@@ -78,7 +80,9 @@ class Services:
         await binding.hold_soon()
         starter = Starter(db, client, policy)
         rollbacks = Rollbacks(db, client, starter)
-        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks, key), policy)
+        confirmations = Confirmations(db, client.namespace, settings)
+        settlement = Settlement(db, client, rollbacks, key)
+        gateway = Gateway(client, db, settings.temporal_ui_url, settlement, policy, confirmations)
         services = cls(
             settings=settings,
             db=db,
@@ -93,6 +97,7 @@ class Services:
             datasets=Datasets(db),
             risks=Risks(db),
             gateway=gateway,
+            confirmations=confirmations,
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),

@@ -103,6 +103,10 @@ class EventKind(StrEnum):
 
     # Signing in
     PASSWORD_SET = "password_set"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_RENAMED = "passkey_renamed"
+    PASSKEY_REMOVED = "passkey_removed"
+    PASSKEY_COPIED = "passkey_copied"
     TOKEN_MADE = "token_made"
     TOKEN_REVOKED = "token_revoked"
     TOKENS_REVOKED = "tokens_revoked"

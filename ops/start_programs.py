@@ -8,7 +8,7 @@ from temporalio.service import RPCError
 from activities.shared import isolation
 from api.pages.parts.translation import catalogue
 from channels import registry
-from core import temporal
+from core import loopback, temporal
 from core.atomic_write import write_private
 from core.errors import Mistake
 from core.settings import Settings
@@ -112,7 +112,7 @@ class Run:
 
 
 def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
-    ports = [("HOLDGATE_PORT", settings.host, settings.port)]
+    ports = [("HOLDGATE_PORT", address, settings.port) for address in loopback.addresses(settings.host)]
     if own:
         ports.append(("HOLDGATE_TEMPORAL_PORT", LOOPBACK, settings.temporal_port))
         ports.append(("HOLDGATE_UI_PORT", LOOPBACK, settings.ui_port))

@@ -125,9 +125,9 @@ def test_an_owner_of_the_tables_needs_postgresql(run: Run, monkeypatch: pytest.M
 
 
 def test_a_key_of_another_name_is_not_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run("audit", "key").out.startswith("127.0.0.1:8000/record+")
+    assert run("audit", "key").out.startswith("localhost:8000/record+")
     monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "holdgate.example.org/record")
     refused = run("audit", "key")
-    assert refused.code == 1 and "is named 127.0.0.1:8000/record" in refused.err
+    assert refused.code == 1 and "is named localhost:8000/record" in refused.err
     monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "two words")
     assert run("audit", "key").code == 2
