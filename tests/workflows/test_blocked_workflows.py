@@ -15,6 +15,7 @@ from api.gateway.requests import DecisionRequest
 from cases.reconcile.blocked_workflows import BlockedWorkflows
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
+from core.settings import Settings
 from domain.case import CaseResult
 from domain.status import Status
 from domain.task import TaskView
