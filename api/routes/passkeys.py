@@ -17,7 +17,7 @@ from api.http.security import Admin, Caller, PeopleReader
 from api.http.step_up import Proof, check_presence
 from api.routes.absences import PersonId, person_or_404
 from api.services import passkeys as ceremonies
-from api.services.passkeys import Refused
+from api.services.passkeys import NotAccepted
 from api.services.relying_party import relying_party
 from store.db.database import Database
 from store.people import passkeys
@@ -171,7 +171,7 @@ async def finish(services: Services, person: Person, credential: dict[str, Any],
         raise _wrong_name(wrong) from wrong
     async with services.db.write() as conn:
         made = await ceremonies.register(conn, party, person.id, credential, name, datetime.now(UTC))
-    if isinstance(made, Refused):
+    if isinstance(made, NotAccepted):
         if made.why == "not-added":
             raise Problem(409, made.message, kind="passkey-not-added")
         raise invalid(made.message, [FieldError(field="credential", message=made.message)])

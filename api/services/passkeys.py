@@ -6,7 +6,7 @@ random challenges from `store.people.passkey_challenges`. To confirm something, 
 `authentication_options` and `verify_assertion` with its digest as the challenge: the assertion then proves that the
 person confirmed exactly this.
 
-The functions that take an answer need a write transaction. They return `Refused` and do not raise, because the
+The functions that take an answer need a write transaction. They return `NotAccepted` and do not raise, because the
 transaction must be committed in any case: it uses up the challenge, and may write the event of a copied passkey.
 
 `webauthn` takes 0.2 s to import, so the functions that need it import it.
@@ -32,7 +32,7 @@ TIMEOUT_MS = int(passkey_challenges.VALID_FOR.total_seconds() * 1000)
 
 
 @dataclass(frozen=True)
-class Refused:
+class NotAccepted:
     """The answer of a browser that was not accepted."""
 
     why: str
@@ -100,7 +100,7 @@ async def registration_options(
 
 async def register(
     conn: AsyncConnection, party: RelyingParty, person: str, credential: Mapping[str, Any], name: str, now: datetime
-) -> Passkey | Refused:
+) -> Passkey | NotAccepted:
     """Check the new passkey that the browser made, store it, and return it. `name` comes from `checked_name`."""
     from webauthn import verify_registration_response
     from webauthn.helpers.exceptions import WebAuthnException
@@ -109,7 +109,7 @@ async def register(
     challenge = _challenge_in(parts)
     made_for = await passkey_challenges.take(conn, challenge, now)
     if made_for is None or made_for.person != person or made_for.user_handle is None:
-        return Refused("challenge", person, "This took too long. Add the passkey again.")
+        return NotAccepted("challenge", person, "This took too long. Add the passkey again.")
     try:
         found = verify_registration_response(
             credential=_credential(credential.get("id"), parts),
@@ -120,7 +120,7 @@ async def register(
         )
     except Exception as invalid:  # the parsers of the library raise many types for bytes that somebody made up
         said = f": {invalid}" if isinstance(invalid, WebAuthnException) else ""
-        return Refused("invalid", person, f"The passkey was not accepted{said}.")
+        return NotAccepted("invalid", person, f"The passkey was not accepted{said}.")
     credential_id = base64url(found.credential_id)
     new = Passkey(
         passkey_id=passkeys.id_of(credential_id),
@@ -139,7 +139,7 @@ async def register(
     try:
         await passkeys.add(conn, new)
     except NotAdded as no:
-        return Refused("not-added", person, f"The passkey was not added: {no}.")
+        return NotAccepted("not-added", person, f"The passkey was not added: {no}.")
     return new
 
 
@@ -165,12 +165,12 @@ async def sign_in_options(conn: AsyncConnection, party: RelyingParty, now: datet
 
 async def verify_sign_in(
     conn: AsyncConnection, party: RelyingParty, credential: Mapping[str, Any], now: datetime
-) -> Verified | Refused:
+) -> Verified | NotAccepted:
     """Check the answer to `sign_in_options`, which can be used only once, and return who signed in."""
     challenge = _challenge_in(_parts(credential, "clientDataJSON"))
     made_for = await passkey_challenges.take(conn, challenge, now)
     if made_for is None or made_for.person is not None:
-        return Refused("challenge")
+        return NotAccepted("challenge")
     return await verify_assertion(conn, party, credential, challenge, now)
 
 
@@ -182,7 +182,7 @@ async def verify_assertion(
     now: datetime,
     *,
     person: str | None = None,
-) -> Verified | Refused:
+) -> Verified | NotAccepted:
     """Check that a passkey signed the challenge on this site, and count the use of the passkey.
 
     `credential` is what `PublicKeyCredential.toJSON()` returned in the browser. With `person`, only a passkey of this
@@ -193,14 +193,14 @@ async def verify_assertion(
     credential_id = credential.get("id")
     known = await passkeys.by_credential(conn, credential_id) if isinstance(credential_id, str) else None
     if known is None or known.domain != party.domain:
-        return Refused("unknown")
+        return NotAccepted("unknown")
     handle = _parts(credential, "userHandle").get("userHandle")
     owner = person == known.person if handle is None else handle == _bytes_of(known.user_handle)
     if not owner or person not in (None, known.person):
-        return Refused("person", known.person)
+        return NotAccepted("person", known.person)
     covered = _parts(credential, "clientDataJSON", "authenticatorData", "signature")
     if _challenge_in(covered) != expected_challenge:
-        return Refused("challenge", known.person)
+        return NotAccepted("challenge", known.person)
     try:
         found = verify_authentication_response(
             credential=_credential(credential_id, covered),
@@ -212,9 +212,9 @@ async def verify_assertion(
             require_user_verification=True,
         )
     except Exception:  # the parsers of the library raise many types for bytes that somebody made up
-        return Refused("invalid", known.person)
+        return NotAccepted("invalid", known.person)
     if not await passkeys.count_use(conn, known, found.new_sign_count, now, backed_up=found.credential_backed_up):
-        return Refused("copied", known.person)
+        return NotAccepted("copied", known.person)
     assertion = {"id": known.credential_id, **{name: base64url(part) for name, part in covered.items()}}
     return Verified(known.person, known.passkey_id, known.credential_id, known.name, assertion)
 

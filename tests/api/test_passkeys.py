@@ -17,7 +17,7 @@ from api.app import create_app
 from api.http.problems import Problem
 from api.http.security import COOKIE
 from api.services import passkeys as service
-from api.services.passkeys import NoPasskeys, Refused, Verified
+from api.services.passkeys import NoPasskeys, NotAccepted, Verified
 from api.services.relying_party import RelyingParty, relying_party
 from core.settings import Settings, WrongSettings, load
 from core.signing_keys import make_missing_keys
@@ -280,7 +280,7 @@ async def test_an_assertion_confirms_one_challenge_of_one_person(site: Site) -> 
     await added(await site.somebody("yves"), other)
     now = datetime.now(UTC)
 
-    async def verified(credential: Any, challenge: bytes, person: str) -> Verified | Refused:
+    async def verified(credential: Any, challenge: bytes, person: str) -> Verified | NotAccepted:
         async with site.db.write() as conn:
             return await service.verify_assertion(conn, PARTY, credential, challenge, now, person=person)
 
@@ -291,13 +291,13 @@ async def test_an_assertion_confirms_one_challenge_of_one_person(site: Site) -> 
     assert [each["id"] for each in options["allowCredentials"]] == [device.credential_id]
     assert options["userVerification"] == "required" and options["rpId"] == "localhost"
     credential = device.get(options)
-    assert await verified(credential, CHALLENGE + b"!", "xenia") == Refused("challenge", "xenia")
-    assert await verified(credential, CHALLENGE, "yves") == Refused("person", "xenia")
+    assert await verified(credential, CHALLENGE + b"!", "xenia") == NotAccepted("challenge", "xenia")
+    assert await verified(credential, CHALLENGE, "yves") == NotAccepted("person", "xenia")
     found = await verified(credential, CHALLENGE, "xenia")
     assert isinstance(found, Verified) and (found.person, found.credential_id) == ("xenia", device.credential_id)
     signed = ("clientDataJSON", "authenticatorData", "signature")
     assert found.assertion == {"id": device.credential_id} | {name: credential["response"][name] for name in signed}
-    assert await verified(credential, CHALLENGE, "xenia") == Refused("copied", "xenia"), "its counter was seen"
+    assert await verified(credential, CHALLENGE, "xenia") == NotAccepted("copied", "xenia"), "its counter was seen"
     without_handle = other.get(options)
     del without_handle["response"]["userHandle"]
     assert isinstance(await verified(without_handle, CHALLENGE, "yves"), Verified), "a security key may send none"
