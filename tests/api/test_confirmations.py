@@ -220,7 +220,7 @@ FALSE: dict[str, tuple[Change, str]] = {
     "edits": (lambda sent: sent.update(edits={"amount": "9999.00"}), OTHER),
     "another id": (lambda sent: sent.update(decision_id="another"), OTHER),
     "unknown nonce": (lambda sent: sent["passkey"].update(nonce="x"), USED),
-    "empty answer": (lambda sent: sent["passkey"].update(credential={}), OTHER),
+    "empty answer": (lambda sent: sent["passkey"].update(credential={}), NOT_ACCEPTED),
     "no signature": (lambda sent: sent["passkey"]["credential"]["response"].pop("signature"), NOT_ACCEPTED),
     "another signature": (
         lambda sent: sent["passkey"]["credential"]["response"].update(signature=base64url(bytes(64))),
@@ -380,7 +380,7 @@ async def test_the_page_asks_for_the_passkey_and_says_that_it_needs_a_script(sit
         signed = signature(device, asked.json())
         form |= {"nonce": signed["nonce"], "credential": json.dumps(signed["credential"])}
         other = await client.post(f"{address}/decide", data=form | {"credential": "[]"})
-        assert other.status_code == 403 and "Your passkey confirmed another decision" in other.text
+        assert other.status_code == 403 and NOT_ACCEPTED in other.text
         await undecided(site, task)
         asked = await client.post(
             f"{address}/decide", data=form | {"nonce": ""}, headers={"Accept": "application/json"}

@@ -31,7 +31,7 @@ async def with_passkey(windows: Windows, person: str) -> tuple[Page, Device]:
     page = await windows.of(person, "/settings")
     device = await Device.of(page)
     section = page.locator("#passkeys")
-    await section.get_by_label("Name, such as the name of the device").fill("Laptop")
+    await section.get_by_label("Name of the new passkey").fill("Laptop")
     await section.get_by_role("button", name="Add passkey").click()
     await expect(section.get_by_text("Your passkey is added.")).to_be_visible()
     return page, device
