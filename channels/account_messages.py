@@ -42,7 +42,9 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
         case AccountNewsKind.PASSWORD_SET:
             return [f"{by} set the password of your account on {when}. You are signed out of all browsers."]
         case AccountNewsKind.PASSKEY_ADDED:
-            return [f"{by} added a passkey to your account on {when}: {about}. People with this passkey can sign in."]
+            return [
+                f"{by} added a passkey to your account on {when}: {about}. This passkey can sign in to your account."
+            ]
         case AccountNewsKind.PASSKEY_REMOVED:
             return [f"{by} removed the passkey {about} from your account on {when}."]
         case AccountNewsKind.PASSKEY_COPIED:
