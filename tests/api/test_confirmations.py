@@ -13,6 +13,7 @@ import pytest_asyncio
 from sqlalchemy import delete, func, select, update
 
 from api.app import create_app
+from api.gateway import decisions
 from domain.proof.keys import base64url
 from store.audit import audit_log
 from store.audit.verification import verify_case
@@ -290,7 +291,10 @@ async def test_a_passkey_confirms_one_task_of_one_person_once(site: Gate) -> Non
     assert other_device.count == 0
 
 
-async def test_a_confirmed_decision_is_stored_while_no_worker_runs(site: Gate, work: Work) -> None:
+async def test_a_confirmed_decision_is_stored_while_no_worker_runs(
+    site: Gate, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "UPDATE_PATIENCE_S", 0.3)
     person, device = await with_passkey(site)
     task = await waiting(site, BY_PASSKEY)
     await work.stop()
