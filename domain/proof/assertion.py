@@ -7,7 +7,6 @@ the stored assertion and the public key, which the event of the new passkey hold
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cbor2
@@ -82,15 +81,6 @@ def _verify(key: Any, assertion: Assertion) -> None:
             numbers.public_key().verify(assertion.signature, signed, padding.PKCS1v15(), hashes.SHA256())
         case other:
             raise ValueError(f"COSE algorithm {other}")
-
-
-def challenge_of(credential: Mapping[str, Any]) -> bytes:
-    """Return the challenge that the answer of a browser names; empty if it names none. This proves nothing."""
-    try:
-        found = of_base64url(json.loads(of_base64url(credential["response"]["clientDataJSON"]))["challenge"])
-    except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
-        return b""
-    return found
 
 
 def of_base64url(text: str) -> bytes:

@@ -13,6 +13,7 @@ import pytest_asyncio
 from sqlalchemy import delete, func, select, update
 
 from api.app import create_app
+from api.gateway import decisions
 from domain.proof.keys import base64url
 from store.audit import audit_log
 from store.audit.verification import verify_case
@@ -220,7 +221,7 @@ FALSE: dict[str, tuple[Change, str]] = {
     "edits": (lambda sent: sent.update(edits={"amount": "9999.00"}), OTHER),
     "another id": (lambda sent: sent.update(decision_id="another"), OTHER),
     "unknown nonce": (lambda sent: sent["passkey"].update(nonce="x"), USED),
-    "empty answer": (lambda sent: sent["passkey"].update(credential={}), OTHER),
+    "empty answer": (lambda sent: sent["passkey"].update(credential={}), NOT_ACCEPTED),
     "no signature": (lambda sent: sent["passkey"]["credential"]["response"].pop("signature"), NOT_ACCEPTED),
     "another signature": (
         lambda sent: sent["passkey"]["credential"]["response"].update(signature=base64url(bytes(64))),
@@ -290,7 +291,10 @@ async def test_a_passkey_confirms_one_task_of_one_person_once(site: Gate) -> Non
     assert other_device.count == 0
 
 
-async def test_a_confirmed_decision_is_stored_while_no_worker_runs(site: Gate, work: Work) -> None:
+async def test_a_confirmed_decision_is_stored_while_no_worker_runs(
+    site: Gate, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "UPDATE_PATIENCE_S", 0.3)
     person, device = await with_passkey(site)
     task = await waiting(site, BY_PASSKEY)
     await work.stop()
@@ -380,7 +384,7 @@ async def test_the_page_asks_for_the_passkey_and_says_that_it_needs_a_script(sit
         signed = signature(device, asked.json())
         form |= {"nonce": signed["nonce"], "credential": json.dumps(signed["credential"])}
         other = await client.post(f"{address}/decide", data=form | {"credential": "[]"})
-        assert other.status_code == 403 and "Your passkey confirmed another decision" in other.text
+        assert other.status_code == 403 and NOT_ACCEPTED in other.text
         await undecided(site, task)
         asked = await client.post(
             f"{address}/decide", data=form | {"nonce": ""}, headers={"Accept": "application/json"}

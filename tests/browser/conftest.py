@@ -20,8 +20,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 AXE = Path(__file__).parent / "vendor" / "axe.js"
 
 
-SIGNED = "confirm = \"case.reference.startsWith('SIGN-') ? 'passkey' : 'none'\"\n"
-"""Decisions on these payments need a passkey."""
+SIGNED = """\
+confirm = "case.reference.startsWith('SIGN-') ? 'passkey' : case.reference.startsWith('PASS-') ? 'password' : 'none'"
+"""
+"""Decisions on some payments need a passkey or a password."""
 
 
 @pytest.fixture(scope="package")

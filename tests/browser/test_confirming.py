@@ -1,13 +1,17 @@
 """A decision is confirmed with a passkey in a browser, and a signature for anything else is refused."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from playwright.async_api import Page, expect
 
+from store.db.database import Database
+from store.people import passwords
 from tests.browser.conftest import Windows, pay, violations
 from tests.browser.test_passkeys import Device
 from tests.support.installed_app import Product
 
+PASSWORD = "correct horse battery"
 OTHER = "Your passkey confirmed another decision."
 CHANGES = {
     "form.querySelector('[value=approve]').value = 'reject'; form.comment.value = 'no'": OTHER,
@@ -31,7 +35,7 @@ async def with_passkey(windows: Windows, person: str) -> tuple[Page, Device]:
     page = await windows.of(person, "/settings")
     device = await Device.of(page)
     section = page.locator("#passkeys")
-    await section.get_by_label("Name, such as the name of the device").fill("Laptop")
+    await section.get_by_label("Name of the new passkey").fill("Laptop")
     await section.get_by_role("button", name="Add passkey").click()
     await expect(section.get_by_text("Your passkey is added.")).to_be_visible()
     return page, device
@@ -77,3 +81,25 @@ async def test_a_passkey_confirms_exactly_the_decision_on_the_page(
     await expect(row).to_have_count(0)
     signed = [(task["decisions"][0]["confirmed"], task["outcome"]) for task in tasks_of(product, references)]
     assert signed == [("passkey", "approved"), ("passkey", "approved")]
+
+
+async def test_the_inbox_asks_once_for_the_password(windows: Windows, product: Product, known: list[str]) -> None:
+    references = ["PASS-1", "PASS-2"]
+    pay(product, references, known[2:4])
+    database = Database(product.up["database_url"])
+    async with database.write() as conn:
+        await passwords.put(conn, "manager-1", passwords.hash_of(PASSWORD), datetime.now(UTC), by="manager-1")
+    await database.close()
+    page = await windows.of("manager-1", "/?q=PASS-")
+    await page.get_by_label("Select all shown tasks").check()
+    bar = page.locator("#bar")
+    await bar.get_by_label("Comment").fill("As ordered")
+    await bar.get_by_role("button", name="Approve").click()
+    await bar.get_by_role("button", name="Approve").click()  # the bar asks first
+    await expect(page.get_by_role("heading", name="Approve 2 tasks?")).to_be_visible()
+    assert await violations(page) == []
+    await page.get_by_label("Your password").fill(PASSWORD)
+    await page.get_by_role("button", name="Approve").click()
+    await expect(page.get_by_role("heading", name="2")).to_be_visible()
+    signed = [task["decisions"][0] for task in tasks_of(product, references)]
+    assert [(each["confirmed"], each["comment"]) for each in signed] == [("password", "As ordered")] * 2

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from domain.proof.assertion import Assertion, challenge_of, fault
+from domain.proof.assertion import Assertion, fault
 from domain.proof.keys import base64url
 
 DOMAIN, CHALLENGE = "holdgate.example.org", hashlib.sha256(b"a decision").digest()
@@ -94,10 +94,3 @@ def test_an_assertion_about_something_else_proves_nothing(made: Assertion, why: 
 def test_any_public_key_is_read(key: bytes) -> None:
     assert fault(asserted(), key, CHALLENGE, "\ud800") == "the passkey signed for another domain"
     assert fault(asserted(), key, CHALLENGE, DOMAIN) == "the public key of the passkey cannot be read"
-
-
-@pytest.mark.parametrize("answer", [{}, {"response": 7}, {"response": {"clientDataJSON": "é"}}, {"response": {}}])
-def test_the_challenge_of_any_answer_is_read(answer: dict[str, Any]) -> None:
-    assert challenge_of(answer) == b""
-    client_data = base64url(asserted().client_data)
-    assert challenge_of({"response": {"clientDataJSON": client_data}}) == CHALLENGE

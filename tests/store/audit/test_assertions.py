@@ -83,6 +83,7 @@ async def problems(db: Database) -> list[str]:
     return [each.partition("not valid: ")[2] for each in found]
 
 
+@pytest.mark.both_databases
 async def test_an_honest_confirmation_needs_nothing_but_the_audit_log(db: Database) -> None:
     signer = await Signer.of(db)
     await stored(db, signer.confirmed())
