@@ -91,9 +91,7 @@ def worker(client: Client) -> Program:
             return False
         return any(poller.identity.startswith(f"{pid}@") for poller in known.pollers)
 
-    return Program(
-        "worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask(), nice=WORKER_NICE
-    )
+    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask(), nice=WORKER_NICE)
 
 
 def gateway(settings: Settings) -> Program:
