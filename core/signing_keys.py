@@ -115,7 +115,7 @@ def read_private_key(path: Path, setting: str) -> SigningKey:
     try:
         return SigningKey.of_pem(path.read_bytes())
     except FileNotFoundError:
-        raise WrongSettings(f"{where}: the file does not exist; {MAKE}") from None
+        raise WrongSettings(f"{where}: the file does not exist") from None
     except (OSError, ValueError) as error:
         raise WrongSettings(f"{where}: the private key cannot be read: {error}") from error
 
@@ -123,12 +123,17 @@ def read_private_key(path: Path, setting: str) -> SigningKey:
 def own_key(settings: Settings, role: Role) -> SigningKey:
     """Return the private key with which a program signs. Raises WrongSettings, also if the registry has no such key."""
     setting = {Role.GATEWAY: "signing_key", Role.WORKER: "worker_key"}[role]
-    key = read_private_key(getattr(settings, setting), setting)
+    path: Path = getattr(settings, setting)
+    if not path.exists():
+        add = f"`./holdgate keys add --role {role} --private {path}` creates a new key"
+        missing = f"{PREFIX}{setting.upper()}={path}: the file does not exist"
+        raise WrongSettings(f"{missing}; {add if settings.trusted_keys.exists() else MAKE}")
+    key = read_private_key(path, setting)
     entry = read_registry(settings.trusted_keys).keys.get(key.key_id)
     if entry is None or entry.role is not role or entry.state != "valid":
         state = "unknown" if entry is None else entry.state if entry.role is role else f"a key of the {entry.role}"
         raise WrongSettings(
-            f"{PREFIX}{setting.upper()}={getattr(settings, setting)}: the key {key.key_id} is {state} in the registry "
+            f"{PREFIX}{setting.upper()}={path}: the key {key.key_id} is {state} in the registry "
             f"{settings.trusted_keys}, so no case would believe what it signs; see ./holdgate keys"
         )
     return key

@@ -171,8 +171,9 @@ class Refusals(Interceptor):
             # The gateway uses `decision_id` for both; a case that gets an action by Signal also uses `action_id`.
             has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
             new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
-            # The gateway sends the message again.
-            new = [each for each in new if not (each.from_gateway and each.code is RefusalCode.NOT_READY)]
+            # The gateway sends these messages again, in the second case after the person has confirmed the decision.
+            again = (RefusalCode.NOT_READY, RefusalCode.CONFIRM_NEEDED)
+            new = [each for each in new if not (each.from_gateway and each.code in again)]
             # The gateway only counts these, so it writes no event for each.
             new = [
                 each

@@ -19,6 +19,7 @@ from store.tables.audit import (
     seal_positions,
     seals,
 )
+from store.tables.installation import installation
 
 ADDED_ONLY = (events, event_payloads, event_positions, event_blocks, seals, seal_positions, checkpoints)
 """Tables to which the application only adds rows."""
@@ -57,7 +58,7 @@ def limit(conn: Connection, role: str) -> None:
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {quoted}",
         f"REVOKE UPDATE, DELETE ON {_names(ADDED_ONLY)} FROM {quoted}",
         f"REVOKE INSERT, DELETE ON {_names(ONE_ROW)} FROM {quoted}",
-        f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {quoted}",
+        f"REVOKE INSERT, UPDATE, DELETE ON alembic_version, {installation.name} FROM {quoted}",
     ):
         conn.execute(text(statement))
     _check(conn, role)

@@ -1,7 +1,9 @@
 """Signatures of decisions, seen through the gateway: keys are rotated, and what cannot be signed is refused before."""
 
+import asyncio
 import base64
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -19,7 +21,7 @@ from core.signing_keys import make_private_key, read_registry, write_registry
 from domain.batch import BatchAct, BatchInput, BatchOrder
 from domain.messages import Actor
 from domain.names import TASK_QUEUE
-from domain.proof.keys import Role, TrustedKey
+from domain.proof.keys import Role, TrustedKey, key_id_of
 from store.audit import audit_log
 from store.audit.key_changes import note_changed_keys
 from store.audit.verification import verify_case
@@ -27,7 +29,7 @@ from store.audit.verification.proofs import check as check_proofs
 from store.cases import batches, tasks
 from store.db.connection import AsyncConnection
 from store.tables.cases import proofs
-from tests.api.conftest import API, Gate, eventually
+from tests.api.conftest import API, Gate, Work, eventually
 from tests.api.test_batch_orders import order, take, until
 from tests.support.signatures import unsigned
 
@@ -128,6 +130,36 @@ async def test_keys_are_rotated_while_cases_are_open(gate: Gate, registry: dict[
             assert (await verify_case(conn, case_id, keys=gate.keys.registry)).problems == []
     events = await told(gate, "decision_refused", since=open_tasks[0]["opened_at"])
     assert events == [], "a key is no reason to record a refusal of a person"
+
+
+@pytest.mark.parametrize("number", [6, pytest.param(200, marks=pytest.mark.soak)])
+async def test_all_cases_finish_after_a_rotation_also_with_decisions_that_wait_for_a_worker(
+    gate: Gate, work: Work, registry: dict[str, TrustedKey], request: pytest.FixtureRequest, number: int
+) -> None:
+    cases = [await gate.start(reference=f"WAIT-{uuid4()}") for _ in range(number)]
+    open_tasks = [await gate.open_task(case_id) for case_id in cases]
+    stored, later = open_tasks[: number // 3], open_tasks[number // 3 :]
+    await work.stop()
+    answers = await asyncio.gather(*(gate.decide("manager-1", task) for task in stored))
+    assert {answer.status_code for answer in answers} == {202}
+
+    (old,) = (key_id for key_id, key in registry.items() if key.role is Role.GATEWAY)
+    new = make_private_key(private := gate.settings.var / f"{uuid4()}.pem")
+    now = datetime.now(UTC)
+    retired = registry[old].model_copy(update={"retired_at": now})
+    put(gate, registry | {new.key_id: new.trusted(Role.GATEWAY, now), old: retired})
+    await work.start(gate, request.session.testsfailed)
+    async with another_gateway(gate, signing_key=private) as second:
+        for task in later:
+            assert (await second.decide("manager-1", task)).status_code in (200, 202)
+    for case_id in cases:
+        await gate.until(case_id, lambda case: case["status"] == "completed")
+        async with gate.database.read() as conn:
+            assert (await verify_case(conn, case_id, keys=gate.keys.registry)).problems == []
+    async with gate.database.read() as conn:
+        used = (await conn.execute(select(proofs.c.proof).where(proofs.c.case_id.in_(cases)))).scalars().all()
+    signers = Counter(key_id_of(proof) for proof in used)
+    assert signers == {old: len(stored), new.key_id: len(later)}
 
 
 async def told(gate: Gate, kind: str, since: str) -> list[audit_log.StoredEvent]:

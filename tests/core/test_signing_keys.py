@@ -157,7 +157,7 @@ def test_a_program_does_not_start_with_a_key_that_nobody_believes(settings: Sett
     (settings.var / "empty.pem").write_text("")
     with pytest.raises(WrongSettings, match=r"HOLDGATE_SIGNING_KEY=.*empty\.pem: the private key cannot be read"):
         own_key(settings.model_copy(update={"signing_key": settings.var / "empty.pem"}), Role.GATEWAY)
-    with pytest.raises(WrongSettings, match="does not exist; `make up`"):
+    with pytest.raises(WrongSettings, match=r"does not exist; `\./holdgate keys add --role worker"):
         own_key(settings.model_copy(update={"worker_key": settings.var / "none.pem"}), Role.WORKER)
     keys = read_registry(settings.trusted_keys).keys.values()
     write_registry(settings.trusted_keys, [key.model_copy(update={"retired_at": NOW}) for key in keys])

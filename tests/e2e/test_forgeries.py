@@ -1,5 +1,6 @@
 """The running product and the command line of Temporal: a forged decision changes nothing, and the worker lives on."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -82,6 +83,9 @@ def test_a_forged_decision_changes_nothing_and_the_worker_lives_on(product: Prod
     assert product.up["pids"]["worker"] == worker and psutil.pid_exists(worker)
     assert decide(product, task) == 200
     assert holdgate(product, "audit", "verify", "--case", case_id).returncode == 0
+    signed = until(lambda: holdgate(product, "receipt", task["task_id"]).stdout, lambda text: text != "")
+    header = json.loads(base64.urlsafe_b64decode(signed.split(".")[0] + "=="))
+    assert header == {"alg": "EdDSA", "kid": key_id, "typ": "holdgate-receipt+jwt"}
 
 
 def test_a_revoked_key_is_not_believed_after_a_moment_and_its_decisions_are_listed(product: Product) -> None:

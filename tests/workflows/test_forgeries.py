@@ -240,6 +240,8 @@ async def test_a_decision_that_was_seen_decides_nothing_else(house: House) -> No
         await forger_of_other.execute_update("decide", seen, id=seen.id)
     assert isinstance(no.value.cause, ApplicationError)
     assert no.value.cause.details[0]["fault"] == Fault.WRONG_SIGNATURE
+    await forger_of_other.signal("submit_decision", seen)
+    assert faults(await refused(house, other, 2)) == [Fault.WRONG_SIGNATURE.meaning] * 2
     assert (await house.end(case)).status is Status.COMPLETED
     assert (await house.open_task(other)).decisions == []
 
@@ -279,18 +281,28 @@ async def test_no_door_takes_an_unsigned_message(house: House) -> None:
     await untouched(house, case, task, [])
 
 
+BY_COMMAND_LINE = (
+    *("unsigned", "made-up signature", "key that is not valid yet", "retired key", "another Workflow"),
+    *("another task", "another person", "more groups", "another comment", "other edits"),
+)
+
+
 async def test_the_command_line_of_temporal_cannot_forge(house: House) -> None:
     case, _, task = await waiting(house)
-    made_up = f"v1.{TEST_KEY.key_id}.{'A' * 86}"
-    decision = house.decision(task)
-    for proof in (None, made_up):
-        sent = json.dumps(decision.model_copy(update={"proof": proof}).model_dump(mode="json"))
-        code, said = await cli(house, "update", "execute", "--name", "decide", "-w", case.id, "--input", sent)
-        assert code == 1 and "Unsigned" in said
-        code, said = await cli(house, "signal", "--name", "submit_decision", "-w", case.id, "--input", sent)
-        assert code == 0, said
-    await refused(house, case, 4)
-    await untouched(house, case, task, [decision])
+    sent = []
+    for name in BY_COMMAND_LINE:
+        forge, _ = FORGERIES[name]
+        sent.append(forge(house.decision(task), case.id))
+        text = json.dumps(sent[-1].model_dump(mode="json"))
+        (code, said), (signalled, _) = await asyncio.gather(
+            cli(house, "update", "execute", "--name", "decide", "-w", case.id, "--input", text),
+            cli(house, "signal", "--name", "submit_decision", "-w", case.id, "--input", text),
+        )
+        assert (code, signalled) == (1, 0) and "Unsigned" in said
+    events = await refused(house, case, 2 * len(sent))
+    assert sorted(faults(events)) == sorted(FORGERIES[name][1].meaning for name in BY_COMMAND_LINE * 2)
+    assert {(event.actor, event.data["via"]) for event in events} == {("temporal", "temporal")}
+    await untouched(house, case, task, sent)
 
 
 async def test_an_activity_that_no_workflow_started_does_nothing(house: House) -> None:

@@ -68,6 +68,8 @@ class _Said(NamedTuple):
     text: Any
     groups: Any
     via: Any
+    confirmed: Any
+    """How the person confirmed a decision, and the name of the person; None without a confirmation."""
 
 
 class _Event(NamedTuple):
@@ -141,7 +143,12 @@ def _signed(kind: Kind, fields: Any) -> _Said:
         fields.get("text"),
         sorted(by["groups"]),
         fields.get("via"),
+        _confirmed(fields.get("confirmation")),
     )
+
+
+def _confirmed(told: Any) -> tuple[Any, Any] | None:
+    return (told.get("method"), told.get("name")) if isinstance(told, dict) else None
 
 
 async def _events(conn: AsyncConnection, case_id: str | None) -> AsyncIterator[list[_Event]]:
@@ -195,6 +202,7 @@ def _told(event: _Event, said: _Said) -> _Said:
     if isinstance(told["groups"], list):
         told["groups"] = sorted(map(str, told["groups"]))
     told |= {"kind": _OF_PEOPLE.get(row.kind, said.kind), "person": row.actor, "case_id": row.case_id}
+    told["confirmed"] = _confirmed(data.get("confirmed"))
     return _Said(**told)
 
 

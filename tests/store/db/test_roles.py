@@ -81,13 +81,19 @@ async def test_the_application_only_adds_rows_to_the_audit_log(app: Database, ta
     assert (await verify(app)).problems == []
 
 
-async def test_the_application_cannot_remove_the_heads_or_the_version_of_the_schema(app: Database) -> None:
-    for statement in ("DELETE FROM chain", "DELETE FROM caseless_head", "UPDATE alembic_version SET version_num = 'x'"):
+async def test_the_application_cannot_remove_the_heads_or_change_the_schema_or_the_installation(app: Database) -> None:
+    for statement in (
+        "DELETE FROM chain",
+        "DELETE FROM caseless_head",
+        "UPDATE alembic_version SET version_num = 'x'",
+        "UPDATE installation SET id = 'x'",
+        "DELETE FROM installation",
+    ):
         assert await refused(app, statement), statement
 
 
 async def test_every_other_table_can_be_written_by_the_application(app: Database) -> None:
-    limited = {table.name for table in (*roles.ADDED_ONLY, *roles.ONE_ROW)} | {"alembic_version"}
+    limited = {table.name for table in (*roles.ADDED_ONLY, *roles.ONE_ROW)} | {"alembic_version", "installation"}
     async with app.read() as conn:
         rows = await conn.execute(
             text(
