@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 from activities.engine.signatures import Signatures
+from domain.moments import FIRST_MOMENT
 from domain.proof.keys import KeyRegistry, Role, SigningKey
 from workflows.engine.signatures import verify_updates_with
 
 TEST_KEY = SigningKey.of_bytes(b"holdgate tests: never a real key")
 """The private key of tests. Everybody can read this key, so no real registry must contain its public key."""
-TEST_KEYS = KeyRegistry([TEST_KEY.trusted(Role.GATEWAY, datetime(1970, 1, 1, tzinfo=UTC))])
+TEST_KEYS = KeyRegistry([TEST_KEY.trusted(Role.GATEWAY, FIRST_MOMENT)])
 
 
 def trust_test_key() -> Signatures:

@@ -4,6 +4,7 @@ A worker begins a new file when it starts, and each day. The name of a file is t
 names are in the order of the checkpoints. A file has one note, or several with an empty line between them.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import date
@@ -22,15 +23,19 @@ class Export:
         self._file: Path | None = None
         self._day: date | None = None
 
-    def append(self, note: str, size: int, day: date) -> None:
+    def append(self, note: str, events: int, day: date) -> None:
         """Append a note of so many events, and return when it is on disk. Raises OSError."""
         if self._file is None or self._day != day:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file, self._day = self._folder / f"{size:012}{SUFFIX}", day
+            self._file, self._day = self._folder / f"{events:012}{SUFFIX}", day
         descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            separated = "\n" + note if os.fstat(descriptor).st_size else note
-            os.write(descriptor, separated.encode())
+            size = os.fstat(descriptor).st_size
+            data = ("\n" + note if size else note).encode()
+            if os.write(descriptor, data) < len(data):
+                # A part of a note would look like an edited note for ever.
+                os.ftruncate(descriptor, size)
+                raise OSError(errno.ENOSPC, "the checkpoint was not written completely", str(self._file))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -70,6 +70,8 @@ class _Said(NamedTuple):
     via: Any
     confirmed: Any
     """How the person confirmed a decision, and the name of the person; None without a confirmation."""
+    edited: bool
+    """True if the message changes the input of the case."""
 
 
 class _Event(NamedTuple):
@@ -144,6 +146,7 @@ def _signed(kind: Kind, fields: Any) -> _Said:
         sorted(by["groups"]),
         fields.get("via"),
         _confirmed(fields.get("confirmation")),
+        bool(fields.get("edits")),
     )
 
 
@@ -203,6 +206,7 @@ def _told(event: _Event, said: _Said) -> _Said:
         told["groups"] = sorted(map(str, told["groups"]))
     told |= {"kind": _OF_PEOPLE.get(row.kind, said.kind), "person": row.actor, "case_id": row.case_id}
     told["confirmed"] = _confirmed(data.get("confirmed"))
+    told["edited"] = said.edited or bool(data.get("changes"))
     return _Said(**told)
 
 

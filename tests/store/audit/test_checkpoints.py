@@ -1,5 +1,6 @@
 """Workers sign checkpoints of the audit log, and a check finds an audit log that does not continue them."""
 
+import os
 import random
 import shutil
 import sqlite3
@@ -349,3 +350,15 @@ async def test_a_forged_checkpoint_of_more_events_than_there_are_hides_nothing(d
     async with db.read() as conn:
         after = await counters.snapshot(conn, timedelta(seconds=1))
     assert (after.uncovered, after.uncovered_s) == (0, 0.0)
+
+
+def test_a_full_disk_leaves_no_part_of_a_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = [KEY.sign(Checkpoint(KEY.verifier.name, size, bytes(32)).text()) for size in (1, 2)]
+    export, write, today = files.Export(folder), os.write, datetime.now(UTC).date()
+    export.append(notes[0], 1, today)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda file, data: write(file, data[:20]))
+        with pytest.raises(OSError, match="completely"):
+            export.append(notes[1], 2, today)
+    export.append(notes[1], 2, today)
+    assert list(files.newest(folder)) == notes[::-1]

@@ -77,6 +77,7 @@ async def test_the_signature_of_an_honest_event_is_valid(db: Database) -> None:
         {"groups": ["directors"]},
         {"task_id": "another"},
         {"via": "api"},
+        {"changes": [{"field": "amount", "before": "1.00", "after": "900.00"}]},
     ],
     ids=str,
 )
