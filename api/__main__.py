@@ -83,9 +83,9 @@ def main() -> int:
             log.warning("%s", line)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
-        own_key(settings, Role.GATEWAY)
         profile()  # a configuration of the Temporal SDK that cannot be read does not correct itself
         app = create_app(settings)
+        own_key(settings, Role.GATEWAY)
     except (WrongSettings, WrongProcess, PolicyError, TemporalUnreachable, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
         return CANNOT_START
