@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from store.db.database import Database
 from store.people import people
 from tests.store.sample_cases import opening, recorded, submitted, task
@@ -33,6 +35,7 @@ class Gateway:
             "HOLDGATE_PORT": str(self.port),
             "HOLDGATE_TEMPORAL_PORT": str(free_port()),
         }
+        make_missing_keys(Settings(var=folder))
         self.start()
 
     def start(self) -> None:
