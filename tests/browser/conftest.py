@@ -1,7 +1,6 @@
 """One running product and one browser for all stories; each person has a window of their own."""
 
 import itertools
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,16 +13,16 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.support.chromium import CHROMIUM, MISSING
 from tests.support.installed_app import Product
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 AXE = Path(__file__).parent / "vendor" / "axe.js"
 
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     if CHROMIUM is None:
-        pytest.skip("Chromium is not here: apt-get install chromium")
+        pytest.skip(MISSING)
     with Product(tmp_path_factory.mktemp("seen")) as product:
         yield product
 
@@ -77,7 +76,7 @@ def known(product: Product) -> list[str]:
 @pytest_asyncio.fixture(scope="package")
 async def chromium() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("Chromium is not here: apt-get install chromium")
+        pytest.skip(MISSING)
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-background-networking"]
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
