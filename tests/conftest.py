@@ -59,7 +59,7 @@ GARBAGE = (50_000, 20, 20)
 TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = (
-    *("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake"),
+    *("e2e", "browser", "ops", "workflows", "bench", "test_compose.py", "core", "intake"),
     *("store", "api", "plugins", "replay", "scripts", "test_architecture.py"),
 )
 """Folders and files that wait for processes and clocks, then folders with files that take a minute. They run first,
