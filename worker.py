@@ -19,6 +19,7 @@ from temporalio.runtime import Runtime
 from activities.deployment.apps import WrongApps, read_apps
 from activities.engine.signatures import Signatures
 from activities.shared import isolation
+from cases.namespace_binding import NamespaceBinding
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.jobs import Job, heartbeat, jobs
 from cases.reconcile.refused_messages import Refusals
@@ -90,7 +91,7 @@ def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
         signer = Signer(
             database,
             record_keys.read(settings.record_key),
-            record_keys.trusted(settings.record_key),
+            record_keys.trusted(settings.record_public_keys),
             settings.checkpoints,
         )
     except record_keys.WrongKey as error:
@@ -101,16 +102,21 @@ def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
 
 
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
-    """Run until SIGTERM or SIGINT, then finish what is running. Raises WrongProcess."""
+    """Run until SIGTERM or SIGINT, then finish what is running.
+
+    Raises WrongProcess, and ForeignNamespace if the namespace belongs to another installation, now or later.
+    """
     own_steps = equip(settings.var)
     if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
         log.warning("%s", said)
     keys, key = KeyFile(settings.trusted_keys), own_key(settings, Role.WORKER)
     client = signing(await connect_when_reachable(settings, runtime), key)
+    database = Database(settings.database_url)
+    binding = NamespaceBinding(client, database)
+    await binding.hold_when_reachable()
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    database = Database(settings.database_url)
     starter = Starter(database, client, policy_file)
     with suppress(DatabaseUnavailable):  # the next start notes the change
         await note_changed_keys(database, keys.registry)
@@ -132,9 +138,9 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
-    first = asyncio.create_task(stopped.wait())
-    await asyncio.wait([first, *runs], return_when=asyncio.FIRST_COMPLETED)
-    for task in background:
+    ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(binding.watch())]
+    await asyncio.wait([*ends, *runs], return_when=asyncio.FIRST_COMPLETED)
+    for task in (*background, *ends):
         task.cancel()
     await asyncio.gather(*(worker.shutdown() for worker in running))
     await asyncio.gather(*runs)
@@ -144,6 +150,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     await database.close()
     sequencing.cancel()  # last: it also sequences what was written while the process stopped
     await asyncio.gather(sequencing, return_exceptions=True)
+    if binding.foreign is not None:
+        raise binding.foreign
 
 
 def run() -> int:

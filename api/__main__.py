@@ -15,8 +15,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.container import Services
 from api.http.connections import Connection, most_connections
-from core import logs, traces
+from cases.namespace_binding import ForeignNamespace
+from core import logs, loopback, traces
 from core.settings import WrongSettings, load, unknown_variables
 from core.signing_keys import own_key
 from core.temporal import TemporalUnreachable, profile
@@ -56,6 +58,16 @@ class Server(uvicorn.Server):
         super().__init__(uvicorn.Config(app, **options, http=Connection, ws="none"))
         self._app = app
 
+    async def on_tick(self, counter: int) -> bool:
+        """Return True if the server must stop now. uvicorn calls this before the first request, then each 0.1 s."""
+        return self.foreign_namespace is not None or await super().on_tick(counter)
+
+    @property
+    def foreign_namespace(self) -> ForeignNamespace | None:
+        """Return why this gateway must not run; None if its Temporal namespace is its own, or is not checked yet."""
+        services: Services | None = getattr(self._app.state, "services", None)
+        return services.binding.foreign if services else None
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.services.live.close()
         await super().shutdown(sockets)
@@ -86,11 +98,19 @@ def main() -> int:
         server_header=False,
         proxy_headers=False,  # no header of a proxy is trusted, so nobody can forge one
     )
+    try:
+        sockets = loopback.bound(settings.port) if len(loopback.addresses(settings.host)) > 1 else None
+    except OSError as error:
+        print(f"nothing can listen on port {settings.port}: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return CANNOT_LISTEN
     gc.enable()
     gc.freeze()
     start_template()
     with suppress(KeyboardInterrupt):  # the server has stopped in order, and reports only now what stopped it
-        server.run()
+        server.run(sockets)
+    if server.foreign_namespace is not None:
+        log.error("%s", server.foreign_namespace)
+        return CANNOT_START
     return 0 if server.started else CANNOT_LISTEN
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from api.gateway.confirmations import Confirmations
 from api.gateway.gateway import Gateway
 from api.services.audit_check import AuditChecks
 from api.services.dashboard import Dashboards
@@ -12,6 +13,7 @@ from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
 from api.services.revoked_tokens import RevokedTokenLog
+from cases.namespace_binding import NamespaceBinding
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.submit import Starter
@@ -19,7 +21,7 @@ from core.settings import Settings
 from core.signed_client import signing
 from core.signing_keys import KeyFile, own_key
 from core.temporal import connect
-from domain.proof.keys import Role
+from domain.proof.keys import Role, SigningKey
 from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -53,12 +55,15 @@ class Services:
     datasets: Datasets
     risks: Risks
     gateway: Gateway
+    confirmations: Confirmations
     metrics: Metrics
     dashboards: Dashboards
     demo: Demo
     checks: AuditChecks
     keys: KeyFile
+    signing_key: SigningKey
     revoked_token_log: RevokedTokenLog
+    binding: NamespaceBinding
 
     @classmethod
     @asynccontextmanager
@@ -71,9 +76,13 @@ class Services:
         if not settings.demo:
             with suppress(DatabaseUnavailable):  # each request checks the database anyway
                 await demo_people.dismiss_all(db, by="holdgate")
+        binding = NamespaceBinding(client, db)
+        await binding.hold_soon()
         starter = Starter(db, client, policy)
         rollbacks = Rollbacks(db, client, starter)
-        gateway = Gateway(client, db, settings.temporal_ui_url, Settlement(db, client, rollbacks, key), policy)
+        confirmations = Confirmations(db, client.namespace, settings)
+        settlement = Settlement(db, client, rollbacks, key)
+        gateway = Gateway(client, db, settings.temporal_ui_url, settlement, policy, confirmations)
         services = cls(
             settings=settings,
             db=db,
@@ -88,6 +97,7 @@ class Services:
             datasets=Datasets(db),
             risks=Risks(db),
             gateway=gateway,
+            confirmations=confirmations,
             metrics=metrics,
             dashboards=Dashboards(db, gateway, policy),
             demo=Demo(settings),
@@ -95,15 +105,19 @@ class Services:
                 db,
                 Folders(settings.attachments, settings.uploads),
                 keys,
-                lambda: Trust.of(settings.record_key, settings.checkpoints),
+                lambda: Trust.of(settings.record_public_keys, settings.checkpoints),
             ),
             keys=keys,
+            signing_key=key,
             revoked_token_log=RevokedTokenLog(db),
+            binding=binding,
         )
+        watching = asyncio.create_task(binding.watch())
         sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
         try:
             yield services
         finally:
+            watching.cancel()
             await services.checks.close()
             await services.live.ended()
             await gateway.close()

@@ -88,5 +88,6 @@ def _decided(task: TaskView, decision: Decision) -> CaseEvent:
             "comment": decision.comment,
             "groups": decision.by.groups,
             "via": decision.via,
+            **decision.recorded_confirmation,
         },
     )

@@ -13,6 +13,9 @@ from store.audit import audit_log
 from store.cases import cases
 from store.db.database import Database
 
+LISTED = 100
+"""The most refused messages of one case that get an event: otherwise, a sender could fill the audit log."""
+
 log = logging.getLogger("holdgate.cases")
 
 
@@ -55,7 +58,10 @@ class SqlRecords:
             raise cases.OtherStart(start.process)
 
     async def _note_other_start(self, record: CaseRecord) -> None:
-        """Record that a Workflow of a case was refused, because somebody started it in Temporal with another input."""
+        """Record that a Workflow of a case was refused, because somebody started it in Temporal with another input.
+
+        After `LISTED` refused messages of the case, only the log of the worker tells it.
+        """
         digest = record.start.digest if record.start else ""
         event = CaseEvent(
             event_id=f"{record.case_id}/start-refused/{digest[:16]}",
@@ -72,8 +78,10 @@ class SqlRecords:
                 "claimed": "",
             },
         )
+        log.warning("a start was refused: Holdgate did not start it with this input", extra={"case_id": record.case_id})
         async with self._database.write() as connection:
-            await audit_log.append(connection, [event])
+            if await audit_log.count(connection, record.case_id, event.kind) < LISTED:
+                await audit_log.append(connection, [event])
 
     async def plan(self, case_id: str) -> list[PlannedUndo]:
         """Return the stored undos of a case, oldest first; none if there is no such case."""

@@ -1,5 +1,5 @@
-"""Write messages to people about their own accounts: one-time links, passwords, tokens, addresses, substitutes, new
-administrators and members of groups.
+"""Write messages to people about their own accounts: one-time links, passwords, passkeys, tokens, addresses,
+substitutes, new administrators and members of groups.
 """
 
 from channels.message import MessageText, clean
@@ -10,6 +10,9 @@ _SUBJECTS = {
     AccountNewsKind.LINK_ASKED: "One-time link requested for you",
     AccountNewsKind.LINK_READY: "Your one-time link",
     AccountNewsKind.PASSWORD_SET: "Your password was set",
+    AccountNewsKind.PASSKEY_ADDED: "A passkey was added to your account",
+    AccountNewsKind.PASSKEY_REMOVED: "Your passkey was removed",
+    AccountNewsKind.PASSKEY_COPIED: "Your passkey may have been copied",
     AccountNewsKind.TOKEN_MADE: "An access token was created for you",
     AccountNewsKind.TOKEN_REVOKED: "Your access token was revoked",
     AccountNewsKind.ADDRESS_SET: "Your e-mail address was changed",
@@ -38,6 +41,17 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
             return [f"Your one-time link is valid from {when}. {whose}.", *_link(news.code, url)]
         case AccountNewsKind.PASSWORD_SET:
             return [f"{by} set the password of your account on {when}. You are signed out of all browsers."]
+        case AccountNewsKind.PASSKEY_ADDED:
+            return [
+                f"{by} added a passkey to your account on {when}: {about}. This passkey can sign in to your account."
+            ]
+        case AccountNewsKind.PASSKEY_REMOVED:
+            return [f"{by} removed the passkey {about} from your account on {when}."]
+        case AccountNewsKind.PASSKEY_COPIED:
+            return [
+                f"Holdgate refused your passkey {about} on {when}, because its counter went back. "
+                "There may be a copy of the passkey. Remove the passkey in your settings, and add a new passkey."
+            ]
         case AccountNewsKind.TOKEN_MADE:
             return [f"{by} created an access token for your account on {when}: {about}."]
         case AccountNewsKind.TOKEN_REVOKED:

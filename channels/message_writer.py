@@ -1,11 +1,12 @@
 """Write the text of a message (subject, plain text and HTML) from the notifications in it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -35,6 +36,8 @@ _NEEDS = {"gate": "your decision", "changes": "your changes", "intervention": "a
 """What the reader must do about an open task, by kind of task."""
 _CASE = ("request", "requests")
 
+ItemT = TypeVar("ItemT")
+
 
 @dataclass(frozen=True)
 class MessageLine:
@@ -48,18 +51,16 @@ class MessageLine:
 
 @dataclass(frozen=True)
 class MessageSection:
-    """A heading of a message with its lines. The message shows only the first 20 lines."""
+    """A heading of a message with its first lines, and the number of further lines."""
 
     heading: str
-    lines: Sequence[MessageLine]
+    shown: Sequence[MessageLine]
+    more: int
 
-    @property
-    def shown(self) -> Sequence[MessageLine]:
-        return self.lines[:SHOWN]
-
-    @property
-    def more(self) -> int:
-        return len(self.lines) - len(self.shown)
+    @classmethod
+    def of(cls, heading: str, all_: Sequence[ItemT], line: Callable[[ItemT], MessageLine]) -> "MessageSection":
+        """Return a section with a line for each of the first 20 of these items."""
+        return cls(heading, [line(item) for item in all_[:SHOWN]], max(0, len(all_) - SHOWN))
 
 
 class MessageWriter:
@@ -89,14 +90,14 @@ class MessageWriter:
         waiting, gone, own = _sorted(letter)
         subject = self._subject(waiting, gone, own)
         sections = [
-            MessageSection("Tasks for you", [self._waiting(notice, now) for notice in waiting]),
-            MessageSection("Tasks that no longer need your decision", [self._gone(notice) for notice in gone]),
-            MessageSection("Your requests", [self._own(notices) for notices in own]),
+            MessageSection.of("Tasks for you", waiting, lambda notice: self._waiting(notice, now)),
+            MessageSection.of("Tasks that no longer need your decision", gone, self._gone),
+            MessageSection.of("Your requests", own, self._own),
         ]
         said = {
             "subject": subject,
             "name": clean(letter.name),
-            "sections": [section for section in sections if section.lines],
+            "sections": [section for section in sections if section.shown],
             "inbox": f"{self._url}/",
             "choices": f"{self._url}/notices",
         }

@@ -21,6 +21,7 @@ from cli import (
     ledger,
     link,
     mapping,
+    namespace,
     notices,
     output,
     people,
@@ -50,6 +51,7 @@ app.add_typer(mapping.app, name="mapping")
 app.add_typer(people.app, name="people")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(link.app, name="link")

@@ -90,7 +90,7 @@ def _trust(settings: Settings, files: list[Path], keys: list[str]) -> "Trust":
 
     given = _keys(keys)
     try:
-        own = Trust.of(settings.record_key, settings.checkpoints)
+        own = Trust.of(settings.record_public_keys, settings.checkpoints)
     except WrongKey as error:
         raise CommandError(str(error)) from error
     if files and not (given or own.keys):
@@ -127,7 +127,8 @@ def audit_key() -> None:
 
     settings = load_settings()
     try:
-        made = keys.make(settings.record_key, settings.record_origin, keys.default_origin(settings.public_url))
+        default = keys.default_origin(settings.public_url)
+        made = keys.make(settings.record_key, settings.record_public_keys, settings.record_origin, default)
     except keys.WrongKey as error:
         raise CommandError(str(error)) from error
     output.say(str(made))

@@ -72,7 +72,7 @@ def keys_add(
     file and restart them, then retire the old key.
     """
     from core.settings import WrongSettings
-    from core.signing_keys import make_private_key, read_private_key, read_registry, write_registry
+    from core.signing_keys import changed_registry, make_private_key, read_private_key
     from domain.proof.keys import Role, TrustedKey
 
     if role not in {*Role}:
@@ -80,7 +80,6 @@ def keys_add(
     if (private is None) == (public is None):
         raise typer.BadParameter("give either --private or --public")
     path = load_settings().trusted_keys
-    keys = dict(read_registry(path).keys) if path.exists() else {}
     if private is not None:
         try:
             made = read_private_key(private, "signing_key") if private.exists() else make_private_key(private)
@@ -92,9 +91,10 @@ def keys_add(
             key = TrustedKey.model_validate({"public_key": public, "role": role, "not_before": datetime.now(UTC)})
         except ValueError as wrong:
             raise CommandError("the public key is not 32 bytes in base64url") from wrong
-    if key.key_id in keys:
-        raise CommandError(f"the registry has the key {key.key_id} already")
-    write_registry(path, [*keys.values(), key])
+    with changed_registry(path) as keys:
+        if key.key_id in keys:
+            raise CommandError(f"the registry has the key {key.key_id} already")
+        keys[key.key_id] = key
     output.say(f"added the key {key.key_id} of the {role} to {path}")
 
 
@@ -121,11 +121,10 @@ def keys_revoke(key_id: KeyId) -> None:
 
 
 def _change(key_id: str, change: "Callable[[TrustedKey], TrustedKey]") -> None:
-    from core.signing_keys import read_registry, write_registry
+    from core.signing_keys import changed_registry
 
     path = load_settings().trusted_keys
-    keys = dict(read_registry(path).keys)
-    if key_id not in keys:
-        raise CommandError(f"the registry {path} has no key {key_id}; `./holdgate keys list` shows its keys")
-    keys[key_id] = change(keys[key_id])
-    write_registry(path, keys.values())
+    with changed_registry(path) as keys:
+        if key_id not in keys:
+            raise CommandError(f"the registry {path} has no key {key_id}; `./holdgate keys list` shows its keys")
+        keys[key_id] = change(keys[key_id])

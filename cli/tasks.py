@@ -2,7 +2,8 @@
 
 import os
 import sys
-from typing import Annotated, Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,9 @@ from cli import output, shown_tasks
 from cli.common import ADMIN, CommandError, gateway_as, print_answer
 from cli.options import AsDecider, AsJson, AsPerson, Comment, Limit
 from core.settings import load as load_settings
+
+if TYPE_CHECKING:
+    from cli.client import Remote
 
 app = typer.Typer()
 
@@ -96,7 +100,47 @@ def decide(
     if revision is None:
         revision = _seen(remote.get(f"tasks/{part(task_id)}"), verdict)
     sent = {"verdict": verdict, "comment": comment, "edits": edits or None, "revision": revision}
-    print_answer(remote.post(f"tasks/{part(task_id)}/decision", sent), as_json, output.decision)
+    print_answer(_decided(remote, f"tasks/{part(task_id)}/decision", sent), as_json, output.decision)
+
+
+def _decided(remote: "Remote", path: str, sent: dict[str, Any]) -> Any:
+    """Send a decision and return the answer. If the policy asks for the password, ask for it and send again.
+
+    Raises CommandError if the decision must be confirmed with a passkey, or if there is no terminal to ask.
+    """
+    from cli.client import Denied
+
+    try:
+        return remote.post(path, sent)
+    except Denied as no:
+        if no.problem.get("code") != "ConfirmNeeded":
+            raise
+        if no.problem.get("method") == "passkey":
+            address = no.problem["review_url"]
+            raise CommandError(f"{no}\nA passkey needs a browser. Decide on the page of the task: {address}") from no
+        if "field" not in no.problem:  # the person has no password
+            raise
+        if not sys.stdin.isatty():
+            raise CommandError(f"{no}\nRun this command in a terminal, which asks for the password") from no
+        password = typer.prompt("Your password, to confirm this decision", hide_input=True, err=True)
+        return remote.post(path, {**sent, str(no.problem["field"]): password})
+
+
+@app.command()
+def receipt(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task.")],
+    decision: Annotated[
+        str | None, typer.Option(metavar="ID", help="The id of the decision, if the task has several.")
+    ] = None,
+    person: AsPerson = None,
+) -> None:
+    """Print the signed receipt of a decision. docs/reference/receipts.md says how anybody verifies it."""
+    from cli.client import part
+    from domain.proof.receipt import MEDIA_TYPE
+
+    with BytesIO() as into:
+        gateway_as(person, ADMIN).download(f"tasks/{part(task)}/receipt", into, MEDIA_TYPE, decision_id=decision)
+        output.say(into.getvalue().decode())
 
 
 def _edit(said: str) -> tuple[str, str]:

@@ -33,7 +33,7 @@ COMMAND_LINE = frozenset({"HOLDGATE_TOKEN", "HOLDGATE_URL"})
 The gateway and the worker do not read these variables.
 """
 
-LOOPBACK = {"host": "127.0.0.1", "public_url": "http://127.0.0.1:8000"}
+LOOPBACK = {"host": "127.0.0.1", "public_url": "http://localhost:8000"}
 """By name of a setting: an address that only programs on this machine can reach."""
 
 _RENAMED = ("HOLDGATE_INBOX_", "HOLDGATE_IMPORT_")
@@ -64,8 +64,17 @@ class Settings(BaseSettings):
     """The host name or IP address on which the gateway listens."""
     port: int = Field(8000, ge=1, le=65535)
     """The port on which the gateway listens."""
-    public_url: str = Field(default_factory=lambda data: f"http://127.0.0.1:{data.get('port')}")
-    """The URL of the gateway for people's browsers. Pages and mails use the URL in links."""
+    public_url: str = Field(default_factory=lambda data: f"http://localhost:{data.get('port')}")
+    """The URL of the gateway for people's browsers. Pages and mails use the URL in links.
+
+    The default has a name and not an address, because browsers refuse passkeys at an IP address.
+    """
+    passkey_domain: str | None = None
+    """The domain for which people's passkeys are made: the host of `public_url`, or a domain above it. Any other
+    domain makes the passkeys that people have useless.
+
+    None: the host of `public_url`.
+    """
     temporal_port: int = Field(7233, ge=1, le=65535)
     """The port of the Temporal server that `make up` starts."""
     ui_port: int = Field(8233, ge=1, le=65535)
@@ -224,6 +233,18 @@ class Settings(BaseSettings):
         return at
 
     @model_validator(mode="after")
+    def _passkeys_belong_to_the_address(self) -> Self:
+        """Refuse a domain of passkeys for which the browser would refuse every passkey."""
+        if self.passkey_domain is not None:
+            host, domain = urlsplit(self.public_url).hostname or "", self.passkey_domain.lower()
+            if domain != host and not ("." in domain and host.endswith(f".{domain}")):
+                raise ValueError(
+                    f"{PREFIX}PASSKEY_DOMAIN={self.passkey_domain}: must be the host of {PREFIX}PUBLIC_URL ({host}), "
+                    "or a domain above it, such as example.org for holdgate.example.org"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _demo_stays_on_this_machine(self) -> Self:
         """Refuse settings by which other machines can reach a demo, because demo people need no password."""
         if self.demo:
@@ -267,6 +288,11 @@ class Settings(BaseSettings):
     def owner_url(self) -> str | None:
         """The URL of the database for its owner; None if there is only one role."""
         return self.database_owner_url.get_secret_value() if self.database_owner_url else None
+
+    @property
+    def record_public_keys(self) -> Path:
+        """The file with the public keys of checkpoints, beside the registry of public keys."""
+        return self.trusted_keys.with_name("record.vkey")
 
     @property
     def checkpoints(self) -> Path:
@@ -341,6 +367,13 @@ def is_loopback(host: str) -> bool:
     if re.fullmatch(r"[0-9a-fx]+(\.[0-9a-fx]+){0,3}", host):  # `127.1`, as the system and browsers read an address
         with suppress(OSError):
             return ipaddress.IPv4Address(socket.inet_aton(host)).is_loopback
+    return False
+
+
+def is_ip_address(host: str) -> bool:
+    """Return True if a host, as `urlsplit` returns it, is an IP address and not a name."""
+    with suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
     return False
 
 

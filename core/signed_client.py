@@ -9,10 +9,13 @@ from temporalio.client import (
     Interceptor,
     OutboundInterceptor,
     SignalWorkflowInput,
+    StartWorkflowInput,
     StartWorkflowUpdateInput,
+    WorkflowHandle,
     WorkflowUpdateHandle,
 )
 
+from domain.batch import BatchInput
 from domain.messages import Signed
 from domain.proof.envelope import signed_text
 from domain.proof.keys import SigningKey
@@ -40,6 +43,15 @@ class _SignedCalls(OutboundInterceptor):
         super().__init__(next)
         self._key = key
         self._namespace = namespace
+
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        args = [
+            each.model_copy(update={"orders": self._signed(each.orders, input.id)})
+            if isinstance(each, BatchInput)
+            else each
+            for each in input.args
+        ]
+        return await super().start_workflow(replace(input, args=args))
 
     async def signal_workflow(self, input: SignalWorkflowInput) -> None:
         await super().signal_workflow(replace(input, args=self._signed(input.args, input.id)))

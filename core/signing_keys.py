@@ -10,11 +10,13 @@ The registry is a file beside the workers, and not a table: otherwise, somebody 
 a key.
 """
 
+import fcntl
 import logging
 import os
 import tomllib
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -73,6 +75,8 @@ def read_registry(path: Path) -> KeyRegistry:
     for key_id, key in keys.items():
         if key.key_id != key_id:
             raise WrongSettings(f"{where}: [keys.{key_id}] has the public key of {key.key_id}")
+    if not keys:  # With an empty file, workers would refuse for ever each decision that Temporal keeps for them.
+        raise WrongSettings(f"{where}: the file has no keys; restore it from a backup")
     return KeyRegistry(keys.values())
 
 
@@ -88,13 +92,30 @@ def write_registry(path: Path, keys: Iterable[TrustedKey]) -> None:
     write_private(path, "\n".join(lines) + "\n")
 
 
+@contextmanager
+def changed_registry(path: Path) -> Iterator[dict[str, TrustedKey]]:
+    """Yield the keys of a registry by their ids, and store them when the block ends without an error.
+
+    Other programs that change the registry wait meanwhile. Raises WrongSettings.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        keys = dict(read_registry(path).keys) if path.exists() else {}
+        yield keys
+        write_registry(path, keys.values())
+    finally:
+        os.close(folder)
+
+
 def read_private_key(path: Path, setting: str) -> SigningKey:
     """Return the private key in a file. `setting` is the setting that names the file. Raises WrongSettings."""
     where = f"{PREFIX}{setting.upper()}={path}"
     try:
         return SigningKey.of_pem(path.read_bytes())
     except FileNotFoundError:
-        raise WrongSettings(f"{where}: the file does not exist; {MAKE}") from None
+        raise WrongSettings(f"{where}: the file does not exist") from None
     except (OSError, ValueError) as error:
         raise WrongSettings(f"{where}: the private key cannot be read: {error}") from error
 
@@ -102,47 +123,60 @@ def read_private_key(path: Path, setting: str) -> SigningKey:
 def own_key(settings: Settings, role: Role) -> SigningKey:
     """Return the private key with which a program signs. Raises WrongSettings, also if the registry has no such key."""
     setting = {Role.GATEWAY: "signing_key", Role.WORKER: "worker_key"}[role]
-    key = read_private_key(getattr(settings, setting), setting)
+    path: Path = getattr(settings, setting)
+    if not path.exists():
+        add = f"`./holdgate keys add --role {role} --private {path}` creates a new key"
+        missing = f"{PREFIX}{setting.upper()}={path}: the file does not exist"
+        raise WrongSettings(f"{missing}; {add if settings.trusted_keys.exists() else MAKE}")
+    key = read_private_key(path, setting)
     entry = read_registry(settings.trusted_keys).keys.get(key.key_id)
     if entry is None or entry.role is not role or entry.state != "valid":
         state = "unknown" if entry is None else entry.state if entry.role is role else f"a key of the {entry.role}"
         raise WrongSettings(
-            f"{PREFIX}{setting.upper()}={getattr(settings, setting)}: the key {key.key_id} is {state} in the registry "
+            f"{PREFIX}{setting.upper()}={path}: the key {key.key_id} is {state} in the registry "
             f"{settings.trusted_keys}, so no case would believe what it signs; see ./holdgate keys"
         )
     return key
 
 
 def make_private_key(path: Path) -> SigningKey:
-    """Create a private key in a file that only its owner can read. Raises FileExistsError."""
+    """Create a private key in a file that only its owner can read. Raises FileExistsError.
+
+    The file appears with its whole content, also if this program is killed meanwhile.
+    """
     key = SigningKey.generate()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key.pem)
-        file.flush()
-        os.fsync(file.fileno())
+    new = path.with_name(f"{path.name}.new")
+    write_private(new, key.pem.decode())
+    try:
+        os.link(new, path)  # replaces nothing
+    finally:
+        new.unlink()
     return key
 
 
 def make_missing_keys(settings: Settings) -> list[str]:
     """Create the private keys and the registry, if this installation has none. Return the ids of the new keys.
 
-    If the registry exists, nothing is created: a new key would be a key that nobody has asked for. Raises OSError.
+    If the registry exists, nothing is created: a new key would be a key that nobody has asked for. If only the registry
+    is missing, each private key is valid since its file was written, so that its earlier signatures stay valid. Raises
+    OSError.
     """
     if settings.trusted_keys.exists():
         return []
     now, entries = datetime.now(UTC), []
     for role, path in ((Role.GATEWAY, settings.signing_key), (Role.WORKER, settings.worker_key)):
         key = SigningKey.of_pem(path.read_bytes()) if path.exists() else make_private_key(path)
-        entries.append(key.trusted(role, now))
+        written = now - timedelta(seconds=max(0.0, now.timestamp() - path.stat().st_mtime))
+        entries.append(key.trusted(role, written))
     write_registry(settings.trusted_keys, entries)
     return [entry.key_id for entry in entries]
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is replaced or written; None if the file is missing."""
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file is replaced or written, or gets another owner or mode; None if it is missing."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

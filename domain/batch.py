@@ -35,6 +35,8 @@ class BatchNote(Message):
     """The data that the audit log stores about an order: the order and the status of the batch after it."""
 
     batch_id: str
+    workflow_id: str
+    """The Workflow that got the order: the import of the batch, or the Workflow that cancels a completed batch."""
     status: Literal["running", "paused", "cancelling", "cancelled"]
     order: BatchOrder
 
@@ -55,7 +57,9 @@ class BatchInput(Message):
     policy_hash: str
     total: int = 0
     orders: list[BatchOrder] = []
-    """Orders received by earlier runs of this Workflow, oldest first."""
+    """Signed orders that this run begins with, oldest first: of an earlier run, or to cancel a completed batch."""
+    asked: list[str] = []
+    """The ids of the orders that earlier runs accepted. An order with one of these ids is not accepted again."""
 
 
 class BatchCounts(Message):

@@ -103,6 +103,10 @@ class EventKind(StrEnum):
 
     # Signing in
     PASSWORD_SET = "password_set"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_RENAMED = "passkey_renamed"
+    PASSKEY_REMOVED = "passkey_removed"
+    PASSKEY_COPIED = "passkey_copied"
     TOKEN_MADE = "token_made"
     TOKEN_REVOKED = "token_revoked"
     TOKENS_REVOKED = "tokens_revoked"
@@ -123,6 +127,7 @@ class EventKind(StrEnum):
     ACCOUNT_LOCKED = "account_locked"
     ACCOUNT_UNLOCKED = "account_unlocked"
     KEYS_CHANGED = "keys_changed"
+    NAMESPACE_BOUND = "namespace_bound"
     BOOKS_CLOSED = "books_closed"
     LEDGER_CHANGE_ASKED = "ledger_change_asked"
     LEDGER_CHANGE_CONFIRMED = "ledger_change_confirmed"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from domain.base import Message
+from domain.confirmation import Confirm, Confirmation
 from domain.moments import ZonedMoment
 from domain.ruling import GateRuling
 from domain.status import Status, Verdict
@@ -62,7 +63,21 @@ class Decision(Signed):
     """
     shown: str = ""
     """The digest of what the gateway has shown to the person (`TaskView.digest`)."""
+    confirmation: Confirmation | None = None
+    """How the person confirmed the decision; None for a decision without a confirmation."""
     via: str = "api"
+
+    @property
+    def confirmed(self) -> Confirm:
+        """Return the way in which the person confirmed the decision."""
+        return self.confirmation.method if self.confirmation else Confirm.NONE
+
+    @property
+    def recorded_confirmation(self) -> dict[str, Any]:
+        """Return the confirmation as the audit log tells it: name, time and method; empty without a confirmation."""
+        if (given := self.confirmation) is None:
+            return {}
+        return {"confirmed": {"method": given.method.value, "name": given.name, "at": self.at.isoformat()}}
 
     @property
     def content(self) -> str:

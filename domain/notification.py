@@ -1,5 +1,8 @@
 """Models of notifications to people. A channel, such as mail, makes texts from these models."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from domain.base import Message
@@ -43,7 +46,11 @@ class NoticeChoice(StrEnum):
     OFF = "off"
 
 
-class NoticeTask(Message):
+# Data classes and not models: after an import one message has thousands of notifications, read from our own database.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeTask:
     """The task that a notification is about, in its state when the message is written."""
 
     task_id: str
@@ -54,13 +61,14 @@ class NoticeTask(Message):
     waiting: bool
     """True if the reader of the notification may decide the task now."""
     outcome: Outcome | None
-    due_at: BoundedMoment | None
-    expires_at: BoundedMoment | None
-    decisions: list[DecisionView] = []
+    due_at: datetime | None
+    expires_at: datetime | None
+    decisions: Sequence[DecisionView] = ()
     """The accepted decisions on the task. `by` holds the name of the person, not the id."""
 
 
-class Notice(Message):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
     """One notification to one person, with the data of the case and task when the message is written."""
 
     kind: NoticeKind
@@ -74,7 +82,7 @@ class Notice(Message):
     """For an ended case: the reason of its end."""
     rule_at: str = ""
     """For a case that a rule of the policy rejected: the name of the gate that has this rule."""
-    undone: list[str] = []
+    undone: Sequence[str] = ()
     """For an ended case: one sentence for each undo that ran, the last one first."""
     amount: str | None = None
     currency: str | None = None
@@ -89,6 +97,10 @@ class AccountNewsKind(StrEnum):
     LINK_READY = "link_ready"
     """A one-time link of the reader can be used now."""
     PASSWORD_SET = "password_set"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
+    PASSKEY_COPIED = "passkey_copied"
+    """A passkey was refused because its counter went back, so that there may be a copy of it."""
     TOKEN_MADE = "token_made"
     TOKEN_REVOKED = "token_revoked"
     ADDRESS_SET = "address_set"
@@ -111,14 +123,15 @@ class AccountNotice(Message):
     """The secret of a one-time link. Each attempt to send the message creates a new secret."""
 
 
-class Letter(Message):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
     """One message to one person. Each attempt to send the message contains the same notifications."""
 
     message_id: str
     person: str
     name: str
     address: str | None
-    notices: list[Notice]
+    notices: Sequence[Notice]
     account: AccountNotice | None = None
     """The change of an account, if the message is about this change.
 

@@ -43,6 +43,7 @@ class RefusalCode(StrEnum):
     )
     WRONG_VERDICT = "WrongVerdict", "The task does not take this verdict."
     COMMENT_NEEDED = "CommentNeeded", "This verdict needs a comment."
+    CONFIRM_NEEDED = "ConfirmNeeded", "The policy asks the person to confirm each decision on this task."
     INVALID_EDITS = "InvalidEdits", "The edits change a field that must not change, or make the input invalid."
     ALREADY_CLAIMED = "AlreadyClaimed", "Somebody else has claimed the task."
     ALREADY_ANSWERED = "AlreadyAnswered", "The question has an answer."

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from domain.base import Message
+from domain.confirmation import Confirm
 from domain.moments import BoundedMoment, Length, after
 from domain.status import OnExpiry, Substitutes, Verdict
 
@@ -59,6 +60,8 @@ class GateRuling(Message):
     """If `snapshot` is True: the members of each group when the gate opened."""
     comment_needed: list[Verdict] = [Verdict.REQUEST_CHANGES]
     revision_required: bool = True
+    confirm: Confirm = Confirm.NONE
+    """How people confirm each decision on this gate."""
     editable: list[str] = []
     pause_for_questions: bool = False
     substitutes: Substitutes = "same-group"

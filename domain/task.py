@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from domain.base import FieldChange, Message
+from domain.confirmation import Confirm
 from domain.moments import BoundedMoment
 from domain.status import Outcome, Substitutes, TaskKind, Verdict
 
@@ -23,6 +24,10 @@ class DecisionView(Message):
     The decision uses the only vote of both people.
     """
     edits: list[FieldChange] = []
+    confirmed: Confirm = Confirm.NONE
+    """How the person confirmed the decision."""
+    name: str = ""
+    """The name of the person when the decision was confirmed; empty without a confirmation."""
 
 
 class Quorum(Message):
@@ -128,6 +133,8 @@ class TaskView(Message):
     """The verdicts that need a comment."""
     revision_required: bool = True
     """True if a decision must name the revision that the person saw."""
+    confirm: Confirm = Confirm.NONE
+    """How a person must confirm each decision."""
     editable: list[str] = []
     """The fields of the input that may be changed with an approval, a new submission or a retry."""
     clock: list[ClockStep] = []

@@ -50,7 +50,7 @@ After this time the next rows start in any case, so that blocked cases do not st
 log = logging.getLogger(__name__)
 
 
-_STORED = set(BatchInput.model_fields) - {"orders"}
+_STORED = set(BatchInput.model_fields) - {"orders", "asked"}
 """The fields of a start input that are the same as in the row of the batch."""
 
 
@@ -140,7 +140,7 @@ class Importer:
                 await batches.set_status(conn, note.batch_id, note.status)
             await audit_log.append(conn, [event])
             if order.proof:  # An order of Temporal itself has no signature.
-                signed = SignedText.of(order, self._client.namespace, f"batch:{note.batch_id}")
+                signed = SignedText.of(order, self._client.namespace, note.workflow_id)
                 await proofs.add(conn, [signed], None)
             return BatchResult(batch_id=note.batch_id, rows=await batches.counts(conn, note.batch_id))
 

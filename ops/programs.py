@@ -5,6 +5,7 @@ import http.client
 import os
 import sys
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -91,7 +92,8 @@ def worker(client: Client) -> Program:
             return False
         return any(poller.identity.startswith(f"{pid}@") for poller in known.pollers)
 
-    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask(), nice=WORKER_NICE)
+    command = (sys.executable, "-m", "worker")
+    return Program("worker", command, answers, _environment(), umask=usual_umask(), nice=WORKER_NICE)
 
 
 def gateway(settings: Settings) -> Program:
@@ -104,8 +106,12 @@ def gateway(settings: Settings) -> Program:
 
 
 def gateway_url(settings: Settings) -> str:
-    """Return the address of the gateway on this machine."""
+    """Return the address of the gateway on this machine: with `localhost` if people's browsers use this name, because
+    browsers keep the cookies of each host apart.
+    """
     host = LOOPBACK if settings.host in {"0.0.0.0", "::"} else settings.host
+    if settings.host == LOOPBACK and urlsplit(settings.public_url).hostname == "localhost":
+        host = "localhost"
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 

@@ -8,7 +8,7 @@ from temporalio.service import RPCError
 from activities.shared import isolation
 from api.pages.parts.translation import catalogue
 from channels import registry
-from core import temporal
+from core import loopback, temporal
 from core.atomic_write import write_private
 from core.errors import Mistake
 from core.settings import Settings
@@ -60,6 +60,7 @@ class Run:
                 await supervisor.until_healthy("temporal", within=ANSWERS_WITHIN)
             client = await temporal.connect(settings)
             await _bootstrap(client, own=own)
+            await _bind(client, settings, own=own)
         except temporal.TemporalUnreachable as error:
             raise Mistake(str(error)) from error
         print("starting worker and gateway ...", flush=True)
@@ -111,7 +112,7 @@ class Run:
 
 
 def _ports(settings: Settings, *, own: bool) -> list[tuple[str, str, int]]:
-    ports = [("HOLDGATE_PORT", settings.host, settings.port)]
+    ports = [("HOLDGATE_PORT", address, settings.port) for address in loopback.addresses(settings.host)]
     if own:
         ports.append(("HOLDGATE_TEMPORAL_PORT", LOOPBACK, settings.temporal_port))
         ports.append(("HOLDGATE_UI_PORT", LOOPBACK, settings.ui_port))
@@ -172,7 +173,8 @@ def _make_record_key(settings: Settings) -> None:
     from store.audit.checkpoints import keys
 
     try:
-        keys.make(settings.record_key, settings.record_origin, keys.default_origin(settings.public_url))
+        default = keys.default_origin(settings.public_url)
+        keys.make(settings.record_key, settings.record_public_keys, settings.record_origin, default)
     except keys.WrongKey as error:
         raise Mistake(f"no checkpoint can be signed (HOLDGATE_RECORD_KEY): {error}") from error
 
@@ -187,6 +189,30 @@ async def _bootstrap(client: Client, *, own: bool) -> None:
             f"A question to Temporal about namespace {client.namespace} failed: {error.message}. Check "
             "TEMPORAL_NAMESPACE, and that your key or certificate gives access to this namespace"
         ) from error
+
+
+async def _bind(client: Client, settings: Settings, *, own: bool) -> None:
+    """Check that the namespace belongs to this installation, and mark it at the first start.
+
+    Raises ForeignNamespace; Mistake for the server of `make up`, because `namespace bind` could not reach that server.
+    """
+    from cases.namespace_binding import ForeignNamespace, NamespaceBinding
+    from store.db.database import Database, DatabaseUnavailable
+
+    database = Database(settings.database_url)
+    try:
+        await NamespaceBinding(client, database).hold()
+    except ForeignNamespace as foreign:
+        if not own:
+            raise
+        raise Mistake(
+            f"{foreign.facts}. Restore the backup of the database. To start without any cases instead, move "
+            f"{settings.var / 'temporal.db'} away, too"
+        ) from foreign
+    except (DatabaseUnavailable, RPCError) as error:
+        raise Mistake(f"nobody knows to which installation the Temporal namespace belongs: {error}") from error
+    finally:
+        await database.close()
 
 
 def _link(settings: Settings) -> str:

@@ -251,7 +251,8 @@ class _Child:
         self.identity = _identity(self._program.name, self._process.pid)
         if self._program.nice:
             with contextlib.suppress(psutil.Error):
-                psutil.Process(self._process.pid).nice(self._program.nice)
+                process = psutil.Process(self._process.pid)
+                process.nice(process.nice() + self._program.nice)
         self._changed()
         return self._process
 

@@ -8,6 +8,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
 from activities.engine.batch_rows import Imports
+from activities.engine.foreign_activities import RefuseForeign
 from activities.engine.record_first import RecordFirst
 from activities.engine.records import Records
 from activities.engine.signatures import Signatures
@@ -75,7 +76,7 @@ def workers(
             activities=activities_of(
                 records, signatures, *steps(database, client, starter, policies, settings), *own_steps
             ),
-            interceptors=[CountAttempts(), RecordFirst(store), *interceptors],
+            interceptors=[*interceptors, RefuseForeign(), CountAttempts(), RecordFirst(store)],
             workflow_runner=workflow_runner(),
             max_concurrent_activities=AT_ONCE,
             max_concurrent_local_activities=AT_ONCE,
@@ -86,6 +87,7 @@ def workers(
             client,
             task_queue=BULK_TASK_QUEUE,
             activities=activities_of(Imports(Importer(database, client, starter, pace))),
+            interceptors=[*interceptors, RefuseForeign()],
             max_heartbeat_throttle_interval=HEARTBEATS_AT_LEAST_EVERY,
         ),
     ]

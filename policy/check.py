@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 
+from domain.confirmation import Confirm
 from domain.money import decimals_of
 from domain.names import ENGINE_GATES, INTERVENTION
 from policy.calendars import Calendar
@@ -44,7 +45,15 @@ def mistakes(
     sample = sample_of(section, model, optional=True)
     for name, gate in section.gates.items():
         of_operators = _of_operators(gate) if name == INTERVENTION else ()
-        for key, message in (*_people(gate), *_edits(gate, model), *_clocks(gate, calendars), *of_operators):
+        editable = set(model.model_fields) if name == INTERVENTION and not gate.edit else set(gate.edit)
+        confirmed = _confirmed(gate, editable)
+        for key, message in (
+            *_people(gate),
+            *_edits(gate, model),
+            *_clocks(gate, calendars),
+            *of_operators,
+            *confirmed,
+        ):
             yield ("gates", name, *key), message
         for key, text in expressions_of(gate):
             try:
@@ -143,6 +152,26 @@ def _edits(gate: GateRules, model: type[BaseModel]) -> Iterator[tuple[Key, str]]
     for number, name in enumerate(gate.edit):
         if name not in model.model_fields:
             yield ("edit", number), f"unknown field '{name}'; the input has {', '.join(model.model_fields)}"
+
+
+def _confirmed(gate: GateRules, editable: Collection[str]) -> Iterator[tuple[Key, str]]:
+    """Yield a mistake if a decision can change the fields by which `confirm` says how to confirm this decision.
+
+    Otherwise people could choose edits with which they need no confirmation, or a weaker one.
+    """
+    if gate.confirm in {*Confirm}:
+        return
+    try:
+        reads = {root for root, *_ in expression(gate.confirm).reads}
+    except ExpressionError:  # Reported with the other expressions.
+        return
+    fields = reads | ({"currency"} if "limits" in reads else set())
+    if changed := sorted(fields & set(editable)):
+        yield (
+            ("confirm",),
+            f"reads {', '.join(changed)}, which a decision can change (edit): write one of {', '.join(Confirm)}, or "
+            "read other fields",
+        )
 
 
 def _clocks(gate: GateRules, calendars: Mapping[str, Calendar | None]) -> Iterator[tuple[Key, str]]:

@@ -184,6 +184,10 @@ class _Sentences:
             yield self._("These decisions need a comment: %(verdicts)s.", verdicts=verdicts)
         if not ruling.revision_required:
             yield self._("A decision need not name the revision of the task that the person read.")
+        if "confirm" in self._unknown:
+            yield self._depends(self._("How people confirm a decision"), "confirm", self._gate.confirm)
+        elif confirm := wording.confirmation(ruling.confirm, self._texts):
+            yield f"{confirm}."
         if ruling.editable:
             yield self._("An approval can change these fields: %(fields)s.", fields=", ".join(ruling.editable))
         changes = self._gate.changes

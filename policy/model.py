@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from domain.confirmation import Confirm
 from domain.normalization import identity_key
 from domain.status import OnExpiry, Substitutes, Then
 from policy.calendars import Calendar
@@ -117,6 +118,8 @@ class GateRules(_Section):
     levels, runs for the same time once more, and is then rejected.
 
     With `revision = "required"` a decision names the revision of the task that its person saw.
+
+    `confirm` is `none`, `password`, `passkey`, or CEL that gives one of these.
     """
 
     when: str | None = None
@@ -134,6 +137,7 @@ class GateRules(_Section):
     membership: Literal["live", "snapshot"] = "live"
     comment: list[Answer] = ["request_changes"]
     revision: Literal["required", "optional"] = "required"
+    confirm: Name = Confirm.NONE.value
     edit: list[Name] = []
     rounds: Annotated[int, Field(ge=1, le=20)] = 5
     changes: str = "7d"
@@ -166,8 +170,11 @@ class GateRules(_Section):
             ("candidates", self.candidates),
         )
         conditions = [(key, text) for key, text in asked if text is not None]
-        counted = isinstance(self.quorum, str) and self.quorum != EVERYONE
-        return [*conditions, ("quorum", str(self.quorum))] if counted else conditions
+        if isinstance(self.quorum, str) and self.quorum != EVERYONE:
+            conditions.append(("quorum", self.quorum))
+        if self.confirm not in {*Confirm}:
+            conditions.append(("confirm", self.confirm))
+        return conditions
 
 
 class Retries(_Section):

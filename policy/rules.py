@@ -1,15 +1,16 @@
 """Evaluate one gate of one case: the ruling of an existing case, and the known part for a future case.
 
-Errors never skip a gate. A condition that cannot be evaluated opens it; a quorum that cannot be evaluated is 2; a clock
-that cannot be evaluated does not run, so that it decides nothing. `GateRuling.problem` shows the error to the people
-who decide.
+Errors never skip a gate. A condition that cannot be evaluated opens it; a quorum that cannot be evaluated is 2; if
+`confirm` cannot be evaluated, people confirm in the strictest way that it names; a clock that cannot be evaluated does
+not run, so that it decides nothing. `GateRuling.problem` shows the error to the people who decide.
 
 Rules may decide instead of people: `auto_reject` first, then `auto_approve`. If one of these rules cannot be evaluated,
 people decide. `auto_approve` also does not decide after a problem with any other expression: a rule must not approve a
 case that another rule could not judge.
 
 A case whose currency has no row of limits takes the strictest path: a `when` that reads limits opens the gate, a quorum
-that reads them is at least 2, rules that read them do not decide, and elsewhere every limit counts as 0.
+that reads them is at least 2, a `confirm` that reads them is as strict as it can be, rules that read them do not
+decide, and elsewhere every limit counts as 0.
 
 Before a case has run, its facts are unknown (`ConditionValues.so_far`). The evaluation then ignores expressions with an
 unknown value, and `unknown` holds the names that each of them depends on.
@@ -25,11 +26,12 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from domain.confirmation import Confirm
 from domain.ruling import Escalation, GateRuling
 from domain.status import Verdict
 from policy.calendars import Calendar
 from policy.clock import instant
-from policy.expressions import Expression, ExpressionError, Partial, UnknownValue, evaluate, expression
+from policy.expressions import Expression, ExpressionError, Partial, UnknownValue, evaluate, expression, tokens
 from policy.model import EVERYONE, GateRules, Policy, ProcessPolicy
 
 CASE_NAMES = ("reference", "requester", "priority", "batch_id")
@@ -238,6 +240,7 @@ class Evaluation:
             comment_needed=[Verdict(answer) for answer in gate.comment],
             editable=gate.edit,
             revision_required=gate.revision == "required",
+            confirm=self._confirm(),
             pause_for_questions=gate.pause_for_questions,
             substitutes=gate.substitutes,
             choose_from=gate.chosen_from,
@@ -332,6 +335,24 @@ class Evaluation:
         strict = self._strict(expression(text), f"at least {STRICT_QUORUM} approvals are needed")
         return max(found, STRICT_QUORUM) if strict else found
 
+    def _confirm(self) -> Confirm:
+        text = self.gate.confirm
+        if text in {*Confirm}:
+            return Confirm(text)
+        strictest = strictest_way(text)
+
+        def way() -> Confirm:
+            value = evaluate(self._noted(text), self.names.values)
+            if value not in list(Confirm):
+                raise ExpressionError(f"'{text}' must be {', '.join(Confirm)}, it is {value!r}")
+            return Confirm(value)
+
+        consequence = f"each decision is confirmed with the {strictest}"
+        found = self._evaluated("confirm", way, consequence)
+        if found is None:
+            return Confirm.NONE if "confirm" in self.unknown else strictest
+        return strictest if self._strict(expression(text), consequence) else found
+
     def _clock(self, key: str, text: str | None, consequence: str) -> datetime | None:
         if text is None:
             return None
@@ -377,3 +398,9 @@ class Evaluation:
         compiled = expression(text)
         self.read |= self.names.read_by(compiled)
         return compiled
+
+
+def strictest_way(confirm: str) -> Confirm:
+    """Return the strictest way to confirm that the key `confirm` names; a passkey if it names none."""
+    named = {text.strip("\"'") for kind, text in tokens(confirm) if kind in ("name", "text")}
+    return next((way for way in reversed(Confirm) if way.value in named - {Confirm.NONE}), Confirm.PASSKEY)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from domain.confirmation import Confirm
 from policy.clock import as_instant
 from policy.expressions import Expression, ExpressionError, evaluate, tokens
 from policy.line_numbers import Key
@@ -34,6 +35,12 @@ def type_mistake(key: Key, compiled: Expression, sample: Mapping[str, Any]) -> s
             return f"must give a list of names, not {value!r}"
         if key[0] == "quorum" and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"must give a whole number, not {value!r}"
+        if (
+            key[0] == "confirm"
+            and value not in list(Confirm)
+            and not (isinstance(value, str) and not _is_literal(value, compiled.source))
+        ):
+            return f"must give {', '.join(Confirm)}, not {value!r}"
         # A text made of sample values may be anything; a literal in the expression must be correct.
         if is_clock(key) and (not isinstance(value, str) or _is_literal(value, compiled.source)):
             as_instant(value, compiled.source, _DAY)
@@ -95,4 +102,4 @@ def _is_literal(text: str, source: str) -> bool:
 
 def is_clock(key: Key) -> bool:
     """Return True if the expression of this key of a gate gives a time; False if the expression is a condition."""
-    return key[0] not in (*_TRUTHS, "quorum", "candidates")
+    return key[0] not in (*_TRUTHS, "quorum", "candidates", "confirm")

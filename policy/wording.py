@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from domain.confirmation import Confirm
 from domain.durations import in_words as length_in_words
 from domain.moments import moment_at_length
 from domain.money import in_words as money_in_words
@@ -80,6 +81,17 @@ def escalation(when: str, whom: str, replace: bool, texts: Texts = ENGLISH) -> s
     """Return in words for people who can decide after an escalation."""
     said = texts.gettext("%(when)s only these can decide: %(whom)s") if replace else ""
     return (said or texts.gettext("%(when)s these can decide, too: %(whom)s")) % {"when": when, "whom": whom}
+
+
+def confirmation(confirm: Confirm, texts: Texts = ENGLISH) -> str:
+    """Return in words for people how they confirm each decision; empty if they need not."""
+    match confirm:
+        case Confirm.PASSWORD:
+            return texts.gettext("Each person confirms the decision with their password")
+        case Confirm.PASSKEY:
+            return texts.gettext("Each person confirms the decision with a passkey")
+        case _:
+            return ""
 
 
 def rounds(count: int, texts: Texts = ENGLISH) -> str:

@@ -187,7 +187,7 @@ def test_times_are_printed_by_the_one_formatter_which_converts_them() -> None:
 def test_moments_are_read_by_the_one_rule() -> None:
     """Elsewhere only what we stored ourselves is read by Python's own lenient reading."""
     own = {
-        "store/audit/verification/chains.py",
+        "store/audit/verification/result.py",
         "store/receivers/accounts.py",
         "activities/data_import/row_schema.py",
         "api/pages/parts/formatting.py",

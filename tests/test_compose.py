@@ -25,7 +25,13 @@ from tests.support.temporal import TEMPORAL
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "config" / "Dockerfile").read_text()
 CONTAINERS = ROOT / "docs" / "operate" / "containers.md"
-OPTIONAL = {"HOLDGATE_PUBLIC_URL", "HOLDGATE_CHANNELS", "HOLDGATE_SMTP_URL", "HOLDGATE_MAIL_FROM"}
+OPTIONAL = {
+    "HOLDGATE_PUBLIC_URL",
+    "HOLDGATE_PASSKEY_DOMAIN",
+    "HOLDGATE_CHANNELS",
+    "HOLDGATE_SMTP_URL",
+    "HOLDGATE_MAIL_FROM",
+}
 """What need not be set: there is a way to go on without."""
 NOT_IN_THE_IMAGE = {"tests", "scripts"}
 
@@ -60,7 +66,7 @@ def test_server_and_tools_of_temporal_have_one_version() -> None:
     assert len(versions) == 1
 
 
-KEY_FILES = ("HOLDGATE_SIGNING_KEY", "HOLDGATE_WORKER_KEY", "HOLDGATE_TRUSTED_KEYS")
+KEY_FILES = ("HOLDGATE_SIGNING_KEY", "HOLDGATE_WORKER_KEY", "HOLDGATE_TRUSTED_KEYS", "HOLDGATE_RECORD_KEY")
 
 
 def test_each_program_mounts_only_its_own_private_key() -> None:
@@ -71,6 +77,7 @@ def test_each_program_mounts_only_its_own_private_key() -> None:
     assert {name: volumes for name, volumes in mounted.items() if volumes} == {
         "keys": [
             "gateway-key:/var/lib/holdgate-gateway-key",
+            "record-key:/var/lib/holdgate-record-key",
             "trusted-keys:/var/lib/holdgate-trusted-keys",
             "worker-key:/var/lib/holdgate-worker-key",
         ],
@@ -79,6 +86,7 @@ def test_each_program_mounts_only_its_own_private_key() -> None:
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
         ],
         "worker": [
+            "record-key:/var/lib/holdgate-record-key:ro",
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
             "worker-key:/var/lib/holdgate-worker-key:ro",
         ],
@@ -90,7 +98,7 @@ def test_every_secret_comes_from_a_variable_that_must_be_set(name: str) -> None:
     for variable, value in SERVICES[name].get("environment", {}).items():
         if variable in KEY_FILES:
             assert value.startswith("/var/lib/holdgate-"), f"{variable}: {value}"
-        elif re.search("PASSWORD|PWD|TOKEN|KEY|SECRET|DATABASE_URL", variable):
+        elif re.search("PASSWORD|PWD|TOKEN|KEY(?!_DOMAIN)|SECRET|DATABASE_URL", variable):
             assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", value), f"{variable}: {value}"
     optional = set(re.findall(r"\$\{([A-Z_]+)(?::?-|\})", COMPOSE.read_text()))
     assert optional <= OPTIONAL, "a variable with a default, or without a guard"

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.names import BULK_TASK_QUEUE
     from domain.refusals import Refusal
     from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signed_signal
+    from workflows.engine.signatures import unsigned
     from workflows.engine.signed_signals import SignedSignals
 
 CHUNKS_PER_RUN = 50
@@ -62,8 +63,7 @@ class BatchWorkflow(GuardedWorkflow):
     async def run(self, batch: BatchInput) -> BatchResult:
         if workflow.info().workflow_id not in (batch_id := f"batch:{batch.batch_id}", f"{batch_id}~cancel"):
             raise not_ours(f"Its input is for {batch_id}, but this Workflow has another id.")
-        self._orders[:0] = [order for order in batch.orders if order.id not in self._asked]
-        self._asked |= {order.id for order in batch.orders}
+        await self._take_over(batch)
         for _ in range(CHUNKS_PER_RUN):
             await self.signals.caught_up()
             if cancel := self._cancel:
@@ -79,10 +79,26 @@ class BatchWorkflow(GuardedWorkflow):
                 await self.signals.caught_up()  # A refused order must reach the audit log.
                 return result
         await workflow.wait_condition(workflow.all_handlers_finished)
+        if cancel := self._cancel:
+            return await self._end(batch, cancel)
         last = [self._paused] if self._paused else []
-        workflow.continue_as_new(batch.model_copy(update={"orders": [*last, *filter(None, [self._cancel])]}))
+        workflow.continue_as_new(batch.model_copy(update={"orders": last, "asked": sorted(self._asked)}))
 
     # --------------------------------------------------------------------------------------------------------- orders
+
+    async def _take_over(self, batch: BatchInput) -> None:
+        """Accept the orders in the start input that have a valid signature, before the orders that came as Signals.
+
+        Anybody with write access to the namespace can start this Workflow, with any orders.
+        """
+        self._asked |= set(batch.asked)
+        for order in reversed(batch.orders):
+            async with self.signals.verified(order) as fault:
+                if fault is None:
+                    self._asked.add(order.id)
+                    self._orders.insert(0, order)
+                else:
+                    self.message_refused("order", unsigned(fault), "")
 
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signed_signal
@@ -161,7 +177,7 @@ class BatchWorkflow(GuardedWorkflow):
         while cancel.rollback_started:
             left = await workflow.execute_activity_method(
                 Imports.roll_back_cases,
-                BatchNote(batch_id=batch.batch_id, status="cancelling", order=cancel),
+                self._noted(batch, "cancelling", cancel),
                 task_queue=BULK_TASK_QUEUE,
                 start_to_close_timeout=CHUNK_TIMEOUT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
@@ -178,12 +194,16 @@ class BatchWorkflow(GuardedWorkflow):
         workflow.set_current_details(f"{status.capitalize()}: asked by {order.by.id}, because: {order.reason}")
         return await workflow.execute_activity_method(
             Imports.note_order,
-            BatchNote.model_validate({"batch_id": batch.batch_id, "status": status, "order": order}),
+            self._noted(batch, status, order),
             task_queue=BULK_TASK_QUEUE,
             start_to_close_timeout=NOTE_TIMEOUT,
             retry_policy=RETRIES,
             summary=f"{status}, by {order.by.id}"[:200],
         )
+
+    def _noted(self, batch: BatchInput, status: str, order: BatchOrder) -> BatchNote:
+        its = {"batch_id": batch.batch_id, "workflow_id": workflow.info().workflow_id}
+        return BatchNote.model_validate({**its, "status": status, "order": order})
 
     def _cancelled_in_temporal(self) -> None:
         self._orders.append(

@@ -19,6 +19,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 
 from api.gateway.actors import actor_on
 from api.gateway.canonical import check_canonical
+from api.gateway.confirmations import Confirmations
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
@@ -36,6 +37,7 @@ from api.http.problems import not_found, unavailable
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
+from domain.confirmation import Confirm
 from domain.gate import Gate, wrong_verdict
 from domain.ids import decision_id_for
 from domain.messages import Decision, Receipt
@@ -80,11 +82,19 @@ _log = logging.getLogger("holdgate.api")
 class Decisions:
     """Sends decisions of people to their cases, and returns the outcomes."""
 
-    def __init__(self, client: Client, db: Database, settlement: Settlement, policy: PolicySource) -> None:
+    def __init__(
+        self,
+        client: Client,
+        db: Database,
+        settlement: Settlement,
+        policy: PolicySource,
+        confirmations: Confirmations,
+    ) -> None:
         self._client = client
         self._db = db
         self._settlement = settlement
         self._policy = policy
+        self._confirmations = confirmations
         self._refusals = RefusalLog(db)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._background: set[asyncio.Task[None]] = set()
@@ -112,9 +122,9 @@ class Decisions:
 
         `task` is the stored task; the caller has checked that the person may see it. `client_id` makes a repeat return
         the first answer. `patience` is in seconds, None for the default. Raises Problem: 403, 404, 409, 422 or 428 if
-        the decision is refused, 503 if Temporal does not answer. A refused decision is recorded in the audit log;
-        further ones of the same person may only be counted. A word that is no verdict is answered with 422 and not
-        recorded, as other malformed requests are.
+        the decision is refused or must be confirmed, 503 if Temporal does not answer. A refused decision is recorded in
+        the audit log; further ones of the same person may only be counted. A word that is no verdict is answered with
+        422 and not recorded, as other malformed requests are.
         """
         decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
         if request.verdict not in {*Verdict}:
@@ -128,6 +138,7 @@ class Decisions:
             revision=request.revision,
             edits=request.edits,
             shown=task.digest,
+            confirmation=request.confirmation,
             via=request.via,
             at=datetime.now(UTC),
         )
@@ -140,18 +151,42 @@ class Decisions:
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":
             raise problem_of_refusal(decision.id, recorded(known, task))
+        if request.passkey:
+            try:
+                decision = await self._confirmations.by_passkey(
+                    person, task, decision, request.passkey, new_id=client_id is None
+                )
+            except Refusal as no:
+                if known is None:  # otherwise the request was answered before, and has used up its nonce
+                    raise await self._refusals.refuse(task, decision, no) from no
+        try:
+            return await self._send(task, decision, known, UPDATE_PATIENCE_S if patience is None else patience)
+        except Refusal as no:
+            asked = Confirm(no.details["method"])
+            raise await self._confirmations.needed(task, decision, asked, of_many=request.of_many) from no
+
+    async def _send(
+        self, task: TaskView, decision: Decision, known: DecisionRow | None, patience: float
+    ) -> DecisionOutcome:
+        """Send a decision to its case. Raises Problem, and Refusal CONFIRM_NEEDED if the person must confirm it."""
         if "stopped" in task.facts and task.kind == "intervention":
             return await self._settle(task, decision)
         if not known:
             await self._check_edits(task, decision)
         handle = self._client.get_workflow_handle(task.workflow_id or task.case_id)
         try:
-            wait = UPDATE_PATIENCE_S if patience is None else patience
-            return await self._receive(task, decision, self._update(handle, decision, wait))
+            return await self._receive(task, decision, self._update(handle, decision, patience))
         except NoAnswer:
             return await self._signal(handle, task, decision, known)
         except Gone:
             return await self._after_the_end(handle, decision)
+
+    async def _refused(self, task: TaskView, decision: Decision, no: Refusal) -> Exception:
+        """Record that a decision was refused, and return the exception to raise.
+
+        CONFIRM_NEEDED is not recorded: it asks the person to confirm, and the person has done nothing wrong.
+        """
+        return no if no.code is RefusalCode.CONFIRM_NEEDED else await self._refusals.refuse(task, decision, no)
 
     async def _settle(self, task: TaskView, decision: Decision) -> DecisionOutcome:
         """Carry out an operator's decision on a blocked case without its Workflow, which cannot receive messages."""
@@ -162,7 +197,7 @@ class Decisions:
         try:
             Gate(now, GateRuling(needed=True, rule=now.rule)).check(decision)
         except Refusal as no:
-            raise await self._refusals.refuse(now, decision, no) from no
+            raise await self._refused(now, decision, no) from no
         try:
             async with within(SETTLE_PATIENCE_S):
                 status = await self._settlement.settle(now, decision)
@@ -292,7 +327,7 @@ class Decisions:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except Refusal as no:
             if no.code in CERTAIN_REFUSALS:
-                raise await self._refusals.refuse(task, decision, no) from no
+                raise await self._refused(task, decision, no) from no
 
     async def _after_the_end(self, handle: WorkflowHandle[Any, Any], decision: Decision) -> DecisionOutcome:
         """Return the outcome of a decision whose Workflow has ended.
@@ -311,7 +346,7 @@ class Decisions:
         try:
             Gate(task, GateRuling(needed=True, rule=task.rule)).check(decision)
         except Refusal as no:
-            raise await self._refusals.refuse(task, decision, no) from no
+            raise await self._refused(task, decision, no) from no
         message = "The case of this task has ended."
         refusal = Refusal(RefusalCode.ALREADY_CLOSED, message, outcome=task.outcome)
         raise await self._refusals.refuse(task, decision, refusal)
@@ -324,7 +359,7 @@ class Decisions:
         try:
             receipt = await update
         except Refusal as no:
-            raise await self._refusals.refuse(task, decision, no) from no
+            raise await self._refused(task, decision, no) from no
         if receipt.content != decision.content:
             # The server answers a known Update id with its first result, without asking the Workflow.
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 
 from api.gateway.actors import actor_on
+from api.gateway.confirmations import Confirmations
 from api.gateway.decisions import Decisions
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import ended
@@ -55,11 +56,19 @@ The rollback itself continues after that time.
 class Gateway:
     """Sends people's messages to cases and imports, and reads the state of cases."""
 
-    def __init__(self, client: Client, db: Database, ui_url: str, settlement: Settlement, policy: PolicySource) -> None:
+    def __init__(
+        self,
+        client: Client,
+        db: Database,
+        ui_url: str,
+        settlement: Settlement,
+        policy: PolicySource,
+        confirmations: Confirmations,
+    ) -> None:
         self._client = client
         self._db = db
         self._ui_url = ui_url
-        self._decisions = Decisions(client, db, settlement, policy)
+        self._decisions = Decisions(client, db, settlement, policy, confirmations)
         self._task_actions = TaskActions(client, db)
 
     async def close(self) -> None:

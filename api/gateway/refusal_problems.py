@@ -23,6 +23,8 @@ def problem_of_refusal(id: str, refusal: Refusal) -> Problem:
             return forbidden(message, details.get("rule", message))
         case RefusalCode.REVISION_NEEDED:
             return Problem(428, message, kind="revision-needed", revision=details.get("revision"))
+        case RefusalCode.CONFIRM_NEEDED:
+            return confirm_needed(message)
         case RefusalCode.WRONG_VERDICT:
             return invalid(message, [FieldError(field="verdict", message=message)], **details)
         case RefusalCode.INVALID_EDITS:
@@ -53,6 +55,11 @@ def problem_of_refusal(id: str, refusal: Refusal) -> Problem:
         case RefusalCode.OTHER:
             return conflict("refused")
     assert_never(refusal.code)
+
+
+def confirm_needed(message: str, **members: Any) -> Problem:
+    """Return problem 403: the person must confirm the decision. `members` say how."""
+    return Problem(403, message, kind="confirm-needed", code=RefusalCode.CONFIRM_NEEDED.value, **members)
 
 
 def _edits(refusal: Refusal) -> list[FieldError]:

@@ -15,7 +15,13 @@ from store.cases.tasks import DecisionRow
 from store.db.database import Database
 
 CERTAIN_REFUSALS = frozenset(
-    {RefusalCode.NOT_ALLOWED, RefusalCode.ALREADY_CLOSED, RefusalCode.REVISION_NEEDED, RefusalCode.MISSING}
+    {
+        RefusalCode.NOT_ALLOWED,
+        RefusalCode.ALREADY_CLOSED,
+        RefusalCode.REVISION_NEEDED,
+        RefusalCode.MISSING,
+        RefusalCode.CONFIRM_NEEDED,
+    }
 )
 """The codes of refusals that follow from the stored task alone, so that the gateway can refuse without a worker."""
 

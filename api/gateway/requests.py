@@ -2,13 +2,23 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
+from domain.confirmation import Confirmation
 from domain.messages import Act
 from domain.moments import Moment
 from domain.ruling import GateRuling
 from domain.status import Status
 from domain.task import TaskView
+
+
+class PasskeyAnswer(BaseModel):
+    """The answer of a browser that was asked to confirm a decision with a passkey."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    nonce: str = Field(max_length=64, description="The `nonce` of the problem `ConfirmNeeded`")
+    credential: dict[str, Any] = Field(description="The credential of `navigator.credentials.get()`, as its `toJSON()`")
 
 
 class DecisionRequest(BaseModel):
@@ -18,6 +28,12 @@ class DecisionRequest(BaseModel):
     comment: str = ""
     revision: int | None = None
     edits: dict[str, Any] = {}
+    confirmation: Confirmation | None = None
+    """The confirmation by the password of the person, which the caller has checked."""
+    passkey: PasskeyAnswer | None = None
+    """What the person's passkey signed, which the gateway checks."""
+    of_many: bool = False
+    """True if one request has many decisions, which passkeys cannot confirm."""
     via: str = "api"
     """The kind of client that sent the decision, such as `api` or `page`, for the audit log."""
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from api.http.problems import forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
+from domain.confirmation import Confirmation
 from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
 from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
@@ -301,7 +302,10 @@ def check_may_operate(person: Person, what: str) -> None:
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:
-    """Return whether the person may decide the task now, by the rules that the Workflow of the task applies."""
+    """Return whether the person may decide the task now, by the rules that the Workflow of the task applies.
+
+    The person need not have confirmed anything yet.
+    """
     probe = Decision(
         id="probe",
         task_id=task.task_id,
@@ -309,6 +313,7 @@ def can_decide(task: TaskView, by: Actor) -> CanDecide:
         by=by,
         comment="-",
         revision=task.revision,
+        confirmation=Confirmation(method=task.confirm),
         at=task.opened_at,
     )
     try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from api.pages.parts.formatting import capital, readable, span, state_words, time_text, verdict_words
+from api.pages.parts.formatting import capital, readable, signature_words, span, state_words, time_text, verdict_words
 from api.pages.parts.reasons import reason
 from api.pages.parts.translation import _, ngettext
 from domain.blocked import CAUSES, WHAT_TO_DO
@@ -177,7 +177,20 @@ def _decided(it: Told) -> str:
     told = f"{_who(it)} {verdict_words(it.text('verdict'))}"
     if fields := _fields(it):
         told = _("%(told)s, with changes in: %(fields)s", told=told, fields=fields)
-    return _with(told, it.text("comment"))
+    told = _with(told, it.text("comment"))
+    return _("%(told)s. %(signature)s", told=told, signature=signature) if (signature := _signature(it)) else told
+
+
+def _signature(it: Told) -> str:
+    """Return the signature of a decision in words; empty if nobody confirmed the decision."""
+    confirmed = it.data.get("confirmed")
+    if not isinstance(confirmed, dict):
+        return ""
+    try:
+        at = moment_of(confirmed.get("at"))
+    except ValueError:
+        return ""
+    return signature_words(str(confirmed.get("method")), str(confirmed.get("name")), at, it.text("verdict"))
 
 
 def _released(it: Told) -> str:

@@ -49,6 +49,10 @@ def _link(it: Told) -> dict[str, str]:
     return {"who": it.actor, "person": _person(it), "asked_by": it.text("asked_by")}
 
 
+def _passkey(it: Told) -> dict[str, str]:
+    return {"who": it.actor, "person": _person(it), "name": it.text("name"), "before": it.text("before")}
+
+
 def _sign_in_failed(it: Told) -> str:
     values = {"person": _person(it), "way": it.text("way"), "why": readable(it.text("why"))}
     if values["person"]:
@@ -111,6 +115,12 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.ABSENCE_SET: _absence,
     EventKind.ABSENCE_ENDED: lambda it: _("%(person)s is back", person=_person(it)),
     EventKind.PASSWORD_SET: lambda it: _("The password of %(person)s was set", person=_person(it)),
+    EventKind.PASSKEY_ADDED: lambda it: _("%(person)s added the passkey %(name)s", **_passkey(it)),
+    EventKind.PASSKEY_RENAMED: lambda it: _("%(person)s renamed the passkey %(before)s: %(name)s", **_passkey(it)),
+    EventKind.PASSKEY_REMOVED: lambda it: _("%(who)s removed the passkey %(name)s of %(person)s", **_passkey(it)),
+    EventKind.PASSKEY_COPIED: lambda it: _(
+        "The passkey %(name)s of %(person)s was refused: its counter went back, so there may be a copy", **_passkey(it)
+    ),
     EventKind.TOKEN_MADE: lambda it: _(
         "A token was made for %(person)s: %(label)s", person=_person(it), label=it.text("label")
     ),
@@ -138,6 +148,9 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.SIGN_IN_UNLOCKED: lambda it: _("Sign-in of %(person)s was unlocked", person=_person(it)),
     EventKind.POLICY_LOADED: lambda it: _("A policy came into force: %(hash)s", hash=it.text("policy")[:12]),
     EventKind.KEYS_CHANGED: lambda it: _("The keys that sign decisions changed: %(keys)s", keys=it.text("changed")),
+    EventKind.NAMESPACE_BOUND: lambda it: _(
+        "The Temporal namespace %(namespace)s belongs to this installation now", namespace=it.text("namespace")
+    ),
     EventKind.ACCOUNT_LOCKED: lambda it: _("Account %(account)s was locked", account=it.text("account")),
     EventKind.ACCOUNT_UNLOCKED: lambda it: _("Account %(account)s was unlocked", account=it.text("account")),
     EventKind.BOOKS_CLOSED: lambda it: _(

@@ -23,9 +23,11 @@ from api.http.security import actor, can_decide, viewer
 from api.pages.parts.fields import checked, task_and_revision
 from api.pages.parts.formatting import capital, request_type, state_words, step_words
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render, scripted, unfinished
+from api.pages.parts.task_wording import why_alone
 from api.pages.parts.timeline import step_named
 from api.pages.parts.translation import _, ngettext, reader
 from api.routes.tasks import Bulk, BulkItem, BulkResult, decide_many
+from domain.confirmation import Confirm
 from domain.money import decimals_of
 from domain.status import Verdict
 from domain.task import TaskView
@@ -68,7 +70,7 @@ class InboxRow:
     currency: str
     decimals: int
     why_not: str
-    """Why the person cannot decide the task; empty if the person can."""
+    """Why the person cannot decide the task together with others; empty if the person can."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,8 @@ class BulkConfirmPage(Context):
     comment_needed: bool
     decision_id: str
     wrong: str
+    asks_password: bool
+    """True if the policy asks for the person's password, which confirms all decisions of the form."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +277,7 @@ async def bulk(
     task: Annotated[list[Annotated[Plain, StringConstraints(max_length=100)]] | None, Form(max_length=SHOWN)] = None,
     comment: Annotated[str, Form(max_length=4000)] = "",
     sure: Annotated[Literal["", "yes"], Form()] = "",
+    password: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
     """Decide the selected tasks, as the JSON route does.
 
@@ -300,7 +305,12 @@ async def bulk(
         BulkItem(task_id=id, verdict=wanted, comment=said or None, revision=revision, decision_id=decision_id)
         for id, revision in chosen.items()
     ]
-    answered = (await decide_many(Bulk(items=items), person, services)).items
+    try:
+        answered = (await decide_many(Bulk(items=items, password=password or None), person, services)).items
+    except Problem as no:  # the password is wrong, or too many were tried
+        unfinished(request)
+        page = _confirm(person, rows, wanted, said, decision_id, str(no.body["detail"]))
+        return render(request, "inbox/confirm.html", page, no.status)
     results = [_answered(each, wanted) for each in answered]
     if scripted(request):
         return JSONResponse({"items": [each.__dict__ for each in results], "decision_id": uuid.uuid4().hex})
@@ -355,7 +365,7 @@ def row_of(task: TaskView, person: Person) -> InboxRow:
         minor=minor,
         currency=currency,
         decimals=decimals,
-        why_not="" if can.allowed else can.why,
+        why_not=why_alone(task) if can.allowed else can.why,
     )
 
 
@@ -451,6 +461,7 @@ def _confirm(
         comment_needed=verdict in NEEDS_COMMENT,
         decision_id=decision_id,
         wrong=wrong,
+        asks_password=any(row.task.confirm is Confirm.PASSWORD for row in able),
     )
 
 

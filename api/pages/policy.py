@@ -17,6 +17,7 @@ from api.pages.parts.schema_form import FormField, read_form, schema_form
 from api.pages.parts.translation import _, reader
 from api.routes.policies import one_policy
 from domain import strict_json
+from domain.confirmation import Confirm
 from domain.texts import Texts
 from policy import wording
 from policy.check import expressions_of
@@ -267,6 +268,8 @@ def in_words(gate: GateRules) -> list[tuple[str, str]]:
         whom = wording.people(level.to, level.users, texts)
         rows.append((_("Escalation"), wording.escalation(clock(level.after), whom, level.replace, texts)))
     rows.append((_("Expires"), _end(gate, texts)))
+    if gate.confirm != Confirm.NONE:
+        rows.append((_("Confirmation"), _confirmation(gate.confirm, texts)))
     if gate.edit:
         fields = ", ".join(map(readable, gate.edit))
         rows.append((_("Can be changed"), _("with an approval: %(fields)s", fields=fields)))
@@ -283,6 +286,14 @@ def _many(quorum: int | str) -> str:
     if isinstance(quorum, int):
         return wording.approvals(quorum, reader.get().texts)
     return _("as many approvals as %(expression)s says", expression=wording.on_one_line(quorum))
+
+
+def _confirmation(confirm: str, texts: Texts) -> str:
+    if confirm in {*Confirm}:
+        return wording.confirmation(Confirm(confirm), texts)
+    return _(
+        "with a password, a passkey or not at all, as %(expression)s says", expression=wording.on_one_line(confirm)
+    )
 
 
 def _end(gate: GateRules, texts: Texts) -> str:

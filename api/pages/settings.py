@@ -1,4 +1,7 @@
-"""The page Settings of a person: appearance, notifications, absence, password, tokens and sessions."""
+"""The page Settings of a person: appearance, notifications, absence, password, passkeys, tokens and sessions.
+
+`passkeys.py` beside this module has the forms of the passkeys.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +15,7 @@ from pydantic import ValidationError
 from api.container import Services
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
+from api.http.step_up import is_fresh
 from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
@@ -19,11 +23,13 @@ from api.pages.people import by_field
 from api.routes import absences as away, one_time_links, people as people_routes
 from api.routes.absences import NewAbsence
 from api.routes.people import NewToken
+from api.services.relying_party import Obstacle, RelyingParty, obstacle, relying_party
 from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
 from store.notifications import account_news, choices
 from store.notifications.account_news import AccountNews
-from store.people import page_preferences, passwords, people, sessions
+from store.people import page_preferences, passkeys, passwords, people, sessions
 from store.people.absences import Absence
+from store.people.passkeys import Passkey
 from store.people.people import Person, Token
 from store.people.sessions import Session
 
@@ -43,6 +49,13 @@ class SettingsPage(Context):
     look: dict[str, str]
     absences: list[Absence]
     tokens: list[Token]
+    passkeys: list[Passkey]
+    party: RelyingParty | None
+    """The site of the passkeys; None if browsers refuse passkeys here."""
+    obstacle: Obstacle | None
+    """Why browsers refuse passkeys here."""
+    asks_for_password: bool
+    """True if a change of the passkeys needs the password, because the sign-in is not fresh."""
     sessions: list[Session]
     this_session: str
     has_password: bool
@@ -64,7 +77,7 @@ class SettingsPage(Context):
 @router.api_route("/settings", methods=["GET", "HEAD"])
 async def settings(request: Request, person: SignedIn, services: TheServices) -> Response:
     """Show the settings of the person."""
-    return render(request, "settings/settings.html", await _settings(request, person, services))
+    return render(request, "settings/settings.html", await settings_page(request, person, services))
 
 
 @router.api_route("/notices", methods=["GET", "HEAD"])
@@ -97,11 +110,11 @@ async def change(
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         wrong = " ".join(by_field(no).values()) if isinstance(no, Problem | ValidationError) else capital(f"{no}.")
-        page = await _settings(request, person, services, act=act, wrong=wrong, typed=typed)
+        page = await settings_page(request, person, services, act=act, wrong=wrong, typed=typed)
         return render(request, "settings/settings.html", page, no.status if isinstance(no, Problem) else 422)
     if act in ("zone", "look", "seen"):  # the frame of this page depends on these settings
         return RedirectResponse(f"/settings#{act}", status_code=303)
-    page = await _settings(request, person, services, act=act, done=done, shown_once=shown_once)
+    page = await settings_page(request, person, services, act=act, done=done, shown_once=shown_once)
     return render(request, "settings/settings.html", page)
 
 
@@ -154,13 +167,15 @@ async def _changed(
             return _("The token is revoked."), ""
 
 
-async def _settings(request: Request, person: Person, services: Services, **more: Any) -> SettingsPage:
+async def settings_page(request: Request, person: Person, services: Services, **more: Any) -> SettingsPage:
+    """Return the variables of the page. `more` is the outcome of a form: the last fields of `SettingsPage`."""
     now = datetime.now(UTC)
-    signed_in = request.state.signed_in
+    signed_in, off = request.state.signed_in, obstacle(services.settings)
     async with services.db.read() as conn:
         chosen = await choices.of(conn, person.id)
         look = await page_preferences.of(conn, person.id)
         own = await sessions.of(conn, person.id, now)
+        own_passkeys = await passkeys.of(conn, person.id)
         has_password = await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)
     return SettingsPage(
@@ -171,6 +186,10 @@ async def _settings(request: Request, person: Person, services: Services, **more
         look,
         (await away.my_absence(person, services.db)).items,
         [each for each in (await people_routes.my_tokens(person, services.db)).items if each.revoked_at is None],
+        own_passkeys,
+        None if off else relying_party(services.settings),
+        off,
+        not is_fresh(person, signed_in.session if signed_in else None),
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
@@ -199,6 +218,12 @@ def _news_words(news: AccountNews, reader: str) -> str:
         AccountNewsKind.LINK_ASKED: _("%(by)s requested a one-time link for you."),
         AccountNewsKind.LINK_READY: _("%(by)s sent you a one-time link."),
         AccountNewsKind.PASSWORD_SET: _("%(by)s set your password."),
+        AccountNewsKind.PASSKEY_ADDED: _("%(by)s added a passkey to your account: %(about)s"),
+        AccountNewsKind.PASSKEY_REMOVED: _("%(by)s removed a passkey from your account: %(about)s"),
+        AccountNewsKind.PASSKEY_COPIED: _(
+            "The passkey %(about)s was refused, because its counter went back. There may be a copy of the passkey. "
+            "Remove the passkey, and add a new passkey."
+        ),
         AccountNewsKind.TOKEN_MADE: _("%(by)s created an access token for your account: %(about)s"),
         AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of your account: %(about)s"),
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),

@@ -5,7 +5,9 @@ single sign-on, add two routes: one that redirects the browser to the other syst
 with a proof, which calls `welcome`.
 """
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -32,7 +34,10 @@ from api.pages.parts.page import (
 )
 from api.pages.parts.translation import _
 from api.routes import one_time_links
+from api.services import passkeys
+from api.services.passkeys import Verified
 from api.services.password_hashing import off_the_loop, turn
+from api.services.relying_party import relying_party
 from api.services.revoked_tokens import MAX_TOKEN
 from store.people import failed_sign_ins, passwords, people, sessions
 from store.people.failed_sign_ins import Way
@@ -80,8 +85,8 @@ async def by_password(request: Request, services: Services, name: str, password:
     Raises NotKnown if there is no such person or the password is wrong, after too many attempts, and for a demo person
     while the demo is off.
     """
-    now, address = datetime.now(UTC), request.client.host if request.client else ""
-    keys = f"name:{name.strip()}", f"from:{address}"
+    now = datetime.now(UTC)
+    keys = f"name:{name.strip()}", _address(request)
     try:
         async with services.db.write() as conn:
             await passwords.take_try(conn, keys[0], now)
@@ -89,11 +94,9 @@ async def by_password(request: Request, services: Services, name: str, password:
             person = await people.named(conn, name.strip())
             stored = await passwords.stored(conn, person.id) if person else None
     except TooManyAttempts as soon:
-        wait = max(1, round((soon.until - now).total_seconds()))
         async with services.db.read() as conn:
             meant = await people.named(conn, name.strip())
-        said = _("Too many failed sign-ins. Try again in %(num)s s.", num=wait)
-        raise NotKnown(said, "locked", meant.id if meant else None, soon.until) from soon
+        raise NotKnown(_too_many(soon, now), "locked", meant.id if meant else None, soon.until) from soon
     if why := await without_demo(request, person, name.strip()):
         raise NotKnown(why, "demo")
     if not await off_the_loop(passwords.matches, password, stored) or person is None or stored is None:
@@ -104,6 +107,30 @@ async def by_password(request: Request, services: Services, name: str, password:
         await passwords.sweep(conn, now)
         await failed_sign_ins.settle(conn, now)
     return person, passwords.credential_of(stored)
+
+
+async def by_passkey(request: Request, services: Services, answer: str) -> tuple[Person, str]:
+    """Return the person whose passkey signed the challenge of this sign-in, and the credential for the session.
+
+    `answer` is the JSON text that the browser sent. Raises NotKnown if the answer is not accepted, or after too many
+    attempts; Problem 404 if there can be no passkeys.
+    """
+    now, party, credential = datetime.now(UTC), relying_party(services.settings), None
+    with suppress(ValueError, RecursionError):
+        credential = json.loads(answer)
+    try:
+        async with services.db.write() as conn:
+            await passwords.take_try(conn, _address(request), now, FREE_BY_ADDRESS)
+    except TooManyAttempts as soon:
+        raise NotKnown(_too_many(soon, now), "locked", None, soon.until) from soon
+    async with services.db.write() as conn:
+        found = await passkeys.verify_sign_in(conn, party, credential if isinstance(credential, dict) else {}, now)
+        if isinstance(found, Verified):
+            await passwords.forget_tries(conn, _address(request))
+            return await people.get(conn, found.person), found.passkey_id
+    raise NotKnown(
+        _("The passkey was not accepted. Try again, or sign in with your password."), found.why, found.person
+    )
 
 
 async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
@@ -140,6 +167,16 @@ async def by_click(request: Request, services: Services, id: str) -> tuple[Perso
     raise NotKnown(_("This demo person does not exist. Choose a demo person from the list."), "demo")
 
 
+def _address(request: Request) -> str:
+    """Return the key under which failed attempts from the network address of the browser are counted."""
+    return f"from:{request.client.host if request.client else ''}"
+
+
+def _too_many(soon: TooManyAttempts, now: datetime) -> str:
+    wait = max(1, round((soon.until - now).total_seconds()))
+    return _("Too many failed sign-ins. Try again in %(num)s s.", num=wait)
+
+
 def _where_the_link_is() -> str:
     return _(
         "To sign in as a demo person, open the link that 'make up' printed in its terminal. The link is also in the "
@@ -158,8 +195,8 @@ async def welcome(
 ) -> Response:
     """Begin a session in this browser, and redirect to the page `following`. An earlier session of this browser ends.
 
-    `credential` is the token, the password or the secret of the demo with which the person signed in. If this
-    credential is revoked or changed, the session ends.
+    `credential` is the token, the password, the passkey or the secret of the demo with which the person signed in. If
+    this credential is revoked, changed or removed, the session ends.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -193,18 +230,21 @@ async def sign_in(
     name: Annotated[str, Form(max_length=254)] = "",
     password: Annotated[str, Form(max_length=1000)] = "",
     token: Annotated[str, Form(max_length=1000)] = "",
+    passkey: Annotated[str, Form(max_length=10_000)] = "",
     demo: Annotated[str, Form(max_length=200)] = "",
     zone: Annotated[str, Form(max_length=60)] = "",
     following: Annotated[str, Form(max_length=LONGEST_ADDRESS)] = "/",
 ) -> Response:
-    """Sign in by name and password, by an access token, or as a demo person by one click."""
-    way: Way = "demo" if demo else "token" if token else "password"
+    """Sign in by name and password, by a passkey, by an access token, or as a demo person by one click."""
+    way: Way = "demo" if demo else "token" if token else "passkey" if passkey else "password"
     credential = None
     try:
         if way == "demo":
             person, credential = await by_click(request, services, demo)
         elif way == "token":
             person, credential = await by_token(request, services, token)
+        elif way == "passkey":
+            person, credential = await by_passkey(request, services, passkey)
         else:
             with turn():
                 person, credential = await by_password(request, services, name, password)
@@ -214,6 +254,23 @@ async def sign_in(
             await failed_sign_ins.note(conn, way, no.why, no.person, now, locked_until=no.locked_until)
         return sign_in_form(request, SignInPage(None, local_address(following), str(no), name), 401)
     return await welcome(request, services, person, way, following, zone, credential)
+
+
+@router.post("/sign-in/passkey", dependencies=[Depends(check_same_site)])
+async def passkey_options(request: Request, services: TheServices) -> JSONResponse:
+    """Return the options with which a script of the sign-in page asks the browser for a passkey.
+
+    Each call counts as an attempt to sign in until somebody signs in from this network address. Raises Problem 404 if
+    there can be no passkeys, 429 after too many attempts.
+    """
+    now, party = datetime.now(UTC), relying_party(services.settings)
+    try:
+        async with services.db.write() as conn:
+            await passwords.take_try(conn, _address(request), now, FREE_BY_ADDRESS)
+            return JSONResponse(await passkeys.sign_in_options(conn, party, now))
+    except TooManyAttempts as soon:
+        wait = str(max(1, round((soon.until - now).total_seconds())))
+        raise Problem(429, _too_many(soon, now), kind="too-soon", headers={"Retry-After": wait}) from soon
 
 
 @router.api_route("/sign-in", methods=["GET", "HEAD"])

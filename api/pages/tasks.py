@@ -18,7 +18,7 @@ from fastapi.responses import RedirectResponse
 
 from api.container import Services
 from api.deps import TaskId, TheServices, visible_case, visible_task
-from api.gateway.requests import ActionRequest, DecisionRequest
+from api.gateway.requests import ActionRequest, DecisionRequest, PasskeyAnswer
 from api.http.problems import Problem
 from api.http.schemas import TaskDetail
 from api.http.security import is_in
@@ -41,12 +41,15 @@ from api.pages.parts.task_wording import (
 )
 from api.pages.parts.translation import _, reader
 from api.routes.task_actions import Snooze, follow_up, no_follow_up
-from api.routes.tasks import one_task
+from api.routes.tasks import one_task, receipt
+from domain import strict_json
+from domain.confirmation import Confirm
 from domain.messages import Act
 from domain.moments import Within, local_moment
 from domain.names import ADMINS, OPERATORS
 from domain.state_words import BUTTONS
 from domain.status import Verdict
+from policy.wording import confirmation
 from store.cases import tasks
 from store.cases.cases import CaseRow
 from store.people.people import Person
@@ -112,8 +115,14 @@ class TaskPage(Context):
     why: str
     """Why the reader can or cannot decide."""
     approvals: str
+    confirmation: str
+    """How people confirm their decisions, in words; empty if they need not."""
     asked: Sequence[Deciders]
     coming: Sequence[TimerEvent]
+    confirm: Confirm
+    """How the reader confirms a decision; NONE if the task needs no confirmation."""
+    cannot_confirm: str
+    """Why the reader has nothing to confirm a decision with; empty if the reader has."""
     buttons: Mapping[Verdict, str]
     more: Mapping[Verdict, str]
     """The verdicts under More, each with the text of its button."""
@@ -151,6 +160,17 @@ async def task(
     return await shown(request, task_id, person, services, stored=sent == "stored")
 
 
+@router.get("/tasks/{task_id}/receipt")
+async def decision_receipt(
+    task_id: TaskId,
+    person: SignedIn,
+    services: TheServices,
+    decision_id: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+) -> Response:
+    """Download the receipt of a decision, as the JSON route does."""
+    return await receipt(await visible_task(task_id, person, services.db), services, decision_id)
+
+
 @router.post("/tasks/{task_id}/decide", dependencies=[Depends(check_same_site)])
 async def decide(
     request: Request,
@@ -161,10 +181,14 @@ async def decide(
     decision_id: Annotated[str, Form(min_length=1, max_length=200)],
     revision: Annotated[int, Form()],
     comment: Annotated[str, Form(max_length=4000)] = "",
+    password: Annotated[str, Form(max_length=1000)] = "",
+    nonce: Annotated[str, Form(max_length=64)] = "",
+    credential: Annotated[str, Form(max_length=10_000)] = "",
 ) -> Response:
     """Decide the task as the JSON route does, and show the task after the decision.
 
-    Errors are shown beside their fields.
+    Errors are shown beside their fields. `nonce` and `credential` come from `confirm.js`, which first sends the form
+    without these fields, and then gets the problem of the JSON route.
     """
     found = await visible_task(task_id, person, services.db)
     case = await visible_case(found.case_id, person, services.db)
@@ -181,9 +205,14 @@ async def decide(
         return await shown(request, task_id, person, services, _with(sent, alert=alert), 422)
     edits = dict(read.values) if read else {}
     answer = DecisionRequest(verdict=verdict, comment=comment, revision=revision, edits=edits, via="page")
+    if nonce:
+        answer.passkey = PasskeyAnswer(nonce=nonce, credential=_json(credential))
     try:
+        answer.confirmation = await services.confirmations.by_password(person, password) if password else None
         decided = await services.gateway.decide(person, found, answer, decision_id)
     except Problem as no:
+        if request.headers.get("accept") == "application/json":
+            return no.response()
         return await shown(request, task_id, person, services, _refused(sent, no), no.status)
     return await _done(request, task_id, person, services, stored=not decided.accepted, happened="decided")
 
@@ -255,6 +284,8 @@ async def shown(
     part, sent = request.headers.get("hx-request") == "true", sent or SentForm()
     may = seen.can_decide.allowed
     acts = _acts(seen, person, followed)
+    confirm = await services.confirmations.way(person.id, seen.confirm) if may else Confirm.NONE
+    confirms = confirm is not Confirm.NONE or seen.confirm is Confirm.NONE
     answers = {verdict: words for verdict, words in buttons().items() if may and verdict in seen.verdicts}
     page = TaskPage(
         person=person,
@@ -268,8 +299,11 @@ async def shown(
         because=_because(seen, whole),
         why=why(seen, seen.can_decide),
         approvals=approvals(seen),
+        confirmation=confirmation(seen.confirm, reader.get().texts),
         asked=who,
         coming=if_nobody_decides(seen) if seen.status == "open" else [],
+        confirm=confirm,
+        cannot_confirm="" if confirms or not may else services.confirmations.why_not(seen.confirm),
         buttons={verdict: answers[verdict] for verdict in _MAIN if verdict in answers},
         more={verdict: words for verdict, words in answers.items() if verdict not in _MAIN},
         comments=[answers[verdict] for verdict in needs_comment(seen) if verdict in answers],
@@ -393,6 +427,11 @@ _FIELDS = {"due_at": "due", "expires_at": "ends", "reason": "text"}
 def _refused(sent: SentForm, no: Problem) -> SentForm:
     """Return the sent form with the text of a refusal, beside the field that the refusal names."""
     told = str(no.body["detail"])
+    if "options" in no.body:
+        told = _(
+            "This decision needs your passkey, which works only with JavaScript. Allow JavaScript for this page, then "
+            "decide again."
+        )
     if no.body["type"].endswith(":stale"):
         words = stale_words(no.body.get("changed") or [])
         told = _(
@@ -406,8 +445,17 @@ def _refused(sent: SentForm, no: Problem) -> SentForm:
     if read is not None and edits:
         read = Read(read.typed, read.values, {**read.errors, **edits})
     # A mistake beside a field is not repeated above the form.
-    beside = set(own) & {"comment", "to", "text", "due", "ends"}
+    beside = set(own) & {"comment", "to", "text", "due", "ends", "password"}
     return SentForm("" if beside else told, own, sent.act, sent.typed, read)
+
+
+def _json(text: str) -> dict[str, Any]:
+    """Return the JSON object in a text; empty for another text."""
+    try:
+        found = strict_json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _moment(text: str, name: str) -> datetime | None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.deps import Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.problems import documented
 from api.http.security import Operator
-from api.routes.tasks import Bulk, BulkAnswer, BulkItem, decide_many
+from api.routes.tasks import Bulk, BulkAnswer, BulkItem, Password, decide_many
 from domain.gate import REASONS
 from domain.status import Verdict
 from store.cases import incidents
@@ -42,6 +42,7 @@ class BulkRetry(BaseModel):
     decision_id: Plain | None = Field(
         None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answers"
     )
+    password: Password = Field(None, description="Your password, if the policy asks for it at incidents")
 
     @model_validator(mode="after")
     def _says_why(self) -> Self:
@@ -80,4 +81,4 @@ async def answer_incidents(
         )
         for task_id in dict.fromkeys(bulk.task_ids)
     ]
-    return await decide_many(Bulk(items=items), person, services)
+    return await decide_many(Bulk(items=items, password=bulk.password), person, services)

@@ -14,18 +14,19 @@ from api.deps import (
     Limit,
     Plain,
     Search,
-    TheGateway,
     TheServices,
     VisibleTask,
     visible_task,
 )
-from api.gateway.requests import DecisionOutcome, DecisionRequest
+from api.gateway.requests import DecisionOutcome, DecisionRequest, PasskeyAnswer
 from api.gateway.temporal import UPDATE_PATIENCE_S
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem, ProblemBody, documented
 from api.http.schemas import Page, TaskDetail, checked_cursor
 from api.http.security import Caller, can_decide, viewer
+from api.services.decision_receipt import receipt_of
 from api.services.if_approved import if_approved
+from domain.proof.receipt import MEDIA_TYPE, DecisionReceipt
 from domain.status import Status
 from domain.task import TaskView
 from store.cases import cases, task_lists, tasks
@@ -43,8 +44,11 @@ If no worker answers, the first decisions use all of this time, and the others a
 LEAST_PATIENCE_S = 0.2
 
 
-class NewDecision(BaseModel):
-    """A person's decision on a task."""
+Password = Annotated[str | None, Field(min_length=1, max_length=1000)]
+
+
+class DecisionBody(BaseModel):
+    """A person's decision on a task, without its confirmation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,11 +66,22 @@ class NewDecision(BaseModel):
         None, min_length=1, max_length=200, description="Your id: a repeat with the same id gets the first answer"
     )
 
-    def answer(self) -> DecisionRequest:
-        """Return the decision as the argument of `Gateway.decide`."""
+    def answer(self, **more: Any) -> DecisionRequest:
+        """Return the decision as the argument of `Gateway.decide`. `more` are further fields of this argument."""
         return DecisionRequest(
-            verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {}
+            verdict=self.verdict, comment=self.comment or "", revision=self.revision, edits=self.edits or {}, **more
         )
+
+
+class NewDecision(DecisionBody):
+    """A person's decision on a task.
+
+    If the task's `confirm` is not `none`, the decision needs `password` or `passkey`. Without them the answer is the
+    problem `ConfirmNeeded`, which says what to send.
+    """
+
+    password: Password = Field(None, description="Your password, if the task's `confirm` is `password`")
+    passkey: PasskeyAnswer | None = Field(None, description="What your passkey has signed, with its `nonce`")
 
 
 class DecisionAnswer(BaseModel):
@@ -87,7 +102,7 @@ class DecisionAnswer(BaseModel):
         return cls(status="accepted" if decided.accepted else "pending", **decided.model_dump())
 
 
-class BulkItem(NewDecision):
+class BulkItem(DecisionBody):
     """One of many decisions in a request."""
 
     task_id: Plain = Field(max_length=100)
@@ -99,6 +114,9 @@ class Bulk(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     items: list[BulkItem] = Field(min_length=1, max_length=100)
+    password: Password = Field(
+        None, description="Your password, which confirms all decisions of the request that need a password"
+    )
 
 
 class BulkResult(BaseModel):
@@ -189,6 +207,36 @@ async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> 
     )
 
 
+@router.get(
+    "/{task_id}/receipt",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A JSON Web Signature in its compact form, signed with a key of `GET /audit/keys`",
+            "content": {MEDIA_TYPE: {"schema": DecisionReceipt.model_json_schema()}},
+        },
+        **documented(401, 404, 409, 422, 503),
+    },
+)
+async def receipt(
+    task: VisibleTask,
+    services: TheServices,
+    decision_id: Annotated[
+        Plain | None, Query(min_length=1, max_length=200, description="Needed if the task has several decisions")
+    ] = None,
+) -> Response:
+    """Return a signed receipt of a decision, for everybody who may see the task.
+
+    Anybody can verify the receipt with the public keys, without an account: see docs/reference/receipts.md.
+    """
+    signed = await receipt_of(
+        services.db, task, decision_id, key=services.signing_key, issuer=services.settings.public_url
+    )
+    return Response(
+        signed, media_type=MEDIA_TYPE, headers={"Content-Disposition": 'attachment; filename="receipt.jws"'}
+    )
+
+
 @router.post(
     "/{task_id}/decision",
     responses={**PENDING, **documented(401, 403, 404, 409, 422, 428, 503)},
@@ -197,15 +245,22 @@ async def decide(
     task: VisibleTask,
     new: Annotated[NewDecision, Body(openapi_examples={"approve": APPROVE, "reject": REJECT})],
     person: Caller,
-    gateway: TheGateway,
+    services: TheServices,
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> DecisionAnswer:
     """Decide a task. The decision is accepted, refused with the reason, or stored until a worker runs.
 
     The answer comes within 4 s; for a case whose Workflow cannot continue, within 10 s.
+
+    If the policy asks you to confirm the decision, the first answer is 403 `ConfirmNeeded`. Send the same decision
+    again: for the `method` `password` with the field `password`, for `passkey` with the field `passkey`. A browser
+    makes its `credential` from the `options` of the problem. The `nonce` is valid once, for 5 minutes and for exactly
+    this decision. Without a browser, open the `review_url`.
     """
-    decided = await gateway.decide(person, task, new.answer(), new.decision_id or idempotency_key)
+    confirmed = await services.confirmations.by_password(person, new.password) if new.password else None
+    request = new.answer(confirmation=confirmed, passkey=new.passkey)
+    decided = await services.gateway.decide(person, task, request, new.decision_id or idempotency_key)
     response.status_code = 200 if decided.accepted else 202
     return DecisionAnswer.of(decided)
 
@@ -217,7 +272,11 @@ async def decide_many(
     """Decide up to a hundred tasks in one request. Each decision is accepted or refused on its own.
 
     A repeat decides nothing twice if it has the same `decision_id` for each task, or the same `Idempotency-Key`.
+
+    One `password` confirms all decisions that need a password. Decisions that need a passkey are refused here: each
+    needs a signature of its own, on the page of its task.
     """
+    confirmed = await services.confirmations.by_password(person, bulk.password) if bulk.password else None
     slots = asyncio.Semaphore(BULK_AT_ONCE)
     clock = asyncio.get_running_loop().time
     deadline = clock() + BULK_PATIENCE_S
@@ -228,7 +287,8 @@ async def decide_many(
             try:
                 task = await visible_task(item.task_id, person, services.db)
                 client_id = item.decision_id or idempotency_key
-                decided = await services.gateway.decide(person, task, item.answer(), client_id, patience)
+                request = item.answer(confirmation=confirmed, of_many=True)
+                decided = await services.gateway.decide(person, task, request, client_id, patience)
             except (Problem, *ANSWERED_ERRORS) as no:
                 problem = no if isinstance(no, Problem) else problem_of_error(no)
                 return BulkResult(task_id=item.task_id, status="refused", problem=ProblemBody(**problem.body))

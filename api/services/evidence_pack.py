@@ -23,6 +23,7 @@ from api.pages.event_words import of_stored
 from api.pages.parts.translation import Reader, reader
 from domain.moments import moment_text
 from domain.proof.keys import KeyRegistry
+from domain.state_words import decided
 from intake.csv_output import BOM, record as line
 from store.audit import search
 from store.audit.audit_log import StoredEvent
@@ -55,6 +56,7 @@ CASES = (
     *("case_id", "process", "reference", "round", "resubmits", "title", "status", "requester", "priority", "batch_id"),
     *("created_at", "closed_at", "policy_hash", "events", "head_hash", "input", "result"),
 )
+SIGNATURES = ("case_id", "task_id", "gate", "decision_id", "name", "person", "signed_at", "meaning", "method")
 ATTACHMENTS = ("case_id", "attachment_id", "filename", "size", "sha256", "content_type", "person", "at", "note")
 
 _VERIFY = Path(__file__).with_name("verify_pack.py")
@@ -229,6 +231,7 @@ async def _fill(
 ) -> None:
     cases: list[CaseRow] = []
     attached: list[Attachment] = []
+    signatures: list[str] = []
     with pack.file("cases.csv", "One line for each case of the events") as file:
         await file.add(_csv, CASES)
         for start in range(0, len(ids), PAGE):
@@ -241,6 +244,7 @@ async def _fill(
         await file.add(_csv, EVENTS)
         async for page in _events(conn, scope):
             await file.add(_event_lines, page)
+            signatures += [line(_signature(event)) for event in page if isinstance(event.data.get("confirmed"), dict)]
     positions = []
     with pack.file(
         "events.ndjson", "The same events as JSON lines, with all that their hashes are computed from"
@@ -251,6 +255,8 @@ async def _fill(
             positions += [event.position for event in page_]
             after = positions[-1]
     await _prove(pack, conn, positions)
+    what = "One line for each decision that a person confirmed: printed name, time and meaning"
+    await pack.put("signatures.csv", what, _csv(SIGNATURES) + "".join(signatures))
     with pack.file(
         "attachments.csv", "One line for each attachment of these cases, with the SHA-256 of its bytes"
     ) as file:
@@ -325,6 +331,20 @@ def _event_lines(events: list[StoredEvent]) -> str:
 
 def _hashed_lines(events: list[HashedEvent]) -> str:
     return "".join(json.dumps(event._asdict(), ensure_ascii=False) + "\n" for event in events)
+
+
+def _signature(event: StoredEvent) -> Iterable[Any]:
+    """Return the cells of a decision that a person confirmed."""
+    told = event.data["confirmed"]
+    known = event.data | {
+        "case_id": event.case_id,
+        "name": told.get("name"),
+        "person": event.actor,
+        "signed_at": told.get("at"),
+        "meaning": decided(str(event.data.get("verdict"))),
+        "method": told.get("method"),
+    }
+    return [known.get(name) for name in SIGNATURES]
 
 
 def _case_lines(cases: list[CaseRow]) -> str:

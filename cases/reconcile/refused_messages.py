@@ -9,15 +9,18 @@ import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from pydantic_core import from_json
-from temporalio import workflow
+from temporalio import activity, workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    ExecuteWorkflowInput,
     HandleSignalInput,
     HandleUpdateInput,
     Interceptor,
@@ -25,6 +28,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from activities.engine.foreign_activities import ForeignActivity
 from domain.case import CaseEvent
 from domain.refusals import Refusal, RefusalCode
 from store.audit import audit_log, refusal_counts as counted
@@ -55,7 +59,9 @@ class RefusedMessage:
     """One message that a Workflow refused, with the reason and the sender that the message names."""
 
     workflow_id: str
+    """Empty for an activity without a Workflow."""
     message: str
+    """The name of the message or of the activity."""
     via: str
     """How the message was sent: `update` or `signal`; `temporal` for a message without a valid signature."""
     code: RefusalCode
@@ -71,7 +77,9 @@ class RefusedMessage:
 
 
 class Refusals(Interceptor):
-    """The interceptor of a worker that collects refused messages, and the job that writes them into the audit log."""
+    """The interceptor of a worker that collects refused messages and activities, and the job that writes them into the
+    audit log.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -97,14 +105,36 @@ class Refusals(Interceptor):
 
             async def handle_signal(self, input: HandleSignalInput) -> None:
                 await super().handle_signal(input)
+                self._gather(input.args)
+
+            async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:
+                result = await super().execute_workflow(input)
+                self._gather([])  # orders in the start input
+                return result
+
+            def _gather(self, args: Sequence[Any]) -> None:
                 # Workflows without their own audit log leave their refusals to the worker.
                 left = getattr(workflow.instance(), "refused", None)
                 while left:
                     name, refusal = left.pop(0)
                     if not workflow.unsafe.is_replaying():
-                        queue.append(_of_signal(name, input.args, refusal))
+                        queue.append(_of_signal(name, args, refusal))
 
         return Gathering
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """Return an interceptor that collects refused activities. The SDK calls this method once for each worker."""
+        queue = self._queue
+
+        class Gathering(ActivityInboundInterceptor):
+            async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+                try:
+                    return await super().execute_activity(input)
+                except ForeignActivity as no:
+                    queue.append(_of_activity(no.message))
+                    raise
+
+        return Gathering(next)
 
     async def look(self) -> int:
         """Write the collected refusals that the gateway does not record itself. Return the number of written events."""
@@ -141,8 +171,9 @@ class Refusals(Interceptor):
             # The gateway uses `decision_id` for both; a case that gets an action by Signal also uses `action_id`.
             has = {event.data.get(name) for event in known for name in ("decision_id", "action_id")}
             new = [each for each in refused if not (each.from_gateway and each.message_id in has)]
-            # The gateway sends the message again.
-            new = [each for each in new if not (each.from_gateway and each.code is RefusalCode.NOT_READY)]
+            # The gateway sends these messages again, in the second case after the person has confirmed the decision.
+            again = (RefusalCode.NOT_READY, RefusalCode.CONFIRM_NEEDED)
+            new = [each for each in new if not (each.from_gateway and each.code in again)]
             # The gateway only counts these, so it writes no event for each.
             new = [
                 each
@@ -183,7 +214,7 @@ class Refusals(Interceptor):
 
 
 def _event(case_id: str, refused: RefusedMessage) -> CaseEvent:
-    where = "" if case_id else f" to {refused.workflow_id}"
+    where = "" if case_id or not refused.workflow_id else f" to {refused.workflow_id}"
     return CaseEvent(
         event_id=f"refusal/{uuid4()}",
         case_id=case_id,
@@ -220,6 +251,23 @@ def _of_update(input: HandleUpdateInput, no: Exception) -> RefusedMessage:
 def _of_signal(name: str, args: Sequence[Any], refusal: Refusal) -> RefusedMessage:
     said = _said(args)
     return _refused(name, "signal", refusal, said, str(said.get("id") or ""), from_gateway=False)
+
+
+def _of_activity(told: str) -> RefusedMessage:
+    """Return the refusal of an activity that no Workflow of Holdgate has started."""
+    info = activity.info()
+    return RefusedMessage(
+        workflow_id=info.workflow_id or "",
+        message=info.activity_type[:CLAIM],
+        via="temporal",
+        code=RefusalCode.UNSIGNED,
+        told=told,
+        at=datetime.now(UTC),
+        claimed="",
+        message_id=info.activity_id[:CLAIM],
+        from_gateway=False,
+        since=time.monotonic(),
+    )
 
 
 def _refused(

@@ -49,6 +49,8 @@ def count_decision(
         comment=decision.comment,
         on_behalf_of=behalf,
         edits=list(edits),
+        confirmed=decision.confirmed,
+        name=decision.confirmation.name if decision.confirmation else "",
     )
     # A claim ends with the decision of its holder; other people may be needed.
     state.change(decisions=[*state.task.decisions, view], assignee=None, owner=None)

@@ -13,7 +13,7 @@ from domain.ruling import GateRuling
 from domain.status import Outcome
 from domain.task import Quorum, TaskView
 
-COMPARED = ("candidate_groups", "candidate_users", "excluded_users", "due_at", "expires_at", "veto", "rule")
+COMPARED = ("candidate_groups", "candidate_users", "excluded_users", "due_at", "expires_at", "veto", "confirm", "rule")
 """The fields of a task that the event of `follow_ruling` compares, before and after."""
 
 
@@ -76,6 +76,7 @@ def _adopt_people_and_times(state: GateState, ruling: GateRuling, now: datetime)
         veto=ruling.veto,
         comment_needed=ruling.comment_needed,
         revision_required=ruling.revision_required,
+        confirm=ruling.confirm,
         substitutes=ruling.substitutes,
         due_at=ruling.due_at,
         expires_at=ruling.expires_at,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from domain.case import CaseEvent
+from domain.confirmation import Confirm
 from domain.records import GateOpening, GateRequest
 from domain.ruling import GateRuling
 from domain.status import Verdict
@@ -48,6 +49,7 @@ def opened_gate(request: GateRequest, opening: GateOpening) -> OpenedGate:
             "names": ruling.names,
             "problem": ruling.problem,
             "policy": request.policy_hash,
+            **({"confirm": ruling.confirm.value} if ruling.confirm is not Confirm.NONE else {}),
         },
     )
     return OpenedGate(ruling, opened, event)
@@ -69,6 +71,7 @@ def _with_people(task: TaskView, ruling: GateRuling, excluded: list[str]) -> Tas
             ],
             "comment_needed": ruling.comment_needed,
             "revision_required": ruling.revision_required,
+            "confirm": ruling.confirm,
             "substitutes": ruling.substitutes,
             # Operators may change every field of the input, unless the policy names some.
             "editable": [name for name in ruling.editable if name in task.editable]

@@ -14,7 +14,7 @@ from domain.task import ClockStep, TaskView
 STORED = {
     *("members", "assignee", "owner", "quorum", "veto", "verdicts", "comment_needed", "editable", "rule", "round"),
     *("changes", "questions", "paused_at", "input", "title", "key_fields", "money", "summary"),
-    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted", "revision_required"),
+    *("excluded_users", "clock", "set_by_hand", "given_by_hand", "shifted", "revision_required", "confirm"),
     *("arranged_by", "substitutes"),
 }
 """Fields of a task that may change and have no field of their own in TaskPatch."""

@@ -1,5 +1,6 @@
 """Check whether a decision is valid. Update validator, Signal handler and gateway all call `check_decision`."""
 
+from domain.confirmation import Confirm
 from domain.gate.state import GateState
 from domain.messages import Decision
 from domain.permissions import among, place_of, voters
@@ -12,6 +13,11 @@ REASONS = {
     Verdict.DONE_BY_HAND: "Say in the comment what was done by hand, and where that can be seen.",
 }
 """For each verdict after which Holdgate does not carry out the step: the message that asks for a comment."""
+CONFIRM = {
+    Confirm.PASSWORD: "Confirm this decision with your password.",
+    Confirm.PASSKEY: "Confirm this decision with your passkey.",
+}
+"""For each way to confirm a decision: the message that asks for a confirmation."""
 EDITING = (Verdict.APPROVE, Verdict.RESUBMIT, Verdict.RETRY)
 """Verdicts with which a person may also edit the input."""
 
@@ -32,6 +38,7 @@ def check_decision(state: GateState, decision: Decision) -> str:
         raise wrong_verdict(task, decision.verdict)
     _check_comment(task, decision)
     _check_edits(task, decision)
+    _check_confirmed(task, decision)
     return rule
 
 
@@ -116,3 +123,12 @@ def _check_edits(task: TaskView, decision: Decision) -> None:
     if wrong:
         may = ", ".join(task.editable) or "none"
         raise Refusal(RefusalCode.INVALID_EDITS, f"In this task you can edit only these fields: {may}.", fields=wrong)
+
+
+def _check_confirmed(task: TaskView, decision: Decision) -> None:
+    """Raise Refusal if the person has not confirmed the decision as the policy asks.
+
+    This is the last check: the gateway asks people to confirm only a decision that is valid otherwise.
+    """
+    if not task.confirm.met_by(decision.confirmed):
+        raise Refusal(RefusalCode.CONFIRM_NEEDED, CONFIRM[task.confirm], method=task.confirm.value)

@@ -20,6 +20,7 @@ import rfc8785
 
 from domain.base import Message
 from domain.batch import BatchOrder
+from domain.confirmation import Confirmation
 from domain.messages import Act, Action, Actor, Cancellation, Decision, Resynchronise, Signed, StartNow
 from domain.moments import ZonedMoment
 from domain.ruling import GateRuling
@@ -90,8 +91,17 @@ def kind_of(message: Signed) -> Kind:
 
 def signed_text(message: Signed, namespace: str, workflow_id: str) -> bytes:
     """Return the text that the signature of a message to this Workflow covers. Raises NotCanonical."""
-    kind = kind_of(message)
-    fields = {"v": VERSION, "namespace": namespace, "workflow_id": workflow_id, **_FIELDS[kind](message)}
+    return canonical_text(kind_of(message), signed_fields(message, namespace, workflow_id))
+
+
+def signed_fields(message: Signed, namespace: str, workflow_id: str) -> dict[str, Any]:
+    """Return the fields that the signature of a message to this Workflow covers."""
+    fields = _FIELDS[kind_of(message)](message)
+    return {"v": VERSION, "namespace": namespace, "workflow_id": workflow_id, **fields}
+
+
+def canonical_text(kind: Kind, fields: Mapping[str, Any]) -> bytes:
+    """Return the kind and these fields as a text to sign. Raises NotCanonical."""
     try:
         return f"holdgate-{kind}-v{VERSION}\n".encode() + rfc8785.dumps(fields)
     except (ValueError, RecursionError) as error:
@@ -135,9 +145,22 @@ def _decision(decision: Any) -> dict[str, Any]:
         "revision": decision.revision,
         "edits": decision.edits,
         "shown": decision.shown,
+        "confirmation": decision.confirmation and _confirmation(decision.confirmation),
         "by": _actor(decision.by),
         "via": decision.via,
         "at": _moment(decision.at),
+    }
+
+
+def _confirmation(given: Confirmation) -> dict[str, str]:
+    return {
+        "method": given.method.value,
+        "name": given.name,
+        "nonce": given.nonce,
+        "credential_id": given.credential_id,
+        "authenticator_data": given.authenticator_data,
+        "client_data": given.client_data,
+        "signature": given.signature,
     }
 
 

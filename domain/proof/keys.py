@@ -188,7 +188,11 @@ class SigningKey:
 
     def sign(self, text: bytes) -> str:
         """Return the signature of a text, in the form `v1.<key id>.<signature>`."""
-        return f"{FORM}.{self.key_id}.{base64url(self._private.sign(text))}"
+        return f"{FORM}.{self.key_id}.{base64url(self.signature(text))}"
+
+    def signature(self, text: bytes) -> bytes:
+        """Return the 64 bytes of the signature of a text. Its first bytes must say what kind of text it is."""
+        return self._private.sign(text)
 
     def trusted(self, role: Role, not_before: datetime) -> TrustedKey:
         """Return the public key as an entry for the registry."""

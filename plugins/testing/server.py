@@ -14,6 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Interceptor, Worker
 
 from activities.engine.attempt_counter import CountAttempts
+from activities.engine.foreign_activities import RefuseForeign
 from activities.engine.record_first import RecordFirst
 from activities.engine.records import RecordStore
 from cases.rollback import Rollbacks
@@ -88,7 +89,7 @@ def worker_of(
         task_queue=TASK_QUEUE,
         workflows=list(workflows),
         activities=[*activities, trust_test_key().verify_signature],
-        interceptors=[CountAttempts(), RecordFirst(store), *interceptors],
+        interceptors=[*interceptors, RefuseForeign(), CountAttempts(), RecordFirst(store)],
         workflow_runner=workflow_runner(),
         workflow_failure_exception_types=[Exception] if defects_fail else [],
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),

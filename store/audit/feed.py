@@ -115,7 +115,7 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
 
 
 ENDING = (
-    *("token_revoked", "tokens_revoked", "password_set", "signed_out", "signed_out_everywhere"),
+    *("token_revoked", "tokens_revoked", "password_set", "passkey_removed", "signed_out", "signed_out_everywhere"),
     *("person_deactivated", "person_replaced", "group_left", "group_joined"),
 )
 """Kinds of events after which a person may have lost their sign-in or may see other cases."""

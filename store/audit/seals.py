@@ -76,6 +76,8 @@ NOT_SEALED: Mapping[Table, str] = {
     notifications_tables.leases: "transient: which process does a job for the next seconds",
     notifications_tables.heartbeats: "transient: that a worker was alive a moment ago",
     cases_tables.recounts: "transient: what a worker looks at next, made from people and tasks, which are sealed",
+    people_tables.passkey_challenges: "transient: what a browser signs next; the answer is an event",
+    cases_tables.pending_confirmations: "transient: what a person is asked to confirm; what was confirmed is signed",
     people_tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
     audit_tables.refusal_counts: "transient: how many refusals are still to be told in one event",
     people_tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",

@@ -223,13 +223,15 @@ async def record(conn: AsyncConnection, record: CaseRecord) -> Written:
 
 
 async def _check_start(conn: AsyncConnection, record: CaseRecord, digest: str) -> None:
-    """Raise OtherStart unless the row has this digest. A case without a row is no matter of this function."""
+    """Raise OtherStart unless the row has this digest, and this Workflow. A case without a row is no matter of this
+    function.
+
+    If a rollback has taken over the case, the case's own Workflow gets OtherStart, too. Such a Workflow has written
+    nothing so far, and nothing shows that Holdgate started it, so it must not add events.
+    """
     found = (await conn.execute(_START_OF, {"of_case": record.case_id})).one_or_none()
-    if found is None or found.start_digest == digest:
-        return
-    if found.workflow_id == record.workflow_id:
+    if found is not None and (found.start_digest, found.workflow_id) != (digest, record.workflow_id):
         raise OtherStart(record.case_id)
-    # A rollback has taken over the case, and the row has its digest: the case's own Workflow may only add events.
 
 
 async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> bool:

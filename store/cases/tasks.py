@@ -103,6 +103,8 @@ async def views(conn: AsyncConnection, query: Any, parameters: Any = None, *, de
                 comment=row.comment,
                 on_behalf_of=row.on_behalf_of,
                 edits=row.edits or [],
+                confirmed=row.confirmed,
+                name=row.name,
             )
             given.setdefault(row.task_id, []).append(view)
     return [_view(row, named, given.get(row.task_id, [])) for row in rows]
@@ -406,6 +408,8 @@ def _decision_row(decision: Decision, case_id: str) -> dict[str, Any]:
         "content": decision.content,
         "via": fit(decision.via, decisions.c.via),
         "at": decision.at,
+        "confirmed": decision.confirmed,
+        "name": fit(decision.confirmation.name if decision.confirmation else "", decisions.c.name),
     }
 
 

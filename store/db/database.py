@@ -52,6 +52,8 @@ class Database:
         where = normalised(url)
         self.kind = where.get_backend_name()
         """`sqlite` or `postgresql`."""
+        self.place = _place(where)
+        """The URL without user, password and options, for messages and logs."""
         self._transactions = (
             SqliteTransactions(Path(where.database or ""), patience)
             if self.kind == "sqlite"
@@ -195,6 +197,12 @@ def fit(value: str, column: "Column[Any]") -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- how it is done
+
+
+def _place(where: URL) -> str:
+    host, port = where.host or where.query.get("host"), where.port or where.query.get("port")
+    at = f"{host or ''}{f':{port}' if port else ''}"
+    return f"{where.get_backend_name()}://{at}/{where.database}"
 
 
 def _too_old(revision: str | None) -> str:

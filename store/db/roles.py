@@ -19,6 +19,7 @@ from store.tables.audit import (
     seal_positions,
     seals,
 )
+from store.tables.installation import installation
 
 ADDED_ONLY = (events, event_payloads, event_positions, event_blocks, seals, seal_positions, checkpoints)
 """Tables to which the application only adds rows."""
@@ -33,8 +34,8 @@ class WrongRole(ValueError):
 def limit(conn: Connection, role: str) -> None:
     """Give a role all rights that worker and gateway need, and take its other rights.
 
-    Call this as the owner of the tables, after each migration. Raises WrongRole if the role is missing, or if it can
-    act as the owner.
+    Call this as the owner of the tables, after each migration. Raises WrongRole if the role is missing, if it can act
+    as the owner, or if it has rights from elsewhere to change the audit log.
     """
     known = conn.execute(
         text("SELECT pg_has_role(oid, current_user, 'MEMBER') FROM pg_roles WHERE rolname = :role"), {"role": role}
@@ -57,9 +58,21 @@ def limit(conn: Connection, role: str) -> None:
         f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {quoted}",
         f"REVOKE UPDATE, DELETE ON {_names(ADDED_ONLY)} FROM {quoted}",
         f"REVOKE INSERT, DELETE ON {_names(ONE_ROW)} FROM {quoted}",
-        f"REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM {quoted}",
+        f"REVOKE INSERT, UPDATE, DELETE ON alembic_version, {installation.name} FROM {quoted}",
     ):
         conn.execute(text(statement))
+    _check(conn, role)
+
+
+def _check(conn: Connection, role: str) -> None:
+    """Raise WrongRole if the role can still change the audit log: with the rights of PUBLIC or of another role."""
+    may = text("SELECT has_table_privilege(:role, :name, 'UPDATE, DELETE, TRUNCATE, TRIGGER')")
+    names = [table.name for table in ADDED_ONLY]
+    if left := [name for name in names if conn.execute(may, {"role": role, "name": name}).scalar_one()]:
+        raise WrongRole(
+            f"the role {role} of HOLDGATE_DATABASE_URL can still change {', '.join(left)}: it has rights of PUBLIC or"
+            " of a role such as pg_write_all_data. Revoke them. See docs/operate/databases.md"
+        )
 
 
 def _names(tables: Iterable[Table]) -> str:

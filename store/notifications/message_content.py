@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, case, exists, func, null, or_, select
 
 from domain.names import REQUESTERS
-from domain.notification import MAIL, AccountNotice, Letter, Notice, NoticeTask
+from domain.notification import MAIL, AccountNotice, Letter, Notice, NoticeKind, NoticeTask
+from domain.status import Outcome, Status
 from domain.task import DecisionView
 from store.cases.visibility import PERSONAL
 from store.db.connection import AsyncConnection
@@ -125,22 +126,22 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
             kind=row.kind,
             question=row.question,
             waiting=row.waiting,
-            outcome=row.outcome,
+            outcome=Outcome(row.outcome) if row.outcome else None,
             due_at=row.due_at,
             expires_at=row.expires_at,
-            decisions=given.get(row.task_id, []),
+            decisions=given.get(row.task_id, ()),
         )
     return Notice(
-        kind=row.notice,
+        kind=NoticeKind(row.notice),
         case_id=row.case_id,
         process=row.process,
         title=row.title,
-        status=row.status,
+        status=Status(row.status),
         requester=row.requester,
         requester_name=row.requester_name,
         reason=result.get("reason", ""),
         rule_at=result.get("rule_at", ""),
-        undone=result.get("undone", []),
+        undone=result.get("undone", ()),
         amount=row.amount,
         currency=row.currency,
         task=task,

@@ -7,6 +7,7 @@ the audit log.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
@@ -130,7 +131,7 @@ class Outbox:
             return letter
         async with self._database.write() as conn:
             code = await one_time_links.seal(conn, link, datetime.now(UTC))
-        return letter.model_copy(update={"account": letter.account.model_copy(update={"code": code})})
+        return replace(letter, account=letter.account.model_copy(update={"code": code}))
 
     async def sent(self, message_id: str, now: datetime) -> None:
         """Mark a message as sent. The window in which the person gets no other message starts at `now`."""

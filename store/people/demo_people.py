@@ -14,7 +14,7 @@ from sqlalchemy import delete, false, insert, or_, select, update
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import Database
-from store.people import absences
+from store.people import absences, passkeys
 from store.people.people import Person, add, get
 from store.people.secret_hash import secret_hash
 from store.tables.people import memberships, passwords, people, sessions, tokens
@@ -44,7 +44,7 @@ async def ensure(conn: AsyncConnection, id: str, group: str, by: str) -> Person 
 
 
 async def dismiss_all(db: Database, by: str) -> int:
-    """Deactivate every demo person, which removes their groups, tokens and passwords.
+    """Deactivate every demo person, which removes their groups, tokens, passkeys and passwords.
 
     Return the number of people who were deactivated.
 
@@ -60,6 +60,7 @@ async def dismiss_all(db: Database, by: str) -> int:
         leavers = [await get(conn, id) for id in gone]
         for id in gone:
             await absences.hand_over(conn, id, None)
+            await passkeys.end_all(conn, id, by)
         await conn.execute(update(people).where(people.c.id.in_(gone)).values(active=False))
         for link in (people.c.manager, people.c.successor):
             await conn.execute(update(people).where(link.in_(gone)).values({link.name: None}))

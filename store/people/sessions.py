@@ -1,8 +1,8 @@
 """Browser sessions of signed-in people. A session is a random token; only the hash of the token is stored.
 
-A session refers to the token or password with which it began, and is looked up together with that token or password. So
-a session always ends when its token is revoked or its password is changed, even if this happens at the same time as the
-sign-in.
+A session refers to the token, password or passkey with which it began, and is looked up together with it. So a session
+always ends when its token is revoked, its password is changed or its passkey is removed, even if this happens at the
+same time as the sign-in.
 """
 
 import secrets
@@ -19,7 +19,7 @@ from store.people.people import Person
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.notifications import account_news
-from store.tables.people import passwords as stored_passwords, sessions, tokens
+from store.tables.people import passkeys, passwords as stored_passwords, sessions, tokens
 
 LONGEST = timedelta(hours=24)
 """The longest time from the sign-in to the end of a session. After this time the person must sign in again."""
@@ -33,14 +33,14 @@ class Session(BaseModel):
     hash: str
     person: str
     way: str
-    """How the person signed in: `password`, `token` or `demo`."""
+    """How the person signed in: `password`, `passkey`, `token` or `demo`."""
     agent: str
     zone: str | None
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """A digest of the token or password with which the session began: `people.credential_of` or
-    `passwords.credential_of`.
+    """What the session began with: a digest of the token (`people.credential_of`) or password
+    (`passwords.credential_of`), or the id of the passkey.
     """
 
 
@@ -71,8 +71,8 @@ async def begin(
 
     Sessions that have ended are deleted.
 
-    A session begun by `token` or `password` lasts no longer than that `credential`. For a session begun by `demo`, the
-    gateway checks that the secret of the demo is still the secret with which the session began.
+    A session begun by `token`, `password` or `passkey` lasts no longer than that `credential`. For a session begun by
+    `demo`, the gateway checks that the secret of the demo is still the secret with which the session began.
     """
     token = secrets.token_urlsafe(32)
     try:
@@ -118,18 +118,22 @@ _SESSION = (
         tokens.c.hash.label("token"),
         stored_passwords.c.hash.label("password"),
         stored_passwords.c.temporary,
+        passkeys.c.passkey_id.label("passkey"),
         exists().where(account_news.c.person == sessions.c.person, account_news.c.seen_at.is_(None)).label("news"),
     )
     .outerjoin(tokens, and_(tokens.c.hash == sessions.c.credential, tokens.c.revoked_at.is_(None)))
     .outerjoin(stored_passwords, stored_passwords.c.person == sessions.c.person)
+    .outerjoin(passkeys, and_(passkeys.c.passkey_id == sessions.c.credential, passkeys.c.removed_at.is_(None)))
 )
 
 
 def _lives(row: Row[Any]) -> bool:
-    """Return True if the token or password with which the session in this row began is still valid."""
+    """Return True if the token, password or passkey with which the session in this row began is still valid."""
     match row.way:
         case "token":
             return row.token is not None
+        case "passkey":
+            return row.passkey is not None
         case "password":
             return row.password is not None and passwords.credential_of(row.password) == row.credential
         case _:

@@ -238,6 +238,8 @@ decisions = Table(
     Column("at", Instant, nullable=False),
     Column("on_behalf_of", String(200), nullable=True),
     Column("edits", JSON, nullable=True),  # list of FieldChange
+    Column("confirmed", String(10), nullable=False),  # none | password | passkey
+    Column("name", String(200), nullable=False),  # of the person when the decision was confirmed; else empty
     Index("ix_decisions_at", "at", "status", "person", "verdict"),
     Index(
         "ix_decisions_pending",
@@ -246,6 +248,17 @@ decisions = Table(
         postgresql_where=text("status = 'pending'"),
     ),
 )
+
+pending_confirmations = Table(
+    "pending_confirmations",
+    metadata,
+    Column("nonce", String(64), primary_key=True),
+    Column("person", String(200), nullable=False),
+    Column("task_id", String(40), nullable=False),
+    Column("decision_id", String(80), nullable=False),
+    Column("at", Instant, nullable=False, index=True),  # of the decision
+)
+"""Decisions that people were asked to confirm with a passkey. A row is deleted when it is used, or soon after."""
 
 proofs = Table(
     "proofs",

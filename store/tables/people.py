@@ -1,6 +1,6 @@
 """Tables of people and how they sign in."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, false
+from sqlalchemy import JSON, BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, false
 
 from store.tables.base import Instant, metadata
 
@@ -64,6 +64,36 @@ passwords = Table(
     Column("changed_at", Instant, nullable=False),
 )
 
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("passkey_id", String(64), primary_key=True),  # SHA-256 of the credential id, which may have 1,023 bytes
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("domain", String(253), nullable=False),  # browsers offer the passkey to pages of this domain only
+    Column("credential_id", Text, nullable=False),  # base64url, as browsers write it
+    Column("public_key", Text, nullable=False),  # COSE, as base64url
+    Column("sign_count", BigInteger, nullable=False),  # of the last use; 0 for authenticators that do not count
+    Column("user_handle", String(100), nullable=False),  # random; the authenticator stores it in place of the person
+    Column("name", String(60), nullable=False),
+    Column("transports", JSON, nullable=False),
+    Column("device_type", String(20), nullable=False),  # single_device | multi_device
+    Column("backed_up", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("last_used_at", Instant, nullable=True),
+    Column("removed_at", Instant, nullable=True),  # the row stays, so that nobody can add the same passkey again
+)
+"""Public keys with which people sign in and confirm decisions. The private keys stay in the people's devices."""
+
+passkey_challenges = Table(
+    "passkey_challenges",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of the random challenge
+    Column("person", ForeignKey("people.id"), nullable=True, index=True),  # who adds a passkey; none for a sign-in
+    Column("user_handle", String(100), nullable=True),
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+"""Challenges that a browser has and has not answered. Each is deleted with its answer."""
+
 sign_in_tries = Table(
     "sign_in_tries",
     metadata,
@@ -78,12 +108,12 @@ sessions = Table(
     metadata,
     Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token
     Column("person", ForeignKey("people.id"), nullable=False, index=True),
-    Column("way", String(20), nullable=False),  # password | token | demo
+    Column("way", String(20), nullable=False),  # password | passkey | token | demo
     Column("agent", String(200), nullable=False),  # the User-Agent of the browser
     Column("zone", String(60), nullable=True),  # the browser's time zone
     Column("begun_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
-    # The credential that began it: a token's hash, or a digest of a password's hash. The session ends with it.
+    # What began it: a token's hash, a digest of a password's hash, or the id of a passkey. The session ends with it.
     Column("credential", String(64), nullable=True, index=True),
 )
 """Browser sessions of signed-in people."""

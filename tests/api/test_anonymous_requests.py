@@ -21,6 +21,8 @@ from api.http.bodies import STRANGER_BYTES, TOO_LARGE
 from api.http.connections import Connection
 from api.http.problems import Problem
 from api.services import password_hashing
+from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from store.db.database import Database
 from store.people import people
 from tests.api.conftest import API, Gate, Served
@@ -46,6 +48,7 @@ class Gateway:
 
 
 def started(folder: Path, port: int) -> subprocess.Popen[bytes]:
+    make_missing_keys(Settings(var=folder))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))}
     ports = {"HOLDGATE_PORT": str(port), "HOLDGATE_TEMPORAL_PORT": str(free_port()), "HOLDGATE_VAR": str(folder)}
     with (folder / "log").open("wb") as log:

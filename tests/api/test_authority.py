@@ -56,6 +56,11 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/me/tokens"): SIGNED_IN,
     ("post", "/api/v1/me/tokens"): (401, 403, 403, 403, 403, 403, 403),  # without a password of their own
     ("delete", "/api/v1/me/tokens/{token_id}"): (401, 404, 404, 404, 404, 404, 404),  # of others, for everybody
+    # The gateway of these tests has no https, so there are no passkeys: test_passkeys.py has one.
+    ("get", "/api/v1/me/passkeys"): (401, 404, 404, 404, 404, 404, 404),
+    ("post", "/api/v1/me/passkeys"): (401, 404, 404, 404, 404, 404, 404),
+    ("patch", "/api/v1/me/passkeys/{passkey_id}"): (401, 404, 404, 404, 404, 404, 404),
+    ("delete", "/api/v1/me/passkeys/{passkey_id}"): (401, 403, 403, 403, 403, 403, 403),  # without a password
     ("get", "/api/v1/people"): READS_PEOPLE,
     ("post", "/api/v1/people"): KEEPS_PEOPLE,
     ("get", "/api/v1/people/{person_id}"): READS_PEOPLE,
@@ -66,6 +71,16 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/people/{person_id}/tokens"): READS_PEOPLE,
     ("delete", "/api/v1/people/{person_id}/tokens/{token_id}"): KEEPS_PEOPLE,
     ("delete", "/api/v1/people/{person_id}/tokens"): KEEPS_PEOPLE,
+    ("get", "/api/v1/people/{person_id}/passkeys"): READS_PEOPLE,
+    ("delete", "/api/v1/people/{person_id}/passkeys/{passkey_id}"): (
+        401,
+        404,
+        404,
+        404,
+        403,
+        404,
+        404,
+    ),  # there is none
     ("post", "/api/v1/people/{person_id}/link"): (401, 404, 404, 404, 403, YES, YES),  # the last one to themselves
     ("get", "/api/v1/one-time-links"): READS_PEOPLE,
     ("post", "/api/v1/one-time-links/{link_id}/confirm"): (401, 404, 404, 404, 403, 404, 404),  # there is none
@@ -100,6 +115,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("get", "/api/v1/dashboard"): SIGNED_IN,  # of what they may see
     ("get", "/api/v1/tasks"): SIGNED_IN,
     ("get", "/api/v1/tasks/{task_id}"): SEES_THE_CASE,
+    ("get", "/api/v1/tasks/{task_id}/receipt"): SEES_THE_CASE,
     ("post", "/api/v1/tasks/{task_id}/decision"): DECIDES,
     ("post", "/api/v1/tasks/decisions"): SIGNED_IN,
     ("post", "/api/v1/tasks/reassign"): (401, 403, 403, 403, 403, YES, 403),
@@ -222,6 +238,7 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         question_id="none",
         person_id="kept-1" if "tokens" in path or "groups" in path else "steward-1",
         token_id=things.token_id,
+        passkey_id="none",
         group="kept",
         username="auth.orised",
         name="operating" if "ledger" in path else "payment",
@@ -242,6 +259,8 @@ async def answered(gate: Gate, things: Things, person: str | None, method: str, 
         "/api/v1/me/absence": {"from": "2033-01-01", "to": "2033-01-02"},
         "/api/v1/people/{person_id}/absence": {"from": "2033-01-01", "to": "2033-01-02"},
         "/api/v1/me/tokens": {"label": "a test", "password": "none"},
+        "/api/v1/me/passkeys": {"password": "none"},
+        "/api/v1/me/passkeys/{passkey_id}": {"name": "A test"} if method == "patch" else {},
         "/api/v1/people": {"id": "no id", "name": "A test"},
         "/api/v1/people/{person_id}": {"time_zone": None},
         "/api/v1/people/{person_id}/replace": {"by": "nobody-1", "reason": "a test"},

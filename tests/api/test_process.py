@@ -9,11 +9,14 @@ from pathlib import Path
 
 import httpx2
 
+from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from tests.support.installed_app import ROOT, free_port
 from tests.support.migrated_database import migrated_copy
 
 
 def gateway(folder: Path, **environment: str) -> subprocess.Popen[str]:
+    make_missing_keys(Settings(var=folder))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))}
     return subprocess.Popen(
         [sys.executable, "-m", "api"],

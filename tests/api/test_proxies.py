@@ -15,6 +15,7 @@ import pytest_asyncio
 from api.__main__ import Server
 from api.app import create_app
 from core.settings import ROOT, Settings
+from core.signing_keys import make_missing_keys
 from ops.demo import people_and_money
 from store.db.database import Database
 from store.people import people
@@ -54,6 +55,7 @@ class Proxied:
 async def proxied(folder: Path, template: Path, **settings: object) -> AsyncIterator[Proxied]:
     gateway = free_port()
     made = Settings(var=folder, port=gateway, **settings)  # type: ignore[arg-type]
+    make_missing_keys(made)
     shutil.copy(template, folder / "holdgate.db")
     database = Database(made.database_url)
     present = await people_and_money.create_demo(database, made.demo_tokens)

@@ -1,7 +1,9 @@
 """Signatures of decisions, seen through the gateway: keys are rotated, and what cannot be signed is refused before."""
 
+import asyncio
 import base64
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,15 +18,18 @@ from sqlalchemy import select
 
 from api.app import create_app
 from core.signing_keys import make_private_key, read_registry, write_registry
-from domain.batch import BatchAct, BatchOrder
+from domain.batch import BatchAct, BatchInput, BatchOrder
 from domain.messages import Actor
-from domain.proof.keys import Role, TrustedKey
+from domain.names import TASK_QUEUE
+from domain.proof.keys import Role, TrustedKey, key_id_of
 from store.audit import audit_log
 from store.audit.key_changes import note_changed_keys
 from store.audit.verification import verify_case
-from store.cases import tasks
+from store.audit.verification.proofs import check as check_proofs
+from store.cases import batches, tasks
+from store.db.connection import AsyncConnection
 from store.tables.cases import proofs
-from tests.api.conftest import API, Gate, eventually
+from tests.api.conftest import API, Gate, Work, eventually
 from tests.api.test_batch_orders import order, take, until
 from tests.support.signatures import unsigned
 
@@ -127,6 +132,36 @@ async def test_keys_are_rotated_while_cases_are_open(gate: Gate, registry: dict[
     assert events == [], "a key is no reason to record a refusal of a person"
 
 
+@pytest.mark.parametrize("number", [6, pytest.param(200, marks=pytest.mark.soak)])
+async def test_all_cases_finish_after_a_rotation_also_with_decisions_that_wait_for_a_worker(
+    gate: Gate, work: Work, registry: dict[str, TrustedKey], request: pytest.FixtureRequest, number: int
+) -> None:
+    cases = [await gate.start(reference=f"WAIT-{uuid4()}") for _ in range(number)]
+    open_tasks = [await gate.open_task(case_id) for case_id in cases]
+    stored, later = open_tasks[: number // 3], open_tasks[number // 3 :]
+    await work.stop()
+    answers = await asyncio.gather(*(gate.decide("manager-1", task) for task in stored))
+    assert {answer.status_code for answer in answers} == {202}
+
+    (old,) = (key_id for key_id, key in registry.items() if key.role is Role.GATEWAY)
+    new = make_private_key(private := gate.settings.var / f"{uuid4()}.pem")
+    now = datetime.now(UTC)
+    retired = registry[old].model_copy(update={"retired_at": now})
+    put(gate, registry | {new.key_id: new.trusted(Role.GATEWAY, now), old: retired})
+    await work.start(gate, request.session.testsfailed)
+    async with another_gateway(gate, signing_key=private) as second:
+        for task in later:
+            assert (await second.decide("manager-1", task)).status_code in (200, 202)
+    for case_id in cases:
+        await gate.until(case_id, lambda case: case["status"] == "completed")
+        async with gate.database.read() as conn:
+            assert (await verify_case(conn, case_id, keys=gate.keys.registry)).problems == []
+    async with gate.database.read() as conn:
+        used = (await conn.execute(select(proofs.c.proof).where(proofs.c.case_id.in_(cases)))).scalars().all()
+    signers = Counter(key_id_of(proof) for proof in used)
+    assert signers == {old: len(stored), new.key_id: len(later)}
+
+
 async def told(gate: Gate, kind: str, since: str) -> list[audit_log.StoredEvent]:
     async with gate.database.read() as conn:
         found = await audit_log.page(conn, limit=100_000)
@@ -166,5 +201,42 @@ async def test_a_batch_takes_no_order_that_nobody_signed(gate: Gate) -> None:
     assert (await order(gate, "operator-1", batch_id, "resume")).status_code == 202
     assert (await until(gate, batch_id, status="completed"))["rows"]["started"] == 30
     async with gate.database.read() as conn:
-        kept = (await conn.execute(select(proofs).where(proofs.c.kind == "batch-order"))).all()
-    assert sum(batch_id in row.text for row in kept) == 2
+        assert len(await proofs_of(conn, batch_id)) == 2
+
+
+async def proofs_of(conn: AsyncConnection, batch_id: str) -> list[Any]:
+    """Return the stored orders to a batch."""
+    kept = (await conn.execute(select(proofs).where(proofs.c.kind == "batch-order"))).all()
+    return [row for row in kept if batch_id in row.text]
+
+
+async def test_a_start_in_temporal_cannot_bring_an_order_that_nobody_signed(gate: Gate) -> None:
+    batch_id = await take(gate, uuid4().hex[:8], 2, amount="12.50")
+    await until(gate, batch_id, status="completed", cases={"completed": 2})
+    async with gate.database.read() as conn:
+        batch = await batches.get(conn, batch_id)
+    assert batch is not None
+    by = Actor(id="operator-1", groups=["operators"])
+    asked: dict[str, Any] = {"rollback_started": True, "completed_too": True, "reason": "because", "by": by}
+    cancel = BatchOrder(id=uuid4().hex, act=BatchAct.CANCEL, at=datetime.now(UTC), **asked)
+    start = BatchInput(**batch.model_dump(include=set(BatchInput.model_fields)), orders=[cancel])
+    forger, forged = unsigned(gate.client), f"batch:{batch_id}~cancel"
+    await forger.execute_workflow("batch", start, id=forged, task_queue=TASK_QUEUE)
+    found = (await gate.get("requester-1", f"/batches/{batch_id}")).json()
+    assert (found["status"], found["cases"]) == ("completed", {"completed": 2})
+    await gate.refusals.finish()
+    refused = await told(gate, "message_refused", since=cancel.at.isoformat())
+    (event,) = [event for event in refused if event.data.get("workflow_id") == forged]
+    assert (event.actor, event.data["message"], event.data["code"]) == ("temporal", "order", "Unsigned")
+
+
+async def test_an_order_to_cancel_a_completed_batch_is_signed_in_the_start_of_its_workflow(gate: Gate) -> None:
+    batch_id = await take(gate, uuid4().hex[:8], 1, amount="12.50")
+    await until(gate, batch_id, status="completed", cases={"completed": 1})
+    assert (await order(gate, "operator-1", batch_id, "cancel", rollback_started=True)).status_code == 202
+    await until(gate, batch_id, status="cancelled", cases={"rolled_back": 1})
+    async with gate.database.read() as conn:
+        (kept,) = await proofs_of(conn, batch_id)
+        problems = await check_proofs(conn, gate.keys.current())
+    assert f"batch:{batch_id}~cancel" in kept.text
+    assert not [problem for problem in problems if kept.message_id in problem]

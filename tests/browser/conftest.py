@@ -14,16 +14,24 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 from tests.support.chromium import CHROMIUM, MISSING
-from tests.support.installed_app import Product
+from tests.support.installed_app import ROOT, Product
 
 AXE = Path(__file__).parent / "vendor" / "axe.js"
+
+
+SIGNED = "confirm = \"case.reference.startsWith('SIGN-') ? 'passkey' : 'none'\"\n"
+"""Decisions on these payments need a passkey."""
 
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     if CHROMIUM is None:
         pytest.skip(MISSING)
-    with Product(tmp_path_factory.mktemp("seen")) as product:
+    folder = tmp_path_factory.mktemp("seen")
+    section = "[payment.gates.manager-approval]\n"
+    text = (ROOT / "config" / "policy.toml").read_text().replace(section, section + SIGNED)
+    (folder / "policy.toml").write_text(text)
+    with Product(folder, HOLDGATE_POLICY=str(folder / "policy.toml")) as product:
         yield product
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from channels.message import MessageText
 from channels.message_writer import MessageWriter
-from domain.notification import Letter, Notice, NoticeKind
+from domain.notification import Letter, Notice, NoticeKind, NoticeTask
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView
 
@@ -42,7 +42,7 @@ def notice(number: int = 1, kind: NoticeKind = NoticeKind.TASK_OPENED, **changes
         "currency": "GBP",
     }
     of_task = changes.pop("task", {})
-    return Notice.model_validate(values | changes | {"task": None if of_task is None else task | of_task})
+    return Notice(**(values | changes | {"task": None if of_task is None else NoticeTask(**(task | of_task))}))
 
 
 def write(*notices: Notice, person: str = "mary") -> MessageText:

@@ -67,9 +67,10 @@ def test_a_file_that_is_no_database_is_said_to_be_none(run: Run, tmp_path: Path)
 
 async def signed(tmp_path: Path) -> None:
     """Sign a checkpoint, as a worker does."""
-    key = tmp_path / "keys" / "record.key"
+    folder = tmp_path / "keys"
+    key, trusted = keys.read(folder / "record.key"), keys.trusted(folder / "record.vkey")
     database = Database(f"sqlite:///{tmp_path}/holdgate.db")
-    await Signer(database, keys.read(key), keys.trusted(key), tmp_path / "checkpoints").look()
+    await Signer(database, key, trusted, tmp_path / "checkpoints").look()
     await database.close()
 
 
@@ -124,9 +125,9 @@ def test_an_owner_of_the_tables_needs_postgresql(run: Run, monkeypatch: pytest.M
 
 
 def test_a_key_of_another_name_is_not_replaced(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run("audit", "key").out.startswith("127.0.0.1:8000/record+")
+    assert run("audit", "key").out.startswith("localhost:8000/record+")
     monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "holdgate.example.org/record")
     refused = run("audit", "key")
-    assert refused.code == 1 and "is named 127.0.0.1:8000/record" in refused.err
+    assert refused.code == 1 and "is named localhost:8000/record" in refused.err
     monkeypatch.setenv("HOLDGATE_RECORD_ORIGIN", "two words")
     assert run("audit", "key").code == 2

@@ -32,7 +32,7 @@ def test_without_a_token_it_says_how_to_get_one(run: Run, tmp_path: Path) -> Non
 
 def test_the_gateway_is_found_by_variable_then_by_what_make_up_wrote(tmp_path: Path) -> None:
     settings = Settings(var=tmp_path, port=8123)
-    assert client.address(settings, {}) == "http://127.0.0.1:8123"
+    assert client.address(settings, {}) == "http://localhost:8123"
     (tmp_path / "up.json").write_text('{"gateway_url": "http://127.0.0.1:4711"}')
     assert client.address(settings, {}) == "http://127.0.0.1:4711"
     assert client.address(settings, {client.URL: "https://holdgate.example"}) == "https://holdgate.example"

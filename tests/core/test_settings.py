@@ -45,7 +45,7 @@ def test_every_setting_of_the_example_has_a_comment_above() -> None:
 
 def test_addresses_and_paths_follow_what_they_are_derived_from(tmp_path: Path) -> None:
     found = settings.load(port=9000, ui_port=9001, var=tmp_path)
-    assert found.public_url == "http://127.0.0.1:9000"
+    assert found.public_url == "http://localhost:9000"
     assert found.temporal_ui_url == "http://127.0.0.1:9001"
     assert found.database_url == f"sqlite:///{tmp_path}/holdgate.db"
     assert found.uploads == tmp_path / "uploads"

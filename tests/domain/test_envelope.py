@@ -1,5 +1,6 @@
 """The signed text covers every field of every message, and a signature is valid for one message only."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from domain.batch import BatchAct, BatchOrder
+from domain.confirmation import Confirm, Confirmation
 from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Resynchronise, Signed, StartNow
-from domain.proof.envelope import Kind, NotCanonical, kind_of, signed_text, uncanonical
+from domain.proof.challenge import challenge
+from domain.proof.envelope import Kind, NotCanonical, kind_of, signed_fields, signed_text, uncanonical
 from domain.proof.keys import FRESH, SKEW, Fault, KeyRegistry, Role, SigningKey
 from domain.ruling import GateRuling
 from domain.status import Verdict
@@ -19,7 +22,15 @@ BY = Actor(id="mia", groups=["managers", "admins"], stands_in_for=[Absent(id="ma
 RULING = GateRuling(needed=True, rule="always", names={"amount": 2**60}, due_at=NOW, groups=["managers"])
 MESSAGES: dict[Kind, Signed] = {
     Kind.DECISION: Decision(
-        id="d1", task_id="t1", verdict=Verdict.APPROVE, by=BY, comment="fine", revision=3, edits={"amount": "1"}, at=NOW
+        id="d1",
+        task_id="t1",
+        verdict=Verdict.APPROVE,
+        by=BY,
+        comment="fine",
+        revision=3,
+        edits={"amount": "1"},
+        confirmation=Confirmation(method=Confirm.PASSKEY, name="Mia", nonce="n", credential_id="c", signature="s"),
+        at=NOW,
     ),
     Kind.ACTION: Action(
         id="a1",
@@ -54,7 +65,7 @@ def text(message: Signed, namespace: str = "default", workflow_id: str = "paymen
 def changed(value: Any) -> Iterator[Any]:
     """Yield values that differ from a value in one place: for a model, each of its fields in turn."""
     match value:
-        case Signed() | Actor() | Absent():
+        case Signed() | Actor() | Absent() | Confirmation():
             for name in type(value).model_fields:
                 if name != "proof":
                     yield from (value.model_copy(update={name: other}) for other in changed(getattr(value, name)))
@@ -66,6 +77,8 @@ def changed(value: Any) -> Iterator[Any]:
             yield Act.CLAIM
         case BatchAct():
             yield BatchAct.PAUSE
+        case Confirm():
+            yield Confirm.PASSWORD
         case Verdict():
             yield Verdict.REJECT
         case str():
@@ -124,6 +137,22 @@ def test_the_kind_is_the_first_line() -> None:
         b'"id":"mia","stands_in_for":[{"groups":["directors"],"id":"max"}]},"id":"s1","namespace":"default","v":1,'
         b'"via":"api","workflow_id":"payment:1"}'
     )
+
+
+def test_the_challenge_covers_each_field_except_the_confirmation() -> None:
+    decision = MESSAGES[Kind.DECISION]
+
+    def challenge_of(message: Signed, nonce: str = "n", namespace: str = "default", workflow_id: str = "p:1") -> bytes:
+        return challenge(signed_fields(message, namespace, workflow_id), nonce)
+
+    made = challenge_of(decision)
+    assert made == challenge_of(decision.model_copy(update={"confirmation": None}))
+    others = [other for other in changed(decision) if not _differs(decision, other, "confirmation")]
+    assert {made} & {challenge_of(other) for other in others} == set() and len(others) > 10
+    assert made not in (challenge_of(decision, "m"), challenge_of(decision, "n", "finance"))
+    assert made != challenge_of(decision, workflow_id="p:2")
+    stored = json.loads(text(decision, workflow_id="p:1").partition(b"\n")[2])
+    assert challenge(stored, "n") == made, "from the stored text, as the check of the audit log does"
 
 
 json_values = st.recursive(

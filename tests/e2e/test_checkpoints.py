@@ -25,7 +25,7 @@ def test_a_case_is_proven_to_an_auditor_who_has_the_public_key_and_a_copy(
     made = run("audit", "pack", "--case", case_id, "--out", str(pack))
     assert made.code == 0, made.err
     key = run("audit", "key").out.strip()
-    assert key.startswith(f"127.0.0.1:{product.environment['HOLDGATE_PORT']}/record+")
+    assert key.startswith(f"localhost:{product.environment['HOLDGATE_PORT']}/record+")
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(pack), str(tmp_path / "pack")], check=True)
     bare = [sys.executable, "-I", "-S", str(tmp_path / "pack" / "verify.py"), "--key", key]
     said = subprocess.run(bare, capture_output=True, text=True)

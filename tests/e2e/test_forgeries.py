@@ -1,5 +1,6 @@
 """The running product and the command line of Temporal: a forged decision changes nothing, and the worker lives on."""
 
+import base64
 import json
 import subprocess
 import time
@@ -12,6 +13,7 @@ import psutil
 
 from core.settings import Settings
 from core.signing_keys import read_registry
+from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.proof.keys import Role
 from tests.e2e.conftest import Run
 from tests.support.installed_app import Product
@@ -81,6 +83,9 @@ def test_a_forged_decision_changes_nothing_and_the_worker_lives_on(product: Prod
     assert product.up["pids"]["worker"] == worker and psutil.pid_exists(worker)
     assert decide(product, task) == 200
     assert run("audit", "verify", "--case", case_id).code == 0
+    signed = until(lambda: run("receipt", task["task_id"]).out, lambda text: text != "")
+    header = json.loads(base64.urlsafe_b64decode(signed.split(".")[0] + "=="))
+    assert header == {"alg": "EdDSA", "kid": key_id, "typ": "holdgate-receipt+jwt"}
 
 
 def test_a_revoked_key_is_not_believed_after_a_moment_and_its_decisions_are_listed(product: Product, run: Run) -> None:
@@ -99,8 +104,31 @@ def test_a_revoked_key_is_not_believed_after_a_moment_and_its_decisions_are_list
     assert until(lambda: decide(product, task), lambda status: status != 503) == 200
 
 
+def test_an_activity_without_a_workflow_does_nothing(product: Product) -> None:
+    case_id, task = open_task(product, "ACTIVITY-1")
+    record = {"case_id": case_id, "status": "completed"}
+    cancel = {"id": "x", "act": "cancel", "by": {"id": "operator-1"}, "reason": "x", "at": "2026-11-30T12:00:00Z"}
+    note = {"batch_id": "b", "workflow_id": "batch:b", "status": "cancelling", "order": cancel}
+    for queue, name, sent in ((TASK_QUEUE, "record", record), (BULK_TASK_QUEUE, "roll_back_cases", note)):
+        limits = ["--start-to-close-timeout=5s", "--schedule-to-close-timeout=5s", f"--input={json.dumps(sent)}"]
+        about = ["--activity-id", name, "--type", name, "--task-queue", queue, *limits]
+        done = temporal_cli(product, "activity", "execute", *about)
+        assert "No Workflow of Holdgate has started this activity" in done.stdout + done.stderr, done
+
+    def refused() -> set[str]:
+        with product.client("auditor-1") as auditor:
+            lines = auditor.get("/audit", params={"kind": "message_refused"}).text.splitlines()
+        return {each["data"]["message"] for each in map(json.loads, lines) if each["actor"] == "temporal"}
+
+    until(refused, lambda found: found >= {"record", "roll_back_cases"})
+    assert decide(product, task) == 200
+
+
 def temporal(product: Product, case_id: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
     words = [each if isinstance(each, str) else f"--input={json.dumps(each)}" for each in arguments]
-    address = product.up["temporal_address"]
-    command = [TEMPORAL, "workflow", *words, "--workflow-id", case_id, "--address", address]
+    return temporal_cli(product, "workflow", *words, "--workflow-id", case_id)
+
+
+def temporal_cli(product: Product, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [TEMPORAL, *words, "--address", product.up["temporal_address"]]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -19,6 +19,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner
 from activities.payment.request import PaymentRequest
 from cases.submit import RECEIVED_WITHIN
 from cases.workflow_starter import BATCH_PRIORITY, TemporalUnavailable
+from core.signed_client import signed
 from domain.batch import BatchAct, BatchCounts, BatchInput, BatchNote, BatchOrder
 from domain.messages import Actor
 from domain.status import Status
@@ -26,6 +27,7 @@ from domain.step import StepCall
 from domain.undo import PlannedUndo
 from intake import start_rows
 from intake.start_rows import BatchPace, Importer, OtherStart
+from plugins.testing.signatures import TEST_KEY
 from store.audit import audit_log
 from store.cases import batch_cases, batches, cases
 from store.cases.batches import PlannedRow
@@ -35,6 +37,7 @@ from workflows import batch as batch_workflow
 from workflows.payment import PaymentProcess
 from workflows.registry import PROCESSES, Process
 
+RITA = Actor(id="rita")
 FEW = BatchPace(in_flight=10, patience=0.1)
 """Chunks of five rows: a file of some rows has several chunks."""
 
@@ -212,7 +215,7 @@ async def test_a_completed_case_that_a_cancelled_batch_cannot_roll_back_says_so_
     order = BatchOrder(
         id="o1", act=BatchAct.CANCEL, by=boss, reason="wrong file", at=datetime.now(UTC), completed_too=True
     )
-    note = BatchNote(batch_id=batch.batch_id, status="cancelling", order=order)
+    note = BatchNote(batch_id=batch.batch_id, workflow_id="batch:1", status="cancelling", order=order)
     for _ in range(2):  # the second call of the activity writes nothing more
         assert await imports.roll_back(note, lambda _: None) == 0
     async with office.db.read() as conn:
@@ -276,7 +279,7 @@ async def test_a_row_whose_case_could_not_be_started_is_tried_again_with_the_sam
     assert (again.resubmits, again.round, again.status) == ("payment:inv-3", 2, Status.RUNNING)
 
 
-@pytest.mark.parametrize("field", sorted({*BatchInput.model_fields} - {"orders", "batch_id"}))
+@pytest.mark.parametrize("field", sorted({*BatchInput.model_fields} - {"orders", "asked", "batch_id"}))
 async def test_a_batch_that_was_started_in_temporal_with_another_input_starts_no_row(
     office: Office, field: str
 ) -> None:
@@ -301,6 +304,42 @@ async def test_a_long_import_goes_on_as_a_new_run_and_starts_every_row_once(
         assert (await handle.describe()).run_id != first
     assert report.rows == BatchCounts(total=count, valid=count, started=count)
     assert await office.counted_workflows(taken.batch_id or "", count) == count
+
+
+async def test_an_order_that_an_earlier_run_accepted_is_not_accepted_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_rows, "ROWS_PER_CALL", 1)
+    monkeypatch.setattr(batch_workflow, "CHUNKS_PER_RUN", 1)
+    async with office.worker(BatchPace(in_flight=1, patience=0.01), UnsandboxedWorkflowRunner()):
+        taken = await office.take(HEAD + rows(12))
+        handle = office.client.get_workflow_handle(f"batch:{taken.batch_id}")
+
+        async def send(act: BatchAct) -> BatchOrder:
+            given = BatchOrder(id=f"{act}-{time.monotonic()}", act=act, by=RITA, reason="x", at=datetime.now(UTC))
+            sent = signed(given, TEST_KEY, office.client.namespace, handle.id)
+            await handle.signal("order", sent)
+            return given.model_copy(update={"proof": sent.proof})
+
+        async def until(status: str) -> None:
+            async with asyncio.timeout(20):
+                while (await office.report(taken.batch_id)).status != status:
+                    await asyncio.sleep(0.02)
+
+        await send(BatchAct.PAUSE)
+        await until("paused")
+        seen = await send(BatchAct.RESUME)
+        run = (await handle.describe()).run_id
+        async with asyncio.timeout(20):
+            while (await handle.describe()).run_id == run:
+                await asyncio.sleep(0.02)
+        await send(BatchAct.PAUSE)
+        await until("paused")
+        await handle.signal("order", seen)
+        await asyncio.sleep(0.5)
+        assert (await office.report(taken.batch_id)).status == "paused"
+        await send(BatchAct.RESUME)
+        assert (await office.finished(taken.batch_id or "")).rows.started == 12
 
 
 async def test_an_import_is_no_faster_than_it_may_be(office: Office) -> None:

@@ -94,7 +94,7 @@ def test_up_json_says_where_everything_is_and_only_its_owner_may_read_it(product
         "people",
         "demo_sign_in_url",
     }
-    assert up["gateway_url"] == f"http://127.0.0.1:{product.environment['HOLDGATE_PORT']}"
+    assert up["gateway_url"] == f"http://localhost:{product.environment['HOLDGATE_PORT']}"
     assert up["temporal_address"] == f"127.0.0.1:{product.environment['HOLDGATE_TEMPORAL_PORT']}"
     assert up["namespace"] == "default"
     assert httpx2.get(up["gateway_url"] + "/health/ready").status_code == 200
@@ -136,9 +136,10 @@ def test_no_port_that_is_opened_serves_a_page_of_another_site(product: Product) 
     assert len(listening) >= 6
     spoke = set()
     for host, port in sorted(listening):
-        assert host.startswith("127.")
+        assert host.startswith("127.") or host == "::1"
         if port in BLOCKED_BY_BROWSERS:
             continue
+        at = f"[{host}]" if ":" in host else host
         for method, path in (
             ("GET", "/"),
             ("GET", "/metrics"),
@@ -148,7 +149,7 @@ def test_no_port_that_is_opened_serves_a_page_of_another_site(product: Product) 
         ):
             for name in ("evil.example", f"evil.example:{port}"):
                 with contextlib.suppress(httpx2.TransportError):  # of a port that does not speak HTTP
-                    answer = httpx2.request(method, f"http://{host}:{port}{path}", headers={"Host": name}, timeout=5)
+                    answer = httpx2.request(method, f"http://{at}:{port}{path}", headers={"Host": name}, timeout=5)
                     spoke.add(port)
                     expected = (403, 421) if path.startswith("/api/") else (403, 404, 421)
                     assert answer.status_code in expected, f"{port} {path}: {answer.text[:100]}"

@@ -106,6 +106,21 @@ def test_a_gate_that_the_policy_does_not_name_is_an_error() -> None:
         ('auto_approve = "amount"', "auto_approve", "must be true or false"),
         ('auto_reject = "limits.never > 1.0"', "auto_reject", "'limits.never' is missing"),
         ('calendar = "office"', "calendar", "unknown calendar 'office'; known are none"),
+        ("confirm = true", "confirm", "must be a text in quotes"),
+        ('confirm = ""', "confirm", "must not be empty"),
+        ('confirm = "paskey"', "confirm", "unknown name 'paskey'"),
+        ('confirm = "amount > 5"', "confirm", "must give none, password, passkey, not False"),
+        ("""confirm = "amount > 5 ? 'passkey' : 'pin'\"""", "confirm", "must give none, password, passkey, not 'pin'"),
+        (
+            """confirm = "amount > 5 ? 'passkey' : 'none'"\nedit = ["amount"]""",
+            "confirm",
+            "reads amount, which a decision can change (edit): write one of none, password, passkey",
+        ),
+        (
+            """confirm = "limits.manager > 5 ? 'passkey' : 'none'"\nedit = ["currency"]""",
+            "confirm",
+            "reads currency, which a decision can change",
+        ),
     ],
 )
 def test_a_mistake_names_file_line_and_key(line: str, key: str, says: str) -> None:
@@ -113,6 +128,16 @@ def test_a_mistake_names_file_line_and_key(line: str, key: str, says: str) -> No
     assert said.startswith(f"policy.toml:8: payment.gates.manager-approval.{key}: "), said
     assert says in said
     assert len(said.splitlines()) == 1
+
+
+def test_at_an_incident_the_confirmation_reads_no_field_that_operators_can_change() -> None:
+    incident = "[payment.gates.intervention]\ngroups = ['operators']\nconfirm = \"amount > 5 ? 'passkey' : 'none'\"\n"
+    (said,) = refused(incident)
+    assert said.startswith(
+        "policy.toml:3: payment.gates.intervention.confirm: reads amount, which a decision can change"
+    )
+    parse(incident + "edit = ['memo']", inputs=INPUTS)
+    parse(incident.replace("amount", "facts.amount"), inputs=INPUTS)
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,22 @@ def test_people_and_groups_that_are_not_there_are_said_not_to_be() -> None:
     assert "members of managers (there is nobody), emil (there is no such person)." in said
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('confirm = "password"', "Each person confirms the decision with their password."),
+        ("confirm = \"amount > 500 ? 'passkey' : 'none'\"", "Each person confirms the decision with a passkey."),
+        (
+            "confirm = \"facts.score > 5 ? 'passkey' : 'none'\"",
+            "How people confirm a decision depends on facts.score: facts.score > 5 ? 'passkey' : 'none'.",
+        ),
+    ],
+)
+def test_it_is_said_how_people_confirm(line: str, said: str) -> None:
+    assert said in told(policy(line)).splitlines()
+    assert "confirm" not in told(policy("confirm = \"amount < 500 ? 'passkey' : 'none'\""))
+
+
 def test_times_are_those_of_the_calendar() -> None:
     office = '[calendars.office]\nhours = "09:00-17:30"\ntime_zone = "Europe/London"\n'
     asked = parse(office + GATE + 'calendar = "office"\ndue = "8h"\nchanges = "2d"', inputs=INPUTS)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from domain.confirmation import Confirm
 from domain.ruling import Escalation
 from domain.status import Verdict
 from policy.parse import parse
@@ -173,6 +174,7 @@ def test_all_that_a_gate_says_reaches_the_ruling() -> None:
     assert (plain.comment_needed, plain.max_rounds) == ([Verdict.REQUEST_CHANGES], 5)
     assert plain.changes_for == timedelta(days=7)
     assert plain.revision_required and not ruling('revision = "optional"').revision_required
+    assert (plain.confirm, ruling('confirm = "passkey"').confirm) == (Confirm.NONE, Confirm.PASSKEY)
     made = ruling(
         'users = ["manager_of(requester)"]',
         'quorum = "everyone"',
@@ -327,3 +329,36 @@ def test_no_text_in_a_case_makes_a_ruling_fail(text: str) -> None:
     lines = ("when = \"payee.matches('a') || memo < payee\"", 'due = "memo"', 'quorum = "int(memo)"')
     payment = Payment(payee=text, amount=Decimal(1), currency=text, memo=text)
     assert rule(policy(*lines), "payment", "manager-approval", input=payment, facts={}, case={}, at=AT).quorum >= 0
+
+
+LARGE = "confirm = \"amount >= limits.two_managers ? 'password' : 'none'\""
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "confirm"),
+    [
+        ("9999.99", "GBP", Confirm.NONE),
+        ("10000.00", "GBP", Confirm.PASSWORD),
+        ("1.00", "XXX", Confirm.PASSWORD),
+        ("12345678901234.56", "GBP", Confirm.PASSWORD),
+    ],
+    ids=["below the limit", "at the limit", "without limits", "too long to compare"],
+)
+def test_a_condition_says_how_decisions_are_confirmed(amount: str, currency: str, confirm: Confirm) -> None:
+    made = ruling(LARGE, amount=amount, currency=currency)
+    assert made.confirm is confirm
+    assert bool(made.problem) == (currency == "XXX" or len(amount) > 10)
+
+
+@pytest.mark.parametrize(
+    ("line", "confirm"),
+    [
+        ('confirm = "facts.way"', Confirm.PASSKEY),
+        ("confirm = \"facts.score > 5 ? 'passkey' : 'password'\"", Confirm.PASSKEY),
+        ("confirm = \"facts.score > 5 ? 'password' : 'none'\"", Confirm.PASSWORD),
+    ],
+)
+def test_without_an_answer_decisions_are_confirmed_in_the_strictest_way_it_names(line: str, confirm: Confirm) -> None:
+    made = ruling(line, facts={"way": "by shouting", "score": "many"})
+    assert made.confirm is confirm
+    assert f"so each decision is confirmed with the {confirm}" in str(made.problem)

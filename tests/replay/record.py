@@ -91,7 +91,7 @@ STORIES = {
 }
 
 
-async def mended(house: House) -> Handle:
+async def edited_at_failure(house: House) -> Handle:
     """A step fails until its retries end; an operator retries it; the case is rejected and an undo fails, too."""
     case = await house.start(
         before=lambda case_id: house.receiver.broken.update({(case_id, "pack"), (case_id, "unpack")})
@@ -173,7 +173,7 @@ async def children_of(house: House, case: Handle) -> list[cases.CaseRow]:
 
 
 OTHERS = {
-    "errand-mended": mended,
+    "errand-edited-at-failure": edited_at_failure,
     "errand-scheduled": scheduled,
     "errand-started-early": started_early,
     "approval-answered": answered,

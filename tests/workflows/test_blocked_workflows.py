@@ -9,11 +9,13 @@ import pytest
 import pytest_asyncio
 from temporalio.testing import WorkflowEnvironment
 
+from api.gateway.confirmations import Confirmations
 from api.gateway.gateway import Gateway
 from api.gateway.requests import DecisionRequest
 from cases.reconcile.blocked_workflows import BlockedWorkflows
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
+from core.settings import Settings
 from domain.case import CaseResult
 from domain.status import Status
 from domain.task import TaskView
@@ -88,9 +90,9 @@ async def settle(house: House, task: TaskView, verdict: str, comment: str = "") 
     """As the API, the page and the command line do."""
     rollbacks = Rollbacks(house.database, house.env.client, house.starter())
     settlement = Settlement(house.database, house.env.client, rollbacks, TEST_KEY)
-    gateway = Gateway(
-        house.env.client, house.database, "http://ui", settlement, PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
-    )
+    policy = PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
+    confirmations = Confirmations(house.database, house.env.client.namespace, Settings())
+    gateway = Gateway(house.env.client, house.database, "http://ui", settlement, policy, confirmations)
     async with house.database.read() as conn:
         olga = await people.active(conn, "olga")
     assert olga is not None

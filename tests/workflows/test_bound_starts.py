@@ -7,14 +7,20 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.common import RawValue, SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ApplicationError
 
+from activities.engine.records import NoCase
+from cases import sql_records
 from core.payloads import data_converter
 from domain.case import CaseInput, CaseResult
 from domain.names import PROCESS_ATTRIBUTE, TASK_QUEUE
+from domain.records import CaseRecord, CaseStart
 from domain.start_digest import CASE_FACTS, ROLLBACK_FACTS, start_digest
 from domain.status import Status
 from store.audit import audit_log
 from tests.support.engine_fixture import Handle, House
+from workflows.engine.journal import Journal
+from workflows.engine.saga import Saga
 
 CHANGES: dict[str, Any] = {
     "reference": "another",
@@ -83,6 +89,58 @@ async def test_another_start_input_has_no_effect_and_is_recorded(
     (event,) = [event for event in events if event.kind == "message_refused"]
     assert (event.actor, event.data["message"]) == ("temporal", "start")
     assert await house.audit_problems() == []
+
+
+async def test_many_refused_starts_do_not_fill_the_audit_log(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_records, "LISTED", 2)
+    case_id, start = await sent(house, monkeypatch)
+    store = sql_records.SqlRecords(house.database, house.policies)
+    terms = {name: start[name] for name in ("policy_hash", "process", "steps", "own_gates") if name in start}
+    for number in range(4):
+        forged = CaseStart(digest=f"{number}" * 64, **terms)
+        with pytest.raises(NoCase):
+            await store.record(CaseRecord(case_id=case_id, status=Status.RUNNING, start=forged))
+    async with house.database.read() as connection:
+        assert await audit_log.count(connection, case_id, "message_refused") == 2
+
+
+@pytest.mark.parametrize("as_rollback", [False, True], ids=["another input", "the input of the rollback"])
+async def test_a_start_of_a_case_that_was_rolled_back_adds_nothing_to_its_audit_log(
+    house: House, as_rollback: bool
+) -> None:
+    case = await house.start()
+    await house.decide(case)
+    await house.end(case)
+    rollback = await house.roll_back(case)
+    await house.end(rollback)
+    async with house.database.read() as connection:
+        before = await audit_log.page(connection, case_id=case.id, limit=100)
+    start = await start_of(rollback if as_rollback else case)
+    if not as_rollback:
+        start["input"] |= {"value": 900_000}
+    with pytest.raises(WorkflowFailureError) as failed:
+        await house.end(await begun(house, case.id, start))
+    assert "did not start" in str(failed.value.cause)
+    async with house.database.read() as connection:
+        *same, event = await audit_log.page(connection, case_id=case.id, limit=100)
+    assert same == before and (event.kind, event.data["message"]) == ("message_refused", "start")
+
+
+async def test_after_a_refused_start_each_write_raises_so_that_no_step_or_undo_can_follow() -> None:
+    journal = Journal("errand:x", Saga())
+    journal.unknown_case = ApplicationError("Holdgate did not start errand:x with this input.", type="NoCase")
+    for _ in range(2):
+        with pytest.raises(ApplicationError, match="did not start"):
+            await journal.write(Status.RUNNING)
+
+
+async def start_of(case: Handle) -> dict[str, Any]:
+    """Return the start input in the history of a Workflow."""
+    async for each in case.fetch_history_events():
+        (payload,) = each.workflow_execution_started_event_attributes.input.payloads
+        start: dict[str, Any] = json.loads(payload.data)
+        return start
+    raise AssertionError("the history is empty")
 
 
 def test_the_digest_covers_each_field_of_a_start_input() -> None:

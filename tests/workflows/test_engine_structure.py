@@ -14,7 +14,7 @@ from workflows.registry import workflows
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ENGINE = WORKFLOWS / "engine"
-OWN_STATE = {"journal.py", "saga.py", "signed_signals.py"}
+OWN_STATE = {"journal.py", "saga.py", "signed_signals.py", "unneeded_gates.py"}
 """Parts of the state that have a class of their own."""
 
 

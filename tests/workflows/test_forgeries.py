@@ -8,19 +8,27 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from pydantic import BaseModel
 from sqlalchemy import update
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer
 
+from activities.engine.child_cases import ChildCases
+from activities.engine.foreign_activities import LOCAL_ONLY
+from activities.engine.records import Records
 from activities.engine.signatures import Signatures
 from core.signed_client import signed
-from domain.case import CaseResult
+from domain.case import CaseEvent, CaseResult
 from domain.messages import Absent, Act, Action, Actor, Cancellation, Decision, Resynchronise, Signed, StartNow
+from domain.names import TASK_QUEUE
 from domain.proof.keys import Fault, KeyRegistry, Role, SigningKey, TrustedKey
+from domain.records import CaseRecord
 from domain.refusals import RefusalCode
 from domain.status import Status, Verdict
+from domain.step import StepCall
 from domain.task import TaskView
+from plugins.activities import activity_names
 from plugins.testing import signatures
 from plugins.testing.signatures import TEST_KEY, trust_test_key
 from store.audit import audit_log
@@ -232,6 +240,8 @@ async def test_a_decision_that_was_seen_decides_nothing_else(house: House) -> No
         await forger_of_other.execute_update("decide", seen, id=seen.id)
     assert isinstance(no.value.cause, ApplicationError)
     assert no.value.cause.details[0]["fault"] == Fault.WRONG_SIGNATURE
+    await forger_of_other.signal("submit_decision", seen)
+    assert faults(await refused(house, other, 2)) == [Fault.WRONG_SIGNATURE.meaning] * 2
     assert (await house.end(case)).status is Status.COMPLETED
     assert (await house.open_task(other)).decisions == []
 
@@ -271,25 +281,72 @@ async def test_no_door_takes_an_unsigned_message(house: House) -> None:
     await untouched(house, case, task, [])
 
 
+BY_COMMAND_LINE = (
+    *("unsigned", "made-up signature", "key that is not valid yet", "retired key", "another Workflow"),
+    *("another task", "another person", "more groups", "another comment", "other edits"),
+)
+
+
 async def test_the_command_line_of_temporal_cannot_forge(house: House) -> None:
     case, _, task = await waiting(house)
-    made_up = f"v1.{TEST_KEY.key_id}.{'A' * 86}"
-    decision = house.decision(task)
-    for proof in (None, made_up):
-        sent = json.dumps(decision.model_copy(update={"proof": proof}).model_dump(mode="json"))
-        code, said = await cli(house, "update", "execute", "--name", "decide", "-w", case.id, "--input", sent)
-        assert code == 1 and "Unsigned" in said
-        code, said = await cli(house, "signal", "--name", "submit_decision", "-w", case.id, "--input", sent)
-        assert code == 0, said
-    await refused(house, case, 4)
-    await untouched(house, case, task, [decision])
+    sent = []
+    for name in BY_COMMAND_LINE:
+        forge, _ = FORGERIES[name]
+        sent.append(forge(house.decision(task), case.id))
+        text = json.dumps(sent[-1].model_dump(mode="json"))
+        (code, said), (signalled, _) = await asyncio.gather(
+            cli(house, "update", "execute", "--name", "decide", "-w", case.id, "--input", text),
+            cli(house, "signal", "--name", "submit_decision", "-w", case.id, "--input", text),
+        )
+        assert (code, signalled) == (1, 0) and "Unsigned" in said
+    events = await refused(house, case, 2 * len(sent))
+    assert sorted(faults(events)) == sorted(FORGERIES[name][1].meaning for name in BY_COMMAND_LINE * 2)
+    assert {(event.actor, event.data["via"]) for event in events} == {("temporal", "temporal")}
+    await untouched(house, case, task, sent)
 
 
-async def cli(house: House, *arguments: str) -> tuple[int | None, str]:
+async def test_an_activity_that_no_workflow_started_does_nothing(house: House) -> None:
+    case, _, task = await waiting(house)
+    lie = CaseEvent(
+        event_id=f"{case.id}/lie", case_id=case.id, at=NOW, kind="decided", actor="mia", summary="mia: approve"
+    )
+    record = CaseRecord(case_id=case.id, status=Status.COMPLETED, events=[lie])
+    about = {"case_id": case.id, "reference": "x", "requester": "rita", "policy_hash": "x", "at": NOW}
+    call = StepCall[dict[str, Any]](**about, key="forged", input=task.input)
+    first = call.model_copy(update={"key": "forged-2", "record_first": record.model_dump_json()})
+    forged = {"record": record, "fetch": call, "bring_back": call, "pack": first}
+    async with asyncio.timeout(30):
+        for name, sent in forged.items():
+            said = await standalone(house, name, sent)
+            assert "No Workflow of Holdgate has started this activity" in said, said
+    await house.refusals.finish()
+    async with house.database.read() as conn:
+        events = [each for each in await audit_log.page(conn, limit=1000) if each.data.get("message") in forged]
+    assert {(each.actor, each.data["via"], each.data["message"]) for each in events} == {
+        ("temporal", "temporal", name) for name in forged
+    }
+    assert house.effects(case) == ["fetch", "pack"]
+    await untouched(house, case, task, [])
+
+
+def test_each_activity_that_the_engine_runs_only_locally_is_refused_elsewhere() -> None:
+    by_engine = {*activity_names(Records), *activity_names(Signatures), ChildCases.end_of_case.__name__}
+    assert by_engine == LOCAL_ONLY
+
+
+async def standalone(house: House, name: str, sent: BaseModel) -> str:
+    """Start an activity without a Workflow by the command line of Temporal. Return what it prints."""
+    arguments = ["--activity-id", f"forged-{name}", "--type", name, "--task-queue", TASK_QUEUE]
+    limits = ["--start-to-close-timeout", "5s", "--schedule-to-close-timeout", "5s"]
+    given = ["--input", sent.model_dump_json()]
+    return (await cli(house, "execute", *arguments, *limits, *given, of="activity"))[1]
+
+
+async def cli(house: House, *arguments: str, of: str = "workflow") -> tuple[int | None, str]:
     client = house.env.client
     running = await asyncio.create_subprocess_exec(
         TEMPORAL,
-        "workflow",
+        of,
         *arguments,
         "--address",
         client.service_client.config.target_host,

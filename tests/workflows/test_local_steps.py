@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 from temporalio.api.enums.v1 import EventType
 
+from api.gateway.confirmations import Confirmations
 from api.gateway.gateway import Gateway
 from api.gateway.requests import DecisionRequest
 from cases.reconcile.closed_in_temporal import Watcher
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.sql_records import SqlRecords
-from core.settings import ROOT
+from core.settings import ROOT, Settings
 from domain.case import CaseResult
 from domain.names import STATUS_ATTRIBUTE
 from domain.records import CaseRecord, Written
@@ -393,9 +394,9 @@ async def test_a_decision_on_a_database_that_takes_6_s_for_each_step_is_answered
         assert mia is not None
         policy = PolicyFile(ROOT / "config" / "policy.toml", INPUTS)
         client, database = await unskipped(house.env), house.database
-        gateway = Gateway(
-            client, database, "http://ui", Settlement(database, client, rollbacks(house), TEST_KEY), policy
-        )
+        settlement = Settlement(database, client, rollbacks(house), TEST_KEY)
+        confirmations = Confirmations(database, client.namespace, Settings())
+        gateway = Gateway(client, database, "http://ui", settlement, policy, confirmations)
         monkeypatch.setattr(SqlRecords, "record", slow(SqlRecords.record, 1))
         monkeypatch.setattr(Ledger, "capture", slow(Ledger.capture, 6))
         accepted = []

@@ -149,8 +149,7 @@ class Journal:
         The write is repeated until it succeeds.
 
         Raises AlreadyEnded when the database holds an end of the case, ApplicationError when the database never had
-        this case or another Workflow has taken over the case. If the database never had this case, later calls write
-        nothing and raise no error.
+        this case or another Workflow has taken over the case.
         """
         written = await self.write_end(status, opened=opened)
         if written.ended is not None:
@@ -167,8 +166,7 @@ class Journal:
         Workflow.
         """
         if self.unknown_case is not None:
-            self.take(status, opened=opened, result=result)
-            return Written()
+            raise self.unknown_case
         try:
             written = await self._record(self.take(status, opened=opened, result=result).record)
         except ApplicationError as error:

@@ -65,8 +65,6 @@ async def close(run: CaseRun, messages: Messages, result: CaseResult, *, again: 
         run.journal.note("case_closed", f"Ended {result.status.value.replace('_', ' ')}{undone}", data)
     run.show(result.reason)
     messages.submit_early_decisions(run.early_decisions)
-    if run.journal.unknown_case is not None:
-        raise run.journal.unknown_case
     messages.note_uncounted()
     head = await run.journal.write_end(run.status, result=result)
     await workflow.wait_condition(workflow.all_handlers_finished)

@@ -380,6 +380,7 @@ def _note_decision(
             "revision": seen.revision,
             "shown": seen.digest,
             "via": decision.via,
+            **decision.recorded_confirmation,
             **({"on_behalf_of": behalf} if behalf else {}),
             **({"changes": [change.model_dump(mode="json") for change in changes]} if changes else {}),
             **({"no_longer_count": [view.decision_id for view in void]} if void else {}),

@@ -72,7 +72,7 @@ class Steps:
             record: Taken | None = None
             if run.passed_unwritten or not run.journal.known or (local and planned is not None):
                 run.passed_unwritten = False
-                if local and run.journal.unknown_case is None:
+                if local:
                     record = run.journal.take(run.status)
                 else:
                     await run.write()

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from api.pages.parts.translation import _, ngettext, reader
 from domain import state_words as state_wording
 from domain.bidi import runs
+from domain.confirmation import Confirm
 from domain.durations import roughly
 from domain.moments import moment_in_words, moment_of, rfc3339
 from domain.money import in_words
@@ -55,6 +56,17 @@ def state_words(state: str) -> str:
 def verdict_words(verdict: str) -> str:
     """Return the words for a verdict as text after the name of the person who decided, in the reader's language."""
     return _(state_wording.decided(verdict))
+
+
+def signature_words(method: str, name: str, at: datetime, verdict: str) -> str:
+    """Return the signature of a confirmed decision in words: the printed name, the time and the meaning.
+
+    The meaning is the wording of the verdict, such as `approved`.
+    """
+    meaning = {"name": name, "at": time_text(at), "meaning": verdict_words(verdict)}
+    if method == Confirm.PASSKEY:
+        return _("Signed by %(name)s with a passkey, %(at)s. Meaning: %(meaning)s.", **meaning)
+    return _("Signed by %(name)s with the password, %(at)s. Meaning: %(meaning)s.", **meaning)
 
 
 def state(of: str | None) -> Markup:

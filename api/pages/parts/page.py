@@ -28,6 +28,7 @@ from api.http.security import Visitor, bearer, csrf_of, visitor
 from api.http.strict_requests import check_address
 from api.pages.parts import formatting, translation
 from api.pages.parts.navigation import places
+from api.services.relying_party import RelyingParty, obstacle, relying_party
 from store.people import page_preferences, people
 from store.people.people import Person
 from store.people.sessions import SignedIn as SessionOf
@@ -57,6 +58,7 @@ templates.env.globals |= {
     "state": formatting.state,
     "state_words": formatting.state_words,
     "verdict_words": formatting.verdict_words,
+    "signature_words": formatting.signature_words,
     "time": formatting.time,
     "as_shown": formatting.as_shown,
     "ago": formatting.ago,
@@ -112,6 +114,8 @@ class SignInPage(Context):
     """Why the last attempt to sign in failed, in words; empty if there was none."""
     name: str = ""
     """The name, as the person entered it."""
+    party: RelyingParty | None = None
+    """The site of the passkeys; None if browsers refuse passkeys here."""
 
 
 @dataclass(frozen=True)
@@ -243,8 +247,9 @@ def _read_by(request: Request, zone: str | None, person: Person | None = None) -
 async def check_same_site(request: Request) -> None:
     """Raise Problem 403 for a form from another site.
 
-    Browsers send headers that name the site of the form. If the request has a session cookie, the form must also
-    contain the session's secret. Clients without a cookie, or with an `Authorization` header, need no secret.
+    Browsers send headers that name the site of the form. If the browser has a session, the form must also contain the
+    secret of the session. Clients without a session, such as a person who signs in again after the session has ended,
+    need no secret, and neither do clients with an `Authorization` header.
     """
     ours = request.app.state.services.settings.public_url
     if is_foreign(request.headers, ours):
@@ -254,11 +259,11 @@ async def check_same_site(request: Request) -> None:
             url=ours,
         )
         raise Problem(403, said, kind="cross-site")
-    # With an Authorization header the cookie is not used, see `visitor`.
-    if "authorization" in request.headers or not (wanted := csrf_of(request)):
+    await visitor(request, await bearer(request))
+    if request.state.signed_in is None:
         return
     given = request.headers.get("x-csrf") or (await request.form(max_files=10, max_fields=2000)).get("csrf")
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), wanted.encode()):
+    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), csrf_of(request).encode()):
         raise Problem(403, translation._("This form is from another session. Open the page again."), kind="cross-site")
 
 
@@ -317,7 +322,10 @@ def sign_in_form(
         return Problem(
             401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
         ).response()
-    return render(request, "sign_in.html", replace(form, following=local_address(form.following)), status, headers)
+    settings = request.app.state.services.settings
+    party = None if obstacle(settings) else relying_party(settings)
+    shown = replace(form, following=local_address(form.following), party=party)
+    return render(request, "sign_in.html", shown, status, headers)
 
 
 def address_of(request: Request) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from api.http.security import CanDecide
 from api.pages.parts.formatting import listed
 from api.pages.parts.translation import _, ngettext
+from domain.confirmation import Confirm
 from domain.gate import REASONS
 from domain.permissions import among, same, voters
 from domain.status import Verdict
@@ -83,6 +84,13 @@ def why(task: TaskView, can: CanDecide) -> str:
             return told
     group = rule.removeprefix("member of ").removesuffix(" when the task opened")
     return _("You can decide this task as a member of %(group)s.", group=group)
+
+
+def why_alone(task: TaskView) -> str:
+    """Return why a task cannot be decided together with others; empty if it can. A passkey signs one decision."""
+    if task.confirm is not Confirm.PASSKEY:
+        return ""
+    return _("The decision needs your passkey. Open the task to decide.")
 
 
 def _first(rule: str, start: str) -> str:

@@ -79,7 +79,7 @@ document.addEventListener("click", async (event) => {
 });
 
 // A refused form within a page shows the error beside the entered text, which stays.
-function refused(form, text) {
+export function refused(form, text) {
   let told = form.querySelector(":scope > .alert[data-refused]");
   if (!told) {
     told = document.createElement("p");

@@ -6,7 +6,7 @@
 const body = document.body;
 const STORE = "drafts";
 const SENT = "holdgate-sent-"; // begins the cookie by which the server says that a form went through
-const VOLATILE = new Set(["csrf", "decision_id", "key", "revision", "back", "draft", "following", "zone"]);
+const VOLATILE = new Set(["csrf", "decision_id", "key", "revision", "back", "draft", "following", "zone", "nonce", "credential", "verdict"]);
 const SECRET = "[type=password], [type=hidden], [type=file], [type=submit], [autocomplete*=password], [autocomplete=one-time-code]";
 
 /** Return the saved drafts: their person and, by form, the address and the entered text. */

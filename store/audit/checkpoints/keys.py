@@ -1,8 +1,8 @@
 """The key that signs checkpoints, in a file that only its owner can read.
 
-Beside the private key, in a file with the ending `.vkey`, are the public keys: a line for each key that this
-installation has used. To change the key, move the private key away; the next start makes a new one. Older checkpoints
-can still be checked, because the line of their key stays.
+A second file, beside the registry of public keys, has the public keys: a line for each key that this installation has
+used. To change the key, move the private key away; the next start makes a new one. Older checkpoints can still be
+checked, because the line of their key stays.
 """
 
 import os
@@ -24,8 +24,8 @@ def default_origin(public_url: str) -> str:
     return f"{urlsplit(public_url).netloc.rpartition('@')[2]}/record"
 
 
-def make(file: Path, origin: str | None, default: str) -> VerifierKey:
-    """Make a new key if the file is missing, and return the public key of the file.
+def make(file: Path, public: Path, origin: str | None, default: str) -> VerifierKey:
+    """Make a new key if the file is missing, and return the public key of the file. Add it to the file `public`.
 
     A new key gets the name `origin`, or `default` if that is None. Of two programs that make the key at the same time,
     one makes it. Raises WrongKey, also if the key of the file has another name than `origin`.
@@ -50,7 +50,7 @@ def make(file: Path, origin: str | None, default: str) -> VerifierKey:
             f"the key in {file} is named {known.name}, and HOLDGATE_RECORD_ORIGIN is {origin}. The name of an audit log"
             " stays: set HOLDGATE_RECORD_ORIGIN to the name of the key, or move the file away for a new key"
         )
-    _publish(file, known)
+    _publish(public, known)
     return known
 
 
@@ -68,20 +68,19 @@ def read(file: Path) -> SigningKey:
         raise error if isinstance(error, WrongKey) else WrongKey(f"{file} is no private key: {error}") from error
 
 
-def _publish(file: Path, key: VerifierKey) -> None:
-    """Add a public key to the file of public keys beside the private key, unless it is there. Raises WrongKey."""
-    public = public_file(file)
+def _publish(public: Path, key: VerifierKey) -> None:
+    """Add a public key to the file of public keys, unless it is there. Raises WrongKey."""
     try:
-        if key not in trusted(file):
+        if key not in trusted(public):
+            public.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(public, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w") as into:
                 into.write(f"{key}\n")
     except OSError as error:
         raise WrongKey(f"{public} cannot be written: {error.strerror}") from error
 
 
-def trusted(file: Path) -> list[VerifierKey]:
-    """Return the public keys of this installation, oldest first; empty if there is no file. Raises WrongKey."""
-    public = public_file(file)
+def trusted(public: Path) -> list[VerifierKey]:
+    """Return the public keys in a file, oldest first; empty if there is no file. Raises WrongKey."""
     try:
         lines = public.read_text().splitlines()
     except FileNotFoundError:
@@ -92,8 +91,3 @@ def trusted(file: Path) -> list[VerifierKey]:
         return [VerifierKey.read(line) for line in lines if line.strip()]
     except ValueError as error:
         raise WrongKey(f"{public} has a line that is no verifier key: {error}") from error
-
-
-def public_file(file: Path) -> Path:
-    """Return the file of the public keys that belongs to the file of the private key."""
-    return file.with_suffix(".vkey")

@@ -7,13 +7,14 @@
 - `rows`: the rows of all sealed tables, against the seals of the transactions that wrote them (`store.audit.seals`).
 - `ledger_check`: the ledger, whose sums are computed again.
 - `proofs`: the signatures of the messages that changed cases, and that the events say what was signed.
+- `assertions`: the signatures of passkeys, with which people confirmed decisions.
 - `kept_files`: uploads, attachments and texts of policies, against their hashes.
 
 No check trusts a value it reads: an attacker who edits a row may store any value of any type.
 """
 
 from domain.proof.keys import KeyRegistry
-from store.audit.verification import chains, kept_files, ledger_check, proofs, rows, waiting
+from store.audit.verification import assertions, chains, kept_files, ledger_check, proofs, rows, waiting
 from store.audit.verification.kept_files import Folders as Folders
 from store.audit.verification.result import Told, Verification as Verification
 from store.audit.verification.signed_heads import SignedHeads, Trust as Trust
@@ -66,6 +67,7 @@ async def verify_all(
             *await ledger_check.check(conn),
             *await kept_files.check_all(conn, folders),
             *await proofs.check(conn, keys),
+            *await assertions.check(conn),
         ]
     about = {
         "unsequenced": waits.number,
@@ -95,6 +97,7 @@ async def verify_case(
             *await ledger_check.check(conn, case_id),
             *await kept_files.check_case(conn, case_id, folders),
             *await proofs.check(conn, keys, case_id),
+            *await assertions.check(conn, case_id),
         ]
     about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
     return found.with_problems(more).model_copy(update=about)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import String, exists, select, type_coerce
@@ -10,7 +9,16 @@ from sqlalchemy import String, exists, select, type_coerce
 from domain.case import ChainHead
 from store.audit.hashing import digest_of, hash_of
 from store.audit.verification.order import Order
-from store.audit.verification.result import ROWS_AT_ONCE, Erased, Told, Verification, case_words, only_row, paged
+from store.audit.verification.result import (
+    ROWS_AT_ONCE,
+    Erased,
+    Told,
+    Verification,
+    case_words,
+    only_row,
+    paged,
+    stored_moment,
+)
 from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection
 from store.tables.audit import caseless_head, event_payloads, event_positions, events, unsequenced
@@ -314,7 +322,7 @@ def _hash_of(row: Any) -> str | None:
             event_id=row.event_id,
             case_id=row.case_id or "",
             seq=row.seq,
-            at=_moment(row.moment),
+            at=stored_moment(row.moment),
             kind=row.kind,
             actor=row.actor,
             digest=row.digest,
@@ -331,13 +339,3 @@ def _order_of(row: Any) -> int:
 
 
 _AFTER_ALL = 2**63
-
-
-def _moment(stored: Any) -> datetime | str:
-    """Return the stored moment: SQLite returns text, PostgreSQL a datetime."""
-    if isinstance(stored, datetime):
-        return stored
-    try:
-        return datetime.fromisoformat(stored).replace(tzinfo=UTC)
-    except (ValueError, TypeError):
-        return str(stored)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -113,3 +114,16 @@ async def only_row(conn: AsyncConnection, query: Any) -> Any:
 def case_words(case_id: str | None) -> str:
     """Return the name of a case for messages."""
     return f"case {case_id}" if case_id else "no case"
+
+
+def stored_moment(stored: Any) -> datetime | str:
+    """Return a moment that was read without its type: SQLite returns text, PostgreSQL a datetime.
+
+    A text that is no moment is returned as it is.
+    """
+    if isinstance(stored, datetime):
+        return stored
+    try:
+        return datetime.fromisoformat(stored).replace(tzinfo=UTC)
+    except (ValueError, TypeError):
+        return str(stored)

@@ -34,9 +34,9 @@ class Trust(NamedTuple):
     """More notes, by the name of the file that they come from."""
 
     @classmethod
-    def of(cls, key_file: Path, folder: Path) -> "Trust":
-        """Return the trust in the public keys beside `key_file` and in the exported checkpoints. Raises WrongKey."""
-        return cls(trusted(key_file), folder)
+    def of(cls, public_keys: Path, folder: Path) -> "Trust":
+        """Return the trust in the public keys of a file and in the exported checkpoints. Raises WrongKey."""
+        return cls(trusted(public_keys), folder)
 
 
 class _Known(NamedTuple):

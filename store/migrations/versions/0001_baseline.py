@@ -3,6 +3,9 @@
 The tables are written out here and not taken from `store.tables.base`, which moves on while this file stays.
 """
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -225,6 +228,8 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("on_behalf_of", sa.String(length=200), nullable=True),
         sa.Column("edits", sa.JSON(), nullable=True),
+        sa.Column("confirmed", sa.String(length=10), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
         sa.PrimaryKeyConstraint("decision_id", name="pk_decisions"),
     )
     op.create_index("ix_decisions_at", "decisions", ["at", "status", "person", "verdict"], unique=False)
@@ -251,6 +256,16 @@ def upgrade() -> None:
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("username", name="pk_directory_accounts"),
     )
+    op.create_table(
+        "pending_confirmations",
+        sa.Column("nonce", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("task_id", sa.String(length=40), nullable=False),
+        sa.Column("decision_id", sa.String(length=80), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("nonce", name="pk_pending_confirmations"),
+    )
+    op.create_index("ix_pending_confirmations_at", "pending_confirmations", ["at"], unique=False)
     op.create_table(
         "proofs",
         sa.Column("message_id", sa.String(length=1100), nullable=False),
@@ -653,6 +668,37 @@ def upgrade() -> None:
     op.create_index("ix_one_time_links_person", "one_time_links", ["person"], unique=False)
     op.create_index("ix_one_time_links_status", "one_time_links", ["status", "asked_at"], unique=False)
     op.create_table(
+        "passkey_challenges",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=True),
+        sa.Column("user_handle", sa.String(length=100), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_passkey_challenges_person"),
+        sa.PrimaryKeyConstraint("hash", name="pk_passkey_challenges"),
+    )
+    op.create_index("ix_passkey_challenges_expires_at", "passkey_challenges", ["expires_at"], unique=False)
+    op.create_index("ix_passkey_challenges_person", "passkey_challenges", ["person"], unique=False)
+    op.create_table(
+        "passkeys",
+        sa.Column("passkey_id", sa.String(length=64), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("domain", sa.String(length=253), nullable=False),
+        sa.Column("credential_id", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.Text(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), nullable=False),
+        sa.Column("user_handle", sa.String(length=100), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("transports", sa.JSON(), nullable=False),
+        sa.Column("device_type", sa.String(length=20), nullable=False),
+        sa.Column("backed_up", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_passkeys_person"),
+        sa.PrimaryKeyConstraint("passkey_id", name="pk_passkeys"),
+    )
+    op.create_index("ix_passkeys_person", "passkeys", ["person"], unique=False)
+    op.create_table(
         "passwords",
         sa.Column("person", sa.String(length=200), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
@@ -875,3 +921,10 @@ def upgrade() -> None:
     op.execute(
         sa.text("INSERT INTO readers (name, position) VALUES ('notices', 0), ('people', 0), ('people-again', 0)")
     )
+    installation = op.create_table(
+        "installation",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_installation"),
+    )
+    op.bulk_insert(installation, [{"id": str(uuid4()), "created_at": datetime.now(UTC)}])

@@ -84,6 +84,8 @@ async def test_signing_out_everywhere_ends_other_browsers_too(gate: Gate) -> Non
         page = (await here.get("/")).text
         assert (await here.post("/sign-out-everywhere", data=csrf(page))).status_code == 303
         assert "Sign in" in (await there.get("/")).text
+        assert COOKIE in there.cookies
+        assert (await tried(there, "sven")).status_code == 303, "the cookie of the ended session is no hindrance"
 
 
 async def test_staying_signed_in_moves_the_end(gate: Gate) -> None:

@@ -59,7 +59,7 @@ NO_PAGES = {
         "/batches/{batch_id}/bad-rows.csv",
         "/batches/{batch_id}/events",
     ),
-    *("/cases/{case_id}/attachments/{attachment_id}", "/upload/example/{process}"),
+    *("/cases/{case_id}/attachments/{attachment_id}", "/upload/example/{process}", "/tasks/{task_id}/receipt"),
 }
 """What is read without a session, by scripts, or as a file; a password is never typed ahead."""
 

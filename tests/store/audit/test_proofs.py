@@ -9,7 +9,7 @@ import pytest
 
 from core.signed_client import signed
 from domain.case import CaseEvent
-from domain.messages import Actor, Cancellation, Decision
+from domain.messages import Act, Action, Actor, Cancellation, Decision
 from domain.proof.envelope import SignedText
 from domain.proof.keys import KeyRegistry
 from domain.records import CaseRecord, DecisionRecord
@@ -85,6 +85,35 @@ async def test_an_event_that_does_not_say_what_was_signed_is_found(db: Database,
     assert (await verify(db)).problems == [], "without the keys nothing shows it"
     assert (await verify(db, keys=TEST_KEYS)).problems == [
         f"event {CASE}/2 of case {CASE}: it does not say what manager-1 signed"
+    ]
+
+
+@pytest.mark.parametrize("left_out", ["decision_id", "verdict", "task_id"])
+async def test_an_event_about_a_decision_leaves_out_nothing_that_was_signed(db: Database, left_out: str) -> None:
+    about = told(made())
+    about.data.pop(left_out)
+    await stored(db, made(), about)
+    (found,) = (await verify(db, keys=TEST_KEYS)).problems
+    assert found.startswith(f"event {CASE}/2 of case {CASE}: ")
+
+
+@pytest.mark.parametrize("kind", ["decided", "task_reassigned", "cancel_requested"])
+@pytest.mark.parametrize("actor", ["manager-1", "temporal"])
+async def test_what_a_person_does_needs_a_signed_message_of_this_kind(db: Database, kind: str, actor: str) -> None:
+    claim = Action(id="a1", task_id="t1", act=Act.CLAIM, by=Actor(id=actor), text="x", at=MORNING)
+    other = Cancellation(id="c1", by=Actor(id=actor), reason="x", at=MORNING)
+    sent = signed(other if kind != "cancel_requested" else claim, TEST_KEY, "default", CASE)
+    names = "action_id" if kind == "task_reassigned" else "message_id"
+    about = [
+        event(CASE, 1, kind, **{names: sent.id}).model_copy(update={"actor": actor}),
+        event(CASE, 2, kind).model_copy(update={"actor": actor}),
+    ]
+    await submitted(db)
+    proven = [SignedText.of(sent, "default", CASE)]
+    await recorded(db, CaseRecord(case_id=CASE, status=Status.RUNNING, events=about, proofs=proven))
+    assert (await verify(db, keys=TEST_KEYS)).problems == [
+        f"event {CASE}/1 of case {CASE}: it does not say what {actor} signed",
+        f"event {CASE}/2 of case {CASE}: no valid signature of its message is stored",
     ]
 
 

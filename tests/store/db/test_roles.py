@@ -81,13 +81,19 @@ async def test_the_application_only_adds_rows_to_the_audit_log(app: Database, ta
     assert (await verify(app)).problems == []
 
 
-async def test_the_application_cannot_remove_the_heads_or_the_version_of_the_schema(app: Database) -> None:
-    for statement in ("DELETE FROM chain", "DELETE FROM caseless_head", "UPDATE alembic_version SET version_num = 'x'"):
+async def test_the_application_cannot_remove_the_heads_or_change_the_schema_or_the_installation(app: Database) -> None:
+    for statement in (
+        "DELETE FROM chain",
+        "DELETE FROM caseless_head",
+        "UPDATE alembic_version SET version_num = 'x'",
+        "UPDATE installation SET id = 'x'",
+        "DELETE FROM installation",
+    ):
         assert await refused(app, statement), statement
 
 
 async def test_every_other_table_can_be_written_by_the_application(app: Database) -> None:
-    limited = {table.name for table in (*roles.ADDED_ONLY, *roles.ONE_ROW)} | {"alembic_version"}
+    limited = {table.name for table in (*roles.ADDED_ONLY, *roles.ONE_ROW)} | {"alembic_version", "installation"}
     async with app.read() as conn:
         rows = await conn.execute(
             text(
@@ -120,6 +126,16 @@ def test_a_role_that_can_act_as_the_owner_is_refused(postgres_url: str, role: st
     with psycopg.connect(postgres_url, autocommit=True) as conn:
         conn.execute(f'GRANT holdgate TO "{role}"'.encode())
     with pytest.raises(WrongRole, match="can act as the owner"):
+        migrate(postgres_url.replace("holdgate@", f"{role}@"), postgres_url)
+
+
+@pytest.mark.parametrize("given", ["GRANT pg_write_all_data TO {}", "GRANT DELETE ON seals TO PUBLIC"])
+def test_a_role_that_can_change_the_audit_log_with_rights_from_elsewhere_is_refused(
+    postgres_url: str, role: str, given: str
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(given.format(f'"{role}"').encode())
+    with pytest.raises(WrongRole, match=r"can still change .*seals"):
         migrate(postgres_url.replace("holdgate@", f"{role}@"), postgres_url)
 
 

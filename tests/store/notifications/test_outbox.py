@@ -346,7 +346,7 @@ async def test_a_letter_names_people_money_and_reasons_and_nothing_else_of_the_i
     assert [(given.by, given.comment) for given in decided.task.decisions] == [("Manager 1", "wrong account")]
     assert (ended.amount, ended.currency, ended.status) == ("2640.00", "GBP", Status.REJECTED)
     assert ended.undone == ["Release the held 2,640.00 GBP"] and ended.task is None
-    assert "GB82" not in letter.model_dump_json()
+    assert "GB82" not in repr(letter)
 
 
 async def test_a_task_that_closes_before_its_message_is_written_no_longer_waits_in_it(room: Mailroom) -> None:

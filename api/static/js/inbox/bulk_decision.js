@@ -92,6 +92,16 @@ export function dismiss() {
   else clear();
 }
 
+/** Open the page that asks for the password, with these tasks and the comment. */
+function onPage(verdict, list) {
+  const form = document.getElementById("bulk");
+  for (const row of all()) box(row).checked = list.includes(row);
+  const chosen = document.createElement("input");
+  Object.assign(chosen, { type: "hidden", name: "verdict", value: verdict });
+  form.append(chosen);
+  form.submit();
+}
+
 /** Decide the selected tasks, and go on with the next row. */
 async function decide(verdict) {
   const list = targets().filter((row) => !row.dataset.not).slice(0, 100);
@@ -104,6 +114,7 @@ async function decide(verdict) {
     wrong.hidden = false;
     return comment.focus();
   }
+  if (list.some((row) => "confirm" in row.dataset)) return onPage(verdict, list);
   const form = new URLSearchParams({ verdict, comment: text, sure: "yes", decision_id: document.querySelector("#bulk input[name=decision_id]").value });
   for (const row of list) {
     form.append("task", box(row).value);

@@ -22,6 +22,7 @@ export const changed = () => inbox.dispatchEvent(new Event("rowschanged"));
 
 export let current = null;
 let showing = 0; // of the timer that opens the panel
+let loading = ""; // the address that is being loaded: a second answer would replace a form that is in use
 
 /** Make a row the current one. */
 export function choose(row, { focus = true, show = true } = {}) {
@@ -50,9 +51,10 @@ export function step(by) {
 /** Show the task of a row in the panel; `into` moves the focus there. */
 async function look(row, into = false) {
   const address = link(row).getAttribute("href");
-  if (panel.dataset.of !== address) {
+  if (panel.dataset.of !== address && loading !== address) {
+    loading = address;
     panel.setAttribute("aria-busy", "true");
-    const answer = await fetch(address, { headers: { "HX-Request": "true" } });
+    const answer = await fetch(address, { headers: { "HX-Request": "true" } }).finally(() => { loading = ""; });
     if (answer.status === 401) return location.reload();
     if (current !== row) return; // moved on meanwhile
     panel.innerHTML = await answer.text(); // from our own templates, which escape
