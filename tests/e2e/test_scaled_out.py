@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from ops import bootstrap
@@ -87,6 +88,8 @@ async def house(tmp_path_factory: Any, postgres_server: Postgres) -> AsyncIterat
                 second = f"http://127.0.0.1:{port}"
                 await asyncio.to_thread(answering, second)
                 yield House(product, second, url, elsewhere)
+            assert product.up["pids"]["temporal"] is None and product.up["temporal_address"] == address
+        assert await Client.connect(address), "a server that was not started here is left running"
 
 
 @pytest.fixture
