@@ -61,7 +61,7 @@ types: $(dev) ## run mypy in strict mode
 	@$(python) -m mypy
 
 docs: $(dev) ## check links, names, settings, commands and words of the docs
-	@$(python) -m pytest -q -k "not session and not follows" tests/test_docs.py tests/test_english.py
+	@$(python) -m pytest -q tests/test_docs.py tests/test_english.py
 
 texts: $(dev) ## collect the texts of the pages for translators
 	@$(python) -m scripts.texts

@@ -59,13 +59,16 @@ GARBAGE = (50_000, 20, 20)
 TOGETHER = ("browser", "e2e")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = (
-    *("e2e", "browser", "ops", "workflows", "bench", "test_docs.py", "test_compose.py", "core", "intake"),
+    *("e2e", "browser", "ops", "workflows", "bench", "test_compose.py", "core", "intake"),
     *("store", "api", "plugins", "replay", "scripts", "test_architecture.py"),
 )
 """Folders and files that wait for processes and clocks, then folders with files that take a minute. They run first,
 because a long file at the end runs alone.
 """
-EMPTY = ("e2e/test_command_line.py", "api/test_leavers.py", "api/test_still_decidable.py", "api/test_task_actions.py")
+EMPTY = (
+    "e2e/test_command_line.py",
+    *("api/test_leavers.py", "api/test_still_decidable.py", "api/test_task_actions.py", "api/test_blocked_cases.py"),
+)
 """Files whose tests look at everything that waits. They run before other files of their folder leave tasks open."""
 BOTH = "both_databases"
 """The marker of tests that run on PostgreSQL in every run. All others run on SQLite, and on PostgreSQL in the soak."""

@@ -1,7 +1,6 @@
 """One running product and one browser for all stories; each person has a window of their own."""
 
 import itertools
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,9 +13,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.support.chromium import CHROMIUM, MISSING
 from tests.support.installed_app import ROOT, Product
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 AXE = Path(__file__).parent / "vendor" / "axe.js"
 
 
@@ -29,7 +28,7 @@ confirm = "case.reference.startsWith('SIGN-') ? 'passkey' : case.reference.start
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     if CHROMIUM is None:
-        pytest.skip("Chromium is not here: apt-get install chromium")
+        pytest.skip(MISSING)
     folder = tmp_path_factory.mktemp("seen")
     section = "[payment.gates.manager-approval]\n"
     text = (ROOT / "config" / "policy.toml").read_text().replace(section, section + SIGNED)
@@ -87,7 +86,7 @@ def known(product: Product) -> list[str]:
 @pytest_asyncio.fixture(scope="package")
 async def chromium() -> AsyncIterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("Chromium is not here: apt-get install chromium")
+        pytest.skip(MISSING)
     async with async_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-background-networking"]
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)

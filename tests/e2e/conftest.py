@@ -3,10 +3,13 @@
 The tests of the command line come first, see `EMPTY` in tests/conftest.py: they look at all that waits.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 
+from cli import app as command_line
 from plugins.scaffold import make
 from tests.support.installed_app import Product
 
@@ -27,3 +30,33 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     process.write_text(code.replace(gate, defect + gate))
     with Product(folder, HOLDGATE_BATCH_RATE="10", HOLDGATE_PROCESSES=str(folder / "mine")) as product:
         yield product
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Carries out a command line as in a second terminal beside `make up`."""
+    for name in ("HOLDGATE_URL", "HOLDGATE_TOKEN", "HOLDGATE_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HOLDGATE_VAR", "HOLDGATE_PORT"):
+        monkeypatch.setenv(name, product.environment[name])
+
+    def run(*arguments: str) -> Answer:
+        code = command_line.main(arguments)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Answer(code, said.out, said.err)
+
+    return run

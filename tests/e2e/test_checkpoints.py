@@ -6,15 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.installed_app import ROOT, Product
+from tests.e2e.conftest import Run
+from tests.support.installed_app import Product
 
 
-def holdgate(product: Product, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=product.environment, capture_output=True, text=True)
-
-
-def test_a_case_is_proven_to_an_auditor_who_has_the_public_key_and_a_copy(product: Product, tmp_path: Path) -> None:
+def test_a_case_is_proven_to_an_auditor_who_has_the_public_key_and_a_copy(
+    product: Product, run: Run, tmp_path: Path
+) -> None:
     payment = {"payee": "Acme", "amount": "12.00", "currency": "GBP", "account": "operating"}
     new = {"process": "payment", "reference": "PROVEN-1", "input": payment}
     with product.client("requester-1", timeout=60) as client:
@@ -24,22 +22,22 @@ def test_a_case_is_proven_to_an_auditor_who_has_the_public_key_and_a_copy(produc
             assert time.monotonic() < deadline
             time.sleep(0.1)
     pack = tmp_path / "evidence.zip"
-    made = holdgate(product, "audit", "pack", "--case", case_id, "--out", str(pack))
-    assert made.returncode == 0, made.stderr
-    key = holdgate(product, "audit", "key").stdout.strip()
+    made = run("audit", "pack", "--case", case_id, "--out", str(pack))
+    assert made.code == 0, made.err
+    key = run("audit", "key").out.strip()
     assert key.startswith(f"localhost:{product.environment['HOLDGATE_PORT']}/record+")
     subprocess.run([sys.executable, "-m", "zipfile", "-e", str(pack), str(tmp_path / "pack")], check=True)
     bare = [sys.executable, "-I", "-S", str(tmp_path / "pack" / "verify.py"), "--key", key]
     said = subprocess.run(bare, capture_output=True, text=True)
     assert (said.returncode, said.stderr) == (0, ""), said.stdout
-    assert holdgate(product, "audit", "verify-pack", str(pack), "--key", key).stdout == said.stdout
+    assert run("audit", "verify-pack", str(pack), "--key", key).out == said.stdout
 
     with product.client("manager-1") as client:
         answer = client.get("/audit/checkpoint")
     assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/plain")
     copy = tmp_path / "copy.note"
     copy.write_text(answer.text)
-    checked = holdgate(product, "audit", "verify", "--checkpoint", str(copy), "--key", key)
-    assert checked.returncode == 0 and "were compared" in checked.stdout, checked.stdout
+    checked = run("audit", "verify", "--checkpoint", str(copy), "--key", key)
+    assert checked.code == 0 and "were compared" in checked.out, checked.out
     for path in (*(product.folder / "keys").iterdir(), *(product.folder / "checkpoints").iterdir()):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600

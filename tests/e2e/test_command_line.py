@@ -10,15 +10,14 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from zipfile import ZipFile
 
 import pytest
 
-from cli import app as command_line
+from tests.e2e.conftest import Run
 from tests.support.installed_app import ROOT, Product
 
 PAYMENTS = """\
@@ -29,35 +28,6 @@ CLI-3,Cedar Glass Ltd,9000.00,GBP,operating,to reject
 CLI-4,Doe Print Ltd,much,GBX,operating,bad
 CLI-5,Elm Tools Ltd,700.00,GBP,operating,to cancel
 """
-
-
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Answer]
-
-
-@pytest.fixture
-def run(product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Carries out a command line as in a second terminal beside `make up`."""
-    for name in ("HOLDGATE_URL", "HOLDGATE_TOKEN", "HOLDGATE_DATABASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOLDGATE_VAR", str(product.folder))
-
-    def run(*arguments: str) -> Answer:
-        code = command_line.main(arguments)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return Answer(code, said.out, said.err)
-
-    return run
 
 
 def until(run: Run, case: str, *statuses: str) -> dict[str, Any]:

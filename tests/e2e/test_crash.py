@@ -5,7 +5,6 @@ The driver writes down what was acknowledged; afterwards audit log, ledger and c
 
 import asyncio
 import random
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.support.installed_app import ROOT, Product
+from tests.e2e.conftest import Run
+from tests.support.installed_app import Product
 
 SEED = 20261122
 BETWEEN_CASES = 1.0
@@ -163,7 +163,7 @@ async def kill_now_and_then(product: Product, chance: random.Random, times: int)
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cases", [FEW, ALL])
 async def test_nothing_acknowledged_is_lost_and_no_effect_is_doubled_while_processes_are_killed(
-    product: Product, record_property: Callable[[str, object], None], cases: int
+    product: Product, run: Run, record_property: Callable[[str, object], None], cases: int
 ) -> None:
     async with Driver(product, f"CRASH-{cases}") as driver:
         before = await driver.account()
@@ -179,10 +179,7 @@ async def test_nothing_acknowledged_is_lost_and_no_effect_is_doubled_while_proce
         paid = sum(the_amount(number) for number in range(cases) if the_kind(number) != "reject")
         balance, held = before
         assert await driver.account() == (balance - paid, held)
-    verified = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cli", "audit", "verify", cwd=ROOT, env=product.environment
-    )
-    assert await verified.wait() == 0
+    assert (await asyncio.to_thread(run, "audit", "verify")).code == 0
 
 
 async def carry_all_through(driver: Driver, cases: int) -> list[str]:

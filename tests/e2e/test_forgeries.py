@@ -3,7 +3,6 @@
 import base64
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +15,8 @@ from core.settings import Settings
 from core.signing_keys import read_registry
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.proof.keys import Role
-from tests.support.installed_app import ROOT, Product
+from tests.e2e.conftest import Run
+from tests.support.installed_app import Product
 from tests.support.temporal import TEMPORAL
 
 
@@ -54,7 +54,7 @@ def gateway_key(registry: Path) -> str:
     return key_id
 
 
-def test_a_forged_decision_changes_nothing_and_the_worker_lives_on(product: Product) -> None:
+def test_a_forged_decision_changes_nothing_and_the_worker_lives_on(product: Product, run: Run) -> None:
     worker = product.up["pids"]["worker"]
     case_id, task = open_task(product, "FORGED-1")
     key_id = gateway_key(Settings(var=product.folder).trusted_keys)
@@ -82,23 +82,24 @@ def test_a_forged_decision_changes_nothing_and_the_worker_lives_on(product: Prod
     }
     assert product.up["pids"]["worker"] == worker and psutil.pid_exists(worker)
     assert decide(product, task) == 200
-    assert holdgate(product, "audit", "verify", "--case", case_id).returncode == 0
-    signed = until(lambda: holdgate(product, "receipt", task["task_id"]).stdout, lambda text: text != "")
+    assert run("audit", "verify", "--case", case_id).code == 0
+    signed = until(lambda: run("receipt", task["task_id"]).out, lambda text: text != "")
     header = json.loads(base64.urlsafe_b64decode(signed.split(".")[0] + "=="))
     assert header == {"alg": "EdDSA", "kid": key_id, "typ": "holdgate-receipt+jwt"}
 
 
-def test_a_revoked_key_is_not_believed_after_a_moment_and_its_decisions_are_listed(product: Product) -> None:
+def test_a_revoked_key_is_not_believed_after_a_moment_and_its_decisions_are_listed(product: Product, run: Run) -> None:
     registry = Settings(var=product.folder).trusted_keys
     before, key_id = registry.read_bytes(), gateway_key(registry)
     decided, task = open_task(product, "REVOKED-1")
     assert decide(product, task) == 200
     _, task = open_task(product, "REVOKED-2")
     try:
-        assert holdgate(product, "keys", "revoke", key_id).returncode == 0
-        found = holdgate(product, "audit", "verify", "--case", decided)
-        assert found.returncode == 1 and f"signed with the key {key_id}, which was revoked" in found.stdout
-        assert decide(product, task) == 503  # a worker reads the registry each second
+        assert run("keys", "revoke", key_id).code == 0
+        found = run("audit", "verify", "--case", decided)
+        assert found.code == 1 and f"signed with the key {key_id}, which was revoked" in found.out
+        time.sleep(2)  # a worker reads the registry each second
+        assert decide(product, task) == 503
     finally:
         registry.write_bytes(before)
     assert until(lambda: decide(product, task), lambda status: status != 503) == 200
@@ -132,15 +133,3 @@ def temporal(product: Product, case_id: str, *arguments: Any) -> subprocess.Comp
 def temporal_cli(product: Product, *words: str) -> subprocess.CompletedProcess[str]:
     command = [TEMPORAL, *words, "--address", product.up["temporal_address"]]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-
-
-def holdgate(product: Product, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=ROOT,
-        env=product.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )

@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from ops import bootstrap
@@ -44,13 +45,14 @@ def process(command: str, environment: dict[str, str], log: Path) -> Iterator[su
 
 @dataclass
 class House:
-    """What `make up` started, and one more of each."""
+    """What `make up` started, and a second gateway."""
 
     product: Product
     second: str
     """Address of the second gateway."""
-    worker: subprocess.Popen[bytes]
     url: str
+    elsewhere: dict[str, str]
+    """The environment of the second gateway."""
 
     def client(self, person: str, gateway: int = 1) -> httpx2.Client:
         client = self.product.client(person)
@@ -82,13 +84,19 @@ async def house(tmp_path_factory: Any, postgres_server: Postgres) -> AsyncIterat
         with product:
             port = str(free_port())
             elsewhere = {**product.environment, "HOLDGATE_PORT": port}
-            with (
-                process("worker", elsewhere, folder / "worker-2.log") as worker,
-                process("api", elsewhere, folder / "gateway-2.log"),
-            ):
+            with process("api", elsewhere, folder / "gateway-2.log"):
                 second = f"http://127.0.0.1:{port}"
                 await asyncio.to_thread(answering, second)
-                yield House(product, second, worker, url)
+                yield House(product, second, url, elsewhere)
+            assert product.up["pids"]["temporal"] is None and product.up["temporal_address"] == address
+        assert await Client.connect(address), "a server that was not started here is left running"
+
+
+@pytest.fixture
+def worker(house: House) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a second worker."""
+    with process("worker", house.elsewhere, house.product.folder / "worker-2.log") as worker:
+        yield worker
 
 
 def waiting(client: httpx2.Client, reference: str) -> dict[str, Any]:
@@ -147,7 +155,9 @@ def test_an_upload_at_one_gateway_is_seen_at_the_other(house: House) -> None:
 
 
 @pytest.mark.soak
-def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) -> None:
+def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(
+    house: House, worker: subprocess.Popen[bytes]
+) -> None:
     approved = CASES // 2
     requesters = [house.client("requester-1", gateway) for gateway in (1, 2)]
     managers = [house.client("manager-1", gateway) for gateway in (1, 2)]
@@ -169,7 +179,7 @@ def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) 
         for number, started in enumerate(pool.map(start, range(CASES))):
             assert started.status_code == 201, started.text
             if number == 4:
-                house.worker.kill()
+                worker.kill()
             if number == 8:
                 house.product.kill("gateway")
             if number == 12:
@@ -178,7 +188,7 @@ def test_killing_a_worker_and_a_gateway_loses_and_doubles_nothing(house: House) 
             assert decided.status_code in (200, 202), decided.text
             if number == 8:
                 house.product.kill("gateway")
-    house.worker.wait(10)
+    worker.wait(10)
     for client in (*requesters, *managers):
         client.close()
     answering(f"http://127.0.0.1:{house.product.environment['HOLDGATE_PORT']}")

@@ -28,6 +28,7 @@ class Gateway:
     def __init__(self, url: str, folder: Path) -> None:
         self.port = free_port()
         self._log = folder / "gateway.log"
+        make_missing_keys(Settings(var=folder))
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
             "HOLDGATE_DATABASE_URL": url,

@@ -71,7 +71,7 @@ class Office:
         """The report of a batch as soon as it is closed."""
         async with asyncio.timeout(seconds):
             while (report := await self.report(batch_id)).closed_at is None:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.15)
         return report
 
     async def report(self, batch_id: str | None) -> BatchReport:

@@ -376,7 +376,7 @@ async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_onc
     async def started(at_least: int) -> None:
         async with asyncio.timeout(60):
             while (await office.report(batch_id)).rows.started < at_least:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
     worker = work(office, tmp_path / "worker.log")
     await started(1)

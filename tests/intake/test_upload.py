@@ -215,7 +215,7 @@ uploads = st.lists(st.tuples(again, st.sampled_from(["rita", "raul"]), st.boolea
 FIRST = row("INV-1") + row("INV-2") + row("INV-3")
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(  # the next rounds of what ended undone, at once and after an offer, and not for somebody else
     ends=[Status.REJECTED] * 3,
     uploads=[

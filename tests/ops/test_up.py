@@ -260,8 +260,27 @@ def test_a_signal_while_everything_starts_leaves_no_process(tmp_path: Path) -> N
     assert of_folder(tmp_path) == []
 
 
+async def test_beside_a_server_that_was_not_prepared_it_says_which_commands_prepare_it(tmp_path: Path) -> None:
+    async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
+        address = server.client.service_client.config.target_host
+        product = Product(tmp_path, TEMPORAL_ADDRESS=address, HOLDGATE_DEMO="0")
+        command = [sys.executable, "-m", "ops.up"]
+        refused = await asyncio.to_thread(
+            subprocess.run, command, cwd=ROOT, env=product.environment, capture_output=True, text=True
+        )
+    assert refused.returncode == 2
+    commands = refused.stderr.splitlines()[1:]
+    assert len(commands) == 7
+    assert all(line.startswith("temporal operator ") and address in line for line in commands)
+
+
+@pytest.mark.soak
 async def test_beside_a_server_that_was_not_started_here_without_the_demo(tmp_path: Path) -> None:
-    """The server is verified, used and left running. Nobody is created, and who was made by a demo is refused."""
+    """The server is verified, used and left running. Nobody is created, and who was made by a demo is refused.
+
+    In every run tests/e2e/test_scaled_out.py starts beside such a server, and tests/api/test_proxies.py asks as people
+    of an earlier demo.
+    """
     settings = load(var=tmp_path)
     await asyncio.to_thread(migrate, settings.database_url)
     database = Database(settings.database_url)
@@ -271,19 +290,6 @@ async def test_beside_a_server_that_was_not_started_here_without_the_demo(tmp_pa
     async with await WorkflowEnvironment.start_local(dev_server_existing_path=TEMPORAL) as server:
         address = server.client.service_client.config.target_host
         product = Product(tmp_path, TEMPORAL_ADDRESS=address, HOLDGATE_DEMO="0")
-        refused = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "ops.up"],
-            cwd=ROOT,
-            env=product.environment,
-            capture_output=True,
-            text=True,
-        )
-        assert refused.returncode == 2
-        commands = refused.stderr.splitlines()[1:]
-        assert len(commands) == 7
-        assert all(line.startswith("temporal operator ") and address in line for line in commands)
-
         await bootstrap.prepare(server.client)
         await asyncio.to_thread(product.start)
         try:

@@ -1,7 +1,6 @@
 """The docs as a site: complete, and readable without a network."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,8 @@ import pytest
 from playwright.async_api import async_playwright
 
 from scripts import site
+from tests.support.chromium import CHROMIUM, MISSING
 from tests.support.installed_app import ROOT
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def test_what_is_wrong_with_a_site_is_named(tmp_path: Path, page: str, said: str
     assert site.problems(tmp_path) == [said]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not here: apt-get install chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=MISSING)
 async def test_a_browser_that_opens_the_site_asks_nobody_else(built: Path) -> None:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

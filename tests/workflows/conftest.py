@@ -1,12 +1,14 @@
 """One engine fixture for all tests of the engine."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from activities.security_review import scanners
 from tests.support.engine_fixture import House, open_house
 
 
@@ -31,3 +33,21 @@ async def house(opened: House, request: pytest.FixtureRequest) -> AsyncIterator[
                 await opened.stop_worker()
         opened.running.clear()
         await opened.start_worker()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def scanned_once() -> Iterator[None]:
+    """Let a scanner read the same files once: each scan starts two programs, and many cases review the same files."""
+    reports: dict[object, bytes] = {}
+    run = scanners._run
+
+    async def run_once(scanner: str, command: list[str], room: Path, good: tuple[int, ...]) -> bytes:
+        read = sorted(path for path in (room / command[-1]).rglob("*") if path.is_file())
+        about = scanner, *command, scanners.TIMEOUT, *((path.relative_to(room), path.read_bytes()) for path in read)
+        if not read or about not in reports:
+            reports[about] = await run(scanner, command, room, good)
+        return reports[about]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanners, "_run", run_once)
+        yield

@@ -254,7 +254,7 @@ async def moved(db: Database, view: TaskView, number: int, **changes: Any) -> No
 
 
 @pytest.mark.parametrize("sort", get_args(Sort))
-@pytest.mark.parametrize("limit", [1, 2, 3, 5])
+@pytest.mark.parametrize("limit", [1, *(pytest.param(limit, marks=pytest.mark.soak) for limit in (2, 3, 5))])
 async def test_whatever_moves_while_somebody_pages_no_task_is_left_out(db: Database, sort: Sort, limit: int) -> None:
     """The last tasks become the first while the first page is read, and the other way round."""
     now = datetime.now(UTC)
