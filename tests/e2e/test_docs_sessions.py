@@ -14,9 +14,7 @@ from tests.support.installed_app import ROOT, Product
 from tests.support.markdown import Fence, fences, section
 from tests.test_docs import WALK
 
-LEFT_OUT = shutil.ignore_patterns(
-    ".*_cache", ".cache", ".git", ".venv", ".env", ".hypothesis", "__pycache__", "var", "bench", ".site"
-)
+LEFT_OUT = shutil.ignore_patterns(".*_cache", ".cache", ".git", ".venv", ".env", ".hypothesis", "var", "bench", ".site")
 
 
 @pytest.fixture
