@@ -34,7 +34,7 @@ def test_the_gateway_serves_with_garbage_collection(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(gateway, "create_app", lambda _: None)
     monkeypatch.setattr(gateway, "start_template", lambda: None)
     monkeypatch.setattr(gateway, "own_key", lambda *_: None)
-    monkeypatch.setattr(gateway.loopback, "bound", lambda _: [])
+    monkeypatch.setattr("core.loopback.bound", lambda _: [])
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_: seen.append(gc.isenabled()))
     monkeypatch.setattr(gateway.Server, "__init__", lambda server, *_, **__: setattr(server, "started", True))
     monkeypatch.setattr(gateway.Server, "foreign_namespace", None)
