@@ -89,6 +89,9 @@ class Dispatcher:
         self._writer = writer
         self._unavailable = unavailable
         self._holding = False
+        self._writing = asyncio.Lock()
+        """Held while a message is read and written: about a large import, a message needs 10 MB until its text is ready.
+        """
 
     async def run(self) -> None:
         """Send messages until the task is cancelled, then give the lease of the outbox back.
@@ -153,13 +156,12 @@ class Dispatcher:
         return len(due) == AT_A_TIME
 
     async def _send(self, channel: Channel, due: DueMessage) -> None:
-        letter = await self._outbox.letter(due.message_id)
         try:
-            if letter is None or (channel.needs_address and letter.address is None):
-                raise RefusedForGood("the person is no longer active, or has no address")
-            # A large message takes a while to write. In a thread it does not delay the cases of this worker.
-            text = await asyncio.to_thread(self._writer.write, letter, datetime.now(UTC))
-            await channel.send(Outgoing(letter.message_id, letter.person, letter.name, letter.address, text))
+            async with self._writing:
+                message = await self._written(channel, due)
+            await channel.send(message)
+        except self._unavailable:
+            raise  # nothing was read or sent: the next round tries again
         except RefusedForGood as error:
             log.error("notices: %s refused message %s for good: %s", channel.name, due.message_id, error)
             await self._write_down(self._outbox.refused, due, datetime.now(UTC), str(error))
@@ -173,6 +175,15 @@ class Dispatcher:
             await self._write_down(self._outbox.postponed, due, until, type(error).__name__)
         else:
             await self._write_down(self._outbox.sent, due, datetime.now(UTC))
+
+    async def _written(self, channel: Channel, due: DueMessage) -> Outgoing:
+        """Return the message with its text. Raises RefusedForGood if nobody can receive the message."""
+        letter = await self._outbox.letter(due.message_id)
+        if letter is None or (channel.needs_address and letter.address is None):
+            raise RefusedForGood("the person is no longer active, or has no address")
+        # A large message takes a while to write. In a thread it does not delay the cases of this worker.
+        text = await asyncio.to_thread(self._writer.write, letter, datetime.now(UTC))
+        return Outgoing(letter.message_id, letter.person, letter.name, letter.address, text)
 
     async def _write_down(self, what: Callable[..., Awaitable[None]], due: DueMessage, *how: object) -> None:
         """Store the result of sending a message, and repeat until the database answers.

@@ -20,6 +20,8 @@ from typing import Any
 import httpx2
 from sqlalchemy import create_engine, insert, text
 
+from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from domain.task import Quorum, TaskView
 from scripts.bench.databases import on_both, show
 from scripts.bench.figures import milliseconds, write_json
@@ -88,6 +90,7 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
         "HOLDGATE_PORT": str(port),
         "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # no server listens there
     }
+    make_missing_keys(Settings(var=folder))
     with (folder / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "cli", "api"]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -213,6 +216,7 @@ def case_row(view: TaskView) -> dict[str, Any]:
         "updated_at": view.opened_at,
         "head_count": 5,
         "head_hash": "0" * 64,
+        "start_digest": "0" * 64,
     }
 
 
