@@ -90,7 +90,7 @@ class Dispatcher:
         self._unavailable = unavailable
         self._holding = False
         self._writing = asyncio.Lock()
-        """Held while a message is read and written: about a large import, a message needs 10 MB until its text is ready.
+        """Held while a message is read and written. A message about a large import needs 10 MB until its text is ready.
         """
 
     async def run(self) -> None:
