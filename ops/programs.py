@@ -68,10 +68,6 @@ def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
     return Program("temporal", command, answers)
 
 
-WORKER_NICE = 5
-"""Requests of people come before the steps of cases that nobody waits for, if both want the processor."""
-
-
 def worker(client: Client) -> Program:
     """Return the worker.
 
@@ -92,8 +88,7 @@ def worker(client: Client) -> Program:
             return False
         return any(poller.identity.startswith(f"{pid}@") for poller in known.pollers)
 
-    command = (sys.executable, "-m", "worker")
-    return Program("worker", command, answers, _environment(), umask=usual_umask(), nice=WORKER_NICE)
+    return Program("worker", (sys.executable, "-m", "worker"), answers, _environment(), umask=usual_umask())
 
 
 def gateway(settings: Settings) -> Program:

@@ -49,8 +49,6 @@ class Program:
     environment: Mapping[str, str] | None = None
     umask: int = PRIVATE
     """The umask of the process. By default, only the owner can read the files that the program creates."""
-    nice: int = 0
-    """By how much the program yields to others that want the processor, as `nice` does: 0 for not at all."""
     grace: float = 5.0
     """The number of seconds between SIGTERM and SIGKILL when the program is stopped."""
 
@@ -249,10 +247,6 @@ class _Child:
                 start_new_session=True,
             )
         self.identity = _identity(self._program.name, self._process.pid)
-        if self._program.nice:
-            with contextlib.suppress(psutil.Error):
-                process = psutil.Process(self._process.pid)
-                process.nice(process.nice() + self._program.nice)
         self._changed()
         return self._process
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -80,13 +79,6 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
 async def test_the_pids_are_the_real_processes(run: Run) -> None:
     await run.start(program("worker", STEADY))
     assert psutil.Process(run.supervisor.pids["worker"]).cmdline() == [sys.executable, "-c", STEADY]
-
-
-async def test_a_child_that_yields_has_a_lower_priority_than_the_supervisor(run: Run) -> None:
-    await run.start(program("gateway", STEADY), replace(program("worker", STEADY), nice=5))
-    own = psutil.Process().nice()
-    nice = {name: psutil.Process(pid).nice() for name, pid in run.supervisor.pids.items()}
-    assert nice == {"gateway": own, "worker": min(own + 5, 19)}
 
 
 async def test_a_child_killed_with_kill_9_is_started_again_and_announced(run: Run) -> None:
