@@ -1,4 +1,4 @@
-"""Write small files that other programs read at the same time."""
+"""Write small files that other programs read or write at the same time."""
 
 import os
 from pathlib import Path
@@ -16,3 +16,18 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
+
+
+def create_private(path: Path, text: str) -> None:
+    """Create a file with this text, and the folder of the file, both only for their owner. Raises FileExistsError.
+
+    The file appears with its whole text, also if this program is killed meanwhile. Of two programs that create the file
+    at the same time, one creates it.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    write_private(new, text)
+    try:
+        os.link(new, path)  # replaces nothing
+    finally:
+        new.unlink()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.atomic_write import write_private
+from core.atomic_write import create_private, write_private
 from core.settings import PREFIX, Settings, WrongSettings
 from domain.proof.keys import KeyRegistry, Role, SigningKey, TrustedKey
 
@@ -140,18 +140,9 @@ def own_key(settings: Settings, role: Role) -> SigningKey:
 
 
 def make_private_key(path: Path) -> SigningKey:
-    """Create a private key in a file that only its owner can read. Raises FileExistsError.
-
-    The file appears with its whole content, also if this program is killed meanwhile.
-    """
+    """Create a private key in a file that only its owner can read. Raises FileExistsError."""
     key = SigningKey.generate()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    write_private(new, key.pem.decode())
-    try:
-        os.link(new, path)  # replaces nothing
-    finally:
-        new.unlink()
+    create_private(path, key.pem.decode())
     return key
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from core.atomic_write import create_private
 from store.audit.checkpoints.note import SigningKey, VerifierKey
 
 _OTHERS = 0o077
@@ -32,16 +33,8 @@ def make(file: Path, public: Path, origin: str | None, default: str) -> Verifier
     """
     if not file.exists():
         try:
-            new = SigningKey.new(origin or default)
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part = file.with_name(f"{file.name}.{os.getpid()}.part")
-            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as into:
-                into.write(new.private_text() + "\n")
-                into.flush()
-                os.fsync(into.fileno())
             with suppress(FileExistsError):
-                os.link(part, file)  # replaces nothing, and the file appears with its content
-            part.unlink()
+                create_private(file, SigningKey.new(origin or default).private_text() + "\n")
         except OSError as error:
             raise WrongKey(f"{file} cannot be written: {error.strerror}") from error
     known = read(file).verifier
