@@ -4,8 +4,9 @@ Rules raise `Refusal`. A Workflow sends a refusal as a Temporal failure (`workfl
 gateway answers a refusal as an HTTP problem (`api/gateway/refusal_problems.py`).
 """
 
-from enum import StrEnum
 from typing import Any
+
+from domain.codes import CodeWithMeaning
 
 DECISION_ID_REUSED = "You already used this id for another decision. Send a new id with each decision."
 """The message if a second, different decision has the id of an earlier one.
@@ -19,18 +20,10 @@ ACTION_CONTENT = ["action, task, person, text or time"]
 """The fields of an action that must be the same when the action is sent again with the same id."""
 
 
-class RefusalCode(StrEnum):
-    """The reason why a message to a case is refused: the stored value and its meaning."""
-
-    _value_: str
-    meaning: str
-    """The meaning of the code as one sentence, for the API reference."""
-
-    def __new__(cls, value: str, meaning: str) -> "RefusalCode":
-        code = str.__new__(cls, value)
-        code._value_ = value
-        code.meaning = meaning
-        return code
+class RefusalCode(CodeWithMeaning):
+    """The reason why a message to a case is refused: the stored value, and its meaning as one sentence, for the API
+    reference.
+    """
 
     UNSIGNED = "Unsigned", "No gateway of this installation has signed the message."
     NOT_ALLOWED = "NotAllowed", "A rule forbids this person to do this."

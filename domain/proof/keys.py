@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import PlainSerializer, PlainValidator
 
 from domain.base import Message
+from domain.codes import CodeWithMeaning
 from domain.moments import ZonedMoment
 from domain.proof.envelope import Kind
 
@@ -49,17 +50,8 @@ MAY_SIGN: Mapping[Role, frozenset[Kind]] = {
 }
 
 
-class Fault(StrEnum):
+class Fault(CodeWithMeaning):
     """The reason why a signature is not valid: the stored value, and the reason as the end of a sentence."""
-
-    _value_: str
-    meaning: str
-
-    def __new__(cls, value: str, meaning: str) -> "Fault":
-        fault = str.__new__(cls, value)
-        fault._value_ = value
-        fault.meaning = meaning
-        return fault
 
     UNSIGNED = "unsigned", "it has no signature"
     MALFORMED = "malformed", "its signature cannot be read"
