@@ -16,7 +16,7 @@ Before a case has run, its facts are unknown (`ConditionValues.so_far`). The eva
 unknown value, and `unknown` holds the names that each of them depends on.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -71,19 +71,20 @@ def rule(
 def unneeded(
     policy: Policy,
     process: str,
+    gates: Iterable[str],
     *,
     input: BaseModel,
     facts: Mapping[str, Any],
     case: Mapping[str, Any],
     at: datetime,
 ) -> dict[str, GateRuling]:
-    """Return the rulings on all gates of a process at which nobody must decide, by gate.
+    """Return the rulings on those of these gates of a process at which nobody must decide, by gate.
 
     `rule` returns the same ruling for such a gate, now and later, because it depends only on these arguments but `at`.
     """
     section = policy.processes[process]
     names = ConditionValues.of(section, input, facts, case)
-    rulings = {gate: Evaluation(rules, names, at).ruling_without_people() for gate, rules in section.gates.items()}
+    rulings = {gate: Evaluation(section.gates[gate], names, at).ruling_without_people() for gate in gates}
     return {gate: ruling for gate, ruling in rulings.items() if ruling is not None}
 
 

@@ -156,12 +156,13 @@ class Records:
         """Return the rulings on the other gates of the process at which nobody must decide."""
         task, policy = request.task, await self._policies.get(request.policy_hash)
         input = self._inputs[task.process].model_validate(request.input)
+        others = [gate for gate in policy.processes[task.process].gates if gate != task.gate]
         try:
-            found = unneeded(policy, task.process, input=input, facts=task.facts, case=request.case, at=task.opened_at)
+            return unneeded(
+                policy, task.process, others, input=input, facts=task.facts, case=request.case, at=task.opened_at
+            )
         except Exception:  # Then each gate gets its ruling when the case reaches it, and its problem is shown there.
             return {}
-        found.pop(task.gate, None)
-        return found
 
     async def _ruled(self, request: GateRequest, *, escalate: bool = False) -> RulingWithPeople:
         """Return the ruling with its people and exclusions. `escalate` is passed to `with_people`."""

@@ -129,7 +129,9 @@ def test_looking_ahead_gives_the_ruling_of_each_gate_where_nobody_must_decide(
     policy: Policy, payment: Payment, found: dict[str, Any]
 ) -> None:
     ruling = ruled(policy, payment, found)
-    ahead = unneeded(policy, "payment", input=payment, facts=found, case=CASE, at=AT.replace(year=AT.year + 3))
+    ahead = unneeded(
+        policy, "payment", ["manager-approval"], input=payment, facts=found, case=CASE, at=AT.replace(year=AT.year + 3)
+    )
     assert ahead == ({} if ruling.needed else {"manager-approval": ruling})
 
 
