@@ -9,7 +9,7 @@ import pytest
 
 from cli import output
 from cli.common import print_answer
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ from store.audit.checkpoints.note import SigningKey
 from store.audit.checkpoints.sign import Signer
 from store.db.database import Database
 from store.people import people
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 
 def test_the_database_is_made_and_migrated_by_a_command_of_its_own(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from cli import client
 from core.settings import Settings
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 
 def test_a_gateway_that_does_not_answer_is_exit_code_2(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

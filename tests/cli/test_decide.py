@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cli.client import Denied
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 PAGE = "http://localhost:8000/tasks/t1"
 DONE = {"decision_id": "d", "status": "pending"}

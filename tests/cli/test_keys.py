@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from domain.proof.keys import SigningKey, base64url
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 
 def test_a_key_is_added_rotated_and_revoked(run: Run, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import create_engine, insert, text
 
 from store.tables.receivers import accounts
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from cli import mapping
 from cli.common import CommandError
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 
 def test_a_suggested_mapping_is_printed_as_it_is_saved(

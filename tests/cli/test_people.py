@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 
 
 def test_the_first_admin_can_be_made_before_anything_runs(run: Run) -> None:

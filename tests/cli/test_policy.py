@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
+from tests.support.in_process_command_line import Run
 from workflows.registry import PROCESSES
 
 ROOT = Path(__file__).parents[2]

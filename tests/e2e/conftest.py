@@ -3,14 +3,12 @@
 The tests of the command line come first, see `EMPTY` in tests/conftest.py: they look at all that waits.
 """
 
-import json
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import pytest
 
-from cli import app as command_line
 from plugins.scaffold import make
+from tests.support.in_process_command_line import Run, runner
 from tests.support.installed_app import Product
 
 
@@ -32,19 +30,6 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         yield product
 
 
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Answer]
-
-
 @pytest.fixture
 def run(product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Carries out a command line as in a second terminal beside `make up`."""
@@ -52,11 +37,4 @@ def run(product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         monkeypatch.delenv(name, raising=False)
     for name in ("HOLDGATE_VAR", "HOLDGATE_PORT"):
         monkeypatch.setenv(name, product.environment[name])
-
-    def run(*arguments: str) -> Answer:
-        code = command_line.main(arguments)
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return Answer(code, said.out, said.err)
-
-    return run
+    return runner(capsys)

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.e2e.conftest import Run
+from tests.support.in_process_command_line import Run
 from tests.support.installed_app import Product
 
 

@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.e2e.conftest import Run
+from tests.support.in_process_command_line import Run
 from tests.support.installed_app import ROOT, Product
 
 PAYMENTS = """\

@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from tests.e2e.conftest import Run
+from tests.support.in_process_command_line import Run
 from tests.support.installed_app import Product
 
 SEED = 20261122

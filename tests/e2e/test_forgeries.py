@@ -15,7 +15,7 @@ from core.settings import Settings
 from core.signing_keys import read_registry
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.proof.keys import Role
-from tests.e2e.conftest import Run
+from tests.support.in_process_command_line import Run
 from tests.support.installed_app import Product
 from tests.support.temporal import TEMPORAL
 
