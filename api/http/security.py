@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from api.http.credentials import Credential
 from api.http.problems import forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
 from domain.confirmation import Confirmation
@@ -25,6 +26,7 @@ from domain.task import TaskView
 from store.db.database import Database
 from store.people import demo_people, people, sessions
 from store.people.people import Person, viewer as viewer
+from store.people.secret_hash import secret_hash
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Names of the session cookie for pages.
@@ -87,6 +89,7 @@ async def by_header(request: Request) -> Person:
         if token:
             await request.app.state.services.revoked_token_log.note(token)
         raise unauthenticated()
+    request.state.credential = Credential("token", secret_hash(token))
     return person
 
 
@@ -130,6 +133,8 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         person = await person_of(db, token)
         if person is None:
             await request.app.state.services.revoked_token_log.note(token)
+        else:
+            request.state.credential = Credential("token", secret_hash(token))
     else:
         token = cookie_of(request) or ""
         if token:
@@ -142,6 +147,8 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     if request.state.refused is not None:
         return None
     request.state.signed_in = signed_in
+    if signed_in is not None:
+        request.state.credential = Credential("session", signed_in.session.hash)
     return person
 
 

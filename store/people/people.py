@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel
@@ -84,6 +84,8 @@ class Person(BaseModel):
     """The address for notifications. The address is never written to the audit log or to a log file."""
     manager: str | None = None
     time_zone: str | None = None
+    kind: Literal["person", "service"] = "person"
+    """`service` for the account of a program. Such an account asks, but never decides."""
     demo: bool = False
     """True if the demo created the person; such a person cannot sign in while the demo is off."""
     stands_in_for: "list[Person]" = []
@@ -413,7 +415,8 @@ def zone_of(name: str | None) -> ZoneInfo:
 
 _PEOPLE = (
     select(
-        *(people.c[name] for name in ("id", "name", "email", "manager", "time_zone", "demo")), memberships.c.group_name
+        *(people.c[name] for name in ("id", "name", "email", "manager", "time_zone", "kind", "demo")),
+        memberships.c.group_name,
     )
     .outerjoin(memberships, memberships.c.person == people.c.id)
     .order_by(people.c.id, memberships.c.group_name)
@@ -441,7 +444,7 @@ _ACTS_FOR = prepared(
 async def _found(conn: AsyncConnection, query: Any, parameters: Any = None) -> list[Person]:
     found: dict[str, Person] = {}
     for row in await conn.execute(query, parameters):
-        known = {"email": row.email, "manager": row.manager, "time_zone": row.time_zone, "demo": row.demo}
+        known = {name: row._mapping[name] for name in ("email", "manager", "time_zone", "kind", "demo")}
         person = found.setdefault(row.id, Person(id=row.id, name=row.name, groups=[], **known))
         if row.group_name is not None:
             person.groups.append(row.group_name)

@@ -20,6 +20,7 @@ people = Table(
     Column("time_zone", String(60), nullable=True),
     Column("successor", String(200), nullable=True, index=True),  # for a person who has left: the successor
     Column("demo", Boolean, nullable=False, server_default=false()),  # created by the demo; see `demo_people`
+    Column("kind", String(10), nullable=False, server_default="person"),  # person | service
 )
 
 absences = Table(
@@ -42,8 +43,18 @@ memberships = Table(
     Column("group_name", String(60), primary_key=True),
     Column("added_by", String(200), nullable=True),
     Column("added_at", Instant, nullable=True),
+    Column("provider", String(10), nullable=True),  # oidc | scim, for a membership that an identity provider gives
     Index("ix_memberships_group", "group_name", "person"),
 )
+
+provided_groups = Table(
+    "provided_groups",
+    metadata,
+    Column("group_name", String(60), primary_key=True),
+    Column("provider", String(10), nullable=False),  # oidc | scim
+    Column("since", Instant, nullable=False),
+)
+"""Groups whose members an identity provider sets. Nobody can be added to such a group here."""
 
 tokens = Table(
     "tokens",
@@ -53,7 +64,17 @@ tokens = Table(
     Column("label", String(60), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant, nullable=True),
+    Column("scopes", JSON, nullable=True),  # a list of scopes; null: everything that the person may do
+    Column("expires_at", Instant, nullable=True),  # null: until it is revoked
 )
+
+token_uses = Table(
+    "token_uses",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("last_used_at", Instant, nullable=False),  # at most one minute old while the token is used
+)
+"""When each token was last used. Apart from `tokens`, so that no request writes a sealed row."""
 
 passwords = Table(
     "passwords",
@@ -108,11 +129,15 @@ sessions = Table(
     metadata,
     Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token
     Column("person", ForeignKey("people.id"), nullable=False, index=True),
-    Column("way", String(20), nullable=False),  # password | passkey | token | demo
+    Column("way", String(20), nullable=False),  # password | passkey | token | demo | oidc
     Column("agent", String(200), nullable=False),  # the User-Agent of the browser
     Column("zone", String(60), nullable=True),  # the browser's time zone
     Column("begun_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
+    # For a sign-in with an identity provider: who the provider says this is, and its own session.
+    Column("issuer", String(500), nullable=True),
+    Column("subject", String(255), nullable=True),
+    Column("provider_session", String(255), nullable=True, index=True),
     # What began it: a token's hash, a digest of a password's hash, or the id of a passkey. The session ends with it.
     Column("credential", String(64), nullable=True, index=True),
 )

@@ -398,6 +398,7 @@ def upgrade() -> None:
         sa.Column("time_zone", sa.String(length=60), nullable=True),
         sa.Column("successor", sa.String(length=200), nullable=True),
         sa.Column("demo", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("kind", sa.String(length=10), server_default="person", nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_people"),
     )
     op.create_index("ix_people_successor", "people", ["successor"], unique=False)
@@ -407,6 +408,13 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_policies"),
+    )
+    op.create_table(
+        "provided_groups",
+        sa.Column("group_name", sa.String(length=60), nullable=False),
+        sa.Column("provider", sa.String(length=10), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("group_name", name="pk_provided_groups"),
     )
     op.create_table(
         "readers",
@@ -618,6 +626,7 @@ def upgrade() -> None:
         sa.Column("group_name", sa.String(length=60), nullable=False),
         sa.Column("added_by", sa.String(length=200), nullable=True),
         sa.Column("added_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("provider", sa.String(length=10), nullable=True),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_memberships_person"),
         sa.PrimaryKeyConstraint("person", "group_name", name="pk_memberships"),
     )
@@ -724,12 +733,16 @@ def upgrade() -> None:
         sa.Column("zone", sa.String(length=60), nullable=True),
         sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("issuer", sa.String(length=500), nullable=True),
+        sa.Column("subject", sa.String(length=255), nullable=True),
+        sa.Column("provider_session", sa.String(length=255), nullable=True),
         sa.Column("credential", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_sessions_person"),
         sa.PrimaryKeyConstraint("hash", name="pk_sessions"),
     )
     op.create_index("ix_sessions_credential", "sessions", ["credential"], unique=False)
     op.create_index("ix_sessions_person", "sessions", ["person"], unique=False)
+    op.create_index("ix_sessions_provider_session", "sessions", ["provider_session"], unique=False)
     op.create_table(
         "tasks",
         sa.Column("task_id", sa.String(length=40), nullable=False),
@@ -837,10 +850,18 @@ def upgrade() -> None:
         sa.Column("label", sa.String(length=60), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("scopes", sa.JSON(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_tokens_person"),
         sa.PrimaryKeyConstraint("hash", name="pk_tokens"),
     )
     op.create_index("ix_tokens_person", "tokens", ["person"], unique=False)
+    op.create_table(
+        "token_uses",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name="pk_token_uses"),
+    )
     op.create_table(
         "candidates",
         sa.Column("task_id", sa.String(length=40), nullable=False),
