@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from domain.codes import CodeWithMeaning
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
-_RATE = re.compile(r"([1-9][0-9]{0,6})/([smh])")
+_RATE = re.compile(r"([1-9][0-9]{0,5})/([smh])")
 OFF = "off"
+CLOCK_SLACK_S = 1.0
+"""Seconds that a clock may go back without an effect.
+
+A bucket that is full again only after the seconds of its rate, and this slack, shows that the clock went back further.
+Such a bucket counts as full: else its caller would be kept out until the clock is there again.
+"""
 
 
 class RequestKind(CodeWithMeaning):
@@ -38,6 +44,11 @@ class Rate:
     def cost(self) -> float:
         """The seconds after which one more request is allowed."""
         return self.seconds / self.number
+
+    @property
+    def most_s(self) -> float:
+        """The most seconds until a bucket is full again: a little more than `seconds`, because sums are not exact."""
+        return self.seconds + self.cost / 100
 
     def times(self, factor: int) -> "Rate":
         """Return the rate of so many callers together."""
@@ -86,8 +97,9 @@ def parse(text: str | None) -> Mapping[RequestKind, Rate]:
 def taken(full_at: float, now: float, rate: Rate) -> float | None:
     """Return when a bucket is full again after one request takes its place; None if there is no place.
 
-    `full_at` is when the bucket is full without this request. All times are in seconds of one clock. If the clock went
-    back, `full_at` can be too far in the future: the bucket then counts as empty.
+    `full_at` is when the bucket is full without this request. All times are in seconds of one clock.
     """
-    after = max(now, min(full_at, now + rate.seconds)) + rate.cost
-    return after if after - now <= rate.seconds * (1 + 1e-9) else None
+    if full_at > now + rate.seconds + CLOCK_SLACK_S:
+        full_at = now
+    after = max(now, full_at) + rate.cost
+    return after if after - now <= rate.most_s else None

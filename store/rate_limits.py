@@ -10,18 +10,15 @@ So the gateways together never let in more than one bucket allows, whenever they
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Double, bindparam, delete, func, literal_column, select
+from sqlalchemy import Double, bindparam, case, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-from domain.rate_limits import Rate
+from domain.rate_limits import CLOCK_SLACK_S, Rate
 from store.db.connection import AsyncConnection
 from store.db.prepared import Prepared
 from store.people.secret_hash import secret_hash
 from store.tables.rate_limits import rate_limits
-
-_PRECISION = 1e-6
-"""Seconds that sums of costs may differ from a window, because of rounding."""
 
 
 class Lease(NamedTuple):
@@ -57,7 +54,8 @@ async def take(
     values = {
         "key": key,
         "charge": charge,
-        "window": float(rate.seconds),
+        "most": rate.most_s,
+        "impossible": rate.seconds + CLOCK_SLACK_S,
         "back_until": former.ends_at + unused * rate.cost,
         "most_back": former.charge,
     }
@@ -68,8 +66,7 @@ async def take(
 async def wait(conn: AsyncConnection, key: str, rate: Rate) -> float:
     """Return the seconds until the bucket has one more request."""
     row = (await conn.execute(_LEVEL, {"key": key})).first()
-    level = min(row.full_at - row.now, rate.seconds) if row else 0.0
-    return max(0.0, float(level) + rate.cost - rate.seconds)
+    return max(0.0, row.full_at - row.now + rate.cost - rate.seconds) if row else 0.0
 
 
 async def sweep(conn: AsyncConnection) -> None:
@@ -83,13 +80,13 @@ def _taking(insert: Any, now: Any, least: Any, greatest: Any) -> Any:
 
     full_at, charge = rate_limits.c.full_at, given("charge")
     back = least(given("most_back"), greatest(0.0, given("back_until") - now))
-    # If the clock of the database went back, the time can be too far in the future: the bucket then counts as empty.
-    after = greatest(now, least(full_at, now + given("window")) - back) + charge
+    known = case((full_at > now + given("impossible"), now), else_=full_at)
+    after = greatest(now, known - back) + charge
     adding = insert(rate_limits).values(key=bindparam("key"), full_at=now + charge)
     taking = adding.on_conflict_do_update(
         index_elements=[rate_limits.c.key],
         set_={"full_at": after},
-        where=after - now <= given("window") + _PRECISION,
+        where=after - now <= given("most"),
     )
     return taking.returning(rate_limits.c.full_at, now.label("now"))
 
@@ -105,6 +102,9 @@ _LEVEL = Prepared(
     *(select(rate_limits.c.full_at, now.label("now")).where(_ONE) for now in (_SQLITE_NOW, _POSTGRES_NOW))
 )
 _SWEEP = Prepared(
-    *(delete(rate_limits).where(rate_limits.c.full_at < now - 3600.0) for now in (_SQLITE_NOW, _POSTGRES_NOW)),
+    *(
+        delete(rate_limits).where(rate_limits.c.full_at < now - literal_column("3600", Double))
+        for now in (_SQLITE_NOW, _POSTGRES_NOW)
+    ),
     long=True,
 )

@@ -8,10 +8,10 @@ If the database does not answer, callers who have signed in are limited by a buc
 
 import asyncio
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import partial
+from time import monotonic
 from typing import NamedTuple
 
 from domain.rate_limits import Rate, RequestKind, taken
@@ -65,7 +65,7 @@ class Answer(NamedTuple):
 
 
 class Bucket:
-    """The share of one bucket that this gateway has leased. Times are in seconds of `time.monotonic`."""
+    """The share of one bucket that this gateway has leased. Times are in seconds of `monotonic`."""
 
     __slots__ = (
         "_empty_until",
@@ -104,7 +104,7 @@ class Bucket:
 
     async def ask(self, conn: AsyncConnection) -> Answer:
         """Ask the database for a lease, or near the limit for one request. Call `accept` after the commit."""
-        began, former, unused = time.monotonic(), self._lease, self._left
+        began, former, unused = monotonic(), self._lease, self._left
         self._lease, self._left = NOTHING, 0  # if the answer is lost, the rest of the former lease is lost too
         take = partial(rate_limits.take, conn, self._key, self.rate, former=former, unused=unused)
         number, lasts = self.rate.number // SHARE, self.rate.seconds / LEASES
@@ -124,7 +124,7 @@ class Bucket:
         """Keep the lease. Return True if it is for one request, which is let in with this. Raises TooManyRequests."""
         if answer.lease is None:
             self._empty_until = answer.at
-            raise TooManyRequests(self._kind, self.caller, max(0.0, answer.at - time.monotonic()))
+            raise TooManyRequests(self._kind, self.caller, max(0.0, answer.at - monotonic()))
         self._full_at = answer.at + answer.lease.level
         if answer.lease.number == 1:
             self._ends = answer.at
@@ -142,7 +142,7 @@ class Bucket:
 
     def give_back(self, number: int) -> None:
         """Let so many more requests in soon, because earlier ones do not count."""
-        now = time.monotonic()
+        now = monotonic()
         self._left = number + (self._left if self.has_place(now) else 0)
         self._ends = max(self._ends, now + self.rate.cost)
 
@@ -153,7 +153,7 @@ class RateLimits:
     def __init__(self, db: Database, limits: Mapping[RequestKind, Rate]) -> None:
         self._db, self._limits = db, limits
         self._buckets: OrderedDict[tuple[RequestKind, str], Bucket] = OrderedDict()
-        self._swept_at = time.monotonic()
+        self._swept_at = monotonic()
 
     @property
     def off(self) -> bool:
@@ -171,7 +171,7 @@ class RateLimits:
             return ()
         buckets = [self._bucket(kind, caller, rate) for caller in callers]
         let_in: set[Bucket] = set()
-        while not all(bucket in let_in or bucket.has_place(time.monotonic()) for bucket in buckets):
+        while not all(bucket in let_in or bucket.has_place(monotonic()) for bucket in buckets):
             async with buckets[-1].lock:  # the others that wait get the rest of the lease
                 let_in |= await self._lease([bucket for bucket in buckets if bucket not in let_in])
         for bucket in buckets:
@@ -181,7 +181,7 @@ class RateLimits:
 
     async def _lease(self, buckets: Sequence[Bucket]) -> set[Bucket]:
         """Take leases for the buckets without a place. Return those of which one request is let in already."""
-        now = time.monotonic()
+        now = monotonic()
         empty = [bucket for bucket in buckets if not bucket.has_place(now)]
         for bucket in empty:
             bucket.check(now)
@@ -205,8 +205,8 @@ class RateLimits:
                 answers.append((bucket, await bucket.ask(conn)))
                 if answers[-1][1].lease is None:
                     break
-            if time.monotonic() - self._swept_at > SWEEP_EVERY_S:
-                self._swept_at = time.monotonic()
+            if monotonic() - self._swept_at > SWEEP_EVERY_S:
+                self._swept_at = monotonic()
                 await rate_limits.sweep(conn)
         return answers
 
