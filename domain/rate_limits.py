@@ -48,7 +48,7 @@ class Rate:
     @property
     def most_s(self) -> float:
         """The most seconds until a bucket is full again: a little more than `seconds`, because sums are not exact."""
-        return self.seconds + self.cost / 100
+        return self.seconds + self.cost / 10
 
     def times(self, factor: int) -> "Rate":
         """Return the rate of so many callers together."""

@@ -102,7 +102,7 @@ def test_what_gateways_let_in_fits_into_one_bucket(rate: Rate, steps: list[tuple
             for _ in range(await let_in(gateways[which], tries)):
                 after = taken(full_at, clock.now, rate)
                 # The database knows the time to some microseconds.
-                after = after or taken(full_at - 0.02 * rate.cost - 0.001, clock.now, rate)
+                after = after or taken(full_at - 0.1 * rate.cost - 0.001, clock.now, rate)
                 assert after is not None, "one bucket would have refused this request"
                 full_at = after
             clock.now += windows * rate.seconds / 3
