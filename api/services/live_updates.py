@@ -77,16 +77,23 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[str], streams: OpenStreams) -> None:
-        """Make a response that streams these events, with a header that tells proxies not to buffer the events."""
-        super().__init__(events, headers={"X-Accel-Buffering": "no"})
-        self._streams = streams
+    streams: OpenStreams
+
+    @classmethod
+    def of(cls, events: AsyncGenerator[str], streams: OpenStreams) -> "EventStream":
+        """Return a response that streams these events, with a header that tells proxies not to buffer the events.
+
+        `streams` counts the response while it is sent.
+        """
+        made = cls(events, headers={"X-Accel-Buffering": "no"})
+        made.streams = streams
+        return made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until the stream ends; 429 if too many streams are open."""
         request = Request(scope)
         try:
-            with self._streams.one(request.state.person, address_of(request)):
+            with self.streams.one(request.state.person, address_of(request)):
                 await super().__call__(scope, receive, send)
         except TooManyStreams as no:
             await LimitReached(str(no), STREAM_RETRY_S, limit="streams").response()(scope, receive, send)
@@ -111,11 +118,11 @@ class LiveUpdates:
         first event has an id and no data. If `since` is more than `KEPT` positions behind, or newer than the audit log,
         the first event is `reset` instead.
         """
-        return EventStream(self.feed.listen(person, since, still), self.streams)
+        return EventStream.of(self.feed.listen(person, since, still), self.streams)
 
     def batch(self, batch_id: str, still: Still) -> EventStream:
         """Return a stream of the counts of an existing batch: now, after each change, and when all is closed."""
-        return EventStream(self._batch(batch_id, still), self.streams)
+        return EventStream.of(self._batch(batch_id, still), self.streams)
 
     async def _batch(self, batch_id: str, still: Still) -> AsyncGenerator[str]:
         topic = self.batches.setdefault(batch_id, BatchProgress(self._db, self._pollers, batch_id))

@@ -93,7 +93,7 @@ def test_a_full_bucket_lets_all_in_at_once_and_then_one_each_cost(rate: Rate) ->
         assert after is not None
         full_at = after
     assert taken(full_at, now, rate) is None
-    assert taken(full_at, now + rate.cost * 0.9, rate) is None
+    assert taken(full_at, now + rate.cost * 0.5, rate) is None
     assert taken(full_at, now + rate.cost * 1.001, rate) is not None
 
 
