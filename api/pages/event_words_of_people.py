@@ -121,6 +121,12 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.PASSKEY_COPIED: lambda it: _(
         "The passkey %(name)s of %(person)s was refused: its counter went back, so there may be a copy", **_passkey(it)
     ),
+    EventKind.IDENTITY_CONNECTED: lambda it: _(
+        "An account of %(issuer)s was connected to %(person)s", person=_person(it), issuer=it.text("issuer")
+    ),
+    EventKind.IDENTITY_DISCONNECTED: lambda it: _(
+        "An account of %(issuer)s was disconnected from %(person)s", person=_person(it), issuer=it.text("issuer")
+    ),
     EventKind.TOKEN_MADE: lambda it: _(
         "A token was made for %(person)s: %(label)s", person=_person(it), label=it.text("label")
     ),
@@ -138,6 +144,7 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
         "%(who)s confirmed the one-time link for %(person)s that %(asked_by)s asked for", **_link(it)
     ),
     EventKind.LINK_SENT: lambda it: _("%(who)s sent a one-time link for %(person)s", **_link(it)),
+    EventKind.LINK_PRINTED: lambda it: _("%(who)s made a link on the server that signs in as %(person)s", **_link(it)),
     EventKind.LINK_WITHDRAWN: lambda it: _("%(who)s withdrew a one-time link for %(person)s", **_link(it)),
     EventKind.LINK_USED: lambda it: _("%(person)s used a one-time link", **_link(it)),
     EventKind.SIGNED_IN: lambda it: _("%(person)s signed in by %(way)s", person=_person(it), way=it.text("way")),

@@ -224,6 +224,9 @@ def _news_words(news: AccountNews, reader: str) -> str:
             "The passkey %(about)s was refused, because its counter went back. There may be a copy of the passkey. "
             "Remove the passkey, and add a new passkey."
         ),
+        AccountNewsKind.IDENTITY_CONNECTED: _("%(by)s connected an account of %(about)s, which can sign in as you."),
+        AccountNewsKind.IDENTITY_DISCONNECTED: _("%(by)s disconnected your account of %(about)s."),
+        AccountNewsKind.LINK_PRINTED: _("%(by)s made a link on the server that signs in as you."),
         AccountNewsKind.TOKEN_MADE: _("%(by)s created an access token for your account: %(about)s"),
         AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of your account: %(about)s"),
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),

@@ -38,7 +38,7 @@ _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _ID_WORDS = "begin with a letter (a-z, A-Z) or a digit, then use only these and . _ @ -, at most 200 characters"
 _GROUP_WORDS = "begin with a letter a-z or a digit, then use only letters a-z, digits and -, at most 60 characters"
-_RESERVED = frozenset({audit_log.ENGINE, "temporal"})
+RESERVED = frozenset({audit_log.ENGINE, "temporal"})
 
 
 class UnknownPerson(LookupError):
@@ -111,7 +111,7 @@ async def add(
     """
     if not _ID.fullmatch(id):
         raise ValueError(f"'{id}' is not valid as an id: {_ID_WORDS}")
-    if id in _RESERVED:
+    if id in RESERVED:
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     if not 1 <= len(name.strip()) <= 200:
         raise WrongField("name", "a name has 1 to 200 characters")

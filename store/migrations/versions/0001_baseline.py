@@ -621,6 +621,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_lines_account", "lines", ["account", "currency", "layer"], unique=False)
     op.create_table(
+        "identities",
+        sa.Column("issuer", sa.String(length=500), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("connected_by", sa.String(length=200), nullable=False),
+        sa.Column("connected_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("signed_in_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("groups_read_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reading_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("encrypted_tokens", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_identities_person"),
+        sa.PrimaryKeyConstraint("issuer", "subject", name="pk_identities"),
+    )
+    op.create_index("ix_identities_person", "identities", ["person"], unique=False)
+    op.create_table(
+        "logout_tokens",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name="pk_logout_tokens"),
+    )
+    op.create_index("ix_logout_tokens_expires_at", "logout_tokens", ["expires_at"], unique=False)
+    op.create_table(
         "memberships",
         sa.Column("person", sa.String(length=200), nullable=False),
         sa.Column("group_name", sa.String(length=60), nullable=False),
@@ -736,6 +758,7 @@ def upgrade() -> None:
         sa.Column("issuer", sa.String(length=500), nullable=True),
         sa.Column("subject", sa.String(length=255), nullable=True),
         sa.Column("provider_session", sa.String(length=255), nullable=True),
+        sa.Column("proved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("credential", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_sessions_person"),
         sa.PrimaryKeyConstraint("hash", name="pk_sessions"),

@@ -1,0 +1,20 @@
+"""Define what can go wrong between Holdgate and an identity provider."""
+
+
+class ProviderDown(Exception):
+    """Raised if the identity provider does not answer, or answers with an error of its own. `str()` is for the log."""
+
+
+class NotAccepted(Exception):
+    """Raised if an answer, a token or a sign-in is not accepted.
+
+    `str()` is for the log and never contains a token; `why` is one word for the audit log.
+    """
+
+    def __init__(self, why: str, said: str = "") -> None:
+        super().__init__(f"{why}: {said}" if said else why)
+        self.why = why
+
+
+class GrantEnded(NotAccepted):
+    """Raised if the provider says that a refresh or access token is not valid any more: the person signs in again."""
