@@ -25,6 +25,8 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
 from core.oidc_settings import OidcSettings
 
+from core.outbound_guard import OutboundGuard
+
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
 PREFIX = "HOLDGATE_"
@@ -176,6 +178,11 @@ class Settings(OidcSettings):
     Notifications in between are collected.
     """
 
+    outbound_allow: str | None = None
+    """Hosts and networks, separated by commas, to which Holdgate may connect although they are not public, such as
+    `idp.internal, 10.20.0.0/16`. None: only public addresses.
+    """
+
     @field_validator("public_url", "temporal_ui_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
@@ -231,6 +238,12 @@ class Settings(OidcSettings):
         if sender is not None and not (sender.isprintable() and _SENDER.fullmatch(parseaddr(sender)[1])):
             raise ValueError("must look like holdgate@example.org or Holdgate <holdgate@example.org>")
         return sender
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _hosts_and_networks(cls, allow: str | None) -> str | None:
+        OutboundGuard.parse(allow)
+        return allow
 
     @field_validator("channels")
     @classmethod
