@@ -24,7 +24,6 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 
 from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
 from core.oidc_settings import OidcSettings
-
 from core.outbound_guard import OutboundGuard
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -78,9 +78,9 @@ class Accounts:
         person, settled = owner
         verified = claims.verified_email_of(answer.known) is not None
         if not (self._settings.oidc_connect_by_email and verified and settled):
-            raise NotAccepted("address-in-use", person)
+            raise NotAccepted("address-in-use", person=person)
         if await identities.of(conn, person, self.issuer):  # the provider may have given the address to somebody else
-            raise NotAccepted("address-in-use", person)
+            raise NotAccepted("address-in-use", person=person)
         return person
 
     async def _new_person(self, conn: AsyncConnection, answer: Answer) -> str:

@@ -8,12 +8,14 @@ class ProviderDown(Exception):
 class NotAccepted(Exception):
     """Raised if an answer, a token or a sign-in is not accepted.
 
-    `str()` is for the log and never contains a token; `why` is one word for the audit log.
+    `str()` is for the log and never contains a token; `why` is one word for the audit log. `person` is the id of the
+    person here whom it concerns, if there is one.
     """
 
-    def __init__(self, why: str, said: str = "") -> None:
+    def __init__(self, why: str, said: str = "", person: str | None = None) -> None:
         super().__init__(f"{why}: {said}" if said else why)
         self.why = why
+        self.person = person
 
 
 class GrantEnded(NotAccepted):

@@ -125,11 +125,14 @@ class Provider:
         for name in (*_ENDPOINTS, *_OPTIONAL):
             if (name in _ENDPOINTS or found.get(name) is not None) and not self._is_endpoint(found.get(name)):
                 raise NotAccepted("metadata", f"{name} of {where} is missing, or is no https address")
-        methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        methods = _texts(found.get("token_endpoint_auth_methods_supported")) or {"client_secret_basic"}
         return Metadata(
-            **{name: found[name] for name in _ENDPOINTS},
-            **{name: found.get(name) for name in _OPTIONAL},
-            scopes=frozenset(filter(lambda scope: isinstance(scope, str), found.get("scopes_supported") or ())),
+            authorization_endpoint=found["authorization_endpoint"],
+            token_endpoint=found["token_endpoint"],
+            jwks_uri=found["jwks_uri"],
+            userinfo_endpoint=found.get("userinfo_endpoint"),
+            end_session_endpoint=found.get("end_session_endpoint"),
+            scopes=_texts(found.get("scopes_supported")),
             secret_in_body="client_secret_basic" not in methods and "client_secret_post" in methods,
             names_itself=found.get("authorization_response_iss_parameter_supported") is True,
         )
@@ -210,6 +213,11 @@ def _key_of(found: object) -> Any:
     except (JoseError, ValueError, TypeError, KeyError, UserWarning):
         return None  # a kind of key that is not known here does not spoil the others (RFC 7517, 5)
     return key
+
+
+def _texts(found: object) -> frozenset[str]:
+    """Return the texts in a list of the metadata."""
+    return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
 
 
 def _object(answer: httpx2.Response, where: str) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
 import httpx2
-from core.outbound import OutboundGuard, guarded_client
 
 from api.http.credentials import Credential
 from api.http.problems import unauthenticated, unavailable
@@ -18,6 +17,7 @@ from api.oidc.errors import NotAccepted, ProviderDown
 from api.oidc.exchange import Answer
 from api.oidc.fresh_groups import FreshGroups
 from api.oidc.provider import Provider
+from core.outbound import OutboundGuard, guarded_client
 from core.secret_box import open_secret_box
 from core.settings import Settings
 from policy.model import Policy
@@ -49,7 +49,7 @@ class SingleSignOn:
     def __init__(
         self, settings: Settings, db: Database, http: httpx2.AsyncClient, policy: Callable[[], Policy]
     ) -> None:
-        """Prepare everything, without a request to the provider. Raises WrongSettings for a wrong HOLDGATE_SECRETS_KEY."""
+        """Prepare everything, without a request to the provider. Raises WrongSettings for a wrong key file."""
         assert settings.oidc_issuer is not None and settings.oidc_client_id is not None
         secret = settings.oidc_client_secret
         self.issuer = settings.oidc_issuer
@@ -83,13 +83,13 @@ class SingleSignOn:
         async with self._db.write() as conn:
             identity = await self._accounts.identity_of(conn, answer, attempt.connect, now)
             if (person := await people.active(conn, identity.person)) is None or person.kind != "person":
-                raise NotAccepted("deactivated" if person is None else "service", identity.person)
+                raise NotAccepted("deactivated" if person is None else "service", person=identity.person)
             await identities.note_sign_in(conn, identity, now, self._groups.encrypted(identity, answer.tokens))
         await self._take_groups(identity, answer, now)
         async with self._db.read() as conn:
             person = await people.acting(conn, identity.person, now)
         if person is None:
-            raise NotAccepted("deactivated", identity.person)
+            raise NotAccepted("deactivated", person=identity.person)
         proved_at = answer.proved_at or (now if attempt.again else None)
         session = ProviderSession(self.issuer, identity.subject, answer.claims.get("sid"), proved_at)
         return SignedInThere(person, session, claims.time_zone_of(answer.known))
@@ -165,8 +165,8 @@ class SingleSignOn:
             raise unauthenticated(_no_account(self.name, identity))
         if _is_of_program(said) and person.kind != "service":
             raise unauthenticated(
-                f"This access token belongs to a program of {self.name}. Connect the program to a service account, not to "
-                "a person."
+                f"This access token belongs to a program of {self.name}. Connect the program to a service account, not "
+                "to a person."
             )
         return person, Credential("jwt", f"jwt:{said['sub']}", scopes_of(said))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwt import JWTClaimsRegistry
+from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 
 from api.oidc.errors import NotAccepted
 from api.oidc.provider import Provider
@@ -108,14 +108,10 @@ def _check_type(header: Mapping[str, Any], *allowed: str, optional: bool = True)
 
 
 def _check(claims: Claims, *, iss: str, aud: str, needed: tuple[str, ...]) -> None:
-    registry = JWTClaimsRegistry(
-        leeway=LEEWAY_S,
-        iss={"essential": True, "value": iss},
-        aud={"essential": True, "value": aud},
-        **{name: {"essential": True} for name in needed},
-    )
+    options: dict[str, ClaimsOption] = {name: {"essential": True} for name in needed}
+    options |= {"iss": {"essential": True, "value": iss}, "aud": {"essential": True, "value": aud}}
     try:
-        registry.validate(claims)
+        JWTClaimsRegistry(None, LEEWAY_S, **options).validate(claims)
     except JoseError as error:
         why = getattr(error, "claim", "").partition(",")[0]
         raise NotAccepted(why or "claims", type(error).__name__) from error

@@ -162,7 +162,7 @@ def _lives(row: Row[Any]) -> bool:
         case "password":
             return row.password is not None and passwords.credential_of(row.password) == row.credential
         case "oidc":
-            return row.identity_of == row.person
+            return row.identity_of is not None and bool(row.identity_of == row.person)
         case _:
             return True
 
