@@ -31,6 +31,7 @@ from api.routes import (
     events,
     evidence,
     health,
+    identities,
     incidents,
     ledger,
     me,
@@ -132,6 +133,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         passkeys,
         absences,
         people_routes,
+        identities,
         one_time_links,
         dashboard,
     ):

@@ -13,7 +13,7 @@ from domain.names import ADMINS
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_once
-from store.people import absences, new_members, one_time_links, passkeys
+from store.people import absences, identities, new_members, one_time_links, passkeys
 from store.people.people import LastAdmin, check_new, end_tokens, get, group_named
 from store.people.person_lock import locked
 from store.people.successors import is_active
@@ -103,6 +103,7 @@ async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) 
     await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
     revoked = await end_tokens(conn, id, by)
     await passkeys.end_all(conn, id, by)
+    await identities.forget_tokens(conn, id)
     await one_time_links.void(conn, id, by=by, now=datetime.now(UTC))
     for table in (sessions, passwords):
         await conn.execute(delete(table).where(table.c.person == id))
