@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 
 from api.pages.event_words_of_cases import Told, Wording, moment
-from api.pages.parts.formatting import readable
+from api.pages.parts.formatting import provider_named, readable
 from api.pages.parts.translation import _, ngettext
 from domain.event_kinds import EventKind
 from domain.money import in_words
@@ -15,11 +15,6 @@ def _person(it: Told) -> str:
 
 def _because(told: str, why: str) -> str:
     return f"{told}: {why}" if why else told
-
-
-def provider_named(provider: str) -> str:
-    """Return the name of an identity provider for people."""
-    return {"oidc": _("single sign-on"), "scim": "SCIM"}.get(provider, provider)
 
 
 def _groups(it: Told) -> str:

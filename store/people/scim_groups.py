@@ -20,6 +20,7 @@ from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.people import group_owners, people, provided_groups
+from store.people.scim_lock import lock_scim
 from store.tables.people import people as people_rows
 from store.tables.scim import scim_groups, scim_mappings, scim_members, scim_users
 
@@ -247,6 +248,7 @@ async def map_name(conn: AsyncConnection, display_name: str, group: str, by: str
 
     Raises ValueError for an invalid name, LastAdmin if the group was mapped to `admins` before.
     """
+    await lock_scim(conn)
     key, group = _key(display_name), people.group_named(group)
     row = {"display_name": display_name.strip(), "group_name": group, "mapped_by": by, "mapped_at": datetime.now(UTC)}
     put = insert_into(conn, scim_mappings).values(name_key=key, **row)
@@ -264,6 +266,7 @@ async def unmap_name(conn: AsyncConnection, display_name: str, by: str) -> str |
 
     Raises ValueError if there is no such mapping, LastAdmin if no administrator would be left.
     """
+    await lock_scim(conn)
     key = _key(display_name)
     gone = delete(scim_mappings).where(scim_mappings.c.name_key == key).returning(scim_mappings.c.group_name)
     before = (await conn.execute(gone)).scalar()

@@ -16,6 +16,7 @@ from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.people import people
 from store.people.scim_groups import BY
+from store.people.scim_lock import lock_scim
 from store.tables.people import people as people_rows
 from store.tables.scim import scim_names, scim_users
 
@@ -90,6 +91,7 @@ async def link(conn: AsyncConnection, key: str, person: str, by: str) -> None:
 
     Raises UnknownPerson, ValueError for a user who is a person already, a person who has a user, and a service account.
     """
+    await lock_scim(conn)
     named = await people.get(conn, person)
     if named.kind != "person":
         raise ValueError(f"{person} is a service account, which cannot be linked")

@@ -69,7 +69,7 @@ REQUESTS = [
     Sent(
         "Okta asks for an unknown user",
         *("GET", '/Users?filter=userName eq "anna@example.org"&startIndex=1&count=100', None, 200),
-        lambda a: a["totalResults"] == 0 and "Resources" not in a or a["Resources"] == [],
+        lambda a: (a["totalResults"] == 0 and "Resources" not in a) or a["Resources"] == [],
     ),
     Sent("Okta creates a user with attributes that are not kept", "POST", "/Users", OKTA_USER, 201),
     Sent("Entra creates a user with the enterprise extension", "POST", "/Users", ENTRA_USER, 201),
