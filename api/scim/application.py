@@ -3,6 +3,7 @@
 Import this module where a request needs it: the library takes half a second.
 """
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -38,6 +39,7 @@ from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
 from scim2_server.service import ScimService
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from api.http.problems import RETRY_AFTER_S
 from api.scim.resources import User
@@ -139,7 +141,10 @@ class ScimApplication(ASGIApplication):
             response = await self.dispatch_request(request)
         except Exception as exception:
             response = self.handle_exception(request, exception)
-        await self.send_response(self.finalize_response(request, response), send)
+        response = self.finalize_response(request, response)
+        # Not by `send_response` of the library, whose names of headers have capitals, against the ASGI specification.
+        content = b"" if response.body is None else json.dumps(response.body).encode()
+        await Response(content, response.status, response.headers)(scope, receive, send)
 
     def _request_of(self, scope: Scope) -> ScimRequest:
         """Return the request without its body. The address is the setting and not `Host`, which any client can set."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from scim2_models import URN, Group, InvalidValueException, Required, Resource, Uniqueness
 from scim2_models.attributes import ComplexAttribute
 
+from domain.normalization import fold
 from store.people.people import address_of
 from store.people.scim_groups import GivenGroup, Member, ScimGroup
 from store.people.scim_users import GivenUser, ScimUser
@@ -59,6 +60,8 @@ def given_user(user: User) -> GivenUser:
     """Return what a request says about a user. Raises InvalidValueException for a value that is too long."""
     attributes = _kept(user, "userName", "displayName", "name", "active", "emails")
     user_name = user.user_name or ""
+    if not fold(user_name):
+        raise InvalidValueException(detail="userName: enter a name with letters or digits")
     return GivenUser(
         user_name=user_name,
         external_id=user.external_id,
@@ -113,6 +116,8 @@ def given_group(group: Group) -> GivenGroup:
     members = [Member(each.value or "", each.display) for each in group.members or []]
     for member in members:
         _check_length("members", member.user, member.display)
+    if not fold(group.display_name or ""):
+        raise InvalidValueException(detail="displayName: enter a name with letters or digits")
     return GivenGroup(
         display_name=group.display_name or "",
         external_id=group.external_id,

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from scim2_models import (
     ConflictException,
     Group,
@@ -179,7 +180,9 @@ class Storage(AsyncScimStorage):
             except WrongField as refused:
                 taken = UniquenessException if refused.field == "email" else InvalidValueException
                 raise taken(detail=f"{refused.field}: {refused}.") from refused
-            except scim_groups.UnknownMember as refused:
+            except ValueError as refused:
+                if isinstance(refused, ValidationError):
+                    raise  # a defect: what is stored does not fit the schemas
                 raise InvalidValueException(detail=f"{refused}.") from refused
             finally:
                 self._open = None

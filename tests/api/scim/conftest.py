@@ -1,7 +1,8 @@
 """The SCIM endpoint over a real database, without Temporal."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from api.scim.endpoint import MOUNT, ScimEndpoint
 from store.db.database import Database
 from store.people import people
 from store.people.people import Person
+from tests.api.conftest import Gate
 
 TOKEN = "scim-secret-of-a-test"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -85,3 +87,23 @@ def client_of(app: Starlette, token: str | None = TOKEN) -> httpx2.AsyncClient:
 async def provider(db: Database) -> AsyncIterator[Provider]:
     async with client_of(endpoint(db)) as client:
         yield Provider(client, db)
+
+
+@contextmanager
+def scim_on(gate: Gate) -> Iterator[None]:
+    """The whole gateway answers SCIM while the block runs."""
+    services = gate.app.state.services
+    before = services.settings
+    object.__setattr__(services, "settings", before.model_copy(update={"scim_token": SecretStr(TOKEN)}))
+    try:
+        yield
+    finally:
+        object.__setattr__(services, "settings", before)
+
+
+@pytest.fixture
+async def of_gateway(stopped: Gate) -> AsyncIterator[Provider]:
+    """A provider of the whole gateway, with all its middleware."""
+    with scim_on(stopped):
+        async with client_of(stopped.app) as client:
+            yield Provider(client, stopped.database)

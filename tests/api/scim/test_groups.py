@@ -114,7 +114,9 @@ def removals(user: str, group: str) -> list[tuple[str, str, Any]]:
     return [
         patch(of_user, {"op": "replace", "value": {"active": False}}),
         patch(of_user, {"op": "Replace", "path": "active", "value": "False"}),
-        patch(of_user, {"op": "replace", "path": "displayName", "value": "X"}, {"op": "add", "value": {"active": "false"}}),
+        patch(
+            of_user, {"op": "replace", "path": "displayName", "value": "X"}, {"op": "add", "value": {"active": "false"}}
+        ),
         ("PUT", of_user, {"schemas": [USER], "userName": "anna", "active": False}),
         ("DELETE", of_user, None),
         patch(of_group, {"op": "remove", "path": f'members[value eq "{user}"]'}),
@@ -168,9 +170,7 @@ async def test_requests_at_the_same_time_lose_no_member(provider: Provider, anot
             )
             for number, user in enumerate(users[4:])
         ]
-        gone = [
-            second.patch(path, {"op": "remove", "path": f'members[value eq "{user["id"]}"]'}) for user in users[:2]
-        ]
+        gone = [second.patch(path, {"op": "remove", "path": f'members[value eq "{user["id"]}"]'}) for user in users[:2]]
         answers = await asyncio.gather(*adds, *gone)
     assert [answer.status_code for answer in answers] == [204] * 10
     now = (await provider.send("GET", path)).json()
