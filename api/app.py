@@ -46,6 +46,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
+from api.scim import endpoint as scim
 from api.services.metrics import Metrics
 from channels import registry
 from core import traces
@@ -149,6 +150,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
     app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount(scim.MOUNT, scim.ScimEndpoint())
     return app
 
 

@@ -28,6 +28,7 @@ from cli import (
     process,
     programs,
     replay,
+    scim,
     single_sign_on,
     tasks,
 )
@@ -55,6 +56,7 @@ app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(link.app, name="link")
+app.add_typer(scim.app, name="scim")
 
 
 def _print_version(wanted: bool) -> None:

@@ -136,6 +136,9 @@ class Settings(OidcSettings):
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
+    scim_token: SecretStr | None = None
+    """The token with which an identity provider creates people and sets groups by SCIM. None: SCIM is off."""
+
     session_minutes: int = Field(12 * 60, ge=5, le=24 * 60)
     """Minutes after which a person is signed out of the pages, at most a day.
 
@@ -223,6 +226,13 @@ class Settings(OidcSettings):
                     return url
             raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465")
         return None
+
+    @field_validator("scim_token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError("must have only ASCII letters, digits and signs, and no spaces")
+        return token
 
     @field_validator("worker_metrics")
     @classmethod

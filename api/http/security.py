@@ -278,7 +278,7 @@ def check_for_another(person: Person, id: str | None, what: str) -> None:
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
             f"You cannot {what} by yourself. Ask another administrator. If there is no other, use the command line.",
-            "two administrators: nobody gives themselves groups, reports, substitutions or an address",
+            "two administrators: nobody gives themselves groups, reports, substitutions or an address, or leaves",
         )
 
 

@@ -65,6 +65,7 @@ templates.env.globals |= {
     "due": formatting.due,
     "urgency": formatting.urgency,
     "person_named": formatting.person,
+    "provider_named": formatting.provider_named,
     "money": formatting.money,
     "titled": formatting.titled,
     "listed": formatting.listed,
