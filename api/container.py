@@ -13,6 +13,7 @@ from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
 from api.services.revoked_tokens import RevokedTokenLog
+from api.services.token_uses import TokenUses
 from cases.namespace_binding import NamespaceBinding
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
@@ -63,6 +64,7 @@ class Services:
     keys: KeyFile
     signing_key: SigningKey
     revoked_token_log: RevokedTokenLog
+    token_uses: TokenUses
     binding: NamespaceBinding
 
     @classmethod
@@ -110,6 +112,7 @@ class Services:
             keys=keys,
             signing_key=key,
             revoked_token_log=RevokedTokenLog(db),
+            token_uses=TokenUses(db),
             binding=binding,
         )
         watching = asyncio.create_task(binding.watch())
@@ -121,6 +124,7 @@ class Services:
             await services.checks.close()
             await services.live.ended()
             await gateway.close()
+            await services.token_uses.close()
             await db.close()
             sequencing.cancel()  # last: it also sequences what was written while the process stopped
             await asyncio.gather(sequencing, return_exceptions=True)

@@ -241,20 +241,20 @@ def people_token(
 
     The token is shown only once, and the person is notified.
     """
-    from store.people import people
+    from store.people import tokens
 
     id = _id(person)
-    token = _of_people(lambda connection: people.new_token(connection, id, label, by=operator()))
+    token = _of_people(lambda connection: tokens.make(connection, id, label, by=operator()))
     print_answer({"person": id, "token": token}, as_json, lambda _: output.say(token))
 
 
 @app.command("revoke")
 def people_revoke(person: Id) -> None:
     """Revoke all tokens of a person."""
-    from store.people import people
+    from store.people import tokens
 
     id = _id(person)
-    number = _of_people(lambda connection: people.revoke_tokens(connection, id, by=operator()))
+    number = _of_people(lambda connection: tokens.revoke_all(connection, id, by=operator()))
     output.say(f"access tokens of {id} that were revoked: {number}")
 
 

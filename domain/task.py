@@ -97,6 +97,12 @@ class TaskView(Message):
     money: dict[str, str] = {}
     """`amount` and `currency`, if the case has them."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks; None if the requester is a person, or no person was named."""
+    asked_for: list[str] = []
+    """The people who count as requester in every rule, beside `requester`: the person in `on_behalf_of`, and the owners
+    of the service account. Empty if and only if the requester is a person.
+    """
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
     excluded_users: list[str] = []

@@ -17,7 +17,7 @@ from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.services.password_hashing import off_the_loop, turn
-from store.people import failed_sign_ins, one_time_links, passwords, people, sessions
+from store.people import failed_sign_ins, one_time_links, passwords, sessions, tokens
 from store.people.one_time_links import NotUsable
 
 router = pages()
@@ -84,7 +84,7 @@ async def use(
             if act == "password":
                 await sessions.replace_password(conn, person, hashed, now, by=person)
             else:
-                token = await people.new_token(conn, person, label, by=person)
+                token = await tokens.make(conn, person, label, by=person)
     except NotUsable as no:
         async with services.db.write() as conn:
             await failed_sign_ins.note(conn, "link", no.why, no.person, now)

@@ -30,8 +30,9 @@ from store.notifications.account_news import AccountNews
 from store.people import page_preferences, passkeys, passwords, people, sessions
 from store.people.absences import Absence
 from store.people.passkeys import Passkey
-from store.people.people import Person, Token
+from store.people.people import Person
 from store.people.sessions import Session
+from store.people.tokens import Token
 
 router = pages()
 
@@ -228,6 +229,8 @@ def _news_words(news: AccountNews, reader: str) -> str:
         AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of your account: %(about)s"),
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),
         AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named your substitute: %(about)s"),
+        AccountNewsKind.OWNER_NAMED: _("%(by)s made you an owner of this service account: %(about)s"),
+        AccountNewsKind.ACCOUNT_SUSPENDED: _("This service account has no active owner and is suspended: %(about)s"),
         AccountNewsKind.ADMIN_ADDED: _("%(by)s made this person an administrator: %(about)s"),
         AccountNewsKind.MEMBER_ADDED: _("%(by)s added a member to a group: %(about)s"),
     }

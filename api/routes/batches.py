@@ -65,7 +65,7 @@ async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person
     """Return the batch with this id. Raises Problem 404 if there is none, or if the caller may not see the batch."""
     async with db.read() as conn:
         batch = await batches.get(conn, batch_id)
-    if batch is None or not may_see_batch(person, batch.requester):
+    if batch is None or not may_see_batch(person, batch):
         raise not_found("batch")
     return batch
 
@@ -190,7 +190,7 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
 
     async def still() -> Person | None:
         person = await person_of(services.db, credentials.credentials if credentials else None)
-        return person if person is not None and may_see_batch(person, batch.requester) else None
+        return person if person is not None and may_see_batch(person, batch) else None
 
     return services.live.batch(batch.batch_id, still)
 
@@ -288,7 +288,7 @@ async def cancel_batch(
 async def _order(
     batch: Batch, act: BatchAct, body: BatchReason, person: Person, services: Services, key: str | None
 ) -> BatchOrdered:
-    check_own(person, batch.requester, f"{act} a batch")
+    check_own(person, batch, f"{act} a batch")
     rollback = isinstance(body, CancelReason) and body.rollback_started
     order = BatchOrder(
         id=decision_id_for(person.id, f"{batch.batch_id}/{act}", key) if key else uuid4().hex,

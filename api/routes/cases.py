@@ -226,7 +226,7 @@ async def cancel_case(
 
     For the requester (or the successor of the requester), operators and admins.
     """
-    check_own(person, case.requester, "cancel a case")
+    check_own(person, case, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
 
@@ -254,7 +254,7 @@ async def start_case_now(
 
     The audit log records who started the case. The answer is 409 if the case is not scheduled.
     """
-    check_own(person, case.requester, "start a case before its time")
+    check_own(person, case, "start a case before its time")
     status = await gateway.start_now(person, case, idempotency_key)
     response.status_code = 202 if status is None else 200
     return StartingNow(case_id=case.case_id, status=status or case.status)

@@ -18,9 +18,10 @@ from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.input_errors import WrongField
 from store.db.database import Database
-from store.people import passwords, people, people_list, sessions
-from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
+from store.people import passwords, people, people_list, sessions, tokens
+from store.people.people import LastAdmin, UnknownPerson
 from store.people.people_list import RosterEntry, RosterGroup
+from store.people.tokens import Token, UnknownToken
 
 router = APIRouter(tags=["people"])
 
@@ -177,7 +178,7 @@ async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Token
     """List the tokens of a person, without their secrets. For auditors and admins."""
     await person_or_404(db, person_id)
     async with db.read() as conn:
-        return TokenList(items=await people.tokens_of(conn, person_id))
+        return TokenList(items=await tokens.of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
@@ -185,8 +186,8 @@ async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> TokenList:
     """Revoke all tokens of a person. Admins only."""
     await person_or_404(db, person_id)
     async with db.write() as conn:
-        await people.revoke_tokens(conn, person_id, by=admin.id)
-        return TokenList(items=await people.tokens_of(conn, person_id))
+        await tokens.revoke_all(conn, person_id, by=admin.id)
+        return TokenList(items=await tokens.of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
@@ -221,7 +222,7 @@ async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
 async def my_tokens(person: Caller, db: Db) -> TokenList:
     """List the caller's tokens, without their secrets."""
     async with db.read() as conn:
-        return TokenList(items=await people.tokens_of(conn, person.id))
+        return TokenList(items=await tokens.of(conn, person.id))
 
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
@@ -234,7 +235,7 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
     with _mistakes(field="label"):
         async with db.write() as conn:
             await proof.still_holds(conn)
-            token = await people.new_token(conn, person.id, new.label, by=person.id)
+            token = await tokens.make(conn, person.id, new.label, by=person.id)
     return MadeToken(person=person.id, label=new.label.strip(), token=token)
 
 
@@ -247,8 +248,8 @@ async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> TokenList:
 async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenList:
     try:
         async with db.write() as conn:
-            await people.revoke_token(conn, person, token_id, by=by)
-            return TokenList(items=await people.tokens_of(conn, person))
+            await tokens.revoke(conn, person, token_id, by=by)
+            return TokenList(items=await tokens.of(conn, person))
     except UnknownToken as unknown:
         raise not_found("token") from unknown
 

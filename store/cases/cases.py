@@ -39,7 +39,7 @@ from store.db.database import fit, insert_once
 from store.db.prepared import prepared, prepared_insert
 from store.db.text_search import words_say
 from store.tables.base import Instant
-from store.tables.cases import cases
+from store.tables.cases import case_requesters, cases
 
 
 class CaseRow(BaseModel):
@@ -58,6 +58,10 @@ class CaseRow(BaseModel):
     status: Status
     title: str
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks."""
+    asked_for: list[str] = []
+    """The people who count as requester beside `requester`: see `CaseInput.asked_for`."""
     priority: int
     batch_id: str | None
     policy_hash: str
@@ -102,6 +106,8 @@ class NewCaseRow(BaseModel):
     parent: str | None = None
     title: str
     requester: str
+    on_behalf_of: str | None = None
+    asked_for: list[str] = []
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str
@@ -119,8 +125,9 @@ class CaseFilter(TypedDict, total=False):
     status: str | None
     batch_id: str | None
     requester: str | None
+    """The requester, or the person for whom a service account asks."""
     requesters: Sequence[str] | None
-    """The ids of requesters: the list shows cases of any of them."""
+    """The ids of requesters: the list shows cases of any of them, and cases that service accounts asked for them."""
     ended: bool | None
     """True for cases that have ended, False for cases that have not ended."""
     q: str | None
@@ -161,6 +168,7 @@ async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> Ca
         query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
         found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
         raise CaseExists(found[0])
+    await _name_requesters(conn, [new])
     heads = await audit_log.begin(conn, [event])
     head = heads[new.case_id]
     return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
@@ -177,6 +185,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
         return {}
     added = set((await conn.execute(_INSERT_NEW, list(rows.values()))).scalars())
     first = {event.case_id: event for _, event in new if event.case_id in added}
+    await _name_requesters(conn, [case for case, _ in new if case.case_id in added])
     await audit_log.begin(conn, list(first.values()))
     existing = [case_id for case_id in rows if case_id not in added]
     found = await _found(conn, select(cases).where(cases.c.case_id.in_(existing))) if existing else []
@@ -262,6 +271,14 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     return (await conn.execute(_MOVE, its | values)).rowcount > 0
 
 
+async def _name_requesters(conn: AsyncConnection, new: Sequence[NewCaseRow]) -> None:
+    """Store who counts as requester of new cases, beside their requester."""
+    named = [{"case_id": case.case_id, "person": person} for case in new for person in case.asked_for]
+    if named:
+        await conn.execute(_INSERT_REQUESTERS, named)
+
+
+_INSERT_REQUESTERS = prepared_insert(case_requesters, lambda new: new.on_conflict_do_nothing())
 _START_OF = prepared(select(cases.c.start_digest, cases.c.workflow_id).where(cases.c.case_id == bindparam("of_case")))
 _INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().returning(cases.c.case_id))
 _MARK_RUNNING = prepared(
@@ -337,6 +354,12 @@ async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
 async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
     """Return the newest case of a reference, or None."""
     return await _one(conn, _LATEST_ROUND, {"of_process": process, "of_reference": reference_key})
+
+
+async def asked_for(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return, by case, the people who count as requester beside the requester."""
+    query = select(cases.c.case_id, cases.c.asked_for).where(cases.c.case_id.in_(case_ids))
+    return {row.case_id: row.asked_for for row in await conn.execute(query)}
 
 
 async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:
@@ -431,12 +454,13 @@ def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]
 def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
     """Restrict the query to cases that the viewer may see and that match the filter."""
     query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
-    columns = (cases.c.process, cases.c.status, cases.c.batch_id, cases.c.requester)
-    for column in columns:
+    for column in (cases.c.process, cases.c.status, cases.c.batch_id):
         if wanted := sought.get(column.name):
             query = query.where(column == wanted)
+    if one := sought.get("requester"):
+        query = query.where(or_(cases.c.requester == one, cases.c.on_behalf_of == one))
     if (several := sought.get("requesters")) is not None:
-        query = query.where(cases.c.requester.in_(several))
+        query = query.where(or_(cases.c.requester.in_(several), cases.c.on_behalf_of.in_(several)))
     if (ended := sought.get("ended")) is not None:
         query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):

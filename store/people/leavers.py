@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 
 from domain.names import ADMINS
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_once
-from store.people import absences, new_members, one_time_links, passkeys
-from store.people.people import LastAdmin, check_new, end_tokens, get, group_named
+from store.people import absences, new_members, one_time_links, passkeys, service_accounts, tokens
+from store.people.people import check_admin_left, check_new, get_person, group_named
 from store.people.person_lock import locked
 from store.people.successors import is_active
 from store.tables.people import memberships, passwords, people, sessions
@@ -28,7 +28,7 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     the open tasks of `old`.
     """
     await locked(conn, old)
-    leaver, successor = await get(conn, old), await get(conn, new)
+    leaver, successor = await get_person(conn, old), await get_person(conn, new)
     if leaver.id.casefold() == successor.id.casefold():
         raise ValueError("name another person as the successor")
     joined = [each for each in leaver.groups if await insert_once(conn, memberships, _membership(new, each, by))]
@@ -47,7 +47,7 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
     Raises UnknownPerson, LastAdmin, and ValueError for a person who has left already.
     """
     await locked(conn, id)
-    leaver = await get(conn, id)
+    leaver = await get_person(conn, id)
     if not await is_active(conn, id):
         raise ValueError(f"{id} has left already")
     await absences.hand_over(conn, id, None)
@@ -56,10 +56,8 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
     data = {"person": id, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit_log.note(conn, "person_deactivated", by=by, summary=summary, data=data)
     # After the event: two concurrent calls wait for each other at the audit log, and the second sees the first change.
-    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
-    if ADMINS in leaver.groups and (await conn.execute(others)).first() is None:
-        raise LastAdmin(f"{leaver.name} is the last member of {ADMINS}. Add another administrator first")
+    if ADMINS in leaver.groups:
+        await check_admin_left(conn, leaver)
 
 
 async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -> list[str]:
@@ -71,7 +69,7 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     password or token, and is no longer a demo person. Raises UnknownPerson, and ValueError for a person who has not
     left, for an invalid group, and for an address that another person uses now.
     """
-    back = await get(conn, id)
+    back = await get_person(conn, id)
     if await is_active(conn, id):
         raise ValueError(f"{id} has not left")
     await check_new(conn, id, back.email)
@@ -101,7 +99,8 @@ async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) 
     await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor, demo=False))
     # Update their predecessors too, so that nobody has to follow a chain of successors.
     await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
-    revoked = await end_tokens(conn, id, by)
+    revoked = await tokens.end(conn, id, by)
+    await service_accounts.owner_left(conn, id, successor, by)
     await passkeys.end_all(conn, id, by)
     await one_time_links.void(conn, id, by=by, now=datetime.now(UTC))
     for table in (sessions, passwords):

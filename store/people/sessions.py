@@ -39,7 +39,7 @@ class Session(BaseModel):
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """What the session began with: a digest of the token (`people.credential_of`) or password
+    """What the session began with: a digest of the token (`tokens.credential_of`) or password
     (`passwords.credential_of`), or the id of the passkey.
     """
 
