@@ -382,12 +382,8 @@ class Starter:
             "priority": priority,
             "policy_hash": policy_hash,
         }
-        optional: dict[str, Any] = {
-            "round": round_ if round_ > 1 else None,
-            "resubmits": resubmits,
-            "batch_id": batch_id,
-        }
-        optional |= {"parent": parent, "on_behalf_of": on_behalf_of, "asked_for": [*asked_for] or None}
+        optional: dict[str, Any] = {"round": round_ if round_ > 1 else None, "resubmits": resubmits, "parent": parent}
+        optional |= {"batch_id": batch_id, "on_behalf_of": on_behalf_of, "asked_for": [*asked_for] or None}
         data |= {name: value for name, value in optional.items() if value is not None}
         event = CaseEvent(
             event_id=f"{case_id}/0",

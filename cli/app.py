@@ -29,6 +29,7 @@ from cli import (
     process,
     programs,
     replay,
+    service_accounts,
     tasks,
 )
 from cli.common import CommandError
@@ -49,6 +50,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(people.app, name="people")
+app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(namespace.app, name="namespace")

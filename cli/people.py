@@ -71,7 +71,7 @@ def people_list(as_json: AsJson = False) -> None:
 
     async def everybody(database: "Database") -> list[people.Person]:
         async with database.read() as connection:
-            return await people.all(connection)
+            return [each for each in await people.all(connection) if each.kind == "person"]
 
     found = in_database(everybody)
     rows = [

@@ -212,9 +212,14 @@ def is_in(person: Person, *groups: str) -> bool:
     return not set(groups).isdisjoint(person.groups)
 
 
+def may_start(person: Person) -> bool:
+    """Return True if the person may start cases and upload files."""
+    return is_in(person, REQUESTERS, ADMINS)
+
+
 async def requester(person: Caller) -> Person:
     """Return the caller if they may start cases. Raises Problem 403 otherwise."""
-    if not is_in(person, REQUESTERS, ADMINS):
+    if not may_start(person):
         raise forbidden(
             f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
         )

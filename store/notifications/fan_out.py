@@ -315,16 +315,8 @@ class _Recipients:
         """
         names = frozenset(self.candidates[task.task_id])
         done = frozenset(self.decided[task.task_id])
-        alike = (
-            task.kind,
-            task.requester,
-            tuple(task.asked_for or ()),
-            task.assignee,
-            task.owner,
-            task.substitutes,
-            names,
-            done,
-        )
+        asking = (task.requester, *task.asked_for)
+        alike = task.kind, asking, task.assignee, task.owner, task.substitutes, names, done
         if alike not in self.known:
             self.known[alike] = self._found(task, names, done)
         return self.known[alike]
@@ -340,7 +332,7 @@ class _Recipients:
         rules: dict[str, Any] = {  # the fields that the rules read
             "kind": task.kind,
             "requester": task.requester,
-            "asked_for": task.asked_for or [],
+            "asked_for": task.asked_for,
             "candidate_groups": [*live, *then],
             "candidate_users": of_kind["user"],
             "members": then,

@@ -93,6 +93,9 @@ class World:
     async def manager_of(self, _: str) -> str | None:
         return None
 
+    async def owners_of(self, _: str) -> Sequence[str]:
+        return []
+
     async def left(self, _: Sequence[str]) -> dict[str, str | None]:
         return {}
 
