@@ -182,6 +182,11 @@ class TaskView(Message):
         return self.model_copy(update={"facts": {}})
 
     @property
+    def contact(self) -> str:
+        """Return the person to ask about the request: the requester, or for a service account a person it asks for."""
+        return self.on_behalf_of or next(iter(self.asked_for), self.requester)
+
+    @property
     def names(self) -> list[str]:
         """Return the names on the open task.
 
