@@ -24,6 +24,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
+from core.outbound_guard import OutboundGuard
+
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
 PREFIX = "HOLDGATE_"
@@ -173,6 +175,11 @@ class Settings(BaseSettings):
     Notifications in between are collected.
     """
 
+    outbound_allow: str | None = None
+    """Hosts and networks, separated by commas, to which Holdgate may connect although they are not public, such as
+    `idp.internal, 10.20.0.0/16`. None: only public addresses.
+    """
+
     @field_validator("public_url", "temporal_ui_url")
     @classmethod
     def _without_slash(cls, url: str) -> str:
@@ -219,6 +226,12 @@ class Settings(BaseSettings):
         if sender is not None and not (sender.isprintable() and _SENDER.fullmatch(parseaddr(sender)[1])):
             raise ValueError("must look like holdgate@example.org or Holdgate <holdgate@example.org>")
         return sender
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _hosts_and_networks(cls, allow: str | None) -> str | None:
+        OutboundGuard.parse(allow)
+        return allow
 
     @field_validator("channels")
     @classmethod
