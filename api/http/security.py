@@ -110,7 +110,7 @@ async def by_header(request: Request) -> Person:
     except TokenRefused as no:
         await services.revoked_token_log.note(token, no.why)
         raise unauthenticated(str(no)) from no
-    if (why := await without_demo(request, holder and holder.person, token)) is not None:
+    if (why := await without_demo(request, holder.person if holder else None, token)) is not None:
         raise unauthenticated(why)
     if holder is None:
         if token:

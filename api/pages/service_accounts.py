@@ -82,7 +82,12 @@ async def create(
     """Create a service account, as the JSON route does, and show its first token."""
     await admin(person)
     wanted = [str(each) for each in (await request.form()).getlist("scopes")]
-    typed = {"id": id.strip(), "name": name.strip(), "owners": owners.strip(), "expires": expires.strip()}
+    typed: dict[str, Any] = {
+        "id": id.strip(),
+        "name": name.strip(),
+        "owners": owners.strip(),
+        "expires": expires.strip(),
+    }
     typed |= {"scopes": wanted}
     try:
         new = NewServiceAccount.model_validate(
@@ -99,8 +104,8 @@ async def create(
         )
         return render(request, "service_accounts/list.html", page, 422)
     told = _("The service account is created. Its first token, shown only once:")
-    page = await _one(person, made.id, services, act="token", done=told, shown_once=made.token)
-    return render(request, "service_accounts/account.html", page, 201)
+    shown = await _one(person, made.id, services, act="token", done=told, shown_once=made.token)
+    return render(request, "service_accounts/account.html", shown, 201)
 
 
 @router.api_route(f"{ADDRESS}/{{account_id}}", methods=["GET", "HEAD"])

@@ -175,7 +175,7 @@ async def owner_left(conn: AsyncConnection, person: str, successor: str | None, 
     Call this in the transaction in which the person left, after the row of the person was changed. Without a
     successor, the person stays the owner, so that the accounts work again if the person returns.
     """
-    owned = list((await conn.execute(_owned_by(person))).scalars())
+    owned = [row.account for row in await conn.execute(_owned_by(person))]
     for id in owned:
         if successor is not None:
             names = [successor, *(owner for owner in (await get(conn, id)).owners if owner != person)]

@@ -132,14 +132,14 @@ async def make(
     if named.kind == "service" and scopes is None:
         raise ValueError(f"{person} is a service account: its tokens need scopes, so make them with service-accounts")
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    row = {"hash": secret_hash(token), "person": person, "label": label.strip(), "created_at": made_at}
-    row |= {"scopes": None if scopes is None else [*scopes], "expires_at": expires_at}
-    await conn.execute(insert(tokens).values(row))
+    hash, listed = secret_hash(token), None if scopes is None else [*scopes]
+    row = {"hash": hash, "person": person, "label": label.strip(), "created_at": made_at}
+    await conn.execute(insert(tokens).values(**row, scopes=listed, expires_at=expires_at))
     if named.kind == "person":
         await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
     summary = f"A token was made for {named.name}: {label.strip()}"
-    data: dict[str, Any] = {"person": person, "token_id": row["hash"][:TOKEN_ID], "label": label.strip()}
-    data |= {"scopes": row["scopes"]} if scopes is not None else {}
+    data: dict[str, Any] = {"person": person, "token_id": hash[:TOKEN_ID], "label": label.strip()}
+    data |= {"scopes": listed} if listed else {}
     data |= {"expires_at": expires_at.isoformat()} if expires_at else {}
     await audit_log.note(conn, "token_made", by=by, summary=summary, data=data)
     return token
