@@ -10,13 +10,13 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
 
 from cases.check_names import NamesCheck
+from cases.differences import differing
 from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
 from cases.schedule import why_not_at
@@ -398,21 +398,6 @@ class Starter:
 
 
 # ------------------------------------------------------------------------------------------------------------- in words
-
-
-def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
-    """Return the names of the fields in which a stored input differs from a new input. 12.5 and 12.50 are equal."""
-    new = parsed.model_dump(mode="json")
-    return [
-        name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
-    ]
-
-
-def _same(new: Any, stored: Any) -> bool:
-    try:
-        return isinstance(new, Decimal) and stored is not None and Decimal(str(stored)) == new
-    except InvalidOperation:
-        return False
 
 
 def _joined(*names: Iterable[str]) -> list[str]:

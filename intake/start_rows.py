@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from cases.differences import differing
 from cases.rollback import ChangedMeanwhile, NotRollable, Rollbacks
-from cases.submit import NoPolicy, Starter, differing
+from cases.submit import NoPolicy, Starter
 from cases.workflow_starter import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
 from domain.base import FieldProblem
 from domain.batch import BatchInput, BatchNote, BatchResult
@@ -28,7 +29,7 @@ from domain.proof.envelope import SignedText
 from domain.status import Status
 from intake.classify_rows import changes
 from store.audit import audit_log
-from store.cases import batch_cases, batches, cases, proofs
+from store.cases import batch_cases, batches, cases, proofs, requesters
 from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.database import Database
@@ -270,7 +271,7 @@ class Importer:
         if not ids:
             return {}
         async with self._db.read() as conn:
-            return await cases.asked_for(conn, ids)
+            return await requesters.asked_for(conn, ids)
 
     def _prepared(
         self, row: PlannedRow, batch: BatchInput, asked_before: Sequence[str]

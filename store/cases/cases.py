@@ -31,7 +31,7 @@ from domain.start_digest import start_digest
 from domain.status import Status
 from domain.undo import PlannedUndo, updated
 from store.audit import audit_log
-from store.cases import actions, durations, proofs, tasks
+from store.cases import actions, durations, proofs, requesters, tasks
 from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
@@ -39,7 +39,7 @@ from store.db.database import fit, insert_once
 from store.db.prepared import prepared, prepared_insert
 from store.db.text_search import words_say
 from store.tables.base import Instant
-from store.tables.cases import case_requesters, cases
+from store.tables.cases import cases
 
 
 class CaseRow(BaseModel):
@@ -168,7 +168,7 @@ async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> Ca
         query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
         found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
         raise CaseExists(found[0])
-    await _name_requesters(conn, [new])
+    await requesters.add(conn, {new.case_id: new.asked_for})
     heads = await audit_log.begin(conn, [event])
     head = heads[new.case_id]
     return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
@@ -185,7 +185,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
         return {}
     added = set((await conn.execute(_INSERT_NEW, list(rows.values()))).scalars())
     first = {event.case_id: event for _, event in new if event.case_id in added}
-    await _name_requesters(conn, [case for case, _ in new if case.case_id in added])
+    await requesters.add(conn, {case.case_id: case.asked_for for case, _ in new if case.case_id in added})
     await audit_log.begin(conn, list(first.values()))
     existing = [case_id for case_id in rows if case_id not in added]
     found = await _found(conn, select(cases).where(cases.c.case_id.in_(existing))) if existing else []
@@ -271,14 +271,6 @@ async def _move(conn: AsyncConnection, record: CaseRecord, head: ChainHead) -> b
     return (await conn.execute(_MOVE, its | values)).rowcount > 0
 
 
-async def _name_requesters(conn: AsyncConnection, new: Sequence[NewCaseRow]) -> None:
-    """Store who counts as requester of new cases, beside their requester."""
-    named = [{"case_id": case.case_id, "person": person} for case in new for person in case.asked_for]
-    if named:
-        await conn.execute(_INSERT_REQUESTERS, named)
-
-
-_INSERT_REQUESTERS = prepared_insert(case_requesters, lambda new: new.on_conflict_do_nothing())
 _START_OF = prepared(select(cases.c.start_digest, cases.c.workflow_id).where(cases.c.case_id == bindparam("of_case")))
 _INSERT_NEW = prepared_insert(cases, lambda new: new.on_conflict_do_nothing().returning(cases.c.case_id))
 _MARK_RUNNING = prepared(
@@ -354,12 +346,6 @@ async def by_idempotency_key(conn: AsyncConnection, key: str) -> CaseRow | None:
 async def latest_round(conn: AsyncConnection, process: str, reference_key: str) -> CaseRow | None:
     """Return the newest case of a reference, or None."""
     return await _one(conn, _LATEST_ROUND, {"of_process": process, "of_reference": reference_key})
-
-
-async def asked_for(conn: AsyncConnection, case_ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return, by case, the people who count as requester beside the requester."""
-    query = select(cases.c.case_id, cases.c.asked_for).where(cases.c.case_id.in_(case_ids))
-    return {row.case_id: row.asked_for for row in await conn.execute(query)}
 
 
 async def children_of(conn: AsyncConnection, case_id: str) -> list[CaseRow]:

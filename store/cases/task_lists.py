@@ -25,8 +25,9 @@ from sqlalchemy.sql.functions import GenericFunction
 
 from domain.permissions import shares_group
 from domain.task import TaskView
+from store.cases.requesters import counts_as_requester
 from store.cases.tasks import views
-from store.cases.visibility import Viewer, counts_as_requester
+from store.cases.visibility import Viewer
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
 from store.db.text_search import words_say

@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 from domain.names import ADMINS, AUDITORS, OPERATORS
 from domain.permissions import requesters
 from domain.task import TaskView
-from store.tables.cases import candidates, case_requesters, tasks
+from store.cases.requesters import counts_as_requester
+from store.tables.cases import candidates, tasks
 
 Name = tuple[str, str]
 """A reason why a person may see a case, as (kind, name).
@@ -127,9 +128,3 @@ class Viewer(BaseModel):
     def is_named(self) -> ColumnElement[bool]:
         """Return the condition under which a row of `candidates` names this viewer as a person."""
         return and_(candidates.c.kind.in_(PERSONAL), candidates.c.name == self.id) if self.decides else false()
-
-
-def counts_as_requester(case_id: ColumnElement[str], people: Sequence[str]) -> ColumnElement[bool]:
-    """Return the condition that one of the people counts as requester of the case, beside its `requester`."""
-    asked = case_requesters.alias()
-    return exists().where(asked.c.case_id == case_id, asked.c.person.in_(people)).correlate_except(asked)

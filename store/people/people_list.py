@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from store.db.connection import AsyncConnection
 from store.db.text_search import texts_say
@@ -84,7 +84,8 @@ async def page(
         groups[row.person].append(row.group_name)
     gone = select(absences).where(absences.c.person.in_(ids), absences.c.starts_at <= now, absences.c.ends_at > now)
     away = {row.person: row for row in await conn.execute(gone)}
-    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), tokens.c.revoked_at.is_(None))
+    valid = and_(tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
+    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), valid)
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
     return [
