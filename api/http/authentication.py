@@ -1,6 +1,7 @@
 """Check the token of each request below `/api`, and its rate limits, before the request is routed or parsed."""
 
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -44,8 +45,9 @@ class Authentication:
         """Set the caller and the credential of the request. Raises Problem and DatabaseUnavailable."""
         try:
             person = await by_header(request)
-        except Problem:
-            await count_stranger(request)  # after the look at the token: nobody shares a limit with strangers
+        except Problem as no:
+            if no.status == HTTPStatus.UNAUTHORIZED:
+                await count_stranger(request)  # after the look at the token: nobody shares a limit with strangers
             raise
         request.state.caller = person
         request.state.person = person.id

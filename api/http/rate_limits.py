@@ -27,7 +27,7 @@ NETWORK = 64
 _API = "(?:/api/v1)?"
 _ONE = "[^/]+"
 _KINDS = {
-    RequestKind.SIGN_IN: r"POST /(?:link|sign-in(?:/.*)?)|GET /sign-in/.+",
+    RequestKind.SIGN_IN: r"POST /(?:link|sign-in(?:/.*)?)|GET /sign-in/.*callback",
     RequestKind.SCIM: r"[A-Z]+ /scim/.*",
     RequestKind.UPLOADS: rf"POST (?:/api/v1/batches|/upload(?:/{_ONE})?|/api/v1/cases/.+/attachments|/cases/.+/attach)",
     RequestKind.STARTS: rf"POST (?:/api/v1/cases|/new/{_ONE}|{_API}/cases/.+/start)",
@@ -87,6 +87,11 @@ async def count_stranger(request: Request) -> None:
     counted = RequestKind.SIGN_IN if kind is RequestKind.SIGN_IN else RequestKind.OTHER
     where = Caller(f"address:{address_of(request)}", known=False)
     await _take(request, request.app.state.services.limits, counted, [where])
+
+
+async def count_provider(request: Request) -> None:
+    """Count a request of the identity provider that calls SCIM. Raises LimitReached."""
+    await _take(request, request.app.state.services.limits, RequestKind.SCIM, [Caller("provider")])
 
 
 def forgive(request: Request, number: int = 1) -> None:

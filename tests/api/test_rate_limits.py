@@ -260,9 +260,11 @@ KINDS = {
     RequestKind.SEARCHES: "GET /, HEAD /, GET /cases, GET /api/v1/cases, GET /api/v1/tasks, GET /api/v1/audit, "
     "GET /api/v1/audit/pack, GET /audit/pack, GET /api/v1/dashboard, GET /dashboard, GET /api/v1/batches/b/rows, "
     "GET /people, GET /api/v1/people, GET /requests, GET /api/v1/ledger/entries, GET /upload/abc",
-    RequestKind.SIGN_IN: "POST /sign-in, POST /sign-in/passkey, GET /sign-in/oidc/callback, POST /link",
+    RequestKind.SIGN_IN: "POST /sign-in, POST /sign-in/passkey, GET /sign-in/oidc/callback, POST /link, "
+    "POST /sign-in/oidc/connect",
     RequestKind.SCIM: "GET /scim/v2/Users, PATCH /scim/v2/Users/1",
-    RequestKind.OTHER: "GET /sign-in, GET /link, GET /api/v1/cases/c, GET /api/v1/me, POST /settings/x, GET /tasks/t, "
+    RequestKind.OTHER: "GET /sign-in, GET /sign-in/oidc, "
+    "GET /link, GET /api/v1/cases/c, GET /api/v1/me, POST /settings/x, GET /tasks/t, "
     "POST /api/v1/people, POST /api/v1/cases/c/comments, GET /nothing, POST /apix/v1/cases",
     None: "GET /events, GET /api/v1/events, GET /batches/b/events, GET /api/v1/batches/b/events",
 }
