@@ -241,6 +241,7 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
         temporal_port=free_port(),
         public_url="http://gateway",
         demo=False,
+        rate_limits="off",  # test_rate_limits.py has gateways with limits; here all tests share an address and tokens
         max_upload_bytes=2 * 1024 * 1024,
         batch_in_flight=5,
         batch_rate=10,  # so that the import of a file of few rows takes long enough to be stopped
