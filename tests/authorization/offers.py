@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from tests.authorization.permissions import TABLE, Answer, Role
 from tests.authorization.rows import Place, Rows
@@ -27,31 +28,35 @@ def offered(page: str, path: str) -> Iterator[tuple[str, str, str]]:
 def refused(page: str, path: str, role: Role, rows: Rows) -> set[str]:
     """Return the forms and links of a page which this reader may not use, and those that no row knows."""
     wrong = set()
-    for method, address, act in offered(page, path):
-        if address.startswith(("/static/", "/openapi.json")):
-            continue
-        name = _row(method, address, act, rows)
+    for offer in set(offered(page, path)):
+        name = _row(offer, rows)
         if name is None:
-            wrong.add(f"{method} {address} {act}: no row")
+            wrong.add(f"{offer}: no row")
         elif TABLE[rows[name].what][role] is not Answer.YES:
             wrong.add(f"{name}: {rows[name].what}")
     return wrong
 
 
-def _row(method: str, address: str, act: str, rows: Rows) -> str | None:
+def _row(offer: tuple[str, str, str], rows: Rows) -> str | None:
     """Return the name of the row with this address: an address without names in braces comes before others."""
-    fits = []
-    for name in rows:
-        place = Place.named(name)
-        if place.method == method and place.act in ("", act) and _pattern(place.path).fullmatch(address):
-            fits.append((place.act != act, place.path.count("{"), name))
-    return min(fits)[2] if fits else None
+    if offer not in _known:
+        method, address, act = offer
+        fits = []
+        for name in rows:
+            place = Place.named(name)
+            if place.method == method and place.act in ("", act) and _pattern(place.path).fullmatch(address):
+                fits.append((place.path.count("{"), name))
+        _known[offer] = min(fits)[1] if fits else None
+    return _known[offer]
 
 
+_known: dict[tuple[str, str, str], str | None] = {}
+
+
+@cache
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(
-        "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"({\w+})", path))
-    )
+    parts = re.split(r"({\w+})", path)
+    return re.compile("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts))
 
 
 def _attribute(attributes: str, name: str) -> str:

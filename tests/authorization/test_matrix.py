@@ -1,10 +1,12 @@
 """Each route and each page answers each person as the table of permissions says."""
 
+from collections.abc import Sequence
+
 import httpx2
 import pytest
 
 from tests.authorization import rows_of_api, rows_of_pages
-from tests.authorization.callers import ROLES
+from tests.authorization.callers import ROLES, Ended
 from tests.authorization.conftest import Product
 from tests.authorization.offers import refused as refused_offers
 from tests.authorization.permissions import TABLE, WHERE, Answer, Role, What
@@ -13,7 +15,7 @@ from tests.authorization.rows import Place, Row, met, send
 ROWS = {**rows_of_api.ROWS, **rows_of_pages.ROWS}
 HTML: dict[str, str] = {}
 SCRIPT = {"Accept": "application/json"}
-ONLY_AT_THE_API = {"the session of a page, at the API"}
+ONLY_AT_THE_API: set[Ended] = {"the session of a page, at the API"}
 
 
 def test_every_route_of_the_api_has_a_row(product: Product) -> None:
@@ -38,12 +40,6 @@ def test_the_rows_and_the_table_in_the_docs_name_the_same_lines() -> None:
 async def test_it_answers_each_person_as_the_table_says(product: Product, name: str) -> None:
     place, row = Place.named(name), ROWS[name]
     wrong: dict[str, object] = {}
-    for why, client in product.callers.ended.items():
-        if place.of_api or why not in ONLY_AT_THE_API:
-            # A script is answered in few words, which tells nothing else and takes less time than a page.
-            answer = await _ask(product, client, place, row, "admin-2", HTML if why == "no credential" else SCRIPT)
-            if told := _wrong(answer, place, row, Role.NOBODY):
-                wrong[why] = told
     # Those who may not come first: what they asked about is used up only by those who may.
     for role in sorted(ROLES, key=lambda role: TABLE[row.what][role] is Answer.YES):
         person, may = ROLES[role], TABLE[row.what][role] is Answer.YES
@@ -54,6 +50,32 @@ async def test_it_answers_each_person_as_the_table_says(product: Product, name: 
             wrong[role] = told
         if not may and (changed := await product.changes_by(person, before)):
             wrong[f"{role}, who changed something"] = changed
+    assert not wrong, f"{name}: {row.what}"
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_it_answers_ended_credentials_as_nobody(product: Product, name: str) -> None:
+    """Each route is asked without a credential and with two others, in turn. The next test asks with all of them."""
+    others, number = [*product.callers.ended][1:], [*ROWS].index(name)
+    await _ask_as_nobody(product, name, ["no credential", *(others[(number + n) % len(others)] for n in (0, 1))])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ROWS)
+async def test_it_answers_every_ended_credential_as_nobody(product: Product, name: str) -> None:
+    await _ask_as_nobody(product, name, [*product.callers.ended])
+
+
+async def _ask_as_nobody(product: Product, name: str, credentials: Sequence[Ended]) -> None:
+    place, row = Place.named(name), ROWS[name]
+    wrong: dict[str, object] = {}
+    for why in credentials:
+        if place.of_api or why not in ONLY_AT_THE_API:
+            # A script is answered in few words, which tells nothing else and takes less time than a page.
+            headers = SCRIPT if why != "no credential" and row.what is not What.PUBLIC else HTML
+            answer = await _ask(product, product.callers.ended[why], place, row, "admin-2", headers)
+            if told := _wrong(answer, place, row, Role.NOBODY):
+                wrong[why] = told
     assert not wrong, f"{name}: {row.what}"
 
 
