@@ -34,6 +34,7 @@ bulk: $(dev) ## import a file of 100,000 rows and kill the worker meanwhile
 	@exec $(python) -m pytest -m soak tests/intake/test_hundred_thousand.py $(ARGS)
 
 conformance: $(dev) ## run the suites that need programs of other projects
+	@$(python) -m pip install --quiet --require-hashes -r config/requirements/conformance.txt
 	@$(python) -m pytest -c pyproject.toml -q -m conformance $(ARGS) || test $$? -eq 5 # 5: there is no such test
 
 coverage: $(dev) ## run the tests and fail below 90 % of the lines of the product
@@ -76,6 +77,8 @@ lock: ## resolve pyproject.toml into config/requirements/*.txt with hashes (need
 	@$(resolve) pyproject.toml -o config/requirements/runtime.txt
 	@$(resolve) pyproject.toml --extra otel -c config/requirements/runtime.txt -o config/requirements/otel.txt
 	@$(resolve) pyproject.toml --extra otel --group dev -c config/requirements/otel.txt -o config/requirements/dev.txt
+	@$(resolve) pyproject.toml --extra otel --group dev --group conformance -c config/requirements/dev.txt \
+	  -o config/requirements/conformance.txt
 
 resolve := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 

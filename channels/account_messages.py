@@ -13,8 +13,13 @@ _SUBJECTS = {
     AccountNewsKind.PASSKEY_ADDED: "A passkey was added to your account",
     AccountNewsKind.PASSKEY_REMOVED: "Your passkey was removed",
     AccountNewsKind.PASSKEY_COPIED: "Your passkey may have been copied",
+    AccountNewsKind.IDENTITY_CONNECTED: "Another account can sign in as you",
+    AccountNewsKind.IDENTITY_DISCONNECTED: "An account can no longer sign in as you",
+    AccountNewsKind.LINK_PRINTED: "A link was made that signs in as you",
     AccountNewsKind.TOKEN_MADE: "An access token was created for you",
     AccountNewsKind.TOKEN_REVOKED: "Your access token was revoked",
+    AccountNewsKind.OWNER_NAMED: "You are an owner of a service account",
+    AccountNewsKind.ACCOUNT_SUSPENDED: "A service account is suspended",
     AccountNewsKind.ADDRESS_SET: "Your e-mail address was changed",
     AccountNewsKind.SUBSTITUTE_NAMED: "You have a substitute while you are out of office",
     AccountNewsKind.ADMIN_ADDED: "There is a new administrator",
@@ -52,10 +57,26 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
                 f"Holdgate refused your passkey {about} on {when}, because its counter went back. "
                 "There may be a copy of the passkey. Remove the passkey in your settings, and add a new passkey."
             ]
+        case AccountNewsKind.IDENTITY_CONNECTED:
+            return [f"{by} connected an account of {about} on {when}. This account can sign in as you."]
+        case AccountNewsKind.IDENTITY_DISCONNECTED:
+            return [f"{by} disconnected your account of {about} on {when}. It can no longer sign in as you."]
+        case AccountNewsKind.LINK_PRINTED:
+            return [f"{by} made a link on the server on {when}. The link signs in as you, once."]
         case AccountNewsKind.TOKEN_MADE:
             return [f"{by} created an access token for your account on {when}: {about}."]
         case AccountNewsKind.TOKEN_REVOKED:
             return [f"{by} revoked {f'your access token {about}' if about else 'your access tokens'} on {when}."]
+        case AccountNewsKind.OWNER_NAMED:
+            return [
+                f"{by} made you an owner of the service account {about} on {when}. You answer for what the account "
+                "requests: you count as requester, so you do not decide these requests."
+            ]
+        case AccountNewsKind.ACCOUNT_SUSPENDED:
+            return [
+                f"The service account {about} is suspended since {when}, because its last owner has left. "
+                "Its tokens are refused until you name an active person as owner, on the page People."
+            ]
         case AccountNewsKind.ADDRESS_SET:
             return [f"{by} changed the e-mail address of your account on {when}. Mail now goes to the new address."]
         case AccountNewsKind.SUBSTITUTE_NAMED:

@@ -33,6 +33,7 @@ from policy.model import Policy
 from store.cases import batch_cases, batches
 from store.cases.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
 from store.db.database import Database, DatabaseUnavailable
+from store.people import service_accounts
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
@@ -43,7 +44,7 @@ The function gets the connection and the id of the batch.
 
 _FOUND: Mapping[str, str] = MappingProxyType({})
 """The empty set of choices of how to open a file: everything is detected."""
-_INTERNAL = {"path", "policy_hash", "total"}
+_INTERNAL = {"path", "policy_hash", "total", "asked_for"}
 """Names of the fields of a stored batch that its report does not show."""
 
 
@@ -59,6 +60,8 @@ class BatchReport(BaseModel):
     same_file_as: str | None
     """The id of the newest earlier batch with the same bytes, process and requester; null without one."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account uploaded the file."""
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
@@ -161,9 +164,10 @@ class Uploads:
         *,
         resubmit: bool = False,
         taking: Taking | None = None,
+        on_behalf_of: str | None = None,
     ) -> BatchReport:
         """Store the file and its rows, and start the Workflow that imports them; `by` is the requester of all cases of
-        the file.
+        the file. If `by` is a service account, `on_behalf_of` is the person for whom the account asks.
 
         `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
         UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
@@ -172,6 +176,8 @@ class Uploads:
         """
         policy = self._policy(process)
         sha256 = hashlib.sha256(data).hexdigest()
+        async with self._db.read() as conn:
+            asked_for = await service_accounts.asked_for(conn, by, on_behalf_of)
         batch = Batch(
             batch_id=f"b{secrets.token_hex(8)}",
             process=process,
@@ -180,13 +186,15 @@ class Uploads:
             path=f"{sha256}.csv",
             same_file_as=None,
             requester=by,
+            on_behalf_of=on_behalf_of if asked_for else None,
+            asked_for=asked_for,
             policy_hash=policy.hash,
             status="receiving",
             total=0,
             ignored_columns=[],
             created_at=datetime.now(UTC),
         )
-        known = self._known(policy, by)
+        known = self._known(policy, by, on_behalf_of)
 
         async def answers(question: str, value: Any) -> Any:
             match question:
@@ -304,9 +312,9 @@ class Uploads:
     def _reading(self, process: str, mapping: GivenMapping | None, opening: Mapping[str, str]) -> dict[str, Any]:
         return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}
 
-    def _known(self, policy: Policy, by: str) -> Answers:
+    def _known(self, policy: Policy, by: str, on_behalf_of: str | None = None) -> Answers:
         """Return a function that answers the questions of a parser process about stored data."""
-        names = NamesCheck(self._db, policy, by)
+        names = NamesCheck(self._db, policy, by, on_behalf_of)
 
         async def answers(question: str, value: Any) -> Any:
             match question:

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from api.http import ways_to_sign_in
 from api.http.credentials import Credential
 from api.http.problems import forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
@@ -20,13 +21,15 @@ from domain.confirmation import Confirmation
 from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
 from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
+from domain.permissions import Requested, requesters
 from domain.refusals import Refusal
 from domain.ruling import GateRuling
 from domain.task import TaskView
 from store.db.database import Database
-from store.people import demo_people, people, sessions
+from store.people import demo_people, sessions, tokens
 from store.people.people import Person, viewer as viewer
 from store.people.secret_hash import secret_hash
+from store.people.tokens import TOKEN_PREFIX, Holder, TokenRefused
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Names of the session cookie for pages.
@@ -35,6 +38,7 @@ With https the second name is used, because browsers accept a cookie of this nam
 below /api reads the cookie, so a page of another site cannot call these routes in a person's name.
 """
 
+NO_PAGES = "This token has scopes, so it cannot open pages. Sign in, or use a token without scopes."
 DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask an administrator for an account."
 
 bearer = HTTPBearer(
@@ -55,12 +59,31 @@ class CanDecide(BaseModel):
     why: str
 
 
-async def person_of(db: Database, token: str | None) -> Person | None:
-    """Return the person to whom an access token belongs; None for a missing or unknown token."""
+async def holder_of(db: Database, token: str | None) -> Holder | None:
+    """Return the owner of an access token and what the token may be used for; None for a missing or unknown token.
+
+    Raises TokenRefused for a token that has ended, or whose service account is suspended.
+    """
     if not token or len(token) > MAX_TOKEN:
         return None
     async with db.read() as conn:
-        return await people.by_token(conn, token)
+        return await tokens.holder(conn, token, datetime.now(UTC))
+
+
+async def person_of(db: Database, token: str | None) -> Person | None:
+    """Return the person to whom an access token belongs; None for a token that is not accepted now."""
+    try:
+        found = await holder_of(db, token)
+    except TokenRefused:
+        return None
+    return found.person if found else None
+
+
+def _credential(request: Request, token: str, holder: Holder) -> Credential:
+    """Note that the token is used, and return it as the credential of the request."""
+    hash = secret_hash(token)
+    request.app.state.services.token_uses.note(hash)
+    return Credential("token", hash, holder.scopes)
 
 
 async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
@@ -78,19 +101,44 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
     return id and DEMO_IS_OFF.format(id=id)
 
 
+def is_jwt(token: str) -> bool:
+    """Return True if a token of the Authorization header can only be a JWT of an identity provider."""
+    return token.count(".") == 2 and not token.startswith(TOKEN_PREFIX)
+
+
+async def by_jwt(request: Request, token: str) -> Person:
+    """Return the person of an access token of the identity provider. Raises Problem 401 or 503."""
+    sign_on = request.app.state.services.single_sign_on
+    if sign_on is None:
+        raise unauthenticated(
+            "This gateway knows no identity provider whose access tokens it could accept (HOLDGATE_OIDC_ISSUER is not "
+            "set). Create a token on the page Settings."
+        )
+    person: Person
+    person, request.state.credential = await sign_on.caller(token)
+    return person
+
+
 async def by_header(request: Request) -> Person:
-    """Return the person whose token is in the Authorization header. Raises Problem 401."""
+    """Return the person whose token is in the Authorization header. Raises Problem 401, or 503 for a JWT."""
     credentials = await bearer(request)
     token = credentials.credentials if credentials else ""
-    person = await person_of(request.app.state.services.db, token)
-    if (why := await without_demo(request, person, token)) is not None:
+    if is_jwt(token):
+        return await by_jwt(request, token)
+    services = request.app.state.services
+    try:
+        holder = await holder_of(services.db, token)
+    except TokenRefused as no:
+        await services.revoked_token_log.note(token, no.why)
+        raise unauthenticated(str(no)) from no
+    if (why := await without_demo(request, holder.person if holder else None, token)) is not None:
         raise unauthenticated(why)
-    if person is None:
+    if holder is None:
         if token:
-            await request.app.state.services.revoked_token_log.note(token)
+            await services.revoked_token_log.note(token)
         raise unauthenticated()
-    request.state.credential = Credential("token", secret_hash(token))
-    return person
+    request.state.credential = _credential(request, token, holder)
+    return holder.person
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:
@@ -126,22 +174,33 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     """
     services = request.app.state.services
     db: Database = services.db
-    request.state.signed_in = None
+    request.state.signed_in = request.state.refused = None
     signed_in: sessions.SignedIn | None = None
     if credentials:
         token = credentials.credentials
-        person = await person_of(db, token)
-        if person is None:
-            await request.app.state.services.revoked_token_log.note(token)
+        if is_jwt(token):
+            return await by_jwt(request, token)
+        try:
+            holder = await holder_of(db, token)
+        except TokenRefused as no:
+            await services.revoked_token_log.note(token, no.why)
+            request.state.refused = str(no)
+            return None
+        person = holder.person if holder else None
+        if holder is None:
+            await services.revoked_token_log.note(token)
+        elif holder.scopes is not None:
+            request.state.refused = NO_PAGES
+            return None
         else:
-            request.state.credential = Credential("token", secret_hash(token))
+            request.state.credential = _credential(request, token, holder)
     else:
         token = cookie_of(request) or ""
         if token:
             async with db.read() as conn:
                 signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
-        if signed_in and signed_in.session.way == "demo" and signed_in.session.credential != services.demo.credential():
-            signed_in = None  # the secret in the demo's link was replaced
+        if signed_in and not ways_to_sign_in.counts(services.settings, signed_in.session, services.demo.credential):
+            signed_in = None
         person = signed_in.person if signed_in else None
     request.state.refused = await without_demo(request, person, token)
     if request.state.refused is not None:
@@ -168,7 +227,7 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 def actor(person: Person) -> Actor:
     """Return the person as the actor of a message to a Workflow, with the person's present groups."""
     absent = [Absent(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Actor(id=person.id, groups=person.groups, stands_in_for=absent)
+    return Actor(id=person.id, kind=person.kind, groups=person.groups, stands_in_for=absent)
 
 
 def is_in(person: Person, *groups: str) -> bool:
@@ -176,9 +235,14 @@ def is_in(person: Person, *groups: str) -> bool:
     return not set(groups).isdisjoint(person.groups)
 
 
+def may_start(person: Person) -> bool:
+    """Return True if the person may start cases and upload files."""
+    return is_in(person, REQUESTERS, ADMINS)
+
+
 async def requester(person: Caller) -> Person:
     """Return the caller if they may start cases. Raises Problem 403 otherwise."""
-    if not is_in(person, REQUESTERS, ADMINS):
+    if not may_start(person):
         raise forbidden(
             f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
         )
@@ -255,7 +319,7 @@ def check_for_another(person: Person, id: str | None, what: str) -> None:
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
             f"You cannot {what} by yourself. Ask another administrator. If there is no other, use the command line.",
-            "two administrators: nobody gives themselves groups, reports, substitutions or an address",
+            "two administrators: nobody gives themselves groups, reports, substitutions or an address, or leaves",
         )
 
 
@@ -265,20 +329,25 @@ def check_admin(person: Person, message: str) -> None:
         raise forbidden(message, f"members of {ADMINS}")
 
 
-def may_see_batch(person: Person, uploader: str) -> bool:
+def asks(person: Person, requested: Requested) -> bool:
+    """Return True if the person, or a person whose successor they are, counts as requester of a case or upload."""
+    return not set(requesters(requested)).isdisjoint(person.asks_as)
+
+
+def may_see_batch(person: Person, batch: Requested) -> bool:
     """Return True if the person may see a batch.
 
-    These people may see a batch: its uploader or the uploader's successor, operators, auditors and admins.
+    These people may see a batch: everybody who counts as requester, operators, auditors and admins.
     """
-    return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
+    return asks(person, batch) or is_in(person, OPERATORS, AUDITORS, ADMINS)
 
 
-def check_own(person: Person, case_requester: str, what: str) -> None:
-    """Raise Problem 403 unless the person is the requester or the requester's successor, an operator or an admin.
+def check_own(person: Person, requested: Requested, what: str) -> None:
+    """Raise Problem 403 unless the person counts as requester, or is an operator or an admin.
 
     `what` is the action in words, as they follow "operators and admins".
     """
-    if case_requester not in person.asks_as and not may_operate(person):
+    if not asks(person, requested) and not may_operate(person):
         raise forbidden(
             f"Only the requester (or the successor of the requester), operators and admins {what}.",
             f"the requester or the successor of the requester, members of {OPERATORS} or {ADMINS}",
@@ -286,13 +355,13 @@ def check_own(person: Person, case_requester: str, what: str) -> None:
 
 
 def may_operate(person: Person) -> bool:
-    """Return True if the person is an operator or an admin."""
-    return is_in(person, OPERATORS, ADMINS)
+    """Return True if the person is an operator or an admin. A service account never operates."""
+    return person.kind == "person" and is_in(person, OPERATORS, ADMINS)
 
 
-def check_may_nudge(person: Person, case_requester: str) -> None:
-    """Raise Problem 403 unless the person is the requester of the case, or the requester's successor."""
-    if case_requester not in person.asks_as:
+def check_may_nudge(person: Person, task: TaskView) -> None:
+    """Raise Problem 403 unless the person counts as requester of the case."""
+    if not asks(person, task):
         raise forbidden(
             "Only the requester of a case, or the successor of the requester, can send a reminder.",
             "the requester or the successor of the requester",

@@ -117,6 +117,7 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
 ENDING = (
     *("token_revoked", "tokens_revoked", "password_set", "passkey_removed", "signed_out", "signed_out_everywhere"),
     *("person_deactivated", "person_replaced", "group_left", "group_joined"),
+    *("service_account_deactivated", "service_account_suspended"),
 )
 """Kinds of events after which a person may have lost their sign-in or may see other cases."""
 
@@ -165,9 +166,10 @@ async def _audiences(
     for case_id, rows in of_case.items():
         names[case_id] |= {("person", task.assignee) for task in rows if task.assignee}
     found = {}
-    query = select(cases.c.case_id, cases.c.requester, cases.c.status).where(cases.c.case_id.in_(case_ids))
-    for case_id, requester, status in await conn.execute(query):
-        found[case_id] = _Audience(status, frozenset(names[case_id] | {("person", requester)}))
+    query = select(cases.c.case_id, cases.c.requester, cases.c.asked_for, cases.c.status)
+    for case_id, requester, asked_for, status in await conn.execute(query.where(cases.c.case_id.in_(case_ids))):
+        asking = {("person", name) for name in (requester, *asked_for)}
+        found[case_id] = _Audience(status, frozenset(names[case_id] | asking))
     return found
 
 

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, or_, true
 
 from store.cases.visibility import Viewer
 from store.tables.cases import batches, cases
 
 Period = Literal["24h", "7d", "30d"]
 
+_ASKERS = (cases.c.requester, cases.c.on_behalf_of)
 _HOURS: dict[Period, int] = {"24h": 24}
 _DAYS: dict[Period, int] = {"7d": 7, "30d": 30}
 
@@ -56,7 +57,8 @@ def span(period: Period, now: datetime, zone: tzinfo) -> Span:
 class DashboardScope:
     """The cases, batches and tasks that count for a viewer.
 
-    For operators, auditors and admins, everything counts. For other people, the cases that they requested, the batches
+    For operators, auditors and admins, everything counts. For other people, the cases that they requested or that a
+    service account requested for them, the batches
     that they uploaded, and the tasks that ask them or one of their groups count. People may open all of these cases,
     batches and tasks, so no figure discloses anything else.
     """
@@ -72,7 +74,7 @@ class DashboardScope:
 
     def cases(self) -> ColumnElement[bool]:
         """Return the SQL condition that a row of `cases` is in the scope."""
-        return true() if self.everything else cases.c.requester == self.person
+        return true() if self.everything else or_(*(column == self.person for column in _ASKERS))
 
     def batches(self) -> ColumnElement[bool]:
         """Return the SQL condition that a row of `batches` is in the scope."""

@@ -184,6 +184,8 @@ class CaseRun:
             process=case.process,
             gate=gate,
             requester=case.requester,
+            on_behalf_of=case.on_behalf_of,
+            asked_for=case.asked_for,
             excluded_users=list(dict.fromkeys(excluded)),
             quorum=Quorum(needed=1),
             opened_at=workflow.now(),

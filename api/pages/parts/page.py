@@ -65,6 +65,7 @@ templates.env.globals |= {
     "due": formatting.due,
     "urgency": formatting.urgency,
     "person_named": formatting.person,
+    "provider_named": formatting.provider_named,
     "money": formatting.money,
     "titled": formatting.titled,
     "listed": formatting.listed,
@@ -73,8 +74,8 @@ templates.env.globals |= {
 }
 
 PAGE_ADDRESS = re.compile(
-    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|ledger|policy|mappings|audit"
-    r"|(tasks|cases|new|upload|batches|bulk|people|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
+    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|service-accounts|ledger|policy|mappings|audit"
+    r"|(tasks|cases|new|upload|batches|bulk|people|service-accounts|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
 )
 """The pattern of addresses to which the sign-in page may redirect: pages of Holdgate, never another site."""
 LONGEST_ADDRESS = 8_000
@@ -117,6 +118,10 @@ class SignInPage(Context):
     """The name, as the person entered it."""
     party: RelyingParty | None = None
     """The site of the passkeys; None if browsers refuse passkeys here."""
+    provider: str = ""
+    """The name of the identity provider; empty without single sign-on."""
+    passwords: bool = True
+    """True if people can sign in by password, passkey and token."""
 
 
 @dataclass(frozen=True)
@@ -326,8 +331,10 @@ def sign_in_form(
             401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
         ).response()
     settings = request.app.state.services.settings
-    party = None if obstacle(settings) else relying_party(settings)
-    shown = replace(form, following=local_address(form.following), party=party)
+    passwords = settings.passwords == "on"
+    party = relying_party(settings) if passwords and not obstacle(settings) else None
+    provider = settings.oidc_label if settings.oidc_issuer else ""
+    shown = replace(form, following=local_address(form.following), party=party, provider=provider, passwords=passwords)
     return render(request, "sign_in.html", shown, status, headers)
 
 
