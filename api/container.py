@@ -91,7 +91,7 @@ class Services:
             rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=StagedFiles(settings.uploads / "held"),
-            live=LiveUpdates(db),
+            live=LiveUpdates(db, policy),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),

@@ -7,22 +7,26 @@ an action that they may not do.
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
 from api.http.credentials import Credential
-from api.http.problems import forbidden, not_found, unauthenticated
+from api.http.problems import Problem, forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
 from domain.confirmation import Confirmation
 from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
-from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
+from domain.names import ADMINS, DATA_STEWARDS, SECURITY
 from domain.refusals import Refusal
 from domain.ruling import GateRuling
+from domain.scope import DATASETS_OF, DIRECTORY_OF, LEDGER_OF, RISKS_OF
 from domain.task import TaskView
+from policy.scope import scope_of
+from store.cases import batches
+from store.cases.batches import Batch
 from store.db.database import Database
 from store.people import demo_people, people, sessions
 from store.people.people import Person, viewer as viewer
@@ -90,7 +94,12 @@ async def by_header(request: Request) -> Person:
             await request.app.state.services.revoked_token_log.note(token)
         raise unauthenticated()
     request.state.credential = Credential("token", secret_hash(token))
-    return person
+    return in_scope(request.app.state.services, person)
+
+
+def in_scope(services: Any, person: Person) -> Person:
+    """Return the person with their scope by the policy in force."""
+    return person.model_copy(update={"scope": scope_of(services.policy.current, person.id, person.groups)})
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:
@@ -149,7 +158,7 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     request.state.signed_in = signed_in
     if signed_in is not None:
         request.state.credential = Credential("session", signed_in.session.hash)
-    return person
+    return person and in_scope(services, person)
 
 
 def csrf_of(request: Request) -> str:
@@ -177,31 +186,32 @@ def is_in(person: Person, *groups: str) -> bool:
 
 
 async def requester(person: Caller) -> Person:
-    """Return the caller if they may start cases. Raises Problem 403 otherwise."""
-    if not is_in(person, REQUESTERS, ADMINS):
-        raise forbidden(
-            f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
-        )
+    """Return the caller if they may start cases of any process. Raises Problem 403 otherwise."""
+    if not person.scope.starts:
+        raise forbidden("You may not start cases: only requesters of a process and admins do.", "requesters or admins")
     return person
 
 
 async def overseer(person: Caller) -> Person:
-    """Return the caller if they may read the whole audit log and the ledger. Raises Problem 404 otherwise."""
-    if not is_in(person, OPERATORS, AUDITORS, ADMINS):
+    """Return the caller if they may read audit events: of processes, or of the installation.
+
+    Which events the caller reads depends on `Person.scope`. Raises Problem 404 otherwise.
+    """
+    if not (person.scope.audits or person.scope.oversees_installation):
         raise not_found("page")
     return person
 
 
 async def policy_reader(person: Caller) -> Person:
     """Return the caller if they may read policy texts. Raises Problem 404 otherwise."""
-    if not is_in(person, AUDITORS, ADMINS):
+    if not person.scope.audits_installation:
         raise not_found("policy")
     return person
 
 
 async def people_reader(person: Caller) -> Person:
     """Return the caller if they may see the list of people. Raises Problem 404 otherwise."""
-    if not is_in(person, AUDITORS, ADMINS):
+    if not person.scope.audits_installation:
         raise not_found("page")
     return person
 
@@ -217,26 +227,43 @@ async def admin(person: Caller) -> Person:
 
 
 async def operator(person: Caller) -> Person:
-    """Return the caller if they may handle incidents. Raises Problem 404 otherwise."""
-    if not is_in(person, OPERATORS, ADMINS):
+    """Return the caller if they may handle incidents of any process. Raises Problem 404 otherwise."""
+    if not person.scope.operates:
+        raise not_found("page")
+    return person
+
+
+async def ledger_reader(person: Caller) -> Person:
+    """Return the caller if they may read the ledger, in which payments are entered. Raises Problem 404 otherwise."""
+    if LEDGER_OF not in person.scope.audits:
+        raise not_found("page")
+    return person
+
+
+async def directory_reader(person: Caller) -> Person:
+    """Return the caller if they may read the directory of accounts. Raises Problem 404 otherwise."""
+    if DIRECTORY_OF not in person.scope.audits:
         raise not_found("page")
     return person
 
 
 async def data_reader(person: Caller) -> Person:
     """Return the caller if they may read published datasets. Raises Problem 404 otherwise."""
-    if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
+    scope = person.scope
+    if not (DATASETS_OF in scope.starts or DATASETS_OF in scope.sees or is_in(person, DATA_STEWARDS)):
         raise not_found("dataset")
     return person
 
 
 async def risk_reader(person: Caller) -> Person:
     """Return the caller if they may read accepted risks. Raises Problem 404 otherwise."""
-    if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
+    if not (RISKS_OF in person.scope.sees or is_in(person, SECURITY)):
         raise not_found("risk")
     return person
 
 
+LedgerReader = Annotated[Person, Depends(ledger_reader)]
+DirectoryReader = Annotated[Person, Depends(directory_reader)]
 RiskReader = Annotated[Person, Depends(risk_reader)]
 DataReader = Annotated[Person, Depends(data_reader)]
 PeopleReader = Annotated[Person, Depends(people_reader)]
@@ -265,29 +292,50 @@ def check_admin(person: Person, message: str) -> None:
         raise forbidden(message, f"members of {ADMINS}")
 
 
-def may_see_batch(person: Person, uploader: str) -> bool:
+async def may_see_batch(db: Database, person: Person, batch: Batch) -> bool:
     """Return True if the person may see a batch.
 
-    These people may see a batch: its uploader or the uploader's successor, operators, auditors and admins.
+    These people may see a batch: its uploader or the uploader's successor, and people who oversee the processes of all
+    its rows.
     """
-    return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
+    if batch.requester in person.asks_as or person.scope.sees.everywhere:
+        return True
+    async with db.read() as conn:
+        return await batches.is_within(conn, batch.batch_id, person.scope.sees)
 
 
-def check_own(person: Person, case_requester: str, what: str) -> None:
-    """Raise Problem 403 unless the person is the requester or the requester's successor, an operator or an admin.
+async def operates_batch(db: Database, person: Person, batch: Batch) -> bool:
+    """Return True if the person operates the processes of all rows of a batch, or is an admin."""
+    if person.scope.operates.everywhere:
+        return True
+    async with db.read() as conn:
+        return await batches.is_within(conn, batch.batch_id, person.scope.operates)
 
-    `what` is the action in words, as they follow "operators and admins".
+
+async def check_own_batch(db: Database, person: Person, batch: Batch, what: str) -> None:
+    """Raise Problem 403 unless the person is the uploader of the batch or their successor, operates it, or is an admin.
+
+    `what` is the action in words, as in `check_own`.
     """
-    if case_requester not in person.asks_as and not may_operate(person):
-        raise forbidden(
-            f"Only the requester (or the successor of the requester), operators and admins {what}.",
-            f"the requester or the successor of the requester, members of {OPERATORS} or {ADMINS}",
-        )
+    if batch.requester not in person.asks_as and not await operates_batch(db, person, batch):
+        raise _not_own(what)
 
 
-def may_operate(person: Person) -> bool:
-    """Return True if the person is an operator or an admin."""
-    return is_in(person, OPERATORS, ADMINS)
+def check_own(person: Person, case_requester: str, process: str, what: str) -> None:
+    """Raise Problem 403 unless the person is the requester or the requester's successor, an operator of the process or
+    an admin.
+
+    `what` is the action in words, as they follow "operators of the process and admins".
+    """
+    if case_requester not in person.asks_as and process not in person.scope.operates:
+        raise _not_own(what)
+
+
+def _not_own(what: str) -> Problem:
+    return forbidden(
+        f"Only the requester (or the successor of the requester), operators of the process and admins {what}.",
+        "the requester or the successor of the requester, operators of the process, or admins",
+    )
 
 
 def check_may_nudge(person: Person, case_requester: str) -> None:
@@ -299,13 +347,13 @@ def check_may_nudge(person: Person, case_requester: str) -> None:
         )
 
 
-def check_may_operate(person: Person, what: str) -> None:
-    """Raise Problem 403 unless the person is an operator or an admin.
+def check_may_operate(person: Person, process: str, what: str) -> None:
+    """Raise Problem 403 unless the person is an operator of the process or an admin.
 
-    `what` is the action in words, as they follow "operators and admins".
+    `what` is the action in words, as they follow "operators of the process and admins".
     """
-    if not may_operate(person):
-        raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
+    if process not in person.scope.operates:
+        raise forbidden(f"Only operators of the process and admins {what}.", "operators of the process, or admins")
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:

@@ -250,8 +250,8 @@ async def inbox(
         since=since,
         address=asked.address,
         decision_id=uuid.uuid4().hex,
-        processes=[(name, capital(request_type(name))) for name in PROCESSES],
-        steps=_steps(asked.process),
+        processes=[(name, capital(request_type(name))) for name in PROCESSES if name in person.scope.knows],
+        steps=_steps(asked.process, person),
         team=[(name, name) for name in sorted(person.groups)],
         dues=[("overdue", _("late")), ("today", _("today")), ("week", _("within a week")), ("none", _("no due time"))],
         priorities=[("1", _("1, highest")), ("2", "2"), ("3", _("3, normal")), ("4", "4"), ("5", "5")],
@@ -413,9 +413,12 @@ def _counted(count: int) -> str:
     return ngettext("%(num)s task", "%(num)s tasks", count)
 
 
-def _steps(process: str) -> list[tuple[str, str]]:
-    """Return the approval steps that the filter offers, as value and name: those of one process, or of all."""
-    known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
+def _steps(process: str, person: Person) -> list[tuple[str, str]]:
+    """Return the approval steps that the filter offers, as value and name: those of one process, or of all that the
+    person may know.
+    """
+    wanted = [process] if process in PROCESSES else PROCESSES
+    known = [PROCESSES[name] for name in wanted if name in person.scope.knows]
     names = dict.fromkeys(gate for each in known for gate in each.words.gates)
     return [(name, step_words(name)) for name in names]
 

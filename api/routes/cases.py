@@ -224,9 +224,9 @@ async def cancel_case(
 ) -> Cancelling:
     """Cancel a case. The case undoes its steps, newest first, and ends `cancelled`.
 
-    For the requester (or the successor of the requester), operators and admins.
+    For the requester (or the successor of the requester), operators of the process and admins.
     """
-    check_own(person, case.requester, "cancel a case")
+    check_own(person, case.requester, case.process, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
 
@@ -250,11 +250,11 @@ async def start_case_now(
 ) -> StartingNow:
     """Start a `scheduled` case before its time.
 
-    For the requester (or the successor of the requester), operators and admins.
+    For the requester (or the successor of the requester), operators of the process and admins.
 
     The audit log records who started the case. The answer is 409 if the case is not scheduled.
     """
-    check_own(person, case.requester, "start a case before its time")
+    check_own(person, case.requester, case.process, "start a case before its time")
     status = await gateway.start_now(person, case, idempotency_key)
     response.status_code = 202 if status is None else 200
     return StartingNow(case_id=case.case_id, status=status or case.status)
@@ -264,13 +264,15 @@ async def start_case_now(
 async def roll_back_case(
     case: VisibleCase, body: CaseReason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
-    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`. Operators and admins only.
+    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`.
+
+    For operators of the process and admins.
 
     If the policy has a gate `rollback` for the process, people must approve the rollback first. The answer is 409 if
     the case is not completed, if it has no step that can be undone, if another rollback runs or is done, or if the
     system that must undo a step refuses; the problem then has the reason.
     """
-    check_may_operate(person, "roll back a completed case")
+    check_may_operate(person, case.process, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None
     if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
         given = case  # a repeat gets the first answer

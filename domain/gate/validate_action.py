@@ -12,7 +12,7 @@ from domain.gate.validate_decision import check_open
 from domain.messages import Act, Action
 from domain.moments import LAST_MOMENT, moment_text
 from domain.names import ADMINS
-from domain.permissions import among, check_admin, check_can_receive, place_of, same, voters
+from domain.permissions import among, check_admin, check_can_receive, check_operates, place_of, same, voters
 from domain.refusals import Refusal, RefusalCode, not_allowed
 
 
@@ -25,7 +25,7 @@ def check_action(state: GateState, action: Action) -> None:
         case Act.RELEASE:
             _check_release(state, action)
         case Act.REASSIGN:
-            check_admin(action.by, "reassign tasks")
+            check_operates(task, action.by, "reassign tasks")
             check_not_to_self(action)
             _check_handover(state, action)
         case Act.DELEGATE:

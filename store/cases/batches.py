@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal,
     not_,
     null,
+    or_,
     select,
     tuple_,
     update,
@@ -31,8 +32,9 @@ from sqlalchemy import (
 
 from domain.base import FieldProblem
 from domain.batch import BatchCounts
+from domain.scope import Reach
 from domain.state_words import state
-from store.cases.visibility import Viewer
+from store.cases.visibility import Viewer, uploads_within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection as AsyncConnection
 from store.tables.base import Instant
@@ -205,6 +207,12 @@ async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
     return Batch.model_validate(found) if found else None
 
 
+async def is_within(conn: AsyncConnection, batch_id: str, reach: Reach) -> bool:
+    """Return True if all rows of the batch are of these processes."""
+    query = select(batches.c.batch_id).where(batches.c.batch_id == batch_id, uploads_within(reach))
+    return (await conn.execute(query)).first() is not None
+
+
 async def page(
     conn: AsyncConnection,
     viewer: Viewer,
@@ -220,7 +228,7 @@ async def page(
     """
     query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
-        query = query.where(batches.c.requester.in_(viewer.asks_as))
+        query = query.where(or_(batches.c.requester.in_(viewer.asks_as), uploads_within(viewer.scope.sees)))
     if process:
         query = query.where(batches.c.process == process)
     if status:

@@ -31,7 +31,7 @@ async def fitting(
     `after` is the cursor of the previous page; raises ValueError for a cursor of another list.
     """
     query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
-    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
+    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.process, tasks.c.requester))
     if task_ids is not None:
         query = query.where(tasks.c.task_id.in_(task_ids))
     for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):

@@ -1,19 +1,20 @@
 """Find out who can see a case.
 
 These people can see a case: the requester or the requester's successor, candidates and assignees of its tasks, people
-who were asked a question, substitutes of absent candidates and absent people who were asked, and operators, auditors
-and admins.
+who were asked a question, substitutes of absent candidates and absent people who were asked, and people who oversee the
+process of the case: its viewers, operators and auditors, and admins.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
-from domain.names import ADMINS, AUDITORS, OPERATORS
+from domain.names import SEVERAL
+from domain.scope import Reach, Scope
 from domain.task import TaskView
-from store.tables.cases import candidates, tasks
+from store.tables.cases import batch_rows, batches, candidates, tasks
 
 Name = tuple[str, str]
 """A reason why a person may see a case, as (kind, name).
@@ -39,6 +40,26 @@ def names_of(groups: Iterable[str], users: Iterable[str], members: Mapping[str, 
     return found
 
 
+def within(process: ColumnElement[str], reach: Reach) -> ColumnElement[bool]:
+    """Return the condition that a column with the name of a process has one of these processes."""
+    if reach.everywhere:
+        return true()
+    return process.in_(sorted(reach.processes)) if reach.processes else false()
+
+
+def uploads_within(reach: Reach) -> ColumnElement[bool]:
+    """Return the condition that all rows of a batch are of these processes. A batch of several processes has them in
+    its rows.
+    """
+    if not reach.processes:
+        return true() if reach.everywhere else false()
+    names = sorted(reach.processes)
+    foreign = exists().where(
+        batch_rows.c.batch_id == batches.c.batch_id, batch_rows.c.process.not_in([*names, SEVERAL])
+    )
+    return or_(batches.c.process.in_(names), and_(batches.c.process == SEVERAL, ~foreign))
+
+
 class Viewer(BaseModel):
     """A person who reads lists and cases, with the data that say which cases the person may see."""
 
@@ -50,11 +71,13 @@ class Viewer(BaseModel):
     """People who left and whose successor this person is; the requests of these people belong to this person now."""
     stands_in_for: "list[Viewer]" = []
     """People who are out of office now and have named this person as their substitute."""
+    scope: Scope = Scope()
+    """The processes that this person oversees. A substitute does not oversee the processes of an absent person."""
 
     @property
     def sees_all(self) -> bool:
-        """Return True if one of the viewer's roles gives access to every case."""
-        return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
+        """Return True if the viewer's roles give access to every case."""
+        return self.scope.sees.everywhere
 
     @property
     def asks_as(self) -> list[str]:
@@ -77,15 +100,23 @@ class Viewer(BaseModel):
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
     def sees(
-        self, case_id: ColumnElement[str], requester: ColumnElement[str], *, first: bool = False
+        self,
+        case_id: ColumnElement[str],
+        process: ColumnElement[str],
+        requester: ColumnElement[str],
+        *,
+        first: bool = False,
     ) -> ColumnElement[bool]:
-        """Return the condition under which the viewer may see a row with a case id and a requester.
+        """Return the condition under which the viewer may see a row with a case id, a process and a requester.
 
         If `first` is True, the caller needs only the first of many rows. The condition is then written so that
         PostgreSQL does not collect all visible cases before it returns the first row.
         """
         if self.sees_all:
             return true()
+        own = requester.in_(self.asks_as)
+        if self.scope.sees:  # first, because it needs no other table
+            own = or_(within(process, self.scope.sees), own)
         open_to = tasks.alias("open_to")
         # Nested, not joined: with a join SQLite reads all tasks of a group for each row of the list.
         asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(self.answers_for))
@@ -94,18 +125,18 @@ class Viewer(BaseModel):
         mine = or_(open_to.c.assignee == self.id, named)
         if first:
             one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
-            return or_(requester.in_(self.asks_as), one.scalar_subquery().is_not(None))
-        return or_(requester.in_(self.asks_as), exists().where(open_to.c.case_id == case_id, mine))
+            return or_(own, one.scalar_subquery().is_not(None))
+        return or_(own, exists().where(open_to.c.case_id == case_id, mine))
 
     def is_named_on(self, task: TaskView) -> bool:
-        """Return True if the viewer sees every case, or if the task names the viewer as requester or candidate.
+        """Return True if the viewer oversees the process, or if the task names the viewer as requester or candidate.
 
         A person whose successor the viewer is counts as requester too, and an absent person whom the viewer substitutes
         counts as candidate too. If the result is True, `sees` is true for the case of the task. `sees` may be true for
         other reasons too, such as another task of the case.
         """
         names = {("person", task.requester), *names_of(task.candidate_groups, task.candidate_users, task.members)}
-        return self.sees_all or not self.known_as.isdisjoint(names)
+        return task.process in self.scope.sees or not self.known_as.isdisjoint(names)
 
     @property
     def _candidate_names(self) -> set[Name]:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, case, delete, func, insert, literal, or_, select, union_all, update
 
 from domain.input_errors import WrongField
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
+from domain.scope import Scope
 from store.audit import audit_log
 from store.cases.visibility import Viewer
 from store.db.connection import AsyncConnection
@@ -92,6 +93,8 @@ class Person(BaseModel):
     """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
     """People who left and whose successor this person is; loaded only for a signed-in person."""
+    scope: Scope = Field(default=Scope(), exclude=True, repr=False)
+    """What the person may do with which processes; empty unless the gateway has computed it."""
 
     @property
     def asks_as(self) -> list[str]:
@@ -278,7 +281,9 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
 def viewer(person: Person) -> Viewer:
     """Return the person as a Viewer, the form that the rules of visibility use."""
     absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
+    return Viewer(
+        id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after, scope=person.scope
+    )
 
 
 async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:

@@ -184,6 +184,7 @@ class CaseRun:
             process=case.process,
             gate=gate,
             requester=case.requester,
+            operators=case.operators,
             excluded_users=list(dict.fromkeys(excluded)),
             quorum=Quorum(needed=1),
             opened_at=workflow.now(),
