@@ -299,6 +299,11 @@ class Uploads:
                 resubmittable=await batches.resubmittable(conn, batch_id),
             )
 
+    @property
+    def policy(self) -> Policy:
+        """Return the policy for new cases."""
+        return self._starter.policy(None)
+
     def _policy(self, process: str) -> Policy:
         return self._starter.policy(None if process == SEVERAL else process)
 

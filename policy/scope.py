@@ -15,16 +15,6 @@ POLICIES, GROUPS = 8, 10_000
 """The most policies in the cache, and the most sets of groups for each of them."""
 
 
-ROLES = ("requesters", "viewers", "operators", "auditors")
-"""The keys of a process that name the groups of a role."""
-
-
-def roles_in(policy: Policy, process: str) -> dict[str, list[str]]:
-    """Return the groups of each role in a process; none if the policy has no section for it."""
-    section = policy.processes.get(process)
-    return {} if section is None else {role: list(getattr(section, role)) for role in ROLES}
-
-
 def scope_of(policy: Policy, person: str, groups: Collection[str]) -> Scope:
     """Return the scope of a person with these groups under this policy.
 

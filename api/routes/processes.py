@@ -12,7 +12,7 @@ from api.http.problems import documented, not_found
 from api.http.security import Caller
 from policy.file import PolicyFile
 from policy.model import describe
-from policy.scope import roles_in
+from policy.roles import roles_in
 from store.people.people import Person
 from workflows.registry import PROCESSES, Process
 

@@ -114,7 +114,7 @@ class Viewer(BaseModel):
         """
         if self.sees_all:
             return true()
-        own = requester.in_(self.asks_as)
+        own: ColumnElement[bool] = requester.in_(self.asks_as)
         if self.scope.sees:  # first, because it needs no other table
             own = or_(within(process, self.scope.sees), own)
         open_to = tasks.alias("open_to")
