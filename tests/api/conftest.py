@@ -55,6 +55,7 @@ PEOPLE = {
     "fraud-1": ["fraud-analysts"],
     "steward-1": ["data-stewards"],
     "security-1": ["security"],
+    "hr-1": ["hr"],
     "operator-1": ["operators"],
     "auditor-1": ["auditors"],
     "admin-1": ["admins"],
