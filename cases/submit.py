@@ -36,7 +36,7 @@ from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
 from store.db.connection import AsyncConnection
 from store.db.database import Database, DatabaseUnavailable
-from store.people import people
+from store.people.viewers import viewer_of
 from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
@@ -459,8 +459,7 @@ def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMod
 async def _duplicate(
     conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str, scope: Scope
 ) -> DuplicateCase:
-    viewer = (await people.viewer_of(conn, by)).model_copy(update={"scope": scope})
-    if not await cases.may_see(conn, viewer, existing.case_id):
+    if not await cases.may_see(conn, await viewer_of(conn, by, scope), existing.case_id):
         said = "The reference belongs to a case of another person. Choose another reference"
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
     differs = differing(existing.input, parsed)

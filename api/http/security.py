@@ -29,8 +29,9 @@ from store.cases import batches
 from store.cases.batches import Batch
 from store.db.database import Database
 from store.people import demo_people, people, sessions
-from store.people.people import Person, viewer as viewer
+from store.people.people import Person
 from store.people.secret_hash import secret_hash
+from store.people.viewers import viewer as viewer
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Names of the session cookie for pages.

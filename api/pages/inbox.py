@@ -414,12 +414,9 @@ def _counted(count: int) -> str:
 
 
 def _steps(process: str, person: Person) -> list[tuple[str, str]]:
-    """Return the approval steps that the filter offers, as value and name: those of one process, or of all that the
-    person may know.
-    """
-    wanted = [process] if process in PROCESSES else PROCESSES
-    known = [PROCESSES[name] for name in wanted if name in person.scope.knows]
-    names = dict.fromkeys(gate for each in known for gate in each.words.gates)
+    """Return the approval steps that the filter offers to a person, as value and name: of one process, or of all."""
+    known = [name for name in ([process] if process in PROCESSES else PROCESSES) if name in person.scope.knows]
+    names = dict.fromkeys(gate for name in known for gate in PROCESSES[name].words.gates)
     return [(name, step_words(name)) for name in names]
 
 

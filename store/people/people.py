@@ -17,7 +17,6 @@ from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
 from domain.scope import Scope
 from store.audit import audit_log
-from store.cases.visibility import Viewer
 from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.db.prepared import prepared
@@ -276,23 +275,6 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
     left = sorted(name for name, why in others if why == "left")
     return person.model_copy(update={"stands_in_for": away, "comes_after": left})
-
-
-def viewer(person: Person) -> Viewer:
-    """Return the person as a Viewer, the form that the rules of visibility use."""
-    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Viewer(
-        id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after, scope=person.scope
-    )
-
-
-async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
-    """Return the person with this id as a Viewer.
-
-    An inactive person may see only cases and tasks that name this person.
-    """
-    person = await acting(conn, id, datetime.now(UTC))
-    return Viewer(id=id) if person is None else viewer(person)
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
