@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from domain.names import ADMINS, AUDITORS, OPERATORS
 from domain.scope import EVERYWHERE, OVERSEER, Reach, Scope
 from policy.groups import deciders_of
-from policy.model import ANYONE, Policy
+from policy.model import Policy
 
 POLICIES, GROUPS = 8, 10_000
 """The most policies in the cache, and the most sets of groups for each of them."""
@@ -53,7 +53,7 @@ class _Scopes:
         starts = self._having(groups, "requesters")
         sees = self._having(groups, "viewers", "operators", "auditors")
         audits = self._reach(self._having(groups, "operators", "auditors"))
-        asked = {name for name, names in self._deciders.items() if not groups.isdisjoint(names) or ANYONE in names}
+        asked = {name for name, names in self._deciders.items() if not groups.isdisjoint(names)}
         return Scope(
             # Never "everywhere": nobody starts cases of a process that has no section.
             starts=Reach(processes=frozenset(starts)),

@@ -40,7 +40,9 @@ class ProcessView(BaseModel):
     policy_hash: str
     startable: bool = Field(description="False if the policy has no section for the process: its cases are refused")
     may_start: bool = Field(description="Whether the caller may start cases of the process")
-    roles: dict[str, list[str]] = Field(description="The groups that start, view, operate and audit its cases")
+    roles: dict[str, list[str]] | None = Field(
+        description="The groups that start, view, operate and audit its cases; null unless the caller oversees it"
+    )
     template_url: str
 
 
@@ -106,6 +108,6 @@ def _view(process: Process, file: PolicyFile, person: Person) -> ProcessView:
         policy_hash=policy.hash,
         startable=policy.has(process.name),
         may_start=policy.has(process.name) and process.name in person.scope.starts,
-        roles=roles_in(policy, process.name),
+        roles=roles_in(policy, process.name) if process.name in person.scope.sees else None,
         template_url=f"/api/v1/processes/{process.name}/template.csv",
     )

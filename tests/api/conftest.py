@@ -106,7 +106,7 @@ class Gate:
         case_id: str = answer.json()["case_id"]
         return case_id
 
-    async def case(self, case_id: str, person: str = "auditor-1") -> dict[str, Any]:
+    async def case(self, case_id: str, person: str = "admin-1") -> dict[str, Any]:
         answer = await self.get(person, f"/cases/{quote(case_id, safe='')}")
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
