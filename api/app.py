@@ -31,6 +31,7 @@ from api.routes import (
     events,
     evidence,
     health,
+    identities,
     incidents,
     ledger,
     me,
@@ -45,6 +46,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
+from api.scim import endpoint as scim
 from api.services.metrics import Metrics
 from channels import registry
 from core import traces
@@ -132,6 +134,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         passkeys,
         absences,
         people_routes,
+        identities,
         one_time_links,
         dashboard,
     ):
@@ -147,6 +150,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
     app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount(scim.MOUNT, scim.ScimEndpoint())
     return app
 
 

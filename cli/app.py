@@ -24,11 +24,12 @@ from cli import (
     namespace,
     notices,
     output,
-    people,
     policy,
     process,
     programs,
     replay,
+    scim,
+    single_sign_on,
     tasks,
 )
 from cli.common import CommandError
@@ -48,13 +49,14 @@ app.add_typer(batches.batch_app, name="batch")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")
-app.add_typer(people.app, name="people")
+app.add_typer(single_sign_on.app, name="people")  # the commands of `people`, and those of single sign-on
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(link.app, name="link")
+app.add_typer(scim.app, name="scim")
 
 
 def _print_version(wanted: bool) -> None:

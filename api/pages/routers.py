@@ -22,6 +22,8 @@ from api.pages import (
     search,
     settings,
     sign_in,
+    sign_out,
+    single_sign_on,
     tasks,
     upload,
 )
@@ -31,6 +33,8 @@ for page in (
     inbox,
     events,
     sign_in,
+    sign_out,
+    single_sign_on,
     one_time_link,
     docs,
     tasks,

@@ -14,11 +14,12 @@ from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
 from api.routes.absences import PersonId, person_or_404
-from api.services.add_to_groups import ConfirmGroup, put_into
+from api.services.add_to_groups import ConfirmGroup, provided_problem, put_into
 from api.services.person_lookup import find_person
 from domain.input_errors import WrongField
 from store.db.database import Database
 from store.people import passwords, people, people_list, sessions
+from store.people.group_owners import ProvidedGroup
 from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
 from store.people.people_list import RosterEntry, RosterGroup
 
@@ -97,7 +98,7 @@ async def list_people(
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
 
-@router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
+@router.post("/people", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
     """Add a person. The person needs a password or token to sign in, such as by a one-time link. Admins only."""
     with _mistakes(field="id", others=("email", "name", "groups")):
@@ -136,11 +137,11 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
     return await _entry(db, person_id)
 
 
-@router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
+@router.put("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> RosterEntry:
-    """Add another person to a group. Admins only."""
+    """Add another person to a group. Groups whose members an identity provider sets are refused. Admins only."""
     await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "join a group")
     with _mistakes(field="group"):
@@ -151,7 +152,10 @@ async def join_group(
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> RosterEntry:
-    """Remove a person from a group. The last admin cannot be removed. Admins only."""
+    """Remove a person from a group. Admins only.
+
+    The last admin cannot be removed. A membership that an identity provider gave ends only at the provider.
+    """
     await person_or_404(db, person_id)
     try:
         with _mistakes(field="group"):
@@ -263,7 +267,7 @@ async def _entry(db: Database, id: str) -> RosterEntry:
 
 @contextmanager
 def _mistakes(*, field: str, others: Sequence[str] = ()) -> Iterator[None]:
-    """Run the block, and turn an error of the database code into Problem 422.
+    """Run the block, and turn an error of the database code into Problem 422, or 409 for a group of a provider.
 
     The problem names the field of the error if this field is one of `others`, and the field `field` otherwise.
     """
@@ -271,6 +275,8 @@ def _mistakes(*, field: str, others: Sequence[str] = ()) -> Iterator[None]:
         yield
     except LastAdmin:
         raise
+    except ProvidedGroup as provided:
+        raise provided_problem(provided) from provided
     except (ValueError, UnknownPerson) as wrong:
         if type(wrong).__module__.startswith("pydantic"):
             raise
