@@ -16,6 +16,7 @@ from api.http.bodies import Bodies, BodyLimit
 from api.http.cookies import Cookies
 from api.http.demo_host import DemoHost
 from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, RequestLog, SecurityHeaders
+from api.http.scopes import IN_SCOPE
 from api.http.strict_requests import KNOWN_PARAMETERS, StrictRequests
 from api.pages import routers as pages
 from api.pages.parts.page import as_page, too_large
@@ -43,6 +44,7 @@ from api.routes import (
     policies,
     processes,
     risks,
+    service_accounts,
     task_actions,
     tasks,
 )
@@ -112,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     below_api: dict[str, Any] = {
         "prefix": API,
-        "dependencies": KNOWN_PARAMETERS,
+        "dependencies": [IN_SCOPE, *KNOWN_PARAMETERS],
         "responses": problems.ANY_ROUTE,
         "form_limits": {"max_files": 1, "max_fields": 20},
     }
@@ -136,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         people_routes,
         identities,
         one_time_links,
+        service_accounts,
         dashboard,
     ):
         app.include_router(noun.router, **below_api)

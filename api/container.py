@@ -14,6 +14,7 @@ from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
 from api.services.revoked_tokens import RevokedTokenLog
+from api.services.token_uses import TokenUses
 from cases.namespace_binding import NamespaceBinding
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
@@ -67,6 +68,7 @@ class Services:
     keys: KeyFile
     signing_key: SigningKey
     revoked_token_log: RevokedTokenLog
+    token_uses: TokenUses
     binding: NamespaceBinding
     single_sign_on: "SingleSignOn | None"
     """Single sign-on with an identity provider; None if the settings name no provider."""
@@ -119,6 +121,7 @@ class Services:
             keys=keys,
             signing_key=key,
             revoked_token_log=RevokedTokenLog(db),
+            token_uses=TokenUses(db),
             binding=binding,
             single_sign_on=sign_on,
         )
@@ -132,6 +135,7 @@ class Services:
             await services.live.ended()
             await gateway.close()
             await rest.aclose()
+            await services.token_uses.close()
             await db.close()
             sequencing.cancel()  # last: it also sequences what was written while the process stopped
             await asyncio.gather(sequencing, return_exceptions=True)

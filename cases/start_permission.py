@@ -20,14 +20,21 @@ class NotARequester(Exception):
         self.rule = rule
 
 
-async def scope_now(db: Database, policy: Policy, person: str) -> Scope:
-    """Return the scope of a person with their present groups; empty for a person who does not exist."""
+async def scope_now(db: Database, policy: Policy, person: str, on_behalf_of: str | None = None) -> Scope:
+    """Return the scope of a person with their present groups; empty for a person who does not exist.
+
+    A service account that asks on behalf of a person may start only what this person may start, too.
+    """
     async with db.read() as conn:
         try:
             found = await people.get(conn, person)
+            behalf = await people.get(conn, on_behalf_of) if on_behalf_of else None
         except people.UnknownPerson:
             return Scope()
-    return scope_of(policy, found.id, found.groups)
+    scope = scope_of(policy, found.id, found.groups)
+    if behalf is None:
+        return scope
+    return scope.model_copy(update={"starts": scope.starts & scope_of(policy, behalf.id, behalf.groups).starts})
 
 
 def check_may_start(policy: Policy, process: str, scope: Scope) -> None:

@@ -29,6 +29,7 @@ from cli import (
     programs,
     replay,
     scim,
+    service_accounts,
     single_sign_on,
     tasks,
 )
@@ -50,6 +51,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(single_sign_on.app, name="people")  # the commands of `people`, and those of single sign-on
+app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(namespace.app, name="namespace")

@@ -32,6 +32,12 @@ class CaseInput(Message, Generic[InputT]):
     parent: str | None = None
     """The case that requested this case and waits until this case ends."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks; None if the requester is a person, or no person was named."""
+    asked_for: list[str] = []
+    """The people who count as requester in every rule, beside `requester`: the person in `on_behalf_of`, and the owners
+    of the service account. Empty if and only if the requester is a person.
+    """
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str

@@ -165,6 +165,10 @@ class Present(Message):
     """The person who delegated the task, if this person is active; otherwise None."""
     silent: list[str] = []
     """People who were asked a question, cannot answer now, and have no substitute who can answer now."""
+    owners: list[str] = []
+    """The present owners of the service account that made the request. They must not decide, also if they became
+    owners after the request.
+    """
     left: dict[str, str | None] = {}
     """People on the task who have left, each with their successor.
 

@@ -22,6 +22,12 @@ class Reach(BaseModel):
         """Return True if the process is in the set."""
         return self.everywhere or process in self.processes
 
+    def __and__(self, other: "Reach") -> "Reach":
+        """Return the processes that are in both sets."""
+        if self.everywhere or other.everywhere:
+            return other if self.everywhere else self
+        return Reach(processes=self.processes & other.processes)
+
     def __bool__(self) -> bool:
         """Return True if the set has a process."""
         return self.everywhere or bool(self.processes)

@@ -98,6 +98,12 @@ class TaskView(Message):
     money: dict[str, str] = {}
     """`amount` and `currency`, if the case has them."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks; None if the requester is a person, or no person was named."""
+    asked_for: list[str] = []
+    """The people who count as requester in every rule, beside `requester`: the person in `on_behalf_of`, and the owners
+    of the service account. Empty if and only if the requester is a person.
+    """
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
     excluded_users: list[str] = []
@@ -177,6 +183,11 @@ class TaskView(Message):
     def without_facts(self) -> "TaskView":
         """Return the task without its facts, which can be large."""
         return self.model_copy(update={"facts": {}})
+
+    @property
+    def contact(self) -> str:
+        """Return the person to ask about the request: the requester, or for a service account a person it asks for."""
+        return self.on_behalf_of or next(iter(self.asked_for), self.requester)
 
     @property
     def names(self) -> list[str]:

@@ -34,6 +34,7 @@ from policy.model import Policy
 from store.cases import batch_cases, batches
 from store.cases.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
 from store.db.database import Database, DatabaseUnavailable
+from store.people import service_accounts
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
@@ -44,7 +45,7 @@ The function gets the connection and the id of the batch.
 
 _FOUND: Mapping[str, str] = MappingProxyType({})
 """The empty set of choices of how to open a file: everything is detected."""
-_INTERNAL = {"path", "policy_hash", "total"}
+_INTERNAL = {"path", "policy_hash", "total", "asked_for"}
 """Names of the fields of a stored batch that its report does not show."""
 
 
@@ -60,6 +61,8 @@ class BatchReport(BaseModel):
     same_file_as: str | None
     """The id of the newest earlier batch with the same bytes, process and requester; null without one."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account uploaded the file."""
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
@@ -160,9 +163,10 @@ class Uploads:
         *,
         resubmit: bool = False,
         taking: Taking | None = None,
+        on_behalf_of: str | None = None,
     ) -> BatchReport:
         """Store the file and its rows, and start the Workflow that imports them; `by` is the requester of all cases of
-        the file.
+        the file. If `by` is a service account, `on_behalf_of` is the person for whom the account asks.
 
         `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
         UnknownProcess, NoPolicy, NotARequester, UnreadableFile, WrongMapping, LineTooLong, ParserEnded,
@@ -171,8 +175,10 @@ class Uploads:
         later.
         """
         policy = self._policy(process)
-        about_rows = await self._about(process, policy, by, resubmit)
+        about_rows = await self._about(process, policy, by, resubmit, on_behalf_of)
         sha256 = hashlib.sha256(data).hexdigest()
+        async with self._db.read() as conn:
+            asked_for = await service_accounts.asked_for(conn, by, on_behalf_of)
         batch = Batch(
             batch_id=f"b{secrets.token_hex(8)}",
             process=process,
@@ -181,13 +187,15 @@ class Uploads:
             path=f"{sha256}.csv",
             same_file_as=None,
             requester=by,
+            on_behalf_of=on_behalf_of if asked_for else None,
+            asked_for=asked_for,
             policy_hash=policy.hash,
             status="receiving",
             total=0,
             ignored_columns=[],
             created_at=datetime.now(UTC),
         )
-        known = self._known(policy, by)
+        known = self._known(policy, by, on_behalf_of)
 
         async def answers(question: str, value: Any) -> Any:
             match question:
@@ -307,12 +315,14 @@ class Uploads:
     def _policy(self, process: str) -> Policy:
         return self._starter.policy(None if process == SEVERAL else process)
 
-    async def _about(self, process: str, policy: Policy, by: str, resubmit: bool) -> dict[str, Any]:
+    async def _about(
+        self, process: str, policy: Policy, by: str, resubmit: bool, on_behalf_of: str | None = None
+    ) -> dict[str, Any]:
         """Return what a parser process must know to classify rows.
 
         Raises NotARequester if the person may not start cases of the process, or, for SEVERAL, of any process.
         """
-        scope = await scope_now(self._db, policy, by)
+        scope = await scope_now(self._db, policy, by, on_behalf_of)
         if process != SEVERAL or not scope.starts:
             check_may_start(policy, process, scope)
         return {"policy": policy.text, "by": by, "resubmit": resubmit, "starts": scope.starts}
@@ -320,9 +330,9 @@ class Uploads:
     def _reading(self, process: str, mapping: GivenMapping | None, opening: Mapping[str, str]) -> dict[str, Any]:
         return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}
 
-    def _known(self, policy: Policy, by: str) -> Answers:
+    def _known(self, policy: Policy, by: str, on_behalf_of: str | None = None) -> Answers:
         """Return a function that answers the questions of a parser process about stored data."""
-        names = NamesCheck(self._db, policy, by)
+        names = NamesCheck(self._db, policy, by, on_behalf_of)
 
         async def answers(question: str, value: Any) -> Any:
             match question:

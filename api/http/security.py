@@ -21,17 +21,20 @@ from domain.confirmation import Confirmation
 from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
 from domain.names import ADMINS, DATA_STEWARDS, SECURITY
+from domain.permissions import Requested, requesters
 from domain.refusals import Refusal
 from domain.ruling import GateRuling
-from domain.scope import DATASETS_OF, DIRECTORY_OF, LEDGER_OF, RISKS_OF
+from domain.scope import DATASETS_OF, DIRECTORY_OF, LEDGER_OF, NOWHERE, RISKS_OF
 from domain.task import TaskView
 from policy.scope import scope_of
 from store.cases import batches
 from store.cases.batches import Batch
+from store.cases.cases import CaseRow
 from store.db.database import Database
-from store.people import demo_people, people, sessions
+from store.people import demo_people, sessions, tokens
 from store.people.people import Person
 from store.people.secret_hash import secret_hash
+from store.people.tokens import TOKEN_PREFIX, Holder, TokenRefused
 from store.people.viewers import viewer as viewer
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
@@ -41,6 +44,7 @@ With https the second name is used, because browsers accept a cookie of this nam
 below /api reads the cookie, so a page of another site cannot call these routes in a person's name.
 """
 
+NO_PAGES = "This token has scopes, so it cannot open pages. Sign in, or use a token without scopes."
 DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask an administrator for an account."
 
 bearer = HTTPBearer(
@@ -61,12 +65,31 @@ class CanDecide(BaseModel):
     why: str
 
 
-async def person_of(db: Database, token: str | None) -> Person | None:
-    """Return the person to whom an access token belongs; None for a missing or unknown token."""
+async def holder_of(db: Database, token: str | None) -> Holder | None:
+    """Return the owner of an access token and what the token may be used for; None for a missing or unknown token.
+
+    Raises TokenRefused for a token that has ended, or whose service account is suspended.
+    """
     if not token or len(token) > MAX_TOKEN:
         return None
     async with db.read() as conn:
-        return await people.by_token(conn, token)
+        return await tokens.holder(conn, token, datetime.now(UTC))
+
+
+async def person_of(db: Database, token: str | None) -> Person | None:
+    """Return the person to whom an access token belongs; None for a token that is not accepted now."""
+    try:
+        found = await holder_of(db, token)
+    except TokenRefused:
+        return None
+    return found.person if found else None
+
+
+def _credential(request: Request, token: str, holder: Holder) -> Credential:
+    """Note that the token is used, and return it as the credential of the request."""
+    hash = secret_hash(token)
+    request.app.state.services.token_uses.note(hash)
+    return Credential("token", hash, holder.scopes)
 
 
 async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
@@ -86,7 +109,7 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
 
 def is_jwt(token: str) -> bool:
     """Return True if a token of the Authorization header can only be a JWT of an identity provider."""
-    return token.count(".") == 2 and not token.startswith(people.TOKEN_PREFIX)
+    return token.count(".") == 2 and not token.startswith(TOKEN_PREFIX)
 
 
 async def by_jwt(request: Request, token: str) -> Person:
@@ -108,20 +131,28 @@ async def by_header(request: Request) -> Person:
     token = credentials.credentials if credentials else ""
     if is_jwt(token):
         return await by_jwt(request, token)
-    person = await person_of(request.app.state.services.db, token)
-    if (why := await without_demo(request, person, token)) is not None:
+    services = request.app.state.services
+    try:
+        holder = await holder_of(services.db, token)
+    except TokenRefused as no:
+        await services.revoked_token_log.note(token, no.why)
+        raise unauthenticated(str(no)) from no
+    if (why := await without_demo(request, holder.person if holder else None, token)) is not None:
         raise unauthenticated(why)
-    if person is None:
+    if holder is None:
         if token:
-            await request.app.state.services.revoked_token_log.note(token)
+            await services.revoked_token_log.note(token)
         raise unauthenticated()
-    request.state.credential = Credential("token", secret_hash(token))
-    return in_scope(request.app.state.services, person)
+    request.state.credential = _credential(request, token, holder)
+    return in_scope(services, holder.person)
 
 
 def in_scope(services: Any, person: Person) -> Person:
-    """Return the person with their scope by the policy in force."""
-    return person.model_copy(update={"scope": scope_of(services.policy.current, person.id, person.groups)})
+    """Return the person with their scope by the policy in force. A service account never operates."""
+    scope = scope_of(services.policy.current, person.id, person.groups)
+    if person.kind == "service":
+        scope = scope.model_copy(update={"operates": NOWHERE})
+    return person.model_copy(update={"scope": scope})
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:
@@ -163,11 +194,20 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         token = credentials.credentials
         if is_jwt(token):
             return await by_jwt(request, token)
-        person = await person_of(db, token)
-        if person is None:
-            await request.app.state.services.revoked_token_log.note(token)
+        try:
+            holder = await holder_of(db, token)
+        except TokenRefused as no:
+            await services.revoked_token_log.note(token, no.why)
+            request.state.refused = str(no)
+            return None
+        person = holder.person if holder else None
+        if holder is None:
+            await services.revoked_token_log.note(token)
+        elif holder.scopes is not None:
+            request.state.refused = NO_PAGES
+            return None
         else:
-            request.state.credential = Credential("token", secret_hash(token))
+            request.state.credential = _credential(request, token, holder)
     else:
         token = cookie_of(request) or ""
         if token:
@@ -201,7 +241,7 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 def actor(person: Person) -> Actor:
     """Return the person as the actor of a message to a Workflow, with the person's present groups."""
     absent = [Absent(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Actor(id=person.id, groups=person.groups, stands_in_for=absent)
+    return Actor(id=person.id, kind=person.kind, groups=person.groups, stands_in_for=absent)
 
 
 def is_in(person: Person, *groups: str) -> bool:
@@ -316,13 +356,18 @@ def check_admin(person: Person, message: str) -> None:
         raise forbidden(message, f"members of {ADMINS}")
 
 
+def asks(person: Person, requested: Requested) -> bool:
+    """Return True if the person, or a person whose successor they are, counts as requester of a case or upload."""
+    return not set(requesters(requested)).isdisjoint(person.asks_as)
+
+
 async def may_see_batch(db: Database, person: Person, batch: Batch) -> bool:
     """Return True if the person may see a batch.
 
-    These people may see a batch: its uploader or the uploader's successor, and people who oversee the processes of all
-    its rows.
+    These people may see a batch: everybody who counts as requester, and people who oversee the processes of all its
+    rows.
     """
-    if batch.requester in person.asks_as or person.scope.sees.everywhere:
+    if asks(person, batch) or person.scope.sees.everywhere:
         return True
     async with db.read() as conn:
         return await batches.is_within(conn, batch.batch_id, person.scope.sees)
@@ -341,17 +386,16 @@ async def check_own_batch(db: Database, person: Person, batch: Batch, what: str)
 
     `what` is the action in words, as in `check_own`.
     """
-    if batch.requester not in person.asks_as and not await operates_batch(db, person, batch):
+    if not asks(person, batch) and not await operates_batch(db, person, batch):
         raise _not_own(what)
 
 
-def check_own(person: Person, case_requester: str, process: str, what: str) -> None:
-    """Raise Problem 403 unless the person is the requester or the requester's successor, an operator of the process or
-    an admin.
+def check_own(person: Person, case: CaseRow, what: str) -> None:
+    """Raise Problem 403 unless the person counts as requester of the case, operates its process, or is an admin.
 
     `what` is the action in words, as they follow "operators of the process and admins".
     """
-    if case_requester not in person.asks_as and process not in person.scope.operates:
+    if not asks(person, case) and case.process not in person.scope.operates:
         raise _not_own(what)
 
 
@@ -362,9 +406,9 @@ def _not_own(what: str) -> Problem:
     )
 
 
-def check_may_nudge(person: Person, case_requester: str) -> None:
-    """Raise Problem 403 unless the person is the requester of the case, or the requester's successor."""
-    if case_requester not in person.asks_as:
+def check_may_nudge(person: Person, task: TaskView) -> None:
+    """Raise Problem 403 unless the person counts as requester of the case."""
+    if not asks(person, task):
         raise forbidden(
             "Only the requester of a case, or the successor of the requester, can send a reminder.",
             "the requester or the successor of the requester",

@@ -12,7 +12,7 @@ from api.container import Services
 from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import Page
-from api.http.security import Bearer, looked_up, may_see_batch, operates_batch
+from api.http.security import Bearer, asks, looked_up, may_see_batch, operates_batch
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
@@ -178,7 +178,7 @@ async def _page(
         labels=words.labels if words else {},
         done=answer.rows.started + answer.rows.failed,
         statuses={each.value: answer.cases.get(each, 0) for each in Status},
-        may_order=batch.requester in person.asks_as or operates,
+        may_order=asks(person, batch) or operates,
         may_roll_back=operates,
         ended=answer.closed_at is not None and all(Status(each).closed for each in answer.cases),
         outcome=outcome,

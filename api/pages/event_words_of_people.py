@@ -105,6 +105,26 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.PERSON_REPLACED: lambda it: _because(
         _("%(person)s was replaced by %(by)s", person=_person(it), by=it.text("by")), it.text("reason")
     ),
+    EventKind.SERVICE_ACCOUNT_ADDED: lambda it: _(
+        "%(person)s is a service account of %(owners)s, for %(scopes)s",
+        person=_person(it),
+        owners=it.names("owners"),
+        scopes=it.names("scopes"),
+    ),
+    EventKind.SERVICE_ACCOUNT_OWNERS_SET: lambda it: _(
+        "The owners of the service account %(person)s are %(owners)s", person=_person(it), owners=it.names("owners")
+    ),
+    EventKind.SERVICE_ACCOUNT_SUSPENDED: lambda it: _(
+        "The service account %(person)s is suspended: its last owner %(owner)s has left",
+        person=_person(it),
+        owner=it.text("owner"),
+    ),
+    EventKind.SERVICE_ACCOUNT_DEACTIVATED: lambda it: _(
+        "The service account %(person)s was deactivated", person=_person(it)
+    ),
+    EventKind.SERVICE_ACCOUNT_REACTIVATED: lambda it: _(
+        "The service account %(person)s was reactivated", person=_person(it)
+    ),
     EventKind.GROUP_JOINED: lambda it: _("%(person)s joined %(group)s", person=_person(it), group=it.text("group")),
     EventKind.GROUP_LEFT: lambda it: _("%(person)s left %(group)s", person=_person(it), group=it.text("group")),
     EventKind.GROUP_PROVIDED: lambda it: _(

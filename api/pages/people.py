@@ -23,8 +23,9 @@ from api.routes.people import NewPerson, PersonChanges
 from domain.names import ADMINS
 from store.people.absences import Absence
 from store.people.one_time_links import OneTimeLink
-from store.people.people import Person, Token
+from store.people.people import Person
 from store.people.people_list import RosterEntry, RosterGroup
+from store.people.tokens import Token
 
 router = pages()
 

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from api.container import Services
 from api.deps import TheServices
 from api.http.problems import Problem
-from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, person_of, without_demo
+from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, holder_of, without_demo
 from api.http.step_up import check_password
 from api.http.ways_to_sign_in import check_passwords_on, passwords_off
 from api.pages.parts.page import (
@@ -39,11 +39,12 @@ from api.services.passkeys import Verified
 from api.services.password_hashing import off_the_loop, turn
 from api.services.relying_party import relying_party
 from api.services.revoked_tokens import MAX_TOKEN
-from store.people import failed_sign_ins, passwords, people, sessions
+from store.people import failed_sign_ins, passwords, people, sessions, tokens
 from store.people.failed_sign_ins import Way
 from store.people.passwords import TooManyAttempts
 from store.people.people import Person
 from store.people.sessions import ProviderSession
+from store.people.tokens import TokenRefused
 
 router = pages()
 
@@ -137,21 +138,28 @@ async def by_passkey(request: Request, services: Services, answer: str) -> tuple
 async def by_token(request: Request, services: Services, token: str) -> tuple[Person, str]:
     """Return the person with this access token, and the credential for the session.
 
-    Raises NotKnown if the token is unknown or revoked, and for a demo person while the demo is off.
+    Raises NotKnown if the token is unknown, revoked or over, if it has scopes, and for a demo person while the demo is
+    off.
     """
     token = token.strip()
-    person = await person_of(services.db, token)
+    try:
+        holder = await holder_of(services.db, token)
+    except TokenRefused as no:
+        raise NotKnown(str(no), no.why, no.person) from no
+    person = holder.person if holder else None
     if why := await without_demo(request, person, token):
         raise NotKnown(why, "demo")
     if person is None:
         async with services.db.read() as conn:
-            owner = await people.revoked_owner(conn, token[:MAX_TOKEN])
+            owner = await tokens.former_owner(conn, token[:MAX_TOKEN])
         raise NotKnown(
             _("This token is unknown or was revoked. Check the token, or create a new token in your settings."),
             "revoked" if owner else "unknown",
             owner,
         )
-    return person, people.credential_of(token)
+    if holder is None or holder.scopes is not None:
+        raise NotKnown(_("This token has scopes, so it cannot begin a session."), "scopes", person.id)
+    return person, tokens.credential_of(token)
 
 
 async def by_click(request: Request, services: Services, id: str) -> tuple[Person, str | None]:

@@ -10,10 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.deps import Db, Plain, TheServices
 from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
+from api.http.field_errors import provided_problem
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
-from api.services.add_to_groups import ConfirmGroup, provided_problem, put_into
+from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.input_errors import WrongField
 from domain.messages import Act
@@ -24,7 +25,8 @@ from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
 from store.people.group_owners import ProvidedGroup
-from store.people.people import LastAdmin, Person, UnknownPerson
+from store.people.last_admin import LastAdmin
+from store.people.people import Person, UnknownPerson
 
 router = APIRouter(tags=["people"])
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 from urllib.parse import quote
 from uuid import uuid4
@@ -27,6 +28,7 @@ from api.http.security import (
     viewer,
 )
 from api.services.live_updates import EventStream
+from api.services.on_behalf_of import asked_for
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
 from intake.mapping.mapping_choice import MAX_MAPPING, SEVERAL
@@ -135,6 +137,13 @@ async def upload(
             description="Submit your own cases that ended undone again, instead of reporting their rows as duplicates"
         ),
     ] = False,
+    on_behalf_of: Annotated[
+        Plain | None,
+        Query(
+            max_length=254,
+            description="Only from a service account: the person for whom it asks, by id or e-mail address",
+        ),
+    ] = None,
     mapping: Annotated[
         str | None,
         Form(
@@ -165,7 +174,9 @@ async def upload(
     if len(data) > services.settings.max_upload_bytes:
         most = services.settings.max_upload_bytes
         raise Problem(413, f"The file has more than {most:,} bytes. Split the file.", kind="too-large")
-    take = services.uploads.dry_run if dry_run else services.uploads.start
+    async with services.db.read() as conn:
+        behalf = await asked_for(conn, person, on_behalf_of, services.policy.current, process)
+    take = services.uploads.dry_run if dry_run else partial(services.uploads.start, on_behalf_of=behalf)
     opening = {"encoding": encoding or "", "sheet": sheet or ""}
     report = await take(
         process, file.filename or "upload.csv", data, person.id, mapping or None, opening, resubmit=resubmit

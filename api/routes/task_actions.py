@@ -245,7 +245,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
     A second reminder within 24 hours gets 409. The problem says when the last one was sent (`nudged_at`), and when you
     can send the next (`again_at`).
     """
-    check_may_nudge(person, task.requester)
+    check_may_nudge(person, task)
     if task.kind == "changes":
         raise Problem(409, "The case waits for your changes, so there is nobody to remind.", kind="waits-for-you")
     event_id = f"nudge/{decision_id_for(person.id, task.task_id, key or uuid.uuid4().hex)}"

@@ -7,10 +7,9 @@ from typing import Annotated
 from fastapi import Query
 
 from api.container import Services
-from api.http.problems import FieldError, Problem, invalid
+from api.http.problems import FieldError, invalid
 from policy.groups import known_groups
 from store.db.connection import AsyncConnection
-from store.people.group_owners import ProvidedGroup
 from store.people.name_resolver import NewGroup, new_group
 
 ConfirmGroup = Annotated[
@@ -43,9 +42,3 @@ async def put_into(
         raise invalid(
             detail, [FieldError(field=field, message=message)], new_group=new.group, suggestions=new.suggestions
         ) from new
-
-
-def provided_problem(refused: ProvidedGroup) -> Problem:
-    """Return problem 409: an identity provider sets the members of the group."""
-    detail = str(refused)
-    return Problem(409, f"{detail[:1].upper()}{detail[1:]}.", kind="provided-group", provider=refused.provider)

@@ -55,7 +55,8 @@ EVENTS = (
     *("event_id", "prev_hash", "hash"),
 )
 CASES = (
-    *("case_id", "process", "reference", "round", "resubmits", "title", "status", "requester", "priority", "batch_id"),
+    *("case_id", "process", "reference", "round", "resubmits", "title", "status", "requester", "on_behalf_of"),
+    *("asked_for", "priority", "batch_id"),
     *("created_at", "closed_at", "policy_hash", "events", "head_hash", "input", "result"),
 )
 SIGNATURES = ("case_id", "task_id", "gate", "decision_id", "name", "person", "signed_at", "meaning", "method")

@@ -353,6 +353,8 @@ def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int, operator
         title=case.title,
         summary=f"{one.cause} {WHAT_TO_DO[one.kind]}",
         requester=case.requester,
+        on_behalf_of=case.on_behalf_of,
+        asked_for=case.asked_for,
         candidate_groups=operators,
         operators=operators,
         quorum=Quorum(needed=1),

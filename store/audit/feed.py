@@ -119,6 +119,7 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
 ENDING = (
     *("token_revoked", "tokens_revoked", "password_set", "passkey_removed", "signed_out", "signed_out_everywhere"),
     *("person_deactivated", "person_replaced", "group_left", "group_joined"),
+    *("service_account_deactivated", "service_account_suspended"),
 )
 """Kinds of events after which a person may have lost their sign-in or may see other cases."""
 
@@ -171,9 +172,10 @@ async def _audiences(
     for case_id, rows in of_case.items():
         names[case_id] |= {("person", task.assignee) for task in rows if task.assignee}
     found = {}
-    query = select(cases.c.case_id, cases.c.process, cases.c.requester, cases.c.status)
-    for case_id, process, requester, status in await conn.execute(query.where(cases.c.case_id.in_(case_ids))):
-        found[case_id] = _Audience(status, process, frozenset(names[case_id] | {("person", requester)}))
+    query = select(cases.c.case_id, cases.c.process, cases.c.requester, cases.c.asked_for, cases.c.status)
+    for row in await conn.execute(query.where(cases.c.case_id.in_(case_ids))):
+        asking = {("person", name) for name in (row.requester, *row.asked_for)}
+        found[row.case_id] = _Audience(row.status, row.process, frozenset(names[row.case_id] | asking))
     return found
 
 

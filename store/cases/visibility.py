@@ -1,8 +1,9 @@
 """Find out who can see a case.
 
-These people can see a case: the requester or the requester's successor, candidates and assignees of its tasks, people
-who were asked a question, substitutes of absent candidates and absent people who were asked, and people who oversee the
-process of the case: its viewers, operators and auditors, and admins.
+These people can see a case: the requester or the requester's successor, people for whom a service account asks (or
+their successors), candidates and assignees of its tasks, people who were asked a question, substitutes of absent
+candidates and absent people who were asked, and people who oversee the process of the case: its viewers, operators and
+auditors, and admins.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,14 +13,16 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
 from domain.names import SEVERAL
+from domain.permissions import requesters
 from domain.scope import Reach, Scope
 from domain.task import TaskView
+from store.cases.requesters import counts_as_requester
 from store.tables.cases import batch_rows, batches, candidates, tasks
 
 Name = tuple[str, str]
 """A reason why a person may see a case, as (kind, name).
 
-The kind is `person` for the requester or an assignee, otherwise a kind in `candidates`.
+The kind is `person` for an assignee and for everybody who counts as requester, otherwise a kind in `candidates`.
 """
 PERSONAL = ("user", "member")
 """The kinds of `candidates` whose name is a person. The kind `group` means the current members of a group."""
@@ -69,6 +72,8 @@ class Viewer(BaseModel):
     groups: list[str] = []
     comes_after: list[str] = []
     """People who left and whose successor this person is; the requests of these people belong to this person now."""
+    decides: bool = True
+    """False for a service account, which is never a candidate, also if it is a member of a candidate group."""
     stands_in_for: "list[Viewer]" = []
     """People who are out of office now and have named this person as their substitute."""
     scope: Scope = Scope()
@@ -114,19 +119,19 @@ class Viewer(BaseModel):
         """
         if self.sees_all:
             return true()
-        own: ColumnElement[bool] = requester.in_(self.asks_as)
-        if self.scope.sees:  # first, because it needs no other table
-            own = or_(within(process, self.scope.sees), own)
         open_to = tasks.alias("open_to")
         # Nested, not joined: with a join SQLite reads all tasks of a group for each row of the list.
         asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(self.answers_for))
         means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
         mine = or_(open_to.c.assignee == self.id, named)
+        # What needs no other table comes first.
+        overseen = [within(process, self.scope.sees)] if self.scope.sees else []
+        asks = or_(*overseen, requester.in_(self.asks_as), counts_as_requester(case_id, self.asks_as))
         if first:
             one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
-            return or_(own, one.scalar_subquery().is_not(None))
-        return or_(own, exists().where(open_to.c.case_id == case_id, mine))
+            return or_(asks, one.scalar_subquery().is_not(None))
+        return or_(asks, exists().where(open_to.c.case_id == case_id, mine))
 
     def is_named_on(self, task: TaskView) -> bool:
         """Return True if the viewer oversees the process, or if the task names the viewer as requester or candidate.
@@ -135,17 +140,21 @@ class Viewer(BaseModel):
         counts as candidate too. If the result is True, `sees` is true for the case of the task. `sees` may be true for
         other reasons too, such as another task of the case.
         """
-        names = {("person", task.requester), *names_of(task.candidate_groups, task.candidate_users, task.members)}
+        names = names_of(task.candidate_groups, task.candidate_users, task.members)
+        names |= {("person", name) for name in requesters(task)}
         return task.process in self.scope.sees or not self.known_as.isdisjoint(names)
 
     @property
     def _candidate_names(self) -> set[Name]:
-        return {*((kind, self.id) for kind in PERSONAL), *(("group", group) for group in self.groups)}
+        own = {*((kind, self.id) for kind in PERSONAL), *(("group", group) for group in self.groups)}
+        return own if self.decides else set()
 
     def is_candidate(self) -> ColumnElement[bool]:
         """Return the condition under which a row of `candidates` matches this viewer."""
+        if not self.decides:
+            return false()
         return or_(self.is_named(), and_(candidates.c.kind == "group", candidates.c.name.in_(self.groups)))
 
     def is_named(self) -> ColumnElement[bool]:
         """Return the condition under which a row of `candidates` names this viewer as a person."""
-        return and_(candidates.c.kind.in_(PERSONAL), candidates.c.name == self.id)
+        return and_(candidates.c.kind.in_(PERSONAL), candidates.c.name == self.id) if self.decides else false()

@@ -18,6 +18,6 @@ async def check_admin_left(conn: AsyncConnection, name: str) -> None:
     sees the first.
     """
     others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
+    others = others.where(memberships.c.group_name == ADMINS, people.c.active, people.c.kind == "person").limit(1)
     if (await conn.execute(others)).first() is None:
         raise LastAdmin(f"{name} is the last member of {ADMINS}. Add another administrator first")

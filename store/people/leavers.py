@@ -13,9 +13,19 @@ from domain.names import ADMINS
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_once
-from store.people import absences, group_owners, identities, new_members, one_time_links, passkeys, scim_groups
+from store.people import (
+    absences,
+    group_owners,
+    identities,
+    new_members,
+    one_time_links,
+    passkeys,
+    scim_groups,
+    service_accounts,
+    tokens,
+)
 from store.people.last_admin import check_admin_left
-from store.people.people import check_new, end_tokens, get, group_named
+from store.people.people import check_new, get_person, group_named
 from store.people.person_lock import locked
 from store.people.successors import is_active
 from store.tables.people import memberships, passwords, people, sessions
@@ -29,7 +39,7 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     the open tasks of `old`.
     """
     await locked(conn, old)
-    leaver, successor = await get(conn, old), await get(conn, new)
+    leaver, successor = await get_person(conn, old), await get_person(conn, new)
     if leaver.id.casefold() == successor.id.casefold():
         raise ValueError("name another person as the successor")
     provided = await group_owners.owned(conn, leaver.groups)
@@ -50,7 +60,7 @@ async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> No
     Raises UnknownPerson, LastAdmin, and ValueError for a person who has left already.
     """
     await locked(conn, id)
-    leaver = await get(conn, id)
+    leaver = await get_person(conn, id)
     if not await is_active(conn, id):
         raise ValueError(f"{id} has left already")
     await absences.hand_over(conn, id, None)
@@ -72,7 +82,7 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     password or token, and is no longer a demo person. Raises UnknownPerson, and ValueError for a person who has not
     left, for an invalid group, and for an address that another person uses now; ProvidedGroup.
     """
-    back = await get(conn, id)
+    back = await get_person(conn, id)
     if await is_active(conn, id):
         raise ValueError(f"{id} has not left")
     await check_new(conn, id, back.email)
@@ -104,7 +114,8 @@ async def _left(conn: AsyncConnection, id: str, successor: str | None, by: str) 
     await conn.execute(update(people).where(people.c.id == id).values(active=False, successor=successor, demo=False))
     # Update their predecessors too, so that nobody has to follow a chain of successors.
     await conn.execute(update(people).where(people.c.successor == id).values(successor=successor))
-    revoked = await end_tokens(conn, id, by)
+    revoked = await tokens.end(conn, id, by)
+    await service_accounts.owner_left(conn, id, successor, by)
     await passkeys.end_all(conn, id, by)
     await identities.forget_tokens(conn, id)
     await one_time_links.void(conn, id, by=by, now=datetime.now(UTC))

@@ -104,7 +104,7 @@ async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by
     If `by` is another person, the owner must change the password at the next sign-in. Raises UnknownPerson.
     """
     await locked(conn, person)
-    named = await people.get(conn, person)
+    named = await people.get_person(conn, person)
     row = {"person": person, "hash": hashed, "temporary": by != person, "changed_at": now}
     adding = insert_into(conn, passwords)
     kept = {name: adding.excluded[name] for name in row if name != "person"}

@@ -1,7 +1,6 @@
-"""People, their groups and their bearer tokens. Every change is an audit event."""
+"""People and their groups. Every change is an audit event. `tokens.py` has their access tokens."""
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,17 +21,14 @@ from store.db.database import Database, insert_once
 from store.db.prepared import prepared
 from store.notifications import account_news
 from store.people import absences, group_owners, new_members, one_time_links, successors
-from store.people.last_admin import LastAdmin as LastAdmin, check_admin_left
+from store.people.last_admin import check_admin_left
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.base import Instant
-from store.tables.people import absences as absent_people, memberships, people, sessions, tokens
+from store.tables.people import absences as absent_people, memberships, people, service_account_owners
 
-TOKEN_PREFIX = "hg_"
-"""The prefix of each token, by which secret scanners and people recognise a token."""
-
-TOKEN_ID = 12
-"""The number of characters of the hash of a token that are the id of the token."""
+Kind = Literal["person", "service"]
+"""The kinds of accounts: of a person, or of a program (`service_accounts.py`)."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -46,18 +42,13 @@ class UnknownPerson(LookupError):
     """Raised if no person has this id."""
 
 
-class UnknownToken(LookupError):
-    """Raised if the person has no valid token with this id: the id is unknown, or the token was revoked."""
+class NotForServices(ValueError):
+    """Raised if a change is for people only, and the account belongs to a program."""
 
-
-class Token(BaseModel):
-    """A token without its secret."""
-
-    id: str
-    """The first characters of the hash of the token. These characters do not disclose the token."""
-    label: str
-    created_at: datetime
-    revoked_at: datetime | None
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"{id} is a service account, which has no manager, address, absence, password or successor: name a person"
+        )
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Person(BaseModel):
     """The address for notifications. The address is never written to the audit log or to a log file."""
     manager: str | None = None
     time_zone: str | None = None
-    kind: Literal["person", "service"] = "person"
+    kind: Kind = "person"
     """`service` for the account of a program. Such an account asks, but never decides."""
     demo: bool = False
     """True if the demo created the person; such a person cannot sign in while the demo is off."""
@@ -102,9 +93,15 @@ class Person(BaseModel):
 
 
 async def add(
-    conn: AsyncConnection, id: str, name: str, groups: Sequence[str], by: str, email: str | None = None
+    conn: AsyncConnection,
+    id: str,
+    name: str,
+    groups: Sequence[str],
+    by: str,
+    email: str | None = None,
+    kind: Kind = "person",
 ) -> Person:
-    """Add a person.
+    """Add a person, or the row of a service account: `service_accounts.create` adds the rest.
 
     Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address; ProvidedGroup.
     """
@@ -113,11 +110,11 @@ async def add(
     if is_reserved(id):
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     groups = [group_named(group) for group in groups]
-    person = Person(id=id, name=shown_name(name), groups=sorted(set(groups)), email=address_of(email))
+    person = Person(id=id, name=shown_name(name), groups=sorted(set(groups)), email=address_of(email), kind=kind)
     await group_owners.check_local(conn, person.groups)
     await check_new(conn, id, person.email)
     now = datetime.now(UTC)
-    row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email}
+    row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email, "kind": kind}
     row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
     if not await insert_once(conn, people, row):
         known = await conn.scalar(select(people.c.active).where(people.c.id == id))
@@ -176,10 +173,21 @@ async def get(conn: AsyncConnection, id: str) -> Person:
     return found[0]
 
 
+async def get_person(conn: AsyncConnection, id: str) -> Person:
+    """Return the person, active or not. Raises UnknownPerson, and NotForServices for a service account."""
+    found = await get(conn, id)
+    if found.kind != "person":
+        raise NotForServices(id)
+    return found
+
+
 async def candidates_of(
     conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
 ) -> list[Candidate]:
-    """Return all active people who are in one of these groups, or whose ids are in `users`, in the order of ids."""
+    """Return all active people who are in one of these groups, or whose ids are in `users`, in the order of ids.
+
+    A service account is never among them: it decides nothing, also if it is a member of these groups.
+    """
     found = await _found(conn, _CANDIDATES, {"groups": groups, "users": users})
     away = await absences.substitutes(conn, [each.id for each in found], at)
     return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
@@ -188,7 +196,8 @@ async def candidates_of(
 async def manager_of(conn: AsyncConnection, person: str) -> str | None:
     """Return the id of the manager of a person; None if the person has no manager, or the manager is not active."""
     above = people.alias()
-    query = select(above.c.id).join(people, people.c.manager == above.c.id).where(people.c.id == person, above.c.active)
+    query = select(above.c.id).join(people, people.c.manager == above.c.id)
+    query = query.where(people.c.id == person, above.c.active, above.c.kind == "person")
     return (await conn.execute(query)).scalar_one_or_none()
 
 
@@ -197,9 +206,9 @@ async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: s
 
     Raises UnknownPerson; ValueError if person and manager are the same.
     """
-    named = await get(conn, id)
+    named = await get_person(conn, id)
     if manager is not None:
-        await get(conn, manager)
+        await get_person(conn, manager)
         if manager.casefold() == id.casefold():
             raise ValueError("a person cannot be their own manager: name somebody else")
     await conn.execute(update(people).where(people.c.id == id).values(manager=manager))
@@ -250,7 +259,7 @@ async def leave(
         raise ValueError(f"{id} is not in {group}")
     data = {"person": id, "group": group}
     await audit_log.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
-    if group == ADMINS:
+    if group == ADMINS and named.kind == "person":
         await check_admin_left(conn, named.name)
 
 
@@ -282,12 +291,6 @@ async def all(conn: AsyncConnection) -> list[Person]:
     return await _found(conn, _PEOPLE)
 
 
-async def by_token(conn: AsyncConnection, token: str) -> Person | None:
-    """Return the person of a token; None if the token is unknown or revoked, or the person is not active."""
-    person = await conn.scalar(_OF_TOKEN, {"of_hash": secret_hash(token)})
-    return None if person is None else await acting(conn, person, datetime.now(UTC))
-
-
 async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     """Return an active person with the absent people whom they substitute and the people whose successor they are.
 
@@ -313,7 +316,7 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     Raises UnknownPerson, and ValueError for an invalid address.
     """
     await locked(conn, id)
-    named, address = await get(conn, id), address_of(email)
+    named, address = await get_person(conn, id), address_of(email)
     if named.email == address:
         return
     await check_new(conn, id, address)
@@ -327,97 +330,6 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     await account_news.tell(conn, id, AccountNewsKind.ADDRESS_SET, by)
     summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
     await audit_log.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
-
-
-async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> str:
-    """Create a token for the person and return it.
-
-    Only the hash of the token is stored, so this return value is the only place where the token can be read.
-
-    Raises UnknownPerson, and ValueError for a label that is empty or longer than 60 characters.
-    """
-    if not 1 <= len(label.strip()) <= 60:
-        raise ValueError("enter a label of 1 to 60 characters, such as the name of the script")
-    await locked(conn, person)
-    named = await get(conn, person)
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    hash, made_at = secret_hash(token), datetime.now(UTC)
-    await conn.execute(insert(tokens).values(hash=hash, person=person, label=label.strip(), created_at=made_at))
-    await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
-    summary = f"A token was made for {named.name}: {label.strip()}"
-    data = {"person": person, "token_id": hash[:TOKEN_ID], "label": label.strip()}
-    await audit_log.note(conn, "token_made", by=by, summary=summary, data=data)
-    return token
-
-
-async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
-    """Revoke all tokens of the person, and end the sessions that were begun with these tokens.
-
-    Return the number of revoked tokens.
-
-    Raises UnknownPerson.
-    """
-    await locked(conn, person)
-    named = await get(conn, person)
-    if revoked := await end_tokens(conn, person, by):
-        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by)
-        summary = f"{len(revoked)} tokens of {named.name} were revoked"
-        data = {"person": person, "token_ids": revoked}
-        await audit_log.note(conn, "tokens_revoked", by=by, summary=summary, data=data)
-    return len(revoked)
-
-
-async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
-    """Revoke all tokens of the person, or only the token with the id `only`. Return the ids of the revoked tokens.
-
-    Sessions that were begun with these tokens end, and one-time links become void as `one_time_links.void` says.
-    """
-    now = datetime.now(UTC)
-    which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]
-    if only is not None:
-        which.append(func.substr(tokens.c.hash, 1, TOKEN_ID) == only)
-    ending = update(tokens).where(*which).values(revoked_at=now).returning(tokens.c.hash)
-    hashes = sorted((await conn.execute(ending)).scalars())
-    if hashes:
-        await conn.execute(delete(sessions).where(sessions.c.credential.in_(hashes)))
-        await one_time_links.void(conn, person, by=by, now=now)
-    return [hash[:TOKEN_ID] for hash in hashes]
-
-
-async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
-    """Return the person's tokens, newest first, including revoked ones."""
-    query = select(tokens).where(tokens.c.person == person).order_by(tokens.c.created_at.desc(), tokens.c.hash)
-    return [
-        Token(id=row.hash[:TOKEN_ID], label=row.label, created_at=row.created_at, revoked_at=row.revoked_at)
-        for row in await conn.execute(query)
-    ]
-
-
-async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
-    """Revoke one token of the person, and end the sessions that were begun with this token.
-
-    Raises UnknownPerson, UnknownToken.
-    """
-    await locked(conn, person)
-    named = await get(conn, person)
-    if not await end_tokens(conn, person, by, only=token_id):
-        raise UnknownToken(f"{person} has no token {token_id}")
-    its = (tokens.c.person == person, func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id)
-    label = await conn.scalar(select(tokens.c.label).where(*its))
-    if by != person:
-        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by, about=label or "")
-    summary = f"A token of {named.name} was revoked: {label}"
-    data = {"person": person, "token_id": token_id, "label": label}
-    await audit_log.note(conn, "token_revoked", by=by, summary=summary, data=data)
-
-
-async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
-    """Return the id of the person to whom a token that is not valid any more belonged.
-
-    Return None for any other text.
-    """
-    found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
-    return found
 
 
 def zone_of(name: str | None) -> ZoneInfo:
@@ -442,10 +354,9 @@ _in_groups = select(memberships.c.person).where(memberships.c.group_name.in_(bin
 _is_candidate = or_(people.c.id.in_(bindparam("users", expanding=True)), people.c.id.in_(_in_groups))
 
 _ACTIVE = prepared(_PEOPLE.where(people.c.id == bindparam("of_person"), people.c.active))
-_CANDIDATES = prepared(_PEOPLE.where(people.c.active, _is_candidate), long=True)  # a group may have many members
-_OF_TOKEN = prepared(
-    select(tokens.c.person).where(tokens.c.hash == bindparam("of_hash"), tokens.c.revoked_at.is_(None))
-)
+_CANDIDATES = prepared(
+    _PEOPLE.where(people.c.active, people.c.kind == "person", _is_candidate), long=True
+)  # a group may have many members
 _ACTS_FOR = prepared(
     union_all(
         select(absent_people.c.person, literal("away").label("why")).where(
@@ -478,11 +389,6 @@ def address_of(email: str | None) -> str | None:
     return address or None
 
 
-def credential_of(token: str) -> str:
-    """Return the value that a session stores about the token with which a person signed in: a digest of the token."""
-    return secret_hash(token)
-
-
 def digest_of(text: str) -> str:
     """Return the digest of a text. The audit log stores the digest of texts that it must not contain."""
     return secret_hash(text)
@@ -509,6 +415,12 @@ class PeopleDirectory:
         """Return the active manager of a person, None if there is no active manager."""
         async with self._db.read() as conn:
             return await manager_of(conn, person)
+
+    async def owners_of(self, account: str) -> Sequence[str]:
+        """Return the present owners of a service account; none for a person."""
+        query = select(service_account_owners.c.owner).where(service_account_owners.c.account == account)
+        async with self._db.read() as conn:
+            return list((await conn.execute(query.order_by(service_account_owners.c.owner))).scalars())
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
         """Return the people in `names` who have left, each with their active successor, or None without a successor."""

@@ -3,12 +3,13 @@
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from store.db.connection import AsyncConnection
 from store.db.text_search import texts_say
 from store.people import group_owners
 from store.people.group_owners import Provider
+from store.people.people import Kind
 from store.tables.people import absences, memberships, passwords, people, tokens
 
 
@@ -20,6 +21,8 @@ class RosterEntry(BaseModel):
 
     id: str
     name: str
+    kind: Kind = "person"
+    """`service` for a service account, which this list has only if it is asked for by id."""
     active: bool
     """False for a person who has left: they can no longer sign in."""
     groups: list[str]
@@ -45,6 +48,7 @@ class Member(BaseModel):
     id: str
     name: str
     active: bool
+    kind: Kind = "person"
 
 
 class RosterGroup(BaseModel):
@@ -77,8 +81,7 @@ async def page(
         query = query.where(texts_say([people.c.id, people.c.name], q))
     if group:
         query = query.where(people.c.id.in_(select(memberships.c.person).where(memberships.c.group_name == group)))
-    if only is not None:
-        query = query.where(people.c.id == only)
+    query = query.where(people.c.id == only if only is not None else people.c.kind == "person")
     found = {row.id: row for row in await conn.execute(query)}
     ids = list(found)
     groups: dict[str, list[str]] = {id: [] for id in ids}
@@ -90,12 +93,16 @@ async def page(
             provided[row.person][row.group_name] = row.provider
     gone = select(absences).where(absences.c.person.in_(ids), absences.c.starts_at <= now, absences.c.ends_at > now)
     away = {row.person: row for row in await conn.execute(gone)}
-    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), tokens.c.revoked_at.is_(None))
+    valid = and_(tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
+    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), valid)
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
     return [
         RosterEntry(
-            **{name: getattr(row, name) for name in ("id", "name", "active", "manager", "time_zone", "created_at")},
+            **{
+                name: getattr(row, name)
+                for name in ("id", "name", "kind", "active", "manager", "time_zone", "created_at")
+            },
             groups=groups[row.id],
             provided=provided[row.id],
             email=bool(row.email),
@@ -110,12 +117,12 @@ async def page(
 
 async def groups(conn: AsyncConnection) -> list[RosterGroup]:
     """Return all groups that have members, by name."""
-    query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active)
+    query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active, people.c.kind)
     query = query.join(people, people.c.id == memberships.c.person)
     found: dict[str, RosterGroup] = {}
     for row in await conn.execute(query.order_by(memberships.c.group_name, people.c.id)):
         group = found.setdefault(row.group_name, RosterGroup(group=row.group_name, members=[]))
-        group.members.append(Member(id=row.id, name=row.name, active=row.active))
+        group.members.append(Member(id=row.id, name=row.name, active=row.active, kind=row.kind))
     for name, provider in (await group_owners.owned(conn, found)).items():
         found[name].provider = provider
     return list(found.values())

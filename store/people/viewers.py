@@ -12,9 +12,8 @@ from store.people.people import Person
 def viewer(person: Person) -> Viewer:
     """Return the person as a Viewer, the form that the rules of visibility use."""
     absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Viewer(
-        id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after, scope=person.scope
-    )
+    known = {"id": person.id, "groups": person.groups, "comes_after": person.comes_after, "scope": person.scope}
+    return Viewer(**known, stands_in_for=absent, decides=person.kind == "person")
 
 
 async def viewer_of(conn: AsyncConnection, id: str, scope: Scope) -> Viewer:

@@ -38,6 +38,9 @@ cases = Table(
     Column("status", String(30), nullable=False),
     Column("title", Text, nullable=False),
     Column("requester", String(200), nullable=False),
+    # For a case that a service account started: the person in whose name, and all people who count as requester, too.
+    Column("on_behalf_of", String(200), nullable=True),
+    Column("asked_for", JSON, nullable=False, server_default="[]"),
     Column("priority", Integer, nullable=False),
     Column("batch_id", String(60), nullable=True),
     Column("policy_hash", String(64), nullable=False),
@@ -70,6 +73,7 @@ cases = Table(
     Index("ix_cases_batch", "batch_id", "status"),
     Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
+    Index("ix_cases_on_behalf_of", "on_behalf_of", "submitted_at"),
     Index(
         "ix_cases_resubmit",
         "resubmit_at",
@@ -99,6 +103,15 @@ cases = Table(
         postgresql_where=text("status = 'rolled_back'"),
     ),
 )
+
+case_requesters = Table(
+    "case_requesters",
+    metadata,
+    Column("case_id", ForeignKey("cases.case_id"), primary_key=True),
+    Column("person", String(200), primary_key=True),
+    Index("ix_case_requesters_person", "person", "case_id"),
+)
+"""The people in `cases.asked_for`, one row for each, for queries."""
 
 tasks = Table(
     "tasks",
@@ -311,6 +324,8 @@ batches = Table(
     Column("path", String(255), nullable=False),  # relative to the upload folder
     Column("same_file_as", String(60), nullable=True),
     Column("requester", String(200), nullable=False),
+    Column("on_behalf_of", String(200), nullable=True),  # as in `cases`, for all cases of the file
+    Column("asked_for", JSON, nullable=False, server_default="[]"),
     Column("policy_hash", String(64), nullable=False),
     # receiving | starting | running | paused | cancelling | completed | cancelled | failed
     Column("status", String(20), nullable=False),
@@ -323,6 +338,14 @@ batches = Table(
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant, nullable=True),
 )
+
+batch_requesters = Table(
+    "batch_requesters",
+    metadata,
+    Column("batch_id", ForeignKey("batches.batch_id"), primary_key=True),
+    Column("person", String(200), primary_key=True, index=True),
+)
+"""The people in `batches.asked_for`, one row for each, for queries."""
 
 batch_rows = Table(
     "batch_rows",

@@ -37,7 +37,7 @@ from plugins.workers import workers
 from policy.file import PolicyFile
 from store.cases import tasks
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens as access_tokens
 from store.receivers.ledger import Ledger
 from tests.support.installed_app import ROOT, free_port
 from tests.support.migrated_database import migrated_copy
@@ -253,7 +253,7 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
     async with database.write() as conn:
         for person, groups in PEOPLE.items():
             await people.add(conn, person, person.title(), groups, by="holdgate")
-            tokens[person] = await people.new_token(conn, person, "test", by="holdgate")  # as for the demo: no news
+            tokens[person] = await access_tokens.make(conn, person, "test", by="holdgate")  # as for the demo: no news
     await Ledger(database).fund("fund", "operating", "GBP", Decimal("100000000"))
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from api.services import live_updates
-from store.people import people
+from store.people import people, tokens
 from store.receivers.accounts import AccountDirectory
 from store.receivers.datasets import Datasets
 from tests.api.conftest import Gate, payment
@@ -211,8 +211,8 @@ async def things(gate: Gate) -> Things:
     await datasets.publish("auth/publish", "auth", "payment", None)
     async with gate.database.write() as conn:
         await people.add(conn, "kept-1", "Kept", [], by="admin-1")
-        await people.new_token(conn, "kept-1", "auth", by="admin-1")
-        (token,) = await people.tokens_of(conn, "kept-1")
+        await tokens.make(conn, "kept-1", "auth", by="admin-1")
+        (token,) = await tokens.of(conn, "kept-1")
     return Things(batch.json()["batch_id"], decided.json()["decision_id"], policy, token.id, new_task)
 
 

@@ -23,7 +23,7 @@ from core.settings import Settings, WrongSettings, load
 from core.signing_keys import make_missing_keys
 from store.audit import audit_log
 from store.db.database import Database
-from store.people import passkeys, passwords, people
+from store.people import passkeys, passwords, people, tokens as access_tokens
 from store.tables.people import sessions, sign_in_tries
 from tests.support.authenticator import Authenticator
 from tests.support.installed_app import free_port
@@ -48,7 +48,7 @@ class Site:
         async with self.db.write() as conn:
             await people.add(conn, id, id.title(), [group], by="holdgate")
             await passwords.put(conn, id, passwords.hash_of(PASSWORD), datetime.now(UTC), by=id)
-            token = await people.new_token(conn, id, "test", by="holdgate")
+            token = await access_tokens.make(conn, id, "test", by="holdgate")
         return self.browser(Authorization=f"Bearer {token}")
 
     def browser(self, **headers: str) -> httpx2.AsyncClient:

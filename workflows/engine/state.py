@@ -185,6 +185,8 @@ class CaseRun:
             gate=gate,
             requester=case.requester,
             operators=case.operators,
+            on_behalf_of=case.on_behalf_of,
+            asked_for=case.asked_for,
             excluded_users=list(dict.fromkeys(excluded)),
             quorum=Quorum(needed=1),
             opened_at=workflow.now(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from api.container import Services
 from api.http.schemas import CaseDetail
+from api.http.security import asks
 from api.pages.parts import timeline
 from api.pages.parts.case_progress import Pipeline, pipeline
 from api.pages.parts.page import templates
@@ -51,7 +52,7 @@ async def case_context(row: CaseRow, person: Person, services: Services) -> Case
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
     operates = row.process in person.scope.operates
-    own = operates or row.requester in person.asks_as
+    own = operates or asks(person, row)
     return CaseContext(
         case=case,
         way=pipeline(case, row.input, await preview_case(row, case.tasks, services.starter.pinned)),

@@ -78,6 +78,8 @@ def upgrade() -> None:
         sa.Column("path", sa.String(length=255), nullable=False),
         sa.Column("same_file_as", sa.String(length=60), nullable=True),
         sa.Column("requester", sa.String(length=200), nullable=False),
+        sa.Column("on_behalf_of", sa.String(length=200), nullable=True),
+        sa.Column("asked_for", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("policy_hash", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
@@ -112,6 +114,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=30), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("requester", sa.String(length=200), nullable=False),
+        sa.Column("on_behalf_of", sa.String(length=200), nullable=True),
+        sa.Column("asked_for", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("batch_id", sa.String(length=60), nullable=True),
         sa.Column("policy_hash", sa.String(length=64), nullable=False),
@@ -150,6 +154,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_cases_newest", "cases", ["submitted_at", "case_id"], unique=False)
     op.create_index("ix_cases_parent", "cases", ["parent"], unique=False)
+    op.create_index("ix_cases_on_behalf_of", "cases", ["on_behalf_of", "submitted_at"], unique=False)
     op.create_index("ix_cases_process", "cases", ["process", "submitted_at", "case_id"], unique=False)
     op.create_index("ix_cases_requester", "cases", ["requester", "submitted_at"], unique=False)
     op.create_index(
@@ -808,6 +813,25 @@ def upgrade() -> None:
     )
     op.create_index("ix_scim_members_scim_user", "scim_members", ["scim_user"], unique=False)
     op.create_table(
+        "service_accounts",
+        sa.Column("account", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["people.id"], name="fk_service_accounts_account"),
+        sa.PrimaryKeyConstraint("account", name="pk_service_accounts"),
+    )
+    op.create_table(
+        "service_account_owners",
+        sa.Column("account", sa.String(length=200), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["people.id"], name="fk_service_account_owners_account"),
+        sa.ForeignKeyConstraint(["owner"], ["people.id"], name="fk_service_account_owners_owner"),
+        sa.PrimaryKeyConstraint("account", "owner", name="pk_service_account_owners"),
+    )
+    op.create_index("ix_service_account_owners_owner", "service_account_owners", ["owner"], unique=False)
+    op.create_table(
         "sessions",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("person", sa.String(length=200), nullable=False),
@@ -827,6 +851,22 @@ def upgrade() -> None:
     op.create_index("ix_sessions_credential", "sessions", ["credential"], unique=False)
     op.create_index("ix_sessions_person", "sessions", ["person"], unique=False)
     op.create_index("ix_sessions_provider_session", "sessions", ["provider_session"], unique=False)
+    op.create_table(
+        "batch_requesters",
+        sa.Column("batch_id", sa.String(length=60), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.batch_id"], name="fk_batch_requesters_batch_id"),
+        sa.PrimaryKeyConstraint("batch_id", "person", name="pk_batch_requesters"),
+    )
+    op.create_index("ix_batch_requesters_person", "batch_requesters", ["person"], unique=False)
+    op.create_table(
+        "case_requesters",
+        sa.Column("case_id", sa.String(length=900), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name="fk_case_requesters_case_id"),
+        sa.PrimaryKeyConstraint("case_id", "person", name="pk_case_requesters"),
+    )
+    op.create_index("ix_case_requesters_person", "case_requesters", ["person", "case_id"], unique=False)
     op.create_table(
         "tasks",
         sa.Column("task_id", sa.String(length=40), nullable=False),

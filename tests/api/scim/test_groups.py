@@ -9,7 +9,7 @@ import pytest
 from store.audit import audit_log
 from store.people import leavers, people, provided_groups, scim_groups
 from store.people.group_owners import ProvidedGroup
-from store.people.people import LastAdmin
+from store.people.last_admin import LastAdmin
 from tests.api.scim.conftest import GROUP, USER, Provider, client_of, endpoint
 
 

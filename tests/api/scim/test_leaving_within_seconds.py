@@ -13,7 +13,7 @@ from cases.reconcile.changed_people import Recounter
 from cases.reconcile.jobs import jobs
 from cases.submit import Starter
 from policy.file import PolicyFile
-from store.people import people, sessions
+from store.people import people, sessions, tokens
 from tests.api.conftest import Gate, eventually
 from tests.api.scim.conftest import Provider, client_of, scim_on
 from tests.api.test_task_actions import act, task_of
@@ -41,7 +41,7 @@ async def claimed(gate: Gate, provider: Provider) -> tuple[dict[str, Any], str, 
     name = f"scim-{uuid4().hex[:8]}"
     user = await provider.create(name)
     async with gate.database.write() as conn:
-        gate.tokens[name] = await people.new_token(conn, name, "test", by="cli:test")
+        gate.tokens[name] = await tokens.make(conn, name, "test", by="cli:test")
     return user, name, await task_of(gate)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from store.people import leavers, people, scim_people
+from store.people import leavers, people, scim_people, tokens
 from store.tables.people import people as people_rows, sessions, tokens
 from tests.api.scim.conftest import USER, Provider
 
@@ -110,12 +110,12 @@ async def test_a_user_who_is_not_active_is_deactivated_and_comes_back(provider: 
     user = await provider.create("anna")
     await provider.group("Managers", user)
     async with provider.db.write() as conn:
-        token = await people.new_token(conn, "anna", "laptop", by="anna")
+        token = await tokens.make(conn, "anna", "laptop", by="anna")
     assert (await provider.patch(f"/Users/{user['id']}", off)).status_code == 204
     person, active = await provider.person("anna")
     assert (person.groups, active) == ([], False)
     async with provider.db.read() as conn:
-        assert await people.by_token(conn, token) is None
+        assert await tokens.by_token(conn, token) is None
         assert (await conn.execute(select(tokens).where(tokens.c.revoked_at.is_(None)))).first() is None
         assert (await conn.execute(select(sessions))).first() is None
     assert (await provider.patch(f"/Users/{user['id']}", ON)).status_code == 204

@@ -15,6 +15,7 @@ from store.cases.visibility import Viewer
 from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
+from store.people.last_admin import LastAdmin
 from store.tables.cases import tasks as tasks_table
 from tests.store.sample_cases import MORNING, submitted, task
 
@@ -294,7 +295,7 @@ async def test_who_is_back_does_not_bring_an_address_that_somebody_else_has_by_n
 
 async def test_the_last_admin_cannot_be_deactivated(db: Database) -> None:
     await furnished(db)
-    with pytest.raises(people.LastAdmin):
+    with pytest.raises(LastAdmin):
         async with db.write() as conn:
             await leavers.deactivate(conn, "ada", "left", by="ada")
     async with db.read() as conn:
