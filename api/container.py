@@ -107,7 +107,7 @@ class Services:
             rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=StagedFiles(settings.uploads / "held"),
-            live=LiveUpdates(db),
+            live=LiveUpdates(db, policy),
             limits=RateLimits(db, parse(settings.rate_limits)),
             turns=Turns(),
             ledger=Ledger(db),

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, case, delete, func, insert, literal, or_, select, union_all, update
 
 from domain.input_errors import WrongField
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
+from domain.scope import Scope
 from store.audit import audit_log
-from store.cases.visibility import Viewer
 from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.db.prepared import prepared
@@ -80,6 +80,8 @@ class Person(BaseModel):
     """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
     """People who left and whose successor this person is; loaded only for a signed-in person."""
+    scope: Scope = Field(default=Scope(), exclude=True, repr=False)
+    """What the person may do with which processes; empty unless the gateway has computed it."""
 
     @property
     def asks_as(self) -> list[str]:
@@ -304,22 +306,6 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
     left = sorted(name for name, why in others if why == "left")
     return person.model_copy(update={"stands_in_for": away, "comes_after": left})
-
-
-def viewer(person: Person) -> Viewer:
-    """Return the person as a Viewer, the form that the rules of visibility use."""
-    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    known = {"id": person.id, "groups": person.groups, "comes_after": person.comes_after}
-    return Viewer(**known, stands_in_for=absent, decides=person.kind == "person")
-
-
-async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
-    """Return the person with this id as a Viewer.
-
-    An inactive person may see only cases and tasks that name this person.
-    """
-    person = await acting(conn, id, datetime.now(UTC))
-    return Viewer(id=id) if person is None else viewer(person)
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
