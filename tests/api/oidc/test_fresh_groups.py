@@ -61,9 +61,7 @@ async def test_old_groups_are_read_again_and_count_at_once(site: Site, sign_on: 
     assert (await sign_on.fresh(person, confirm=True)).groups == ["directors"]
     assert site.provider.asked == ["/token", "/userinfo"] if way == "refresh token" else ["/userinfo"]
     site.provider.asked.clear()
-    assert (await sign_on.fresh(person, confirm=True)).groups == ["managers"], (
-        "young groups are not read again"
-    )
+    assert (await sign_on.fresh(person, confirm=True)).groups == ["managers"], "young groups are not read again"
     assert site.provider.asked == []
     await grow_old(site, id)
     assert (await sign_on.fresh(person, confirm=False)).groups == ["directors"], "a refresh token works only once"
