@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from store.db.connection import AsyncConnection
 from store.db.text_search import texts_say
-from store.tables.people import absences, memberships, passwords, people, tokens
+from store.tables.people import absences, identities, memberships, passwords, people, tokens
 
 
 class RosterEntry(BaseModel):
@@ -32,6 +32,8 @@ class RosterEntry(BaseModel):
     """The number of valid tokens of the person."""
     password: bool = False
     """True if the person has a password."""
+    single_sign_on: bool = False
+    """True if an account of an identity provider is connected to the person."""
     created_at: datetime
 
 
@@ -84,6 +86,7 @@ async def page(
     counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), tokens.c.revoked_at.is_(None))
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
+    connected = set((await conn.execute(select(identities.c.person).where(identities.c.person.in_(ids)))).scalars())
     return [
         RosterEntry(
             **{name: getattr(row, name) for name in ("id", "name", "active", "manager", "time_zone", "created_at")},
@@ -93,6 +96,7 @@ async def page(
             substitute=away[row.id].substitute if row.id in away else None,
             tokens=number.get(row.id, 0),
             password=row.id in known,
+            single_sign_on=row.id in connected,
         )
         for row in found.values()
     ]

@@ -12,7 +12,7 @@ from tests.api.oidc.test_bad_tokens import OF_ANY_TOKEN, changed
 from tests.api.pages.visits import secret
 from tests.support.fake_provider import CLIENT, FakeProvider, signed
 
-EVENT = {"http://schemas.openid.net/event/backchannel-logout": {}}
+EVENT: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
 
 
 def logout(provider: FakeProvider, jti: str, **claims: Any) -> str:
