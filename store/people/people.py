@@ -225,35 +225,29 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
     await audit_log.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
 
 
-async def join(
-    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
-) -> None:
-    """Add the person to a group. `provider` is the identity provider that gives the group; None for a change here.
+async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Add the person to a group.
 
     Raises UnknownPerson, ValueError for an invalid group name, ProvidedGroup for a group that a provider owns.
     """
     named, group = await get(conn, id), group_named(group)
-    if provider is None:
-        await group_owners.check_local(conn, [group])
-    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC), "provider": provider}
+    await group_owners.check_local(conn, [group])
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
     if await insert_once(conn, memberships, row):
         await new_members.tell(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit_log.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
 
 
-async def leave(
-    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
-) -> None:
-    """Remove a member from a group. `provider` is the identity provider that gave the group; None for a change here.
+async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Remove a member from a group.
 
     Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin, ProvidedGroup for a membership that
-    a provider gave.
+    an identity provider gave.
     """
     named, group = await get(conn, id), fold(group)
     its = (memberships.c.person == id, memberships.c.group_name == group)
-    ours = or_(memberships.c.provider.is_(None), memberships.c.provider == provider)
-    if not (await conn.execute(delete(memberships).where(*its, ours))).rowcount:
+    if not (await conn.execute(delete(memberships).where(*its, memberships.c.provider.is_(None)))).rowcount:
         if (given := await conn.scalar(select(memberships.c.provider).where(*its))) is not None:
             raise group_owners.ProvidedGroup(group, given)
         raise ValueError(f"{id} is not in {group}")

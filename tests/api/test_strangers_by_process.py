@@ -31,7 +31,7 @@ from store.audit.evidence import Attachment, attach, comment
 from store.cases import batches
 from store.cases.batches import PlannedRow
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens
 from store.people.people import Person
 from tests.store.cases.test_batches import batch
 from tests.store.sample_cases import decision, opening, recorded, submitted, task
@@ -136,7 +136,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
     async with db.write() as conn:
         for person, groups in PEOPLE.items():
             await people.add(conn, person, person.title(), groups, by="holdgate")
-            tokens[person] = await people.new_token(conn, person, "test", by="holdgate")
+            tokens[person] = await tokens.make(conn, person, "test", by="holdgate")
     for word in PROCESSES:
         await furnish(db, word)
     app = create_app(settings)
