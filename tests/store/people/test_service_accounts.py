@@ -46,7 +46,7 @@ async def test_an_account_asks_with_its_token_and_shows_when_that_was_used(db: D
         token = await bot(conn, expires_at=SOON)
         holder = await tokens.holder(conn, token, NOW)
         assert holder and (holder.person.id, holder.person.kind) == ("bot", "service")
-        assert holder.scopes == {"cases:ask", "cases:read"} and holder.person.groups == ["requesters"]
+        assert holder.scopes == frozenset({"cases:ask", "cases:read"}) and holder.person.groups == ["requesters"]
         assert token not in str((await conn.execute(select(token_rows))).all())
         await tokens.note_use(conn, tokens.credential_of(token), NOW)
         await tokens.note_use(conn, tokens.credential_of(token), NOW + timedelta(minutes=1))
@@ -98,7 +98,7 @@ async def test_a_token_of_an_account_reaches_no_further_than_the_account(db: Dat
         await bot(conn, expires_at=SOON)
         narrow = await service_accounts.new_token(conn, "bot", "reader", "mia", scopes=["cases:read"])
         holder = await tokens.holder(conn, narrow, NOW)
-        assert holder and holder.scopes == {"cases:read"}
+        assert holder and holder.scopes == frozenset({"cases:read"})
         for more, said in (
             ({"scopes": ["audit:read"]}, "does not have the scope audit:read"),
             ({"expires_at": SOON + timedelta(days=1)}, "the account ends earlier"),
