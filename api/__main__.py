@@ -5,6 +5,7 @@ import gc
 if __name__ == "__main__":
     gc.disable()  # Until `main` has the application: searching what imports make and keep takes a fifth of the start.
 
+import asyncio
 import logging
 import socket
 import sys
@@ -17,6 +18,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.container import Services
 from api.http.connections import Connection, most_connections
+from api.services.passwords_off import check_passwords_off
 from cases.namespace_binding import ForeignNamespace
 from core import logs, loopback, traces
 from core.settings import WrongSettings, load, unknown_variables
@@ -86,6 +88,7 @@ def main() -> int:
         profile()  # a configuration of the Temporal SDK that cannot be read does not correct itself
         app = create_app(settings)
         own_key(settings, Role.GATEWAY)
+        asyncio.run(check_passwords_off(settings))
     except (WrongSettings, WrongProcess, PolicyError, TemporalUnreachable, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
         return CANNOT_START

@@ -32,6 +32,7 @@ from api.routes import (
     events,
     evidence,
     health,
+    identities,
     incidents,
     ledger,
     me,
@@ -47,6 +48,7 @@ from api.routes import (
     task_actions,
     tasks,
 )
+from api.scim import endpoint as scim
 from api.services.metrics import Metrics
 from channels import registry
 from core import traces
@@ -134,6 +136,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         passkeys,
         absences,
         people_routes,
+        identities,
         one_time_links,
         service_accounts,
         dashboard,
@@ -150,6 +153,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
     app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount(scim.MOUNT, scim.ScimEndpoint())
     return app
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from api.gateway.confirmations import Confirmations
 from api.gateway.gateway import Gateway
@@ -34,6 +35,9 @@ from store.receivers.accepted_risks import Risks
 from store.receivers.accounts import AccountDirectory
 from store.receivers.datasets import Datasets
 from store.receivers.ledger import Ledger
+
+if TYPE_CHECKING:
+    from api.oidc.single_sign_on import SingleSignOn
 
 WRITE_PATIENCE_S = 10.0
 """The most seconds that a request waits until it can write to the database. A slow answer is better than an error."""
@@ -66,6 +70,8 @@ class Services:
     revoked_token_log: RevokedTokenLog
     token_uses: TokenUses
     binding: NamespaceBinding
+    single_sign_on: "SingleSignOn | None"
+    """Single sign-on with an identity provider; None if the settings name no provider."""
 
     @classmethod
     @asynccontextmanager
@@ -84,7 +90,10 @@ class Services:
         rollbacks = Rollbacks(db, client, starter)
         confirmations = Confirmations(db, client.namespace, settings)
         settlement = Settlement(db, client, rollbacks, key)
-        gateway = Gateway(client, db, settings.temporal_ui_url, settlement, policy, confirmations)
+        rest = AsyncExitStack()
+        sign_on = await rest.enter_async_context(_single_sign_on(settings, db, policy))
+        fresh = sign_on.fresh if sign_on else None
+        gateway = Gateway(client, db, settings.temporal_ui_url, settlement, policy, confirmations, fresh)
         services = cls(
             settings=settings,
             db=db,
@@ -114,6 +123,7 @@ class Services:
             revoked_token_log=RevokedTokenLog(db),
             token_uses=TokenUses(db),
             binding=binding,
+            single_sign_on=sign_on,
         )
         watching = asyncio.create_task(binding.watch())
         sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
@@ -125,6 +135,18 @@ class Services:
             await services.live.ended()
             await gateway.close()
             await services.token_uses.close()
+            await rest.aclose()
             await db.close()
             sequencing.cancel()  # last: it also sequences what was written while the process stopped
             await asyncio.gather(sequencing, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _single_sign_on(settings: Settings, db: Database, policy: PolicyFile) -> AsyncIterator["SingleSignOn | None"]:
+    if settings.oidc_issuer is None:
+        yield None
+        return
+    from api.oidc.single_sign_on import opened  # its libraries take a quarter of a second
+
+    async with opened(settings, db, lambda: policy.current) as found:
+        yield found

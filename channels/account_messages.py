@@ -13,6 +13,9 @@ _SUBJECTS = {
     AccountNewsKind.PASSKEY_ADDED: "A passkey was added to your account",
     AccountNewsKind.PASSKEY_REMOVED: "Your passkey was removed",
     AccountNewsKind.PASSKEY_COPIED: "Your passkey may have been copied",
+    AccountNewsKind.IDENTITY_CONNECTED: "Another account can sign in as you",
+    AccountNewsKind.IDENTITY_DISCONNECTED: "An account can no longer sign in as you",
+    AccountNewsKind.LINK_PRINTED: "A link was made that signs in as you",
     AccountNewsKind.TOKEN_MADE: "An access token was created for you",
     AccountNewsKind.TOKEN_REVOKED: "Your access token was revoked",
     AccountNewsKind.OWNER_NAMED: "You are an owner of a service account",
@@ -54,6 +57,12 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
                 f"Holdgate refused your passkey {about} on {when}, because its counter went back. "
                 "There may be a copy of the passkey. Remove the passkey in your settings, and add a new passkey."
             ]
+        case AccountNewsKind.IDENTITY_CONNECTED:
+            return [f"{by} connected an account of {about} on {when}. This account can sign in as you."]
+        case AccountNewsKind.IDENTITY_DISCONNECTED:
+            return [f"{by} disconnected your account of {about} on {when}. It can no longer sign in as you."]
+        case AccountNewsKind.LINK_PRINTED:
+            return [f"{by} made a link on the server on {when}. The link signs in as you, once."]
         case AccountNewsKind.TOKEN_MADE:
             return [f"{by} created an access token for your account on {when}: {about}."]
         case AccountNewsKind.TOKEN_REVOKED:

@@ -24,12 +24,13 @@ from cli import (
     namespace,
     notices,
     output,
-    people,
     policy,
     process,
     programs,
     replay,
+    scim,
     service_accounts,
+    single_sign_on,
     tasks,
 )
 from cli.common import CommandError
@@ -49,7 +50,7 @@ app.add_typer(batches.batch_app, name="batch")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")
-app.add_typer(people.app, name="people")
+app.add_typer(single_sign_on.app, name="people")  # the commands of `people`, and those of single sign-on
 app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
@@ -57,6 +58,7 @@ app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(link.app, name="link")
+app.add_typer(scim.app, name="scim")
 
 
 def _print_version(wanted: bool) -> None:

@@ -90,7 +90,7 @@ def people_join(
     """Add a person to a group."""
     from store.people import people
 
-    id = _id(person)
+    id = id_of(person)
     _put_into([group], new_group, lambda connection: people.join(connection, id, group, by=operator()))
     output.say(f"{id} is in {group}")
 
@@ -103,8 +103,8 @@ def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP
     """
     from store.people import people
 
-    id = _id(person)
-    _of_people(lambda connection: people.leave(connection, id, group, by=operator()))
+    id = id_of(person)
+    changed(lambda connection: people.leave(connection, id, group, by=operator()))
     output.say(f"{id} is no longer in {group}")
 
 
@@ -116,8 +116,8 @@ def people_manager(
     """Set the manager of a person. The policy can let a requester's manager decide: manager_of(requester)."""
     from store.people import people
 
-    id, above = _id(person), _id(manager) if manager.strip() else None
-    _of_people(lambda connection: people.set_manager(connection, id, above, by=operator()))
+    id, above = id_of(person), id_of(manager) if manager.strip() else None
+    changed(lambda connection: people.set_manager(connection, id, above, by=operator()))
     output.say(f"the manager of {id} is {above}" if above else f"{id} has no manager")
 
 
@@ -126,8 +126,8 @@ def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZO
     """Set the time zone of a person, such as Europe/London."""
     from store.people import people
 
-    id = _id(person)
-    _of_people(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=operator()))
+    id = id_of(person)
+    changed(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=operator()))
     output.say(f"the time zone of {id} is {time_zone or 'UTC'}")
 
 
@@ -145,13 +145,13 @@ def people_away(
     """Record that a person is out of office, from the first day to the last day; both days are included."""
     from store.people import absences, people
 
-    id, instead_of = _id(person), _id(substitute) if substitute else None
+    id, instead_of = id_of(person), id_of(substitute) if substitute else None
 
     async def change(connection: "AsyncConnection") -> absences.Absence:
         zone = people.zone_of((await people.get(connection, id)).time_zone)
         return await absences.add_by_days(connection, id, zone, (starts, ends), instead_of, by=operator())
 
-    made = _of_people(change)
+    made = changed(change)
     instead = f"; the substitute is {instead_of}" if instead_of else "; there is no substitute"
     output.say(f"{id} is away from {moment_text(made.starts_at)} to {moment_text(made.ends_at)}{instead}")
 
@@ -161,12 +161,12 @@ def people_back(person: Id) -> None:
     """End the absence of a person now, and delete the person's future absences."""
     from store.people import absences
 
-    id = _id(person)
+    id = id_of(person)
 
     async def change(connection: "AsyncConnection") -> bool:
         return await absences.set_back(connection, id, datetime.now(UTC), by=operator())
 
-    output.say(f"{id} is back" if _of_people(change) else f"{id} has no absence that can be ended")
+    output.say(f"{id} is back" if changed(change) else f"{id} has no absence that can be ended")
 
 
 @app.command("replace")
@@ -197,8 +197,8 @@ def people_deactivate(
     """Deactivate a person who has left without a successor. The person can no longer sign in."""
     from store.people import leavers
 
-    id = _id(person)
-    _of_people(lambda connection: leavers.deactivate(connection, id, reason, by=operator()))
+    id = id_of(person)
+    changed(lambda connection: leavers.deactivate(connection, id, reason, by=operator()))
     output.say(f"{id} has left; tasks that nobody else can decide escalate or ask operators")
 
 
@@ -213,7 +213,7 @@ def people_reactivate(
     """Reactivate a person who has left, under the same id. The person then needs a new password or token to sign in."""
     from store.people import leavers
 
-    id, wanted = _id(person), group or []
+    id, wanted = id_of(person), group or []
     groups = _put_into(wanted, new_group, lambda connection: leavers.reactivate(connection, id, wanted, by=operator()))
     output.say(f"{id} is back with {', '.join(groups) or 'no groups'}")
 
@@ -226,8 +226,8 @@ def people_email(
     """Set the e-mail address of a person. The audit log shows that the address changed, but not the address itself."""
     from store.people import people
 
-    id = _id(person)
-    _of_people(lambda connection: people.set_email(connection, id, address, by=operator()))
+    id = id_of(person)
+    changed(lambda connection: people.set_email(connection, id, address, by=operator()))
     output.say(f"{id} gets mail at {address}" if address else f"{id} gets no mail")
 
 
@@ -243,8 +243,8 @@ def people_token(
     """
     from store.people import tokens
 
-    id = _id(person)
-    token = _of_people(lambda connection: tokens.make(connection, id, label, by=operator()))
+    id = id_of(person)
+    token = changed(lambda connection: tokens.make(connection, id, label, by=operator()))
     print_answer({"person": id, "token": token}, as_json, lambda _: output.say(token))
 
 
@@ -253,8 +253,8 @@ def people_revoke(person: Id) -> None:
     """Revoke all tokens of a person."""
     from store.people import tokens
 
-    id = _id(person)
-    number = _of_people(lambda connection: tokens.revoke_all(connection, id, by=operator()))
+    id = id_of(person)
+    number = changed(lambda connection: tokens.revoke_all(connection, id, by=operator()))
     output.say(f"access tokens of {id} that were revoked: {number}")
 
 
@@ -266,7 +266,7 @@ def people_password(person: Id, as_json: AsJson = False) -> None:
     """
     from store.people import passwords, sessions
 
-    id = _id(person)
+    id = id_of(person)
 
     async def make(database: "Database") -> str:
         password = passwords.temporary()
@@ -284,12 +284,12 @@ def people_unlock(person: Id) -> None:
     """Let a person who entered too many wrong passwords try to sign in again at once."""
     from store.people import passwords
 
-    id = _id(person)
-    _of_people(lambda connection: passwords.unlock(connection, id, by=operator()))
+    id = id_of(person)
+    changed(lambda connection: passwords.unlock(connection, id, by=operator()))
     output.say(f"{id} may try to sign in again")
 
 
-def _id(text: str) -> str:
+def id_of(text: str) -> str:
     """Return the id of the person whom a text names: an id, a name or an e-mail address.
 
     A person who has left is found only by the id. Raises CommandError if no person or several people match.
@@ -307,7 +307,7 @@ def _id(text: str) -> str:
     return in_database(look)
 
 
-def _of_people(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
+def changed(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
     """Run `work` in one transaction of the database and return its result.
 
     Raises CommandError if the change is refused.

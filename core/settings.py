@@ -8,9 +8,7 @@ profiles (`TEMPORAL_ADDRESS`, ...), see `core/temporal.py`.
 """
 
 import difflib
-import ipaddress
 import re
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import time
@@ -22,8 +20,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
+from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
+from core.oidc_settings import OidcSettings
 from core.outbound_guard import OutboundGuard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +51,7 @@ class WrongSettings(ValueError):
     """
 
 
-class Settings(BaseSettings):
+class Settings(OidcSettings):
     """Every setting with its default. A relative path counts from the working directory.
 
     A setting that can hold a password or a token has the type `SecretStr`, or `Field(repr=False)`. Holdgate never
@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     """The file with the private key with which workers sign their own messages to cases."""
     trusted_keys: Path = Field(default_factory=lambda data: data["var"] / "keys" / "trusted.toml")
     """The registry of public keys: cases believe only messages that one of these keys has signed."""
+    secrets_key: Path = Field(default_factory=lambda data: data["var"] / "keys" / "secrets.key")
+    """The file of the key that encrypts secrets in the database, such as refresh tokens of identity providers."""
     mappings: Path = ROOT / "config" / "mappings.toml"
     """The file of saved column mappings, and of values for fields that files do not contain."""
     processes: Path | None = None
@@ -133,6 +135,9 @@ class Settings(BaseSettings):
     """
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
+
+    scim_token: SecretStr | None = None
+    """The token with which an identity provider creates people and sets groups by SCIM. None: SCIM is off."""
 
     session_minutes: int = Field(12 * 60, ge=5, le=24 * 60)
     """Minutes after which a person is signed out of the pages, at most a day.
@@ -190,7 +195,16 @@ class Settings(BaseSettings):
         return url.rstrip("/")
 
     @field_validator(
-        "var", "signing_key", "worker_key", "trusted_keys", "record_key", "policy", "mappings", "files", "apps"
+        "var",
+        "signing_key",
+        "worker_key",
+        "trusted_keys",
+        "secrets_key",
+        "record_key",
+        "policy",
+        "mappings",
+        "files",
+        "apps",
     )
     @classmethod
     def _absolute(cls, path: Path) -> Path:
@@ -212,6 +226,13 @@ class Settings(BaseSettings):
                     return url
             raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465")
         return None
+
+    @field_validator("scim_token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError("must have only ASCII letters, digits and signs, and no spaces")
+        return token
 
     @field_validator("worker_metrics")
     @classmethod
@@ -260,6 +281,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _demo_stays_on_this_machine(self) -> Self:
         """Refuse settings by which other machines can reach a demo, because demo people need no password."""
+        if self.demo and self.passwords == "off":
+            raise ValueError(
+                f"{PREFIX}PASSWORDS=off: {PREFIX}DEMO is on, whose people need no password. Set {PREFIX}DEMO=0"
+            )
         if self.demo:
             for name, value, host in (
                 ("host", self.host, self.host),
@@ -363,42 +388,6 @@ def unknown(names: Iterable[str]) -> list[str]:
             near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
             lines.append(f"{name} is not a setting" + (f"; is {near[0]} meant?" if near else ""))
     return lines
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if a host, as a setting or a browser writes it, always means this machine.
-
-    Such a host is an IP address of this machine's loopback, or `localhost`. Any other name does not count: its owner
-    can later let the name mean another machine.
-    """
-    host = host.strip("[]").lower()
-    if host.removesuffix(".") == "localhost":
-        return True
-    with suppress(ValueError):
-        address = ipaddress.ip_address(host)
-        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-    if re.fullmatch(r"[0-9a-fx]+(\.[0-9a-fx]+){0,3}", host):  # `127.1`, as the system and browsers read an address
-        with suppress(OSError):
-            return ipaddress.IPv4Address(socket.inet_aton(host)).is_loopback
-    return False
-
-
-def is_ip_address(host: str) -> bool:
-    """Return True if a host, as `urlsplit` returns it, is an IP address and not a name."""
-    with suppress(ValueError):
-        return bool(ipaddress.ip_address(host))
-    return False
-
-
-def origin_of(url: str) -> tuple[str, str, int] | None:
-    """Return scheme, host and port of a URL, in the form in which browsers compare them; None for an invalid URL."""
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        return None
-    return (parts.scheme, host.lower(), port) if host else None
 
 
 def _line(problem: ErrorDetails) -> str:

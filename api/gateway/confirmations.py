@@ -15,6 +15,7 @@ from api.gateway.refusal_problems import confirm_needed
 from api.gateway.requests import PasskeyAnswer
 from api.http.problems import Problem
 from api.http.step_up import NO_PASSWORD, check_password
+from api.http.ways_to_sign_in import check_passwords_on
 from api.services import passkeys
 from api.services.passkeys import Verified
 from api.services.relying_party import relying_party, why_off
@@ -59,6 +60,7 @@ class Confirmations:
         Raises Problem: 403 for a person without a password or with too many tries, 422 for a wrong password, 503 if too
         many passwords are being checked.
         """
+        check_passwords_on(self._settings)
         await check_password(self._db, person, password, field=PASSWORD_FIELD)
         return Confirmation(method=Confirm.PASSWORD, name=person.name)
 
@@ -122,7 +124,8 @@ class Confirmations:
         if asked is Confirm.NONE:
             return asked
         async with self._db.read() as conn:
-            if asked is Confirm.PASSWORD and await passwords.stored(conn, person) is not None:
+            by_password = asked is Confirm.PASSWORD and self._settings.passwords == "on"
+            if by_password and await passwords.stored(conn, person) is not None:
                 return Confirm.PASSWORD
             if why_off(self._settings) is None:
                 domain = relying_party(self._settings).domain
@@ -150,7 +153,7 @@ class Confirmations:
 
     def why_not(self, asked: Confirm) -> str:
         """Return why a person who has nothing to confirm a decision with cannot do so, and what to do."""
-        if asked is Confirm.PASSWORD:
+        if asked is Confirm.PASSWORD and self._settings.passwords == "on":
             return NO_PASSWORD
         return why_off(self._settings) or _NO_PASSKEY
 

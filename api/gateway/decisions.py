@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
@@ -79,6 +79,12 @@ longer than one after the other.
 _log = logging.getLogger("holdgate.api")
 
 
+class Fresh(Protocol):
+    """Returns a person with the groups that an identity provider gives them now. Raises Problem."""
+
+    async def __call__(self, person: Person, *, confirm: bool) -> Person: ...
+
+
 class Decisions:
     """Sends decisions of people to their cases, and returns the outcomes."""
 
@@ -89,12 +95,14 @@ class Decisions:
         settlement: Settlement,
         policy: PolicySource,
         confirmations: Confirmations,
+        fresh: Fresh | None = None,
     ) -> None:
         self._client = client
         self._db = db
         self._settlement = settlement
         self._policy = policy
         self._confirmations = confirmations
+        self._fresh = fresh
         self._refusals = RefusalLog(db)
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._background: set[asyncio.Task[None]] = set()
@@ -129,6 +137,8 @@ class Decisions:
         decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
         if request.verdict not in {*Verdict}:
             raise problem_of_refusal(decision_id, wrong_verdict(task, request.verdict))
+        if self._fresh is not None:
+            person = await self._fresh(person, confirm=task.confirm is not Confirm.NONE)
         decision = Decision(
             id=decision_id,
             task_id=task.task_id,

@@ -10,7 +10,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
 
 from api.gateway.actors import actor_on
 from api.gateway.confirmations import Confirmations
-from api.gateway.decisions import Decisions
+from api.gateway.decisions import Decisions, Fresh
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import ended
 from api.gateway.requests import ActionOutcome, ActionRequest, DecisionOutcome, DecisionRequest
@@ -64,11 +64,12 @@ class Gateway:
         settlement: Settlement,
         policy: PolicySource,
         confirmations: Confirmations,
+        fresh: Fresh | None = None,
     ) -> None:
         self._client = client
         self._db = db
         self._ui_url = ui_url
-        self._decisions = Decisions(client, db, settlement, policy, confirmations)
+        self._decisions = Decisions(client, db, settlement, policy, confirmations, fresh)
         self._task_actions = TaskActions(client, db)
 
     async def close(self) -> None:

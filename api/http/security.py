@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
+from api.http import ways_to_sign_in
 from api.http.credentials import Credential
 from api.http.problems import forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
@@ -100,10 +101,30 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
     return id and DEMO_IS_OFF.format(id=id)
 
 
+def is_jwt(token: str) -> bool:
+    """Return True if a token of the Authorization header can only be a JWT of an identity provider."""
+    return token.count(".") == 2 and not token.startswith(tokens.TOKEN_PREFIX)
+
+
+async def by_jwt(request: Request, token: str) -> Person:
+    """Return the person of an access token of the identity provider. Raises Problem 401 or 503."""
+    sign_on = request.app.state.services.single_sign_on
+    if sign_on is None:
+        raise unauthenticated(
+            "This gateway knows no identity provider whose access tokens it could accept (HOLDGATE_OIDC_ISSUER is not "
+            "set). Create a token on the page Settings."
+        )
+    person: Person
+    person, request.state.credential = await sign_on.caller(token)
+    return person
+
+
 async def by_header(request: Request) -> Person:
-    """Return the person whose token is in the Authorization header. Raises Problem 401."""
+    """Return the person whose token is in the Authorization header. Raises Problem 401, or 503 for a JWT."""
     credentials = await bearer(request)
     token = credentials.credentials if credentials else ""
+    if is_jwt(token):
+        return await by_jwt(request, token)
     services = request.app.state.services
     try:
         holder = await holder_of(services.db, token)
@@ -153,10 +174,12 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     """
     services = request.app.state.services
     db: Database = services.db
-    request.state.signed_in = None
+    request.state.signed_in = request.state.refused = None
     signed_in: sessions.SignedIn | None = None
     if credentials:
         token = credentials.credentials
+        if is_jwt(token):
+            return await by_jwt(request, token)
         try:
             holder = await holder_of(db, token)
         except TokenRefused as no:
@@ -176,8 +199,8 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         if token:
             async with db.read() as conn:
                 signed_in = await sessions.by_token(conn, token, datetime.now(UTC))
-        if signed_in and signed_in.session.way == "demo" and signed_in.session.credential != services.demo.credential():
-            signed_in = None  # the secret in the demo's link was replaced
+        if signed_in and not ways_to_sign_in.counts(services.settings, signed_in.session, services.demo.credential):
+            signed_in = None
         person = signed_in.person if signed_in else None
     request.state.refused = await without_demo(request, person, token)
     if request.state.refused is not None:
@@ -296,7 +319,7 @@ def check_for_another(person: Person, id: str | None, what: str) -> None:
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
             f"You cannot {what} by yourself. Ask another administrator. If there is no other, use the command line.",
-            "two administrators: nobody gives themselves groups, reports, substitutions or an address",
+            "two administrators: nobody gives themselves groups, reports, substitutions or an address, or leaves",
         )
 
 

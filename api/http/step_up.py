@@ -85,9 +85,11 @@ def is_fresh(person: Person, session: Session | None) -> bool:
     """
     if person.demo:
         return True
-    if session is None or session.way not in ("password", "passkey"):
+    if session is None or session.way not in ("password", "passkey", "oidc", "link"):
         return False
-    return session.begun_at > datetime.now(UTC) - FRESH_FOR
+    # A provider may sign in a person again without asking anything, so only what the person did there counts.
+    proved_at = session.proved_at if session.way == "oidc" else session.begun_at
+    return proved_at is not None and proved_at > datetime.now(UTC) - FRESH_FOR
 
 
 async def check_presence(db: Database, person: Person, session: Session | None, password: str) -> Proof:
@@ -99,7 +101,8 @@ async def check_presence(db: Database, person: Person, session: Session | None, 
         return Proof(person.id, None)
     if not password:
         raise forbidden(
-            "Enter your password, or sign in again by password or passkey. A sign-in counts for 10 minutes.",
-            "the password, or a sign-in by password or passkey in the last 10 minutes",
+            "Enter your password, or sign in again by password or passkey. A sign-in counts for 10 minutes. "
+            "With single sign-on, open /sign-in/oidc?again=true, where the identity provider asks you who you are.",
+            "the password, or a sign-in by password, passkey or identity provider in the last 10 minutes",
         )
     return await check_password(db, person, password)

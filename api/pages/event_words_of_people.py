@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 
 from api.pages.event_words_of_cases import Told, Wording, moment
-from api.pages.parts.formatting import readable
+from api.pages.parts.formatting import provider_named, readable
 from api.pages.parts.translation import _, ngettext
 from domain.event_kinds import EventKind
 from domain.money import in_words
@@ -127,6 +127,32 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     ),
     EventKind.GROUP_JOINED: lambda it: _("%(person)s joined %(group)s", person=_person(it), group=it.text("group")),
     EventKind.GROUP_LEFT: lambda it: _("%(person)s left %(group)s", person=_person(it), group=it.text("group")),
+    EventKind.GROUP_PROVIDED: lambda it: _(
+        "%(provider)s sets the members of %(group)s now",
+        provider=provider_named(it.text("provider")),
+        group=it.text("group"),
+    ),
+    EventKind.GROUP_RELEASED: lambda it: _(
+        "Administrators set the members of %(group)s again, not %(provider)s",
+        provider=provider_named(it.text("provider")),
+        group=it.text("group"),
+    ),
+    EventKind.GROUP_MAPPED: lambda it: _(
+        "The group %(name)s of the identity provider fills %(group)s",
+        name=it.text("provider_group"),
+        group=it.text("group"),
+    ),
+    EventKind.GROUP_UNMAPPED: lambda it: _(
+        "The group %(name)s of the identity provider is not mapped to %(group)s any more",
+        name=it.text("provider_group"),
+        group=it.text("group"),
+    ),
+    EventKind.PERSON_LINKED: lambda it: _(
+        "%(person)s was linked to a user of %(provider)s",
+        person=_person(it),
+        provider=provider_named(it.text("provider")),
+    ),
+    EventKind.NAME_SET: lambda it: _("The name of %(person)s was changed", person=_person(it)),
     EventKind.MANAGER_SET: _manager,
     EventKind.TIME_ZONE_SET: lambda it: _(
         "The time zone of %(person)s is %(zone)s", person=_person(it), zone=it.text("time_zone") or "UTC"
@@ -140,6 +166,12 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.PASSKEY_REMOVED: lambda it: _("%(who)s removed the passkey %(name)s of %(person)s", **_passkey(it)),
     EventKind.PASSKEY_COPIED: lambda it: _(
         "The passkey %(name)s of %(person)s was refused: its counter went back, so there may be a copy", **_passkey(it)
+    ),
+    EventKind.IDENTITY_CONNECTED: lambda it: _(
+        "An account of %(issuer)s was connected to %(person)s", person=_person(it), issuer=it.text("issuer")
+    ),
+    EventKind.IDENTITY_DISCONNECTED: lambda it: _(
+        "An account of %(issuer)s was disconnected from %(person)s", person=_person(it), issuer=it.text("issuer")
     ),
     EventKind.TOKEN_MADE: lambda it: _(
         "A token was made for %(person)s: %(label)s", person=_person(it), label=it.text("label")
@@ -158,6 +190,7 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
         "%(who)s confirmed the one-time link for %(person)s that %(asked_by)s asked for", **_link(it)
     ),
     EventKind.LINK_SENT: lambda it: _("%(who)s sent a one-time link for %(person)s", **_link(it)),
+    EventKind.LINK_PRINTED: lambda it: _("%(who)s made a link on the server that signs in as %(person)s", **_link(it)),
     EventKind.LINK_WITHDRAWN: lambda it: _("%(who)s withdrew a one-time link for %(person)s", **_link(it)),
     EventKind.LINK_USED: lambda it: _("%(person)s used a one-time link", **_link(it)),
     EventKind.SIGNED_IN: lambda it: _("%(person)s signed in by %(way)s", person=_person(it), way=it.text("way")),

@@ -14,8 +14,9 @@ from api.http.security import admin, is_in, people_reader
 from api.pages.parts.formatting import in_path
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _, ngettext
-from api.routes import absences as leavers, one_time_links, passkeys, people
+from api.routes import absences as leavers, identities, one_time_links, passkeys, people
 from api.routes.absences import Departure, NewAbsence, Replacement, Return
+from api.routes.identities import IdentityItem
 from api.routes.one_time_links import MadeLink
 from api.routes.passkeys import PasskeyItem
 from api.routes.people import NewPerson, PersonChanges
@@ -44,6 +45,7 @@ Act = Literal[
     "revoke",
     "revoke-all",
     "remove-passkey",
+    "disconnect",
     "link",
     "confirm-link",
     "withdraw-link",
@@ -85,11 +87,12 @@ class PersonPage(Context):
     entry: RosterEntry
     tokens: list[Token]
     passkeys: list[PasskeyItem]
+    identities: list[IdentityItem]
     absences: list[Absence]
     links: list[OneTimeLink]
     """One-time links that wait for a second administrator, or can be used."""
     groups: list[str]
-    """The names of all groups, from which the reader can choose."""
+    """The names of the groups whose members are set here, from which the reader can choose."""
     may_change: bool
     act: str = ""
     """The name of the form that the reader sent last; empty if none was sent."""
@@ -247,6 +250,9 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], service
         case "remove-passkey":
             await passkeys.remove_passkey(id, value, by, db)
             return _("The passkey is removed. The person cannot sign in with the passkey any more."), ""
+        case "disconnect":
+            await identities.disconnect(id, value, by, db)
+            return _("The account is disconnected. It cannot sign in as this person any more."), ""
         case "link":
             return _said_of(await one_time_links.send_link(id, by, services))
         case "confirm-link":
@@ -293,10 +299,11 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
     entry = await people.one_person(id, person, db)
     tokens = (await people.tokens_of(id, person, db)).items
     keys = (await passkeys.passkeys_of(id, person, db)).items
+    accounts = (await identities.identities_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items
-    groups = [each.group for each in (await people.list_groups(person, db)).items]
+    groups = [each.group for each in (await people.list_groups(person, db)).items if each.provider is None]
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
-    return PersonPage(person, entry, tokens, keys, absences, links, groups, is_in(person, ADMINS), **more)
+    return PersonPage(person, entry, tokens, keys, accounts, absences, links, groups, is_in(person, ADMINS), **more)
 
 
 def _groups(typed: str) -> list[str]:

@@ -23,6 +23,8 @@ from api.pages import (
     service_accounts,
     settings,
     sign_in,
+    sign_out,
+    single_sign_on,
     tasks,
     upload,
 )
@@ -32,6 +34,8 @@ for page in (
     inbox,
     events,
     sign_in,
+    sign_out,
+    single_sign_on,
     one_time_link,
     docs,
     tasks,

@@ -28,8 +28,9 @@ from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
 from domain.scopes import Scope
 from store.notifications import account_news, choices
 from store.notifications.account_news import AccountNews
-from store.people import page_preferences, passkeys, passwords, people, sessions
+from store.people import identities, page_preferences, passkeys, passwords, people, sessions
 from store.people.absences import Absence
+from store.people.identities import Identity
 from store.people.passkeys import Passkey
 from store.people.people import Person
 from store.people.sessions import Session
@@ -60,6 +61,10 @@ class SettingsPage(Context):
     """Why browsers refuse passkeys here."""
     asks_for_password: bool
     """True if a change of the passkeys needs the password, because the sign-in is not fresh."""
+    identities: list[Identity]
+    """The accounts of identity providers that sign in as the person."""
+    provider: str
+    """The name of the identity provider with which people sign in; empty without single sign-on."""
     sessions: list[Session]
     this_session: str
     has_password: bool
@@ -186,6 +191,7 @@ async def settings_page(request: Request, person: Person, services: Services, **
         look = await page_preferences.of(conn, person.id)
         own = await sessions.of(conn, person.id, now)
         own_passkeys = await passkeys.of(conn, person.id)
+        accounts = await identities.of(conn, person.id)
         has_password = await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)
     return SettingsPage(
@@ -201,6 +207,8 @@ async def settings_page(request: Request, person: Person, services: Services, **
         None if off else relying_party(services.settings),
         off,
         not is_fresh(person, signed_in.session if signed_in else None),
+        accounts,
+        services.settings.oidc_label if services.single_sign_on else "",
         own,
         signed_in.session.hash if signed_in else "",
         has_password,
@@ -240,6 +248,9 @@ def _news_words(news: AccountNews, reader: str) -> str:
             "The passkey %(about)s was refused, because its counter went back. There may be a copy of the passkey. "
             "Remove the passkey, and add a new passkey."
         ),
+        AccountNewsKind.IDENTITY_CONNECTED: _("%(by)s connected an account of %(about)s, which can sign in as you."),
+        AccountNewsKind.IDENTITY_DISCONNECTED: _("%(by)s disconnected your account of %(about)s."),
+        AccountNewsKind.LINK_PRINTED: _("%(by)s made a link on the server that signs in as you."),
         AccountNewsKind.TOKEN_MADE: _("%(by)s created an access token for your account: %(about)s"),
         AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of your account: %(about)s"),
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),

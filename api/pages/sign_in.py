@@ -1,8 +1,7 @@
-"""Pages and forms to sign in, sign out, and stay signed in.
+"""Pages and forms to sign in, and to stay signed in.
 
-Each way to sign in has a function that finds the person; then `welcome` begins a session, the same for all ways. To add
-single sign-on, add two routes: one that redirects the browser to the other system, and one to which the browser returns
-with a proof, which calls `welcome`.
+Each way to sign in has a function that finds the person; then `welcome` begins a session, the same for all ways. The
+module `single_sign_on.py` beside this one has the routes for an identity provider.
 """
 
 import json
@@ -21,6 +20,7 @@ from api.deps import TheServices
 from api.http.problems import Problem
 from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, holder_of, without_demo
 from api.http.step_up import check_password
+from api.http.ways_to_sign_in import check_passwords_on, passwords_off
 from api.pages.parts.page import (
     LONGEST_ADDRESS,
     Context,
@@ -43,6 +43,7 @@ from store.people import failed_sign_ins, passwords, people, sessions, tokens
 from store.people.failed_sign_ins import Way
 from store.people.passwords import TooManyAttempts
 from store.people.people import Person
+from store.people.sessions import ProviderSession
 from store.people.tokens import TokenRefused
 
 router = pages()
@@ -200,11 +201,13 @@ async def welcome(
     following: str,
     zone: str,
     credential: str | None = None,
+    provider: ProviderSession | None = None,
 ) -> Response:
     """Begin a session in this browser, and redirect to the page `following`. An earlier session of this browser ends.
 
     `credential` is the token, the password, the passkey or the secret of the demo with which the person signed in. If
-    this credential is revoked, changed or removed, the session ends.
+    this credential is revoked, changed or removed, the session ends. `provider` is what an identity provider says about
+    the sign-in.
     """
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
@@ -212,7 +215,7 @@ async def welcome(
         if (old := cookie_of(request)) and (before := await sessions.by_token(conn, old, now)):
             await sessions.end(conn, before.session)
         token = await sessions.begin(
-            conn, person, way, now, lasts, agent=agent, zone=zone or None, credential=credential
+            conn, person, way, now, lasts, agent=agent, zone=zone or None, credential=credential, provider=provider
         )
         first = way == "password" and await passwords.must_change(conn, person.id)
     # A first password is changed before anything else. Then the person returns to the requested page.
@@ -246,6 +249,8 @@ async def sign_in(
     """Sign in by name and password, by a passkey, by an access token, or as a demo person by one click."""
     way: Way = "demo" if demo else "token" if token else "passkey" if passkey else "password"
     credential = None
+    if (why := passwords_off(services.settings)) is not None:
+        return sign_in_form(request, SignInPage(None, local_address(following), why, name), 403)
     try:
         if way == "demo":
             person, credential = await by_click(request, services, demo)
@@ -269,8 +274,9 @@ async def passkey_options(request: Request, services: TheServices) -> JSONRespon
     """Return the options with which a script of the sign-in page asks the browser for a passkey.
 
     Each call counts as an attempt to sign in until somebody signs in from this network address. Raises Problem 404 if
-    there can be no passkeys, 429 after too many attempts.
+    there can be no passkeys, 403 if people sign in only with the identity provider, 429 after too many attempts.
     """
+    check_passwords_on(services.settings)
     now, party = datetime.now(UTC), relying_party(services.settings)
     try:
         async with services.db.write() as conn:
@@ -305,23 +311,6 @@ async def form(
     return answer
 
 
-@router.post("/sign-out", dependencies=[Depends(check_same_site)])
-async def sign_out(request: Request, services: TheServices, _person: Visitor) -> Response:
-    """End the session of this browser."""
-    if signed_in := request.state.signed_in:
-        async with services.db.write() as conn:
-            await sessions.end(conn, signed_in.session)
-    return _forgotten(services)
-
-
-@router.post("/sign-out-everywhere", dependencies=[Depends(check_same_site)])
-async def sign_out_everywhere(person: SignedIn, services: TheServices) -> Response:
-    """End all sessions of the person."""
-    async with services.db.write() as conn:
-        await sessions.end_all(conn, person.id, by=person.id)
-    return _forgotten(services)
-
-
 @router.post("/session", dependencies=[Depends(check_same_site)])
 async def stay(request: Request, _person: SignedIn, services: TheServices) -> Response:
     """Extend the session of this browser, and return its new end. A caller with a token has no session to extend."""
@@ -336,6 +325,7 @@ async def stay(request: Request, _person: SignedIn, services: TheServices) -> Re
 @router.api_route("/password", methods=["GET", "HEAD"])
 async def password_form(request: Request, person: SignedIn, services: TheServices, following: str = "/") -> Response:
     """Show the form for a new password."""
+    check_passwords_on(services.settings)
     async with services.db.read() as conn:
         has_one = await passwords.stored(conn, person.id) is not None
     page = PasswordPage(
@@ -358,6 +348,7 @@ async def change_password(
 
     A person without a password sets the first one with a one-time link, because an open browser must not be enough.
     """
+    check_passwords_on(services.settings)
 
     def again_with(field: str, message: str) -> Response:
         page = PasswordPage(person, local_address(following), True, wrong={field: message})
@@ -385,10 +376,3 @@ async def change_password(
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
-
-
-def _forgotten(services: Services) -> Response:
-    answer = RedirectResponse("/", status_code=303)
-    https = services.settings.https
-    answer.delete_cookie(SECURE_COOKIE if https else COOKIE, httponly=True, samesite="lax", secure=https)
-    return answer

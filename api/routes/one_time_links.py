@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem, documented, forbidden, not_found
 from api.http.security import Admin, Caller, PeopleReader, admin
+from api.http.ways_to_sign_in import check_passwords_on
 from api.routes.absences import PersonId, person_or_404
 from core.settings import Settings
 from domain.notification import MAIL
@@ -57,8 +58,10 @@ async def send_link(person_id: PersonId, caller: Caller, services: TheServices) 
     email address of the person, and the `status` of the link is `open`. In three cases another administrator must first
     confirm the link, whose `status` is then `waiting`: Holdgate sends no mail; the person has no address; or the
     address was set by an administrator within the last 7 days, or by the caller at any time. If the caller is the
-    person, the answer is 409 in these cases. Older links of the person no longer work.
+    person, the answer is 409 in these cases. Older links of the person no longer work. While passwords are switched
+    off, the answer is 403.
     """
+    check_passwords_on(services.settings)
     if person_id != caller.id:
         await admin(caller)
         await person_or_404(services.db, person_id)

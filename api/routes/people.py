@@ -102,7 +102,7 @@ async def list_people(
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
 
-@router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
+@router.post("/people", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
     """Add a person. The person needs a password or token to sign in, such as by a one-time link. Admins only."""
     with field_errors(field="id", others=("email", "name", "groups")):
@@ -141,11 +141,11 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
     return await _entry(db, person_id)
 
 
-@router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
+@router.put("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> RosterEntry:
-    """Add another person to a group. Admins only."""
+    """Add another person to a group. Groups whose members an identity provider sets are refused. Admins only."""
     await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "join a group")
     with field_errors(field="group"):
@@ -156,7 +156,10 @@ async def join_group(
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> RosterEntry:
-    """Remove a person from a group. The last admin cannot be removed. Admins only."""
+    """Remove a person from a group. Admins only.
+
+    The last admin cannot be removed. A membership that an identity provider gave ends only at the provider.
+    """
     await person_or_404(db, person_id)
     try:
         with field_errors(field="group"):

@@ -76,6 +76,7 @@ NOT_SEALED: Mapping[Table, str] = {
     notifications_tables.leases: "transient: which process does a job for the next seconds",
     notifications_tables.heartbeats: "transient: that a worker was alive a moment ago",
     cases_tables.recounts: "transient: what a worker looks at next, made from people and tasks, which are sealed",
+    people_tables.logout_tokens: "transient: logout tokens of the last minutes; each sign-out is an event",
     people_tables.token_uses: "transient: when a token was last used",
     people_tables.passkey_challenges: "transient: what a browser signs next; the answer is an event",
     cases_tables.pending_confirmations: "transient: what a person is asked to confirm; what was confirmed is signed",

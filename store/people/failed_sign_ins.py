@@ -34,7 +34,7 @@ _ALL, _NOBODY = "*all", "*nobody"
 The id of a person cannot begin with `*`.
 """
 
-Way = Literal["password", "passkey", "token", "demo", "link", "step-up"]
+Way = Literal["password", "passkey", "token", "demo", "link", "step-up", "oidc"]
 
 
 async def note(

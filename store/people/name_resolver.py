@@ -29,6 +29,11 @@ SHOWN = 80
 """The maximum number of characters of a name that an error repeats."""
 
 
+async def group_names(conn: AsyncConnection) -> set[str]:
+    """Return the names of all groups with members, and of those with a meaning in Holdgate itself."""
+    return set((await conn.execute(select(memberships.c.group_name).distinct())).scalars()) | ROLES
+
+
 _IS_PERSON = and_(people.c.active, people.c.kind == "person")
 """The condition for accounts that a name can mean. A service account decides nothing, so nobody names one."""
 

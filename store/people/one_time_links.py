@@ -39,7 +39,7 @@ The change is a new address, administrator or link. After this time, everybody w
 informed.
 """
 
-Way = Literal["mail", "halves"]
+Way = Literal["mail", "halves", "terminal"]
 Status = Literal["waiting", "open", "used", "void", "withdrawn", "expired"]
 _LIVE = ("waiting", "open")
 
@@ -53,6 +53,7 @@ class OneTimeLink(BaseModel):
     """How the person gets the link.
 
     `mail`: by mail to the address on record. `halves`: each of two administrators gets one half of the code.
+    `terminal`: the command line printed it, see `emergency_links`.
     """
     status: Status
     asked_by: str
@@ -233,9 +234,10 @@ async def is_known(conn: AsyncConnection, code: str, second: str) -> bool:
     return (await conn.execute(query)).first() is not None
 
 
-async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -> str:
+async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime, *, emergency: bool = False) -> str:
     """Use up a link and return the person for whom it was created.
 
+    `emergency` is True for a sign-in, for which only an emergency link is valid; others set a password or get a token.
     Only one call succeeds, also if several calls run at the same time. Raises NotUsable.
     """
     hashes = _hashes(code, second)
@@ -247,6 +249,8 @@ async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime) -
     row = (await conn.execute(query.with_for_update())).first()
     if row is None or person is None:
         raise NotUsable("void", None if row is None else row.person)
+    if (row.way == "terminal") != emergency:
+        raise NotUsable("kind", row.person)
     if row.status == "open" and row.expires_at <= now:
         raise NotUsable("expired", row.person)
     if row.status != "open":

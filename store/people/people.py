@@ -20,7 +20,8 @@ from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.db.prepared import prepared
 from store.notifications import account_news
-from store.people import absences, new_members, one_time_links, successors
+from store.people import absences, group_owners, new_members, one_time_links, successors
+from store.people.last_admin import LastAdmin as LastAdmin, check_admin_left
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.base import Instant
@@ -34,7 +35,7 @@ _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _ID_WORDS = "begin with a letter (a-z, A-Z) or a digit, then use only these and . _ @ -, at most 200 characters"
 _GROUP_WORDS = "begin with a letter a-z or a digit, then use only letters a-z, digits and -, at most 60 characters"
-_RESERVED = frozenset({audit_log.ENGINE, "temporal"})
+RESERVED = frozenset({audit_log.ENGINE, "temporal"})
 
 
 class UnknownPerson(LookupError):
@@ -48,10 +49,6 @@ class NotForServices(ValueError):
         super().__init__(
             f"{id} is a service account, which has no manager, address, absence, password or successor: name a person"
         )
-
-
-class LastAdmin(ValueError):
-    """Raised if a change would leave no active administrator."""
 
 
 @dataclass(frozen=True)
@@ -104,22 +101,16 @@ async def add(
 ) -> Person:
     """Add a person, or the row of a service account: `service_accounts.create` adds the rest.
 
-    Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address.
+    Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address; ProvidedGroup.
     """
     if not _ID.fullmatch(id):
         raise ValueError(f"'{id}' is not valid as an id: {_ID_WORDS}")
-    if id in _RESERVED:
+    if is_reserved(id):
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
-    if not 1 <= len(name.strip()) <= 200:
-        raise WrongField("name", "a name has 1 to 200 characters")
     groups = [group_named(group) for group in groups]
-    person = Person(
-        id=id,
-        name=check_visible(name.strip(), joiners=True),
-        groups=sorted(set(groups)),
-        email=_address(email),
-        kind=kind,
-    )
+    person = Person(id=id, name=shown_name(name), groups=sorted(set(groups)), email=address_of(email), kind=kind)
+    if kind == "person":
+        await group_owners.check_local(conn, person.groups)
     await check_new(conn, id, person.email)
     now = datetime.now(UTC)
     row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email, "kind": kind}
@@ -137,6 +128,18 @@ async def add(
     data = {"person": id, "groups": person.groups, "name_sha256": digest_of(person.name), "email": bool(person.email)}
     await audit_log.note(conn, "person_added", by=by, summary=summary, data=data)
     return person
+
+
+def is_reserved(id: str) -> bool:
+    """Return True if the id stands for Holdgate itself in the audit log."""
+    return id in RESERVED
+
+
+def shown_name(name: str) -> str:
+    """Return the stored form of the name of a person. Raises ValueError for an invalid name."""
+    if not 1 <= len(name.strip()) <= 200:
+        raise WrongField("name", "a name has 1 to 200 characters")
+    return check_visible(name.strip(), joiners=True)
 
 
 def group_named(name: str) -> str:
@@ -221,35 +224,51 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
     await audit_log.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
 
 
-async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """Add the person to a group. Raises UnknownPerson, ValueError for an invalid group name."""
+async def join(
+    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
+) -> None:
+    """Add the person to a group. `provider` is the identity provider that gives the group; None for a change here.
+
+    Raises UnknownPerson, ValueError for an invalid group name, ProvidedGroup for a group that a provider owns.
+    """
     named, group = await get(conn, id), group_named(group)
-    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
+    if provider is None and named.kind == "person":  # a provider does not know service accounts
+        await group_owners.check_local(conn, [group])
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC), "provider": provider}
     if await insert_once(conn, memberships, row):
         await new_members.tell(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit_log.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
 
 
-async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """Remove a member from a group. Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin."""
+async def leave(
+    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
+) -> None:
+    """Remove a member from a group. `provider` is the identity provider that gave the group; None for a change here.
+
+    Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin, ProvidedGroup for a membership that
+    a provider gave.
+    """
     named, group = await get(conn, id), fold(group)
-    gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
-    if not gone.rowcount:
+    its = (memberships.c.person == id, memberships.c.group_name == group)
+    ours = or_(memberships.c.provider.is_(None), memberships.c.provider == provider)
+    if not (await conn.execute(delete(memberships).where(*its, ours))).rowcount:
+        if (given := await conn.scalar(select(memberships.c.provider).where(*its))) is not None:
+            raise group_owners.ProvidedGroup(group, given)
         raise ValueError(f"{id} is not in {group}")
     data = {"person": id, "group": group}
     await audit_log.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
-    # After the event: two concurrent calls wait for each other at the audit log, and the second sees the first change.
     if group == ADMINS and named.kind == "person":
-        await check_admin_left(conn, named)
+        await check_admin_left(conn, named.name)
 
 
-async def check_admin_left(conn: AsyncConnection, leaver: Person) -> None:
-    """Raise LastAdmin if no active person is an administrator. Call this after the change, and after its event."""
-    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    others = others.where(memberships.c.group_name == ADMINS, people.c.active, people.c.kind == "person").limit(1)
-    if (await conn.execute(others)).first() is None:
-        raise LastAdmin(f"{leaver.name} is the last member of {ADMINS}. Add another administrator first")
+async def set_name(conn: AsyncConnection, id: str, name: str, by: str) -> None:
+    """Set the name that pages show. Raises UnknownPerson, ValueError for an invalid name."""
+    named, wanted = await get(conn, id), shown_name(name)
+    if named.name != wanted:
+        await conn.execute(update(people).where(people.c.id == id).values(name=wanted))
+        data = {"person": id, "name_sha256": digest_of(wanted)}
+        await audit_log.note(conn, "name_set", by=by, summary=f"{named.name} is called {wanted} now", data=data)
 
 
 async def active(conn: AsyncConnection, id: str) -> Person | None:
@@ -312,7 +331,7 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     Raises UnknownPerson, and ValueError for an invalid address.
     """
     await locked(conn, id)
-    named, address = await get_person(conn, id), _address(email)
+    named, address = await get_person(conn, id), address_of(email)
     if named.email == address:
         return
     await check_new(conn, id, address)
@@ -373,7 +392,7 @@ async def _found(conn: AsyncConnection, query: Any, parameters: Any = None) -> l
     return list(found.values())
 
 
-def _address(email: str | None) -> str | None:
+def address_of(email: str | None) -> str | None:
     """Return the e-mail address in its stored form.
 
     Raises ValueError for an invalid address; the error does not contain the address, because errors are written to

@@ -7,6 +7,8 @@ from sqlalchemy import and_, func, or_, select
 
 from store.db.connection import AsyncConnection
 from store.db.text_search import texts_say
+from store.people import group_owners
+from store.people.group_owners import Provider
 from store.people.people import Kind
 from store.tables.people import absences, memberships, passwords, people, tokens
 
@@ -24,6 +26,8 @@ class RosterEntry(BaseModel):
     active: bool
     """False for a person who has left: they can no longer sign in."""
     groups: list[str]
+    provided: dict[str, Provider] = {}
+    """The identity provider of each group that a provider gave to the person."""
     email: bool
     manager: str | None
     time_zone: str | None
@@ -51,6 +55,8 @@ class RosterGroup(BaseModel):
     """A group and its members, by id."""
 
     group: str
+    provider: Provider | None = None
+    """The identity provider that sets the members; None if administrators set them here."""
     members: list[Member]
 
 
@@ -79,9 +85,12 @@ async def page(
     found = {row.id: row for row in await conn.execute(query)}
     ids = list(found)
     groups: dict[str, list[str]] = {id: [] for id in ids}
+    provided: dict[str, dict[str, Provider]] = {id: {} for id in ids}
     of_groups = select(memberships).where(memberships.c.person.in_(ids)).order_by(memberships.c.group_name)
     for row in await conn.execute(of_groups):
         groups[row.person].append(row.group_name)
+        if row.provider is not None:
+            provided[row.person][row.group_name] = row.provider
     gone = select(absences).where(absences.c.person.in_(ids), absences.c.starts_at <= now, absences.c.ends_at > now)
     away = {row.person: row for row in await conn.execute(gone)}
     valid = and_(tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
@@ -95,6 +104,7 @@ async def page(
                 for name in ("id", "name", "kind", "active", "manager", "time_zone", "created_at")
             },
             groups=groups[row.id],
+            provided=provided[row.id],
             email=bool(row.email),
             away_until=away[row.id].ends_at if row.id in away else None,
             substitute=away[row.id].substitute if row.id in away else None,
@@ -113,4 +123,6 @@ async def groups(conn: AsyncConnection) -> list[RosterGroup]:
     for row in await conn.execute(query.order_by(memberships.c.group_name, people.c.id)):
         group = found.setdefault(row.group_name, RosterGroup(group=row.group_name, members=[]))
         group.members.append(Member(id=row.id, name=row.name, active=row.active, kind=row.kind))
+    for name, provider in (await group_owners.owned(conn, found)).items():
+        found[name].provider = provider
     return list(found.values())

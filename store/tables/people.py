@@ -147,7 +147,7 @@ sessions = Table(
     metadata,
     Column("hash", String(64), primary_key=True),  # SHA-256 of a 256-bit random token
     Column("person", ForeignKey("people.id"), nullable=False, index=True),
-    Column("way", String(20), nullable=False),  # password | passkey | token | demo | oidc
+    Column("way", String(20), nullable=False),  # password | passkey | token | demo | oidc | link
     Column("agent", String(200), nullable=False),  # the User-Agent of the browser
     Column("zone", String(60), nullable=True),  # the browser's time zone
     Column("begun_at", Instant, nullable=False),
@@ -156,17 +156,42 @@ sessions = Table(
     Column("issuer", String(500), nullable=True),
     Column("subject", String(255), nullable=True),
     Column("provider_session", String(255), nullable=True, index=True),
+    # When the person last entered a password or used a device for this sign-in, as the provider says.
+    Column("proved_at", Instant, nullable=True),
     # What began it: a token's hash, a digest of a password's hash, or the id of a passkey. The session ends with it.
     Column("credential", String(64), nullable=True, index=True),
 )
 """Browser sessions of signed-in people."""
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("issuer", String(500), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("person", ForeignKey("people.id"), nullable=False, index=True),
+    Column("connected_by", String(200), nullable=False),
+    Column("connected_at", Instant, nullable=False),
+    Column("signed_in_at", Instant, nullable=True),  # the last sign-in; none yet for one connected by an administrator
+    Column("groups_read_at", Instant, nullable=True),  # when the provider last said the groups; none: it never did
+    Column("reading_until", Instant, nullable=True),  # until then, one gateway reads them again
+    Column("encrypted_tokens", Text, nullable=True),  # of the last sign-in, see `core/secret_box.py`
+)
+"""Accounts of identity providers, each with the person to whom it belongs."""
+
+logout_tokens = Table(
+    "logout_tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of issuer and `jti`
+    Column("expires_at", Instant, nullable=False, index=True),
+)
+"""Logout tokens of identity providers that were used, so that none is used twice."""
 
 one_time_links = Table(
     "one_time_links",
     metadata,
     Column("link_id", String(40), primary_key=True),
     Column("person", ForeignKey("people.id"), nullable=False, index=True),
-    Column("way", String(8), nullable=False),  # mail | halves
+    Column("way", String(8), nullable=False),  # mail | halves | terminal
     Column("status", String(10), nullable=False),  # waiting | open | used | void | withdrawn
     Column("asked_by", String(200), nullable=False),
     Column("asked_at", Instant, nullable=False),

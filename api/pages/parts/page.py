@@ -65,6 +65,7 @@ templates.env.globals |= {
     "due": formatting.due,
     "urgency": formatting.urgency,
     "person_named": formatting.person,
+    "provider_named": formatting.provider_named,
     "money": formatting.money,
     "titled": formatting.titled,
     "listed": formatting.listed,
@@ -116,6 +117,10 @@ class SignInPage(Context):
     """The name, as the person entered it."""
     party: RelyingParty | None = None
     """The site of the passkeys; None if browsers refuse passkeys here."""
+    provider: str = ""
+    """The name of the identity provider; empty without single sign-on."""
+    passwords: bool = True
+    """True if people can sign in by password, passkey and token."""
 
 
 @dataclass(frozen=True)
@@ -323,8 +328,10 @@ def sign_in_form(
             401, translation._("You have been signed out. Sign in again."), kind="unauthenticated"
         ).response()
     settings = request.app.state.services.settings
-    party = None if obstacle(settings) else relying_party(settings)
-    shown = replace(form, following=local_address(form.following), party=party)
+    passwords = settings.passwords == "on"
+    party = relying_party(settings) if passwords and not obstacle(settings) else None
+    provider = settings.oidc_label if settings.oidc_issuer else ""
+    shown = replace(form, following=local_address(form.following), party=party, provider=provider, passwords=passwords)
     return render(request, "sign_in.html", shown, status, headers)
 
 

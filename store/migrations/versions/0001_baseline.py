@@ -626,6 +626,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_lines_account", "lines", ["account", "currency", "layer"], unique=False)
     op.create_table(
+        "identities",
+        sa.Column("issuer", sa.String(length=500), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("connected_by", sa.String(length=200), nullable=False),
+        sa.Column("connected_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("signed_in_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("groups_read_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reading_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("encrypted_tokens", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_identities_person"),
+        sa.PrimaryKeyConstraint("issuer", "subject", name="pk_identities"),
+    )
+    op.create_index("ix_identities_person", "identities", ["person"], unique=False)
+    op.create_table(
+        "logout_tokens",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name="pk_logout_tokens"),
+    )
+    op.create_index("ix_logout_tokens_expires_at", "logout_tokens", ["expires_at"], unique=False)
+    op.create_table(
         "memberships",
         sa.Column("person", sa.String(length=200), nullable=False),
         sa.Column("group_name", sa.String(length=60), nullable=False),
@@ -730,6 +752,66 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person", "name", name="pk_preferences"),
     )
     op.create_table(
+        "scim_groups",
+        sa.Column("scim_id", sa.String(length=36), nullable=False),
+        sa.Column("name_key", sa.String(length=500), nullable=False),
+        sa.Column("external_id", sa.String(length=500), nullable=True),
+        sa.Column("group_name", sa.String(length=60), nullable=True),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("scim_id", name="pk_scim_groups"),
+    )
+    op.create_index("ix_scim_groups_external_id", "scim_groups", ["external_id"], unique=False)
+    op.create_index("ix_scim_groups_group_name", "scim_groups", ["group_name"], unique=False)
+    op.create_index("ix_scim_groups_name_key", "scim_groups", ["name_key"], unique=False)
+    op.create_table(
+        "scim_mappings",
+        sa.Column("name_key", sa.String(length=500), nullable=False),
+        sa.Column("display_name", sa.String(length=500), nullable=False),
+        sa.Column("group_name", sa.String(length=60), nullable=False),
+        sa.Column("mapped_by", sa.String(length=200), nullable=False),
+        sa.Column("mapped_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name_key", name="pk_scim_mappings"),
+    )
+    op.create_table(
+        "scim_names",
+        sa.Column("user_key", sa.String(length=500), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_scim_names_person"),
+        sa.PrimaryKeyConstraint("user_key", name="pk_scim_names"),
+    )
+    op.create_index("ix_scim_names_person", "scim_names", ["person"], unique=False)
+    op.create_table(
+        "scim_users",
+        sa.Column("scim_id", sa.String(length=36), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("user_key", sa.String(length=500), nullable=False),
+        sa.Column("external_id", sa.String(length=500), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_scim_users_person"),
+        sa.PrimaryKeyConstraint("scim_id", name="pk_scim_users"),
+        sa.UniqueConstraint("person", name="uq_scim_users_person"),
+        sa.UniqueConstraint("user_key", name="uq_scim_users_user_key"),
+    )
+    op.create_index("ix_scim_users_external_id", "scim_users", ["external_id"], unique=False)
+    op.create_table(
+        "scim_members",
+        sa.Column("scim_group", sa.String(length=36), nullable=False),
+        sa.Column("scim_user", sa.String(length=36), nullable=False),
+        sa.Column("display", sa.String(length=500), nullable=True),
+        sa.ForeignKeyConstraint(["scim_group"], ["scim_groups.scim_id"], name="fk_scim_members_scim_group"),
+        sa.ForeignKeyConstraint(["scim_user"], ["scim_users.scim_id"], name="fk_scim_members_scim_user"),
+        sa.PrimaryKeyConstraint("scim_group", "scim_user", name="pk_scim_members"),
+    )
+    op.create_index("ix_scim_members_scim_user", "scim_members", ["scim_user"], unique=False)
+    op.create_table(
         "service_accounts",
         sa.Column("account", sa.String(length=200), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
@@ -760,6 +842,7 @@ def upgrade() -> None:
         sa.Column("issuer", sa.String(length=500), nullable=True),
         sa.Column("subject", sa.String(length=255), nullable=True),
         sa.Column("provider_session", sa.String(length=255), nullable=True),
+        sa.Column("proved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("credential", sa.String(length=64), nullable=True),
         sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_sessions_person"),
         sa.PrimaryKeyConstraint("hash", name="pk_sessions"),

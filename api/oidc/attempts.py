@@ -1,0 +1,72 @@
+"""One attempt to sign in with the identity provider: what the browser keeps until it comes back.
+
+The browser keeps the attempt in a cookie for ten minutes. The `state` proves that the answer of the provider returns to
+the browser that began, the `nonce` that the ID token belongs to this attempt, and the `verifier` that nobody else uses
+the code (PKCE).
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass, field
+
+from api.oidc.errors import NotAccepted
+
+COOKIE, SECURE_COOKIE = "holdgate-oidc", "__Host-holdgate-oidc"
+"""Names of the cookie of an attempt. With https the second name is used, as for sessions."""
+LASTS_S = 600
+"""Seconds that a person has for the sign-in at the provider."""
+_LONGEST = 12_000
+
+
+def _random() -> str:
+    return secrets.token_urlsafe(32)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt to sign in."""
+
+    following: str
+    """The page to open after the sign-in."""
+    again: bool = False
+    """True if the provider must ask the person for a password or a device, even if the person is signed in there."""
+    connect: str | None = None
+    """The id of the signed-in person who connects an account of the provider; None for a sign-in."""
+    state: str = field(default_factory=_random)
+    nonce: str = field(default_factory=_random)
+    verifier: str = field(default_factory=_random)
+    begun_at: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def challenge(self) -> str:
+        """Return the code challenge of the verifier (RFC 7636, S256)."""
+        return base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).decode().rstrip("=")
+
+    def cookie(self) -> str:
+        """Return the attempt as the value of a cookie."""
+        return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
+
+    def check(self, state: str) -> None:
+        """Raise NotAccepted unless an answer with this state belongs to this attempt, and came in time."""
+        if not state.isascii() or not hmac.compare_digest(state, self.state):
+            raise NotAccepted("state")
+        if not 0 <= time.time() - self.begun_at <= LASTS_S:
+            raise NotAccepted("late")
+
+
+def of_cookie(value: str | None) -> Attempt | None:
+    """Return the attempt in a cookie; None without a cookie, or with one that this version did not make."""
+    if not value or len(value) > _LONGEST:
+        return None
+    try:
+        kept = json.loads(base64.urlsafe_b64decode(value))
+        found = Attempt(**kept)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    texts = (found.following, found.state, found.nonce, found.verifier)
+    whole = isinstance(found.begun_at, int) and isinstance(found.connect, str | None)
+    return found if whole and all(isinstance(text, str) and text.isascii() for text in texts) else None
