@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from store.people import leavers, people, scim_people, tokens
-from store.tables.people import people as people_rows, sessions
+from store.tables.people import people as people_rows, sessions, tokens as token_rows
 from tests.api.scim.conftest import USER, Provider
 
 OFF = [
