@@ -297,7 +297,7 @@ async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | N
 
 async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
     entry = await people.one_person(id, person, db)
-    tokens = (await tokens.of(id, person, db)).items
+    tokens = (await people.tokens_of(id, person, db)).items
     keys = (await passkeys.passkeys_of(id, person, db)).items
     accounts = (await identities.identities_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items

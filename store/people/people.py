@@ -111,7 +111,8 @@ async def add(
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     groups = [group_named(group) for group in groups]
     person = Person(id=id, name=shown_name(name), groups=sorted(set(groups)), email=address_of(email), kind=kind)
-    await group_owners.check_local(conn, person.groups)
+    if kind == "person":
+        await group_owners.check_local(conn, person.groups)
     await check_new(conn, id, person.email)
     now = datetime.now(UTC)
     row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email, "kind": kind}
@@ -231,7 +232,8 @@ async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
     Raises UnknownPerson, ValueError for an invalid group name, ProvidedGroup for a group that a provider owns.
     """
     named, group = await get(conn, id), group_named(group)
-    await group_owners.check_local(conn, [group])
+    if named.kind == "person":  # a provider does not know service accounts
+        await group_owners.check_local(conn, [group])
     row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
     if await insert_once(conn, memberships, row):
         await new_members.tell(conn, id, [group], by)

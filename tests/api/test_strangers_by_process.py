@@ -31,7 +31,7 @@ from store.audit.evidence import Attachment, attach, comment
 from store.cases import batches
 from store.cases.batches import PlannedRow
 from store.db.database import Database
-from store.people import people, tokens
+from store.people import people
 from store.people.people import Person
 from tests.store.cases.test_batches import batch
 from tests.store.sample_cases import decision, opening, recorded, submitted, task

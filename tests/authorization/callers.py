@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from api.http.security import SECURE_COOKIE
 from store.people import leavers, passwords, people, sessions, tokens
-from store.tables.people import tokens
+from store.tables.people import tokens as token_rows
 from tests.api.conftest import Gate
 from tests.api.pages.visits import secret
 from tests.authorization.permissions import Role
@@ -97,7 +97,9 @@ class Callers:
                 await passwords.put(conn, person, hashed, now, by=person)
             made = {name: await tokens.make(conn, "admin-2", name, by="holdgate") for name in ("old", "gone")}
             expired = tokens.credential_of(made["old"])
-            await conn.execute(update(tokens).where(tokens.c.hash == expired).values(expires_at=now - timedelta(1)))
+            await conn.execute(
+                update(token_rows).where(token_rows.c.hash == expired).values(expires_at=now - timedelta(1))
+            )
         kept, gate.tokens["admin-2"] = gate.tokens["admin-2"], made["gone"]
         of_revoked = await self.new_browser("admin-2")
         gate.tokens["admin-2"] = kept
