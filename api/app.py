@@ -16,6 +16,7 @@ from api.http.bodies import Bodies, BodyLimit
 from api.http.cookies import Cookies
 from api.http.demo_host import DemoHost
 from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, RequestLog, SecurityHeaders
+from api.http.scopes import IN_SCOPE
 from api.http.strict_requests import KNOWN_PARAMETERS, StrictRequests
 from api.pages import routers as pages
 from api.pages.parts.page import as_page, too_large
@@ -43,9 +44,11 @@ from api.routes import (
     policies,
     processes,
     risks,
+    service_accounts,
     task_actions,
     tasks,
 )
+from api.scim import endpoint as scim
 from api.services.metrics import Metrics
 from channels import registry
 from core import traces
@@ -111,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     below_api: dict[str, Any] = {
         "prefix": API,
-        "dependencies": KNOWN_PARAMETERS,
+        "dependencies": [IN_SCOPE, *KNOWN_PARAMETERS],
         "responses": problems.ANY_ROUTE,
         "form_limits": {"max_files": 1, "max_fields": 20},
     }
@@ -135,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         people_routes,
         identities,
         one_time_links,
+        service_accounts,
         dashboard,
     ):
         app.include_router(noun.router, **below_api)
@@ -149,6 +153,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(pages.uploads, max_body_size=uploads, form_limits=form)
     app.include_router(pages.attachments, max_body_size=attached, form_limits=form)
     app.mount("/static", StaticFiles(directory=STATIC))
+    app.mount(scim.MOUNT, scim.ScimEndpoint())
     return app
 
 

@@ -35,11 +35,15 @@ Everybody = tuple[NameResolver, Collection[str] | None]
 
 
 class NamesCheck:
-    """Checks the names of people and groups in the requests of one requester."""
+    """Checks the names of people and groups in the requests of one requester.
 
-    def __init__(self, db: Database, policy: Policy, by: str) -> None:
+    `on_behalf_of` is the person for whom the requester asks, if the requester is a service account.
+    """
+
+    def __init__(self, db: Database, policy: Policy, by: str, on_behalf_of: str | None = None) -> None:
         self._db, self._policy, self._by = db, policy, by
-        self._chosen = ChosenDeciders(policy, by)
+        self._asker = on_behalf_of or by
+        self._chosen = ChosenDeciders(policy, by, self._asker)
         self._resolver: NameResolver | None = None
         self._seen: dict[str, Collection[str] | None] = {}
 
@@ -76,7 +80,7 @@ class NamesCheck:
 
     async def not_to_choose(self, choose_from: Sequence[str], names: Sequence[str]) -> Sequence[str]:
         """Return those of `names` whom the `choose_from` of a gate does not allow as deciders."""
-        return await not_to_choose(choose_from, names, self._by, PeopleDirectory(self._db))
+        return await not_to_choose(choose_from, names, self._asker, PeopleDirectory(self._db))
 
     async def there(self, names: Collection[str]) -> KnownNames:
         """Return those of `names` that exist in the database as a person or a group, by kind."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from cases.start_permission import NotARequester
 from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter
 from cases.workflow_starter import settle
 from domain.case import CaseResult
@@ -38,16 +39,19 @@ class SqlChildren:
         async with self._db.write() as conn:
             if await idempotency.done(conn, call.key) is None:
                 await idempotency.do(conn, call.key, "ask_for_case", call.case_id, {})
+            parent = await cases.get(conn, call.case_id)
         request = CaseRequest(
             process=wanted.process,
             reference=wanted.reference,
             input=wanted.input,
             parent=call.case_id,
+            on_behalf_of=parent.on_behalf_of if parent else None,
+            asked_for=parent.asked_for if parent else [],
             idempotency_key=call.key,
         )
         try:
             row = (await self._starter.start_case(request, call.requester)).row
-        except (UnknownProcess, NoPolicy, InvalidCase, DuplicateCase) as wrong:
+        except (UnknownProcess, NoPolicy, NotARequester, InvalidCase, DuplicateCase) as wrong:
             raise Refused(f"The {wanted.kind} could not be started: {wrong}") from wrong
         try:
             async with self._db.read() as conn:
@@ -87,7 +91,7 @@ class SqlChildren:
                 await settle(conn, launch)
         asked = Cancellation(
             id=f"{call.key}/cancel",
-            by=Actor(id=call.requester),
+            by=Actor(id=call.requester, kind="service" if row.asked_for else "person"),
             reason=f"{call.case_id}, which requested this case, no longer needs this case",
             via="holdgate",
             at=datetime.now(UTC),

@@ -42,8 +42,10 @@ class ChosenDeciders:
     The class reads no database: the caller looks up which people cannot be chosen, and passes the result to `learn`.
     """
 
-    def __init__(self, policy: Policy, by: str) -> None:
+    def __init__(self, policy: Policy, by: str, asker: str | None = None) -> None:
+        """Set up the check; `asker` is the person for whom a service account with the id `by` asks."""
         self._policy, self._by = policy, by
+        self._asking = {fold(by), fold(asker or by)}
         self._gates: dict[str, Mapping[str, tuple[GateRules, Expression]]] = {}
         self._wrong: dict[tuple[str, str, str], bool] = {}
 
@@ -85,7 +87,7 @@ class ChosenDeciders:
 
     def _problems(self, choice: Choice) -> list[FieldProblem]:
         gate, names = choice.gate, choice.names
-        if names and not (gate.groups or gate.users) and all(fold(each) == fold(self._by) for each in names):
+        if names and not (gate.groups or gate.users) and all(fold(each) in self._asking for each in names):
             message = "names only you, and requesters cannot decide their own requests: name somebody else"
             return [FieldProblem(column=_field(choice, names[0]), message=message)]
         allowed = ", ".join(choice.choose_from)

@@ -7,25 +7,27 @@ as the row is stored.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 from temporalio.client import Client
 
 from cases.check_names import NamesCheck
+from cases.differences import differing
 from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
 from cases.schedule import why_not_at
+from cases.start_permission import check_may_start, scope_now
 from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavailable as TemporalUnavailable, settle
 from domain.base import FieldProblem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
 from domain.moments import asked
+from domain.scope import Scope
 from domain.state_words import state
 from domain.status import ENDED_UNDONE
 from policy.model import Policy
@@ -34,7 +36,8 @@ from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
 from store.db.connection import AsyncConnection
 from store.db.database import Database, DatabaseUnavailable
-from store.people import people
+from store.people import service_accounts
+from store.people.viewers import viewer_of
 from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
@@ -68,6 +71,10 @@ class CaseRequest(BaseModel):
     resubmits: str | None = None
     parent: str | None = None
     """The id of the case that requests this case; None if a person requests the case."""
+    on_behalf_of: str | None = None
+    """The id of the person for whom a service account requests the case."""
+    asked_for: list[str] = []
+    """More people who count as requester, because they count as requester of the case in `parent`."""
     idempotency_key: str | None = None
     """The client's idempotency key: a repeat with the same key starts no second case.
 
@@ -155,11 +162,13 @@ class Starter:
 
         If Temporal stops answering after the case is stored, the case keeps the status `starting` until `sweep` starts
         its Workflow. Raises UnknownProcess, NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused
-        with another case), NotResubmittable, TemporalUnavailable and DatabaseUnavailable; after any of these nothing is
-        stored.
+        with another case), NotARequester, NotResubmittable, TemporalUnavailable and DatabaseUnavailable; after any of
+        these nothing is stored.
         """
         process = self.process(request.process)
         policy = self.policy(request.process)
+        scope = await scope_now(self._db, policy, by, request.on_behalf_of)
+        check_may_start(policy, process.name, scope)
         reference, key, parsed = _checked(request, process)
         idempotency_key = scoped_key(by, request.idempotency_key) if request.idempotency_key else None
         await self._check_names(process, parsed, policy, by, request, key)
@@ -171,15 +180,19 @@ class Starter:
                 return _repeated(repeat, request, key, parsed)
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
-                raise await _duplicate(conn, latest, parsed, by)
+                raise await _duplicate(conn, latest, parsed, by, scope)
             # Another person must not learn that the case exists, and cannot continue it.
             own = latest if latest and latest.requester == by else None
             round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
+            behalf = request.on_behalf_of or (own.on_behalf_of if own else None)
+            asked_for = await service_accounts.asked_for(conn, by, behalf)
             new, event = self.prepare(
                 process,
                 reference,
                 parsed,
                 by=by,
+                on_behalf_of=behalf if asked_for else None,
+                asked_for=_joined(asked_for, request.asked_for, own.asked_for if own else ()),
                 policy_hash=policy.hash,
                 priority=request.priority or DEFAULT_PRIORITY,
                 start_at=request.start_at,
@@ -195,7 +208,7 @@ class Starter:
             except cases.CaseExists as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
-                raise await _duplicate(conn, duplicate.existing, parsed, by) from duplicate
+                raise await _duplicate(conn, duplicate.existing, parsed, by, scope) from duplicate
         launch = await self.launcher.launch([row])
         try:
             async with self._db.write() as conn:
@@ -209,10 +222,11 @@ class Starter:
     async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
         """Return the tasks that one case would open, without storing the case.
 
-        Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, NotARequester, InvalidCase and DatabaseUnavailable.
         """
         process = self.process(request.process)
         policy = self.policy(request.process)
+        check_may_start(policy, process.name, await scope_now(self._db, policy, by, request.on_behalf_of))
         forecast = Forecast(policy, self._processes, by)
         reference, _, parsed = _checked(request, process)
         await self._check_names(process, parsed, policy, by)
@@ -233,7 +247,8 @@ class Starter:
         A request that resubmits no case, and whose reference already has a case, is not refused for its names, because
         the people whom it names may have left since.
         """
-        (problems,) = await NamesCheck(self._db, policy, by).problems(process.name, [parsed])
+        behalf = request.on_behalf_of if request else None
+        (problems,) = await NamesCheck(self._db, policy, by, behalf).problems(process.name, [parsed])
         if not problems:
             return
         if request is not None and not request.resubmits:
@@ -330,6 +345,8 @@ class Starter:
         parsed: BaseModel,
         *,
         by: str,
+        on_behalf_of: str | None = None,
+        asked_for: Sequence[str] = (),
         policy_hash: str,
         priority: int,
         start_at: datetime | None = None,
@@ -354,6 +371,8 @@ class Starter:
             parent=parent,
             title=title,
             requester=by,
+            on_behalf_of=on_behalf_of,
+            asked_for=[*asked_for],
             priority=priority,
             batch_id=batch_id,
             policy_hash=policy_hash,
@@ -369,8 +388,8 @@ class Starter:
             "priority": priority,
             "policy_hash": policy_hash,
         }
-        optional = {"round": round_ if round_ > 1 else None, "resubmits": resubmits, "batch_id": batch_id}
-        optional["parent"] = parent
+        optional: dict[str, Any] = {"round": round_ if round_ > 1 else None, "resubmits": resubmits, "parent": parent}
+        optional |= {"batch_id": batch_id, "on_behalf_of": on_behalf_of, "asked_for": [*asked_for] or None}
         data |= {name: value for name, value in optional.items() if value is not None}
         event = CaseEvent(
             event_id=f"{case_id}/0",
@@ -378,7 +397,7 @@ class Starter:
             at=now,
             kind="case_submitted",
             actor=by,
-            summary=f"Submitted: {title} ({new.reference})",
+            summary=f"Submitted{f' on behalf of {on_behalf_of}' * bool(on_behalf_of)}: {title} ({new.reference})",
             data=data,
         )
         return new, event
@@ -387,19 +406,9 @@ class Starter:
 # ------------------------------------------------------------------------------------------------------------- in words
 
 
-def differing(stored: Mapping[str, Any], parsed: BaseModel) -> list[str]:
-    """Return the names of the fields in which a stored input differs from a new input. 12.5 and 12.50 are equal."""
-    new = parsed.model_dump(mode="json")
-    return [
-        name for name in new if new[name] != stored.get(name) and not _same(getattr(parsed, name), stored.get(name))
-    ]
-
-
-def _same(new: Any, stored: Any) -> bool:
-    try:
-        return isinstance(new, Decimal) and stored is not None and Decimal(str(stored)) == new
-    except InvalidOperation:
-        return False
+def _joined(*names: Iterable[str]) -> list[str]:
+    """Return all names, each once, in their order."""
+    return list(dict.fromkeys(name for some in names for name in some))
 
 
 def _begins(start_at: datetime | None) -> datetime:
@@ -441,6 +450,8 @@ def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMod
     differs = differing(existing.input, parsed) if same else ["reference"]
     if existing.priority != (request.priority or DEFAULT_PRIORITY):
         differs.append("priority")
+    if request.on_behalf_of not in (None, existing.on_behalf_of):
+        differs.append("on_behalf_of")
     if differs:
         raise DuplicateCase(
             "this Idempotency-Key was already used for another request: send a new key",
@@ -451,8 +462,10 @@ def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMod
     return Started(existing, created=False)
 
 
-async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str) -> DuplicateCase:
-    if not await cases.may_see(conn, await people.viewer_of(conn, by), existing.case_id):
+async def _duplicate(
+    conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str, scope: Scope
+) -> DuplicateCase:
+    if not await cases.may_see(conn, await viewer_of(conn, by, scope), existing.case_id):
         said = "The reference belongs to a case of another person. Choose another reference"
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
     differs = differing(existing.input, parsed)

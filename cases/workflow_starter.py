@@ -309,6 +309,8 @@ def _given_up(case_id: str, reason: str) -> CaseRecord:
 def _details(row: StoredCase, key_fields: Mapping[str, str]) -> str:
     """Return the main fields of a case as a Markdown list, for the page of its Workflow in the Temporal Web UI."""
     facts = {"Reference": row.reference, "Requester": row.requester, **key_fields}
+    if row.on_behalf_of:
+        facts["On behalf of"] = row.on_behalf_of
     if row.batch_id:
         facts["Batch"] = row.batch_id
     if row.resubmits:

@@ -18,6 +18,8 @@ _SUBJECTS = {
     AccountNewsKind.LINK_PRINTED: "A link was made that signs in as you",
     AccountNewsKind.TOKEN_MADE: "An access token was created for you",
     AccountNewsKind.TOKEN_REVOKED: "Your access token was revoked",
+    AccountNewsKind.OWNER_NAMED: "You are an owner of a service account",
+    AccountNewsKind.ACCOUNT_SUSPENDED: "A service account is suspended",
     AccountNewsKind.ADDRESS_SET: "Your e-mail address was changed",
     AccountNewsKind.SUBSTITUTE_NAMED: "You have a substitute while you are out of office",
     AccountNewsKind.ADMIN_ADDED: "There is a new administrator",
@@ -65,6 +67,16 @@ def _sentences(letter: Letter, news: AccountNotice, url: str) -> list[str]:
             return [f"{by} created an access token for your account on {when}: {about}."]
         case AccountNewsKind.TOKEN_REVOKED:
             return [f"{by} revoked {f'your access token {about}' if about else 'your access tokens'} on {when}."]
+        case AccountNewsKind.OWNER_NAMED:
+            return [
+                f"{by} made you an owner of the service account {about} on {when}. You answer for what the account "
+                "requests: you count as requester, so you do not decide these requests."
+            ]
+        case AccountNewsKind.ACCOUNT_SUSPENDED:
+            return [
+                f"The service account {about} is suspended since {when}, because its last owner has left. "
+                "Its tokens are refused until you name an active person as owner, on the page People."
+            ]
         case AccountNewsKind.ADDRESS_SET:
             return [f"{by} changed the e-mail address of your account on {when}. Mail now goes to the new address."]
         case AccountNewsKind.SUBSTITUTE_NAMED:

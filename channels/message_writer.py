@@ -18,6 +18,7 @@ from domain.bidi import runs
 from domain.durations import roughly
 from domain.moments import weekday_and_time
 from domain.notification import Letter, Notice, NoticeKind, NoticeTask
+from domain.permissions import is_requester
 from domain.state_words import BUTTONS, ENDED, state
 from domain.status import Outcome, Status, Verdict
 
@@ -167,7 +168,8 @@ class MessageWriter:
             clock.append(f"{was} {_when(task.due_at, now)}.")
         if task.expires_at:
             clock.append(f"Expires {_when(task.expires_at, now)}.")
-        asked = f"Requested by {clean(notice.requester_name)}."
+        behalf = f" on behalf of {clean(notice.behalf_name)}" if notice.behalf_name else ""
+        asked = f"Requested by {clean(notice.requester_name)}{behalf}."
         return MessageLine(
             title=clean(notice.title),
             url=f"{self._url}/tasks/{quote(task.task_id, safe='')}",
@@ -226,7 +228,7 @@ def _sorted(letter: Letter) -> tuple[list[Notice], list[Notice], list[list[Notic
     for notice in letter.notices:
         if notice.kind is NoticeKind.TASK_ASKED and _task(notice).outcome is None:
             waiting[_task(notice).task_id] = notice
-        elif (notice.requester == letter.person or notice.kind in _OF_OWN) and not _to_be_changed(notice):
+        elif (is_requester(notice, letter.person) or notice.kind in _OF_OWN) and not _to_be_changed(notice):
             own[notice.case_id].append(notice)
         elif notice.kind in _WAITING and _task(notice).waiting:
             waiting[_task(notice).task_id] = notice

@@ -28,6 +28,8 @@ from cli import (
     process,
     programs,
     replay,
+    scim,
+    service_accounts,
     single_sign_on,
     tasks,
 )
@@ -49,12 +51,14 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(single_sign_on.app, name="people")  # the commands of `people`, and those of single sign-on
+app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(link.app, name="link")
+app.add_typer(scim.app, name="scim")
 
 
 def _print_version(wanted: bool) -> None:

@@ -71,7 +71,7 @@ def people_list(as_json: AsJson = False) -> None:
 
     async def everybody(database: "Database") -> list[people.Person]:
         async with database.read() as connection:
-            return await people.all(connection)
+            return [each for each in await people.all(connection) if each.kind == "person"]
 
     found = in_database(everybody)
     rows = [
@@ -241,20 +241,20 @@ def people_token(
 
     The token is shown only once, and the person is notified.
     """
-    from store.people import people
+    from store.people import tokens
 
     id = id_of(person)
-    token = changed(lambda connection: people.new_token(connection, id, label, by=operator()))
+    token = changed(lambda connection: tokens.make(connection, id, label, by=operator()))
     print_answer({"person": id, "token": token}, as_json, lambda _: output.say(token))
 
 
 @app.command("revoke")
 def people_revoke(person: Id) -> None:
     """Revoke all tokens of a person."""
-    from store.people import people
+    from store.people import tokens
 
     id = id_of(person)
-    number = changed(lambda connection: people.revoke_tokens(connection, id, by=operator()))
+    number = changed(lambda connection: tokens.revoke_all(connection, id, by=operator()))
     output.say(f"access tokens of {id} that were revoked: {number}")
 
 

@@ -25,6 +25,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
 from core.oidc_settings import OidcSettings
 from core.outbound_guard import OutboundGuard
+from domain import rate_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
@@ -136,6 +137,9 @@ class Settings(OidcSettings):
     max_attachment_bytes: int = Field(10 * 1024 * 1024, ge=1024)
     """Size of an attachment in bytes beyond which the gateway answers 413."""
 
+    scim_token: SecretStr | None = None
+    """The token with which an identity provider creates people and sets groups by SCIM. None: SCIM is off."""
+
     session_minutes: int = Field(12 * 60, ge=5, le=24 * 60)
     """Minutes after which a person is signed out of the pages, at most a day.
 
@@ -177,6 +181,10 @@ class Settings(OidcSettings):
     Notifications in between are collected.
     """
 
+    rate_limits: str | None = None
+    """How many requests of a kind one caller may send: `off`, or changes of the defaults, such as
+    `decisions=60/m, uploads=6/m`. None: the defaults of `domain/rate_limits.py`.
+    """
     outbound_allow: str | None = None
     """Hosts and networks, separated by commas, to which Holdgate may connect although they are not public, such as
     `idp.internal, 10.20.0.0/16`. None: only public addresses.
@@ -224,6 +232,13 @@ class Settings(OidcSettings):
             raise ValueError("must look like smtp://user:password@host:587 or smtps://user:password@host:465")
         return None
 
+    @field_validator("scim_token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError("must have only ASCII letters, digits and signs, and no spaces")
+        return token
+
     @field_validator("worker_metrics")
     @classmethod
     def _address(cls, address: str | None) -> str | None:
@@ -237,6 +252,12 @@ class Settings(OidcSettings):
         if sender is not None and not (sender.isprintable() and _SENDER.fullmatch(parseaddr(sender)[1])):
             raise ValueError("must look like holdgate@example.org or Holdgate <holdgate@example.org>")
         return sender
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _rates(cls, limits: str | None) -> str | None:
+        rate_limits.parse(limits)
+        return limits
 
     @field_validator("outbound_allow")
     @classmethod

@@ -54,6 +54,12 @@ class BatchInput(Message):
     sha256: str
     filename: str
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks; None if the requester is a person, or no person was named."""
+    asked_for: list[str] = []
+    """The people who count as requester in every rule, beside `requester`: the person in `on_behalf_of`, and the owners
+    of the service account. Empty if and only if the requester is a person.
+    """
     policy_hash: str
     total: int = 0
     orders: list[BatchOrder] = []

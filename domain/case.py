@@ -4,6 +4,7 @@ from typing import Any, Generic
 
 from domain.base import InputT, Message
 from domain.moments import BoundedMoment, Length
+from domain.names import OPERATORS
 from domain.status import Status
 from domain.step import StepOptions
 from domain.task import DecisionView, TaskView
@@ -31,6 +32,12 @@ class CaseInput(Message, Generic[InputT]):
     parent: str | None = None
     """The case that requested this case and waits until this case ends."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks; None if the requester is a person, or no person was named."""
+    asked_for: list[str] = []
+    """The people who count as requester in every rule, beside `requester`: the person in `on_behalf_of`, and the owners
+    of the service account. Empty if and only if the requester is a person.
+    """
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str
@@ -40,6 +47,8 @@ class CaseInput(Message, Generic[InputT]):
     """The retry options that the policy sets, by the name of the step or undo."""
     own_gates: list[str] = []
     """The gates of ENGINE_GATES for which the policy has rules."""
+    operators: list[str] = [OPERATORS]
+    """The groups that operate the process by the policy: they decide about failures, and may reassign tasks."""
     input: InputT
 
 

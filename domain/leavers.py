@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from domain.names import OPERATORS
-from domain.permissions import among, same, voters
+from domain.permissions import among, is_requester, same, voters
 from domain.task import Question, TaskView
 
 
 def takes_over_request(task: TaskView, leaver: str, successor: str | None) -> bool:
-    """Return True if `leaver`, who has left, requested the case of this task and has a successor.
+    """Return True if `leaver`, who has left, counts as requester of the case of this task and has a successor.
 
     The successor then takes over the request, and so must not decide the task.
     """
-    return successor is not None and task.kind == "gate" and same(leaver, task.requester)
+    return successor is not None and task.kind == "gate" and is_requester(task, leaver)
 
 
 def leavers_to_replace(task: TaskView, left: Mapping[str, str | None]) -> dict[str, str | None]:
@@ -30,7 +29,7 @@ def eligible_successor(task: TaskView, successor: str | None) -> str | None:
     """Return the successor if this person may decide the task; None otherwise."""
     if successor is None or among(successor, task.excluded_users) or among(successor, voters(task)):
         return None
-    return None if task.kind == "gate" and same(successor, task.requester) else successor
+    return None if task.kind == "gate" and is_requester(task, successor) else successor
 
 
 def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -
     users = with_successor(task.candidate_users, leaver, heir)
     groups = task.candidate_groups
     if task.kind != "gate" and not (users or groups):
-        groups = [OPERATORS]  # A task without candidates could never be decided.
+        groups = task.operators  # A task without candidates could never be decided.
     return {
         "candidate_users": users,
         "candidate_groups": groups,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from domain.base import Message
 from domain.confirmation import Confirm, Confirmation
@@ -27,6 +27,8 @@ class Actor(Message):
     """
 
     id: str
+    kind: Literal["person", "service"] = "person"
+    """`service` for the account of a program. A Workflow refuses its decisions and actions, whatever its groups are."""
     groups: list[str] = []
     stands_in_for: list[Absent] = []
     """People who are away when the message is sent and have named this person as their substitute."""

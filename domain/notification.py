@@ -78,6 +78,10 @@ class Notice:
     status: Status
     requester: str
     requester_name: str
+    asked_for: Sequence[str] = ()
+    """The people who count as requester beside `requester`, if the requester is a service account."""
+    behalf_name: str = ""
+    """The name of the person for whom a service account requested the case; empty without one."""
     reason: str = ""
     """For an ended case: the reason of its end."""
     rule_at: str = ""
@@ -113,6 +117,10 @@ class AccountNewsKind(StrEnum):
     """A person was named to decide for the reader during an absence."""
     ADMIN_ADDED = "admin_added"
     """Another person became an administrator."""
+    OWNER_NAMED = "owner_named"
+    """The reader became an owner of a service account."""
+    ACCOUNT_SUSPENDED = "account_suspended"
+    """A service account has no active owner any more. Administrators get this notification."""
     MEMBER_ADDED = "member_added"
     """An administrator added a person to a group of the reader, or to any group if the reader is an administrator."""
 

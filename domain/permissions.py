@@ -2,12 +2,12 @@
 
 The functions receive the task and the person; the gateway has filled in the person and their groups.
 
-Only the function `places` says who may decide. Ids are compared without case and similar differences, so two spellings
-of one id are one person.
+Only the function `places` says who may decide, and only the function `is_requester` who counts as requester. Ids are
+compared without case and similar differences, so two spellings of one id are one person.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from domain.messages import Absent, Actor
 from domain.names import ADMINS, REQUESTERS
@@ -24,6 +24,26 @@ def same(one: str | None, other: str | None) -> bool:
 def among(person: str, people: Sequence[str]) -> bool:
     """Return True if the person is one of the people."""
     return any(same(person, each) for each in people)
+
+
+class Requested(Protocol):
+    """A case, a task or an upload: it has a requester, and perhaps people for whom a service account asks."""
+
+    @property
+    def requester(self) -> str: ...
+
+    @property
+    def asked_for(self) -> Sequence[str]: ...
+
+
+def requesters(of: Requested) -> list[str]:
+    """Return everybody who counts as requester: the requester, and the people for whom a service account asks."""
+    return [of.requester, *of.asked_for]
+
+
+def is_requester(of: Requested, person: str | None) -> bool:
+    """Return True if the person counts as requester."""
+    return person is not None and among(person, requesters(of))
 
 
 def voters(task: TaskView) -> list[str]:
@@ -51,10 +71,10 @@ def places(task: TaskView, by: Actor, done: Sequence[str] = ()) -> list[Place]:
     """
 
     def barred(person: str) -> bool:
-        asked_for_it = task.kind != "changes" and same(person, task.requester)
+        asked_for_it = task.kind != "changes" and is_requester(task, person)
         return asked_for_it or among(person, task.excluded_users) or among(person, done)
 
-    if barred(by.id):
+    if by.kind == "service" or barred(by.id):
         return []
     mine = same(by.id, task.assignee)
     if mine and task.owner:
@@ -89,9 +109,14 @@ def place_of(task: TaskView, by: Actor) -> Place:
 
 def _no_place(task: TaskView, by: Actor) -> Refusal:
     """Return the refusal that says why a person cannot decide a task."""
-    if task.kind != "changes" and same(by.id, task.requester):
+    if by.kind == "service":
+        return service_refused()
+    if task.kind != "changes" and is_requester(task, by.id):
         return not_allowed(
-            "You made this request, so somebody else must decide it.",
+            "You made this request, so somebody else must decide it."
+            if same(by.id, task.requester)
+            else f"{task.requester} made this request for you or under your responsibility, so somebody else must "
+            "decide it.",
             "separation of duties: the requester never decides",
         )
     if among(by.id, task.arranged_by):
@@ -162,11 +187,36 @@ def shares_group(one: Sequence[str], other: Sequence[str]) -> bool:
     return not (set(one) & set(other)).issubset({REQUESTERS})
 
 
+SERVICES = "service accounts: a service account never decides, claims, acts or gets a task"
+
+
+def service_refused() -> Refusal:
+    """Return the refusal of a decision or an action of a service account."""
+    return not_allowed("A service account asks, and never decides or acts on a task. A person must do this.", SERVICES)
+
+
+def check_own_case(by: Actor, requester: str) -> None:
+    """Raise the refusal NOT_ALLOWED if a service account cancels a case or an upload that it has not started itself."""
+    if by.kind == "service" and not same(by.id, requester):
+        raise not_allowed(
+            "A service account can cancel only what it started itself. A person must do this.",
+            "service accounts: a service account cancels only its own cases and uploads",
+        )
+
+
+def check_people(by: Actor, to: Actor | None) -> None:
+    """Raise the refusal NOT_ALLOWED if a service account acts on a task, or would get a task or a question."""
+    if by.kind == "service":
+        raise service_refused()
+    if to is not None and to.kind == "service":
+        raise not_allowed(f"{to.id} is a service account, which cannot decide or answer. Name a person.", SERVICES)
+
+
 def check_can_receive(task: TaskView, person: str) -> None:
     """Raise the refusal NOT_ALLOWED if the task must not be given to this person."""
-    if same(person, task.requester):
+    if is_requester(task, person):
         raise not_allowed(
-            f"{person} made this request, so you cannot give them the task.",
+            f"{person} made this request, or it was made for them, so you cannot give them the task.",
             "separation of duties: the requester never decides",
         )
     if among(person, task.excluded_users):
@@ -186,3 +236,22 @@ def check_admin(by: Actor, what: str) -> None:
     """Raise the refusal NOT_ALLOWED unless the person is an admin. `what` is the action, as a verb phrase."""
     if ADMINS not in by.groups:
         raise not_allowed(f"Only admins {what}.", f"members of {ADMINS}")
+
+
+def operates(task: TaskView, by: Actor) -> bool:
+    """Return True if the person operates the process of the task, by the policy of its case, or is an admin."""
+    return not {ADMINS, *task.operators}.isdisjoint(by.groups)
+
+
+def operators_of(task: TaskView) -> str:
+    """Return the groups whose members operate the process of the task, as a rule names them."""
+    return " or ".join([*task.operators, ADMINS])
+
+
+def check_operates(task: TaskView, by: Actor, what: str) -> None:
+    """Raise the refusal NOT_ALLOWED unless the person operates the process of the task, or is an admin.
+
+    `what` is the action, as a verb phrase.
+    """
+    if not operates(task, by):
+        raise not_allowed(f"Only operators of the process and admins {what}.", f"members of {operators_of(task)}")

@@ -6,6 +6,7 @@ from domain.base import FieldChange, Message
 from domain.case import CaseEvent, CaseResult, ChainHead
 from domain.messages import Absent, Act, Action, Actor, Decision
 from domain.moments import BoundedMoment
+from domain.names import OPERATORS
 from domain.proof.envelope import SignedText
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status
@@ -87,6 +88,7 @@ class CaseStart(Message):
     process: str
     steps: dict[str, StepOptions] = {}
     own_gates: list[str] = []
+    operators: list[str] = [OPERATORS]
 
 
 class CaseRecord(Message):
@@ -163,6 +165,10 @@ class Present(Message):
     """The person who delegated the task, if this person is active; otherwise None."""
     silent: list[str] = []
     """People who were asked a question, cannot answer now, and have no substitute who can answer now."""
+    owners: list[str] = []
+    """The present owners of the service account that made the request. They must not decide, also if they became
+    owners after the request.
+    """
     left: dict[str, str | None] = {}
     """People on the task who have left, each with their successor.
 

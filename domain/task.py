@@ -7,6 +7,7 @@ from typing import Any, Literal
 from domain.base import FieldChange, Message
 from domain.confirmation import Confirm
 from domain.moments import BoundedMoment
+from domain.names import OPERATORS
 from domain.status import Outcome, Substitutes, TaskKind, Verdict
 
 
@@ -97,6 +98,12 @@ class TaskView(Message):
     money: dict[str, str] = {}
     """`amount` and `currency`, if the case has them."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks; None if the requester is a person, or no person was named."""
+    asked_for: list[str] = []
+    """The people who count as requester in every rule, beside `requester`: the person in `on_behalf_of`, and the owners
+    of the service account. Empty if and only if the requester is a person.
+    """
     candidate_groups: list[str] = []
     candidate_users: list[str] = []
     excluded_users: list[str] = []
@@ -109,6 +116,8 @@ class TaskView(Message):
 
     For all other groups, the members at the time of the decision can decide.
     """
+    operators: list[str] = [OPERATORS]
+    """The groups that operate the process by the policy of the case, so that their members may reassign the task."""
     assignee: str | None = None
     """The person who has claimed the task or to whom the task was given; None without one.
 
@@ -174,6 +183,11 @@ class TaskView(Message):
     def without_facts(self) -> "TaskView":
         """Return the task without its facts, which can be large."""
         return self.model_copy(update={"facts": {}})
+
+    @property
+    def contact(self) -> str:
+        """Return the person to ask about the request: the requester, or for a service account a person it asks for."""
+        return self.on_behalf_of or next(iter(self.asked_for), self.requester)
 
     @property
     def names(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cases.submit import differing
+from cases.differences import differing
 from domain.base import FieldProblem
 from domain.ids import case_id_for
 from domain.input_errors import quoted

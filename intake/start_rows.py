@@ -6,7 +6,7 @@ the case of a row exists and names this batch, an earlier attempt has created it
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from cases.differences import differing
 from cases.rollback import ChangedMeanwhile, NotRollable, Rollbacks
-from cases.submit import NoPolicy, Starter, differing
+from cases.submit import NoPolicy, Starter
 from cases.workflow_starter import BATCH_PRIORITY, StoredCase, TemporalUnavailable, settle
 from domain.base import FieldProblem
 from domain.batch import BatchInput, BatchNote, BatchResult
@@ -28,7 +29,7 @@ from domain.proof.envelope import SignedText
 from domain.status import Status
 from intake.classify_rows import changes
 from store.audit import audit_log
-from store.cases import batch_cases, batches, cases, proofs
+from store.cases import batch_cases, batches, cases, proofs, requesters
 from store.cases.batches import BatchRow, Change, PlannedRow, RowOutcome
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.database import Database
@@ -226,9 +227,10 @@ class Importer:
         ended: list[BatchRow] = []
         prepared: list[tuple[NewCaseRow, CaseEvent]] = []
         lines: dict[str, PlannedRow] = {}
+        earlier = await self._asked_for_earlier(rows, batch)
         for row in rows:
             try:
-                prepared.append(self._prepared(row, batch))
+                prepared.append(self._prepared(row, batch, earlier.get(row.resubmits or "", ())))
             except _Changed as why:
                 ended.append(_ended(row, "failed", errors=why.problems))
             else:
@@ -260,8 +262,23 @@ class Importer:
         if launch.waiting:
             raise TemporalUnavailable(f"{len(launch.waiting)} cases wait for Temporal")
 
-    def _prepared(self, row: PlannedRow, batch: BatchInput) -> tuple[NewCaseRow, CaseEvent]:
+    async def _asked_for_earlier(self, rows: Sequence[PlannedRow], batch: BatchInput) -> Mapping[str, Sequence[str]]:
+        """Return, by id of the cases that rows submit again, the people who count as requester of these cases.
+
+        Return nothing if a person uploaded the file: then nobody else counts as requester.
+        """
+        ids = [row.resubmits for row in rows if row.resubmits] if batch.asked_for else []
+        if not ids:
+            return {}
+        async with self._db.read() as conn:
+            return await requesters.asked_for(conn, ids)
+
+    def _prepared(
+        self, row: PlannedRow, batch: BatchInput, asked_before: Sequence[str]
+    ) -> tuple[NewCaseRow, CaseEvent]:
         """Return the new case of a row and its first audit event.
+
+        `asked_before` are the people who count as requester of the case that the row submits again.
 
         Raises _Changed if the row can no longer be started.
         """
@@ -281,6 +298,8 @@ class Importer:
             row.reference,
             parsed,
             by=batch.requester,
+            on_behalf_of=batch.on_behalf_of,
+            asked_for=list(dict.fromkeys([*batch.asked_for, *asked_before])),
             policy_hash=batch.policy_hash,
             priority=row.priority or BATCH_PRIORITY,
             start_at=row.start_at,

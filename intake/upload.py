@@ -22,6 +22,7 @@ from temporalio.client import Client
 
 from cases.check_names import NamesCheck
 from cases.forecast import ForecastReport
+from cases.start_permission import check_may_start, scope_now
 from cases.submit import PolicySource, Starter
 from core.file_storage import base_name, keep
 from domain.batch import BatchCounts
@@ -33,6 +34,7 @@ from policy.model import Policy
 from store.cases import batch_cases, batches
 from store.cases.batches import AsyncConnection, Batch, BatchRow, BatchStatus, PlannedRow, RowOutcome
 from store.db.database import Database, DatabaseUnavailable
+from store.people import service_accounts
 from workflows.registry import PROCESSES, Process
 
 Taking = Callable[[AsyncConnection, str], Awaitable[None]]
@@ -43,7 +45,7 @@ The function gets the connection and the id of the batch.
 
 _FOUND: Mapping[str, str] = MappingProxyType({})
 """The empty set of choices of how to open a file: everything is detected."""
-_INTERNAL = {"path", "policy_hash", "total"}
+_INTERNAL = {"path", "policy_hash", "total", "asked_for"}
 """Names of the fields of a stored batch that its report does not show."""
 
 
@@ -59,6 +61,8 @@ class BatchReport(BaseModel):
     same_file_as: str | None
     """The id of the newest earlier batch with the same bytes, process and requester; null without one."""
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account uploaded the file."""
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
@@ -126,15 +130,13 @@ class Uploads:
     ) -> BatchReport:
         """Return the report that `start` would return. Store nothing, and start nothing.
 
-        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, NotARequester, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and
+        DatabaseUnavailable.
         """
         policy = self._policy(process)
+        about = await self._about(process, policy, by, resubmit)
         found = await self._pool.run(
-            "dry_run",
-            data,
-            by,
-            {**self._reading(process, mapping, opening), "policy": policy.text, "by": by, "resubmit": resubmit},
-            self._known(policy, by),
+            "dry_run", data, by, {**self._reading(process, mapping, opening), **about}, self._known(policy, by)
         )
         sha256 = hashlib.sha256(data).hexdigest()
         async with self._db.read() as conn:
@@ -161,17 +163,22 @@ class Uploads:
         *,
         resubmit: bool = False,
         taking: Taking | None = None,
+        on_behalf_of: str | None = None,
     ) -> BatchReport:
         """Store the file and its rows, and start the Workflow that imports them; `by` is the requester of all cases of
-        the file.
+        the file. If `by` is a service account, `on_behalf_of` is the person for whom the account asks.
 
         `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
-        UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
-        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these errors the batch and
-        its rows are deleted; if the database is unavailable then, the sweep deletes batch and rows later.
+        UnknownProcess, NoPolicy, NotARequester, UnreadableFile, WrongMapping, LineTooLong, ParserEnded,
+        TemporalUnavailable, DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these
+        errors the batch and its rows are deleted; if the database is unavailable then, the sweep deletes batch and rows
+        later.
         """
         policy = self._policy(process)
+        about_rows = await self._about(process, policy, by, resubmit, on_behalf_of)
         sha256 = hashlib.sha256(data).hexdigest()
+        async with self._db.read() as conn:
+            asked_for = await service_accounts.asked_for(conn, by, on_behalf_of)
         batch = Batch(
             batch_id=f"b{secrets.token_hex(8)}",
             process=process,
@@ -180,13 +187,15 @@ class Uploads:
             path=f"{sha256}.csv",
             same_file_as=None,
             requester=by,
+            on_behalf_of=on_behalf_of if asked_for else None,
+            asked_for=asked_for,
             policy_hash=policy.hash,
             status="receiving",
             total=0,
             ignored_columns=[],
             created_at=datetime.now(UTC),
         )
-        known = self._known(policy, by)
+        known = self._known(policy, by, on_behalf_of)
 
         async def answers(question: str, value: Any) -> Any:
             match question:
@@ -212,7 +221,7 @@ class Uploads:
                 "take",
                 data,
                 by,
-                {**self._reading(process, mapping, opening), "policy": policy.text, "by": by, "resubmit": resubmit},
+                {**self._reading(process, mapping, opening), **about_rows},
                 answers,
                 forget,
             )
@@ -298,15 +307,32 @@ class Uploads:
                 resubmittable=await batches.resubmittable(conn, batch_id),
             )
 
+    @property
+    def policy(self) -> Policy:
+        """Return the policy for new cases."""
+        return self._starter.policy(None)
+
     def _policy(self, process: str) -> Policy:
         return self._starter.policy(None if process == SEVERAL else process)
+
+    async def _about(
+        self, process: str, policy: Policy, by: str, resubmit: bool, on_behalf_of: str | None = None
+    ) -> dict[str, Any]:
+        """Return what a parser process must know to classify rows.
+
+        Raises NotARequester if the person may not start cases of the process, or, for SEVERAL, of any process.
+        """
+        scope = await scope_now(self._db, policy, by, on_behalf_of)
+        if process != SEVERAL or not scope.starts:
+            check_may_start(policy, process, scope)
+        return {"policy": policy.text, "by": by, "resubmit": resubmit, "starts": scope.starts}
 
     def _reading(self, process: str, mapping: GivenMapping | None, opening: Mapping[str, str]) -> dict[str, Any]:
         return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}
 
-    def _known(self, policy: Policy, by: str) -> Answers:
+    def _known(self, policy: Policy, by: str, on_behalf_of: str | None = None) -> Answers:
         """Return a function that answers the questions of a parser process about stored data."""
-        names = NamesCheck(self._db, policy, by)
+        names = NamesCheck(self._db, policy, by, on_behalf_of)
 
         async def answers(question: str, value: Any) -> Any:
             match question:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from domain.messages import Absent, Actor
 from domain.normalization import fold
-from domain.permissions import among, places, same, voters
+from domain.permissions import among, is_requester, places, requesters, same, voters
 from domain.quorum import decisions_left
 from domain.records import Present
 from domain.ruling import GateRuling
@@ -47,7 +47,10 @@ class PeopleDirectory(Protocol):
         """Return those of the names that are names of groups."""
 
     async def manager_of(self, person: str) -> str | None:
-        """Return the active manager of a person; None without one."""
+        """Return the active manager of a person; None without one, and for a service account."""
+
+    async def owners_of(self, account: str) -> Sequence[str]:
+        """Return the present owners of a service account; none for a person."""
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
         """Return the people who have left, each with their successor or None."""
@@ -78,15 +81,16 @@ async def with_people(
     """
     if not ruling.needed:
         return RulingWithPeople(ruling)
-    ruling = await _with_manager(await _with_names(ruling, task.requester, people), task.requester, people)
+    asker = task.on_behalf_of or task.requester
+    ruling = await _with_manager(await _with_names(ruling, asker, people), asker, people)
     unanswered = task.model_copy(update={"decisions": [], "assignee": None, "owner": None})
     said = ""
     while True:
-        # The requester is looked up together with them, because the successor of a requester who left must not decide
+        # Requesters are looked up together with them, because the successor of a requester who left must not decide
         # either.
-        found = await people.candidates(ruling.groups, [*ruling.users, task.requester])
-        if task.kind == "gate" and not any(same(each.id, task.requester) for each in found):
-            ruling = await _without_successor(ruling, task.requester, people)
+        found = await people.candidates(ruling.groups, [*ruling.users, *requesters(task)])
+        if task.kind == "gate":
+            ruling = await _without_others(ruling, task, [each.id for each in found], people)
         members, never = _members(ruling, found), _excluded(task, ruling)
         asked = {
             "candidate_groups": ruling.groups,
@@ -137,6 +141,7 @@ async def present(task: TaskView, people: PeopleDirectory) -> Present:
         there=_needed(task, there),
         giver=Absent(id=giver.id, groups=giver.groups) if giver else None,
         silent=[name for name in asked if not among(name, [*answering])],
+        owners=list(await people.owners_of(task.requester)) if task.asked_for else [],
     )
 
 
@@ -224,12 +229,20 @@ async def not_to_choose(
     ]
 
 
-async def _without_successor(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:
-    """Return the ruling. If the requester has left, the returned ruling also excludes the requester's successor."""
-    successor = (await people.left([requester])).get(requester)
-    if successor is None or among(successor, ruling.excluded):
-        return ruling
-    return ruling.model_copy(update={"excluded": [*ruling.excluded, successor]})
+async def _without_others(
+    ruling: GateRuling, task: TaskView, there: Sequence[str], people: PeopleDirectory
+) -> GateRuling:
+    """Return the ruling, which then also excludes people who have come to answer for the request.
+
+    These are the successors of requesters who are not in `there` because they left, and, if a service account made the
+    request, people who became owners of the account later.
+    """
+    gone = [each for each in requesters(task) if not among(each, there)]
+    others = [successor for successor in (await people.left(gone)).values() if successor] if gone else []
+    if task.asked_for:
+        others += [owner for owner in await people.owners_of(task.requester) if not is_requester(task, owner)]
+    more = [each for each in dict.fromkeys(others) if not among(each, ruling.excluded)]
+    return ruling.model_copy(update={"excluded": [*ruling.excluded, *more]}) if more else ruling
 
 
 async def _with_manager(ruling: GateRuling, requester: str, people: PeopleDirectory) -> GateRuling:

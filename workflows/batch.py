@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.batch import BatchAct, BatchInput, BatchNote, BatchOrder, BatchResult
     from domain.messages import Actor
     from domain.names import BULK_TASK_QUEUE
+    from domain.permissions import check_own_case, check_people
     from domain.refusals import Refusal
     from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signed_signal
     from workflows.engine.signatures import unsigned
@@ -56,6 +57,7 @@ class BatchWorkflow(GuardedWorkflow):
         self.signals = SignedSignals()
         self._orders: list[BatchOrder] = []
         self._asked: set[str] = set()
+        self._requester = ""
         self.refused: list[tuple[str, Refusal]] = []
         """Refused messages, which `cases/reconcile/refused_messages.py` writes to the audit log."""
 
@@ -63,6 +65,7 @@ class BatchWorkflow(GuardedWorkflow):
     async def run(self, batch: BatchInput) -> BatchResult:
         if workflow.info().workflow_id not in (batch_id := f"batch:{batch.batch_id}", f"{batch_id}~cancel"):
             raise not_ours(f"Its input is for {batch_id}, but this Workflow has another id.")
+        self._requester = batch.requester
         await self._take_over(batch)
         for _ in range(CHUNKS_PER_RUN):
             await self.signals.caught_up()
@@ -94,11 +97,11 @@ class BatchWorkflow(GuardedWorkflow):
         self._asked |= set(batch.asked)
         for order in reversed(batch.orders):
             async with self.signals.verified(order) as fault:
-                if fault is None:
+                if fault is not None:
+                    self.message_refused("order", unsigned(fault), "")
+                elif self._is_allowed(order):
                     self._asked.add(order.id)
                     self._orders.insert(0, order)
-                else:
-                    self.message_refused("order", unsigned(fault), "")
 
     @workflow.signal(description="Pause, resume or cancel the import")
     @reads_signed_signal
@@ -107,9 +110,22 @@ class BatchWorkflow(GuardedWorkflow):
 
         If an order with the same id was accepted before, do nothing.
         """
-        if order.id not in self._asked:
+        if order.id not in self._asked and self._is_allowed(order):
             self._asked.add(order.id)
             self._orders.append(order)
+
+    def _is_allowed(self, order: BatchOrder) -> bool:
+        """Return True unless a service account orders something about an upload that it has not started itself, or
+        wants completed cases to be rolled back. Such an order is recorded as refused.
+        """
+        try:
+            check_own_case(order.by, self._requester)
+            if order.completed_too:
+                check_people(order.by, None)
+        except Refusal as no:
+            self.message_refused("order", no, order.by.id)
+            return False
+        return True
 
     def message_refused(self, message: str, refusal: Refusal, claimed: str) -> None:  # noqa: ARG002
         """Keep the data of a refused Signal in `refused`.

@@ -14,6 +14,7 @@ from domain.errors import Trouble
 from domain.gate.opening import opened_gate
 from domain.input_errors import without_values
 from domain.leavers import leavers_to_replace
+from domain.permissions import requesters
 from domain.records import CaseRecord, GateOpening, GateRequest, Present, Written
 from domain.ruling import GateRuling
 from domain.status import Status
@@ -148,7 +149,7 @@ class Records:
         If the task names people who have left, return only these people with their successors, because the task must
         replace them first.
         """
-        if left := leavers_to_replace(task, await self._people.left([*task.names, task.requester])):
+        if left := leavers_to_replace(task, await self._people.left([*task.names, *requesters(task)])):
             return Present(left=left)
         return await present(task, self._people)
 

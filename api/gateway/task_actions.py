@@ -142,4 +142,4 @@ class TaskActions:
         async with self._db.read() as conn:
             id = await find_person(conn, text, by, field="to", asking="To whom?", task=task)
             found = await people.get(conn, id)
-        return Actor(id=found.id, groups=found.groups)
+        return Actor(id=found.id, kind=found.kind, groups=found.groups)

@@ -42,6 +42,7 @@ class CaseBrief(BaseModel):
     title: str = Field(examples=["Pay Northwind Paper Ltd 1,250.00 GBP"])
     status: Status
     requester: str = Field(examples=["requester-1"])
+    on_behalf_of: str | None = Field(description="The person for whom a service account asks")
     priority: int = Field(examples=[3])
     created_at: datetime
     start_at: datetime | None = Field(description="When the case starts or started, if it was scheduled")
@@ -67,6 +68,9 @@ class CaseDetail(CaseBrief):
 
     input: dict[str, Any]
     result: CaseResult | None
+    asked_for: list[str] = Field(
+        description="If a service account asks: the people who count as requester, too. They never decide the case"
+    )
     resubmits: str | None
     policy_hash: str
     step: str | None = Field(None, description="What the case is doing now, in words")
@@ -129,6 +133,7 @@ def detail(
         temporal_url=temporal_url,
         input=process.shown_input(case.input) if process else case.input,
         result=case.result,
+        asked_for=case.asked_for,
         resubmits=case.resubmits,
         policy_hash=case.policy_hash,
         step=state.step if state else None,
@@ -186,6 +191,7 @@ def _brief(case: CaseRow) -> dict[str, Any]:
         "title": case.title,
         "status": case.status,
         "requester": case.requester,
+        "on_behalf_of": case.on_behalf_of,
         "priority": case.priority,
         "created_at": case.submitted_at,
         "start_at": case.start_at,

@@ -7,7 +7,7 @@ an action that they may not do.
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -15,19 +15,27 @@ from pydantic import BaseModel
 
 from api.http import ways_to_sign_in
 from api.http.credentials import Credential
-from api.http.problems import forbidden, not_found, unauthenticated
+from api.http.problems import Problem, forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
 from domain.confirmation import Confirmation
 from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
-from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
+from domain.names import ADMINS, DATA_STEWARDS, SECURITY
+from domain.permissions import Requested, requesters
 from domain.refusals import Refusal
 from domain.ruling import GateRuling
+from domain.scope import DATASETS_OF, DIRECTORY_OF, LEDGER_OF, NOWHERE, RISKS_OF
 from domain.task import TaskView
+from policy.scope import scope_of
+from store.cases import batches
+from store.cases.batches import Batch
+from store.cases.cases import CaseRow
 from store.db.database import Database
-from store.people import demo_people, people, sessions
-from store.people.people import Person, viewer as viewer
+from store.people import demo_people, sessions, tokens
+from store.people.people import Person
 from store.people.secret_hash import secret_hash
+from store.people.tokens import TOKEN_PREFIX, Holder, TokenRefused
+from store.people.viewers import viewer as viewer
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Names of the session cookie for pages.
@@ -36,6 +44,7 @@ With https the second name is used, because browsers accept a cookie of this nam
 below /api reads the cookie, so a page of another site cannot call these routes in a person's name.
 """
 
+NO_PAGES = "This token has scopes, so it cannot open pages. Sign in, or use a token without scopes."
 DEMO_IS_OFF = "{id} is a demo person, and the demo is off (HOLDGATE_DEMO). Ask an administrator for an account."
 
 bearer = HTTPBearer(
@@ -56,12 +65,31 @@ class CanDecide(BaseModel):
     why: str
 
 
-async def person_of(db: Database, token: str | None) -> Person | None:
-    """Return the person to whom an access token belongs; None for a missing or unknown token."""
+async def holder_of(db: Database, token: str | None) -> Holder | None:
+    """Return the owner of an access token and what the token may be used for; None for a missing or unknown token.
+
+    Raises TokenRefused for a token that has ended, or whose service account is suspended.
+    """
     if not token or len(token) > MAX_TOKEN:
         return None
     async with db.read() as conn:
-        return await people.by_token(conn, token)
+        return await tokens.holder(conn, token, datetime.now(UTC))
+
+
+async def person_of(db: Database, token: str | None) -> Person | None:
+    """Return the person to whom an access token belongs; None for a token that is not accepted now."""
+    try:
+        found = await holder_of(db, token)
+    except TokenRefused:
+        return None
+    return found.person if found else None
+
+
+def _credential(request: Request, token: str, holder: Holder) -> Credential:
+    """Note that the token is used, and return it as the credential of the request."""
+    hash = secret_hash(token)
+    request.app.state.services.token_uses.note(hash)
+    return Credential("token", hash, holder.scopes)
 
 
 async def without_demo(request: Request, person: Person | None, shown: str) -> str | None:
@@ -81,7 +109,7 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
 
 def is_jwt(token: str) -> bool:
     """Return True if a token of the Authorization header can only be a JWT of an identity provider."""
-    return token.count(".") == 2 and not token.startswith(people.TOKEN_PREFIX)
+    return token.count(".") == 2 and not token.startswith(TOKEN_PREFIX)
 
 
 async def by_jwt(request: Request, token: str) -> Person:
@@ -94,7 +122,7 @@ async def by_jwt(request: Request, token: str) -> Person:
         )
     person: Person
     person, request.state.credential = await sign_on.caller(token)
-    return person
+    return in_scope(request.app.state.services, person)
 
 
 async def by_header(request: Request) -> Person:
@@ -103,15 +131,28 @@ async def by_header(request: Request) -> Person:
     token = credentials.credentials if credentials else ""
     if is_jwt(token):
         return await by_jwt(request, token)
-    person = await person_of(request.app.state.services.db, token)
-    if (why := await without_demo(request, person, token)) is not None:
+    services = request.app.state.services
+    try:
+        holder = await holder_of(services.db, token)
+    except TokenRefused as no:
+        await services.revoked_token_log.note(token, no.why)
+        raise unauthenticated(str(no)) from no
+    if (why := await without_demo(request, holder.person if holder else None, token)) is not None:
         raise unauthenticated(why)
-    if person is None:
+    if holder is None:
         if token:
-            await request.app.state.services.revoked_token_log.note(token)
+            await services.revoked_token_log.note(token)
         raise unauthenticated()
-    request.state.credential = Credential("token", secret_hash(token))
-    return person
+    request.state.credential = _credential(request, token, holder)
+    return in_scope(services, holder.person)
+
+
+def in_scope(services: Any, person: Person) -> Person:
+    """Return the person with their scope by the policy in force. A service account never operates."""
+    scope = scope_of(services.policy.current, person.id, person.groups)
+    if person.kind == "service":
+        scope = scope.model_copy(update={"operates": NOWHERE})
+    return person.model_copy(update={"scope": scope})
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:
@@ -153,11 +194,20 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
         token = credentials.credentials
         if is_jwt(token):
             return await by_jwt(request, token)
-        person = await person_of(db, token)
-        if person is None:
-            await request.app.state.services.revoked_token_log.note(token)
+        try:
+            holder = await holder_of(db, token)
+        except TokenRefused as no:
+            await services.revoked_token_log.note(token, no.why)
+            request.state.refused = str(no)
+            return None
+        person = holder.person if holder else None
+        if holder is None:
+            await services.revoked_token_log.note(token)
+        elif holder.scopes is not None:
+            request.state.refused = NO_PAGES
+            return None
         else:
-            request.state.credential = Credential("token", secret_hash(token))
+            request.state.credential = _credential(request, token, holder)
     else:
         token = cookie_of(request) or ""
         if token:
@@ -172,7 +222,7 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     request.state.signed_in = signed_in
     if signed_in is not None:
         request.state.credential = Credential("session", signed_in.session.hash)
-    return person
+    return person and in_scope(services, person)
 
 
 def csrf_of(request: Request) -> str:
@@ -191,7 +241,7 @@ Visitor = Annotated[Person | None, Depends(visitor)]
 def actor(person: Person) -> Actor:
     """Return the person as the actor of a message to a Workflow, with the person's present groups."""
     absent = [Absent(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Actor(id=person.id, groups=person.groups, stands_in_for=absent)
+    return Actor(id=person.id, kind=person.kind, groups=person.groups, stands_in_for=absent)
 
 
 def is_in(person: Person, *groups: str) -> bool:
@@ -200,31 +250,32 @@ def is_in(person: Person, *groups: str) -> bool:
 
 
 async def requester(person: Caller) -> Person:
-    """Return the caller if they may start cases. Raises Problem 403 otherwise."""
-    if not is_in(person, REQUESTERS, ADMINS):
-        raise forbidden(
-            f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
-        )
+    """Return the caller if they may start cases of any process. Raises Problem 403 otherwise."""
+    if not person.scope.starts:
+        raise forbidden("You may not start cases: only requesters of a process and admins do.", "requesters or admins")
     return person
 
 
 async def overseer(person: Caller) -> Person:
-    """Return the caller if they may read the whole audit log and the ledger. Raises Problem 404 otherwise."""
-    if not is_in(person, OPERATORS, AUDITORS, ADMINS):
+    """Return the caller if they may read audit events: of processes, or of the installation.
+
+    Which events the caller reads depends on `Person.scope`. Raises Problem 404 otherwise.
+    """
+    if not (person.scope.audits or person.scope.oversees_installation):
         raise not_found("page")
     return person
 
 
 async def policy_reader(person: Caller) -> Person:
     """Return the caller if they may read policy texts. Raises Problem 404 otherwise."""
-    if not is_in(person, AUDITORS, ADMINS):
+    if not person.scope.audits_installation:
         raise not_found("policy")
     return person
 
 
 async def people_reader(person: Caller) -> Person:
     """Return the caller if they may see the list of people. Raises Problem 404 otherwise."""
-    if not is_in(person, AUDITORS, ADMINS):
+    if not person.scope.audits_installation:
         raise not_found("page")
     return person
 
@@ -240,26 +291,43 @@ async def admin(person: Caller) -> Person:
 
 
 async def operator(person: Caller) -> Person:
-    """Return the caller if they may handle incidents. Raises Problem 404 otherwise."""
-    if not is_in(person, OPERATORS, ADMINS):
+    """Return the caller if they may handle incidents of any process. Raises Problem 404 otherwise."""
+    if not person.scope.operates:
+        raise not_found("page")
+    return person
+
+
+async def ledger_reader(person: Caller) -> Person:
+    """Return the caller if they may read the ledger, in which payments are entered. Raises Problem 404 otherwise."""
+    if LEDGER_OF not in person.scope.audits:
+        raise not_found("page")
+    return person
+
+
+async def directory_reader(person: Caller) -> Person:
+    """Return the caller if they may read the directory of accounts. Raises Problem 404 otherwise."""
+    if DIRECTORY_OF not in person.scope.audits:
         raise not_found("page")
     return person
 
 
 async def data_reader(person: Caller) -> Person:
     """Return the caller if they may read published datasets. Raises Problem 404 otherwise."""
-    if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
+    scope = person.scope
+    if not (DATASETS_OF in scope.starts or DATASETS_OF in scope.sees or is_in(person, DATA_STEWARDS)):
         raise not_found("dataset")
     return person
 
 
 async def risk_reader(person: Caller) -> Person:
     """Return the caller if they may read accepted risks. Raises Problem 404 otherwise."""
-    if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
+    if not (RISKS_OF in person.scope.sees or is_in(person, SECURITY)):
         raise not_found("risk")
     return person
 
 
+LedgerReader = Annotated[Person, Depends(ledger_reader)]
+DirectoryReader = Annotated[Person, Depends(directory_reader)]
 RiskReader = Annotated[Person, Depends(risk_reader)]
 DataReader = Annotated[Person, Depends(data_reader)]
 PeopleReader = Annotated[Person, Depends(people_reader)]
@@ -278,7 +346,7 @@ def check_for_another(person: Person, id: str | None, what: str) -> None:
     if id is not None and id.casefold() == person.id.casefold():
         raise forbidden(
             f"You cannot {what} by yourself. Ask another administrator. If there is no other, use the command line.",
-            "two administrators: nobody gives themselves groups, reports, substitutions or an address",
+            "two administrators: nobody gives themselves groups, reports, substitutions or an address, or leaves",
         )
 
 
@@ -288,47 +356,72 @@ def check_admin(person: Person, message: str) -> None:
         raise forbidden(message, f"members of {ADMINS}")
 
 
-def may_see_batch(person: Person, uploader: str) -> bool:
+def asks(person: Person, requested: Requested) -> bool:
+    """Return True if the person, or a person whose successor they are, counts as requester of a case or upload."""
+    return not set(requesters(requested)).isdisjoint(person.asks_as)
+
+
+async def may_see_batch(db: Database, person: Person, batch: Batch) -> bool:
     """Return True if the person may see a batch.
 
-    These people may see a batch: its uploader or the uploader's successor, operators, auditors and admins.
+    These people may see a batch: everybody who counts as requester, and people who oversee the processes of all its
+    rows.
     """
-    return uploader in person.asks_as or is_in(person, OPERATORS, AUDITORS, ADMINS)
+    if asks(person, batch) or person.scope.sees.everywhere:
+        return True
+    async with db.read() as conn:
+        return await batches.is_within(conn, batch.batch_id, person.scope.sees)
 
 
-def check_own(person: Person, case_requester: str, what: str) -> None:
-    """Raise Problem 403 unless the person is the requester or the requester's successor, an operator or an admin.
+async def operates_batch(db: Database, person: Person, batch: Batch) -> bool:
+    """Return True if the person operates the processes of all rows of a batch, or is an admin."""
+    if person.scope.operates.everywhere:
+        return True
+    async with db.read() as conn:
+        return await batches.is_within(conn, batch.batch_id, person.scope.operates)
 
-    `what` is the action in words, as they follow "operators and admins".
+
+async def check_own_batch(db: Database, person: Person, batch: Batch, what: str) -> None:
+    """Raise Problem 403 unless the person is the uploader of the batch or their successor, operates it, or is an admin.
+
+    `what` is the action in words, as in `check_own`.
     """
-    if case_requester not in person.asks_as and not may_operate(person):
-        raise forbidden(
-            f"Only the requester (or the successor of the requester), operators and admins {what}.",
-            f"the requester or the successor of the requester, members of {OPERATORS} or {ADMINS}",
-        )
+    if not asks(person, batch) and not await operates_batch(db, person, batch):
+        raise _not_own(what)
 
 
-def may_operate(person: Person) -> bool:
-    """Return True if the person is an operator or an admin."""
-    return is_in(person, OPERATORS, ADMINS)
+def check_own(person: Person, case: CaseRow, what: str) -> None:
+    """Raise Problem 403 unless the person counts as requester of the case, operates its process, or is an admin.
+
+    `what` is the action in words, as they follow "operators of the process and admins".
+    """
+    if not asks(person, case) and case.process not in person.scope.operates:
+        raise _not_own(what)
 
 
-def check_may_nudge(person: Person, case_requester: str) -> None:
-    """Raise Problem 403 unless the person is the requester of the case, or the requester's successor."""
-    if case_requester not in person.asks_as:
+def _not_own(what: str) -> Problem:
+    return forbidden(
+        f"Only the requester (or the successor of the requester), operators of the process and admins {what}.",
+        "the requester or the successor of the requester, operators of the process, or admins",
+    )
+
+
+def check_may_nudge(person: Person, task: TaskView) -> None:
+    """Raise Problem 403 unless the person counts as requester of the case."""
+    if not asks(person, task):
         raise forbidden(
             "Only the requester of a case, or the successor of the requester, can send a reminder.",
             "the requester or the successor of the requester",
         )
 
 
-def check_may_operate(person: Person, what: str) -> None:
-    """Raise Problem 403 unless the person is an operator or an admin.
+def check_may_operate(person: Person, process: str, what: str) -> None:
+    """Raise Problem 403 unless the person is an operator of the process or an admin.
 
-    `what` is the action in words, as they follow "operators and admins".
+    `what` is the action in words, as they follow "operators of the process and admins".
     """
-    if not may_operate(person):
-        raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
+    if process not in person.scope.operates:
+        raise forbidden(f"Only operators of the process and admins {what}.", "operators of the process, or admins")
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:

@@ -17,8 +17,8 @@ from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.people import identities, people, provided_groups
 from store.people.identities import AlreadyConnected, Identity
+from store.people.last_admin import LastAdmin
 from store.people.name_resolver import group_names
-from store.people.people import LastAdmin
 
 _log = logging.getLogger("holdgate.oidc")
 

@@ -303,10 +303,16 @@ def _upload(it: Told) -> str:
     return it.text("filename") or it.text("batch_id")
 
 
+def _submitted(it: Told) -> str:
+    known = {"title": it.text("title"), "reference": it.text("reference")}
+    if person := it.text("on_behalf_of"):
+        known |= {"service": it.actor, "person": person}
+        return _("Requested by %(service)s on behalf of %(person)s: %(title)s (%(reference)s)", **known)
+    return _("Submitted: %(title)s (%(reference)s)", **known)
+
+
 CASE_WORDINGS: dict[EventKind, Wording] = {
-    EventKind.CASE_SUBMITTED: lambda it: _(
-        "Submitted: %(title)s (%(reference)s)", title=it.text("title"), reference=it.text("reference")
-    ),
+    EventKind.CASE_SUBMITTED: _submitted,
     EventKind.CASE_NOT_STARTED: lambda it: _("Not started: %(why)s", why=it.text("reason")),
     EventKind.CASE_STARTED: _started,
     EventKind.STEP_DONE: lambda it: _("%(step)s: done", step=it.text("what")),

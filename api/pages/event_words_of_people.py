@@ -3,7 +3,7 @@
 from decimal import Decimal, InvalidOperation
 
 from api.pages.event_words_of_cases import Told, Wording, moment
-from api.pages.parts.formatting import readable
+from api.pages.parts.formatting import provider_named, readable
 from api.pages.parts.translation import _, ngettext
 from domain.event_kinds import EventKind
 from domain.money import in_words
@@ -105,8 +105,54 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.PERSON_REPLACED: lambda it: _because(
         _("%(person)s was replaced by %(by)s", person=_person(it), by=it.text("by")), it.text("reason")
     ),
+    EventKind.SERVICE_ACCOUNT_ADDED: lambda it: _(
+        "%(person)s is a service account of %(owners)s, for %(scopes)s",
+        person=_person(it),
+        owners=it.names("owners"),
+        scopes=it.names("scopes"),
+    ),
+    EventKind.SERVICE_ACCOUNT_OWNERS_SET: lambda it: _(
+        "The owners of the service account %(person)s are %(owners)s", person=_person(it), owners=it.names("owners")
+    ),
+    EventKind.SERVICE_ACCOUNT_SUSPENDED: lambda it: _(
+        "The service account %(person)s is suspended: its last owner %(owner)s has left",
+        person=_person(it),
+        owner=it.text("owner"),
+    ),
+    EventKind.SERVICE_ACCOUNT_DEACTIVATED: lambda it: _(
+        "The service account %(person)s was deactivated", person=_person(it)
+    ),
+    EventKind.SERVICE_ACCOUNT_REACTIVATED: lambda it: _(
+        "The service account %(person)s was reactivated", person=_person(it)
+    ),
     EventKind.GROUP_JOINED: lambda it: _("%(person)s joined %(group)s", person=_person(it), group=it.text("group")),
     EventKind.GROUP_LEFT: lambda it: _("%(person)s left %(group)s", person=_person(it), group=it.text("group")),
+    EventKind.GROUP_PROVIDED: lambda it: _(
+        "%(provider)s sets the members of %(group)s now",
+        provider=provider_named(it.text("provider")),
+        group=it.text("group"),
+    ),
+    EventKind.GROUP_RELEASED: lambda it: _(
+        "Administrators set the members of %(group)s again, not %(provider)s",
+        provider=provider_named(it.text("provider")),
+        group=it.text("group"),
+    ),
+    EventKind.GROUP_MAPPED: lambda it: _(
+        "The group %(name)s of the identity provider fills %(group)s",
+        name=it.text("provider_group"),
+        group=it.text("group"),
+    ),
+    EventKind.GROUP_UNMAPPED: lambda it: _(
+        "The group %(name)s of the identity provider is not mapped to %(group)s any more",
+        name=it.text("provider_group"),
+        group=it.text("group"),
+    ),
+    EventKind.PERSON_LINKED: lambda it: _(
+        "%(person)s was linked to a user of %(provider)s",
+        person=_person(it),
+        provider=provider_named(it.text("provider")),
+    ),
+    EventKind.NAME_SET: lambda it: _("The name of %(person)s was changed", person=_person(it)),
     EventKind.MANAGER_SET: _manager,
     EventKind.TIME_ZONE_SET: lambda it: _(
         "The time zone of %(person)s is %(zone)s", person=_person(it), zone=it.text("time_zone") or "UTC"

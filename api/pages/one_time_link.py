@@ -22,7 +22,7 @@ from api.pages.parts.page import Context, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.sign_in import welcome
 from api.services.password_hashing import off_the_loop, turn
-from store.people import failed_sign_ins, one_time_links, passwords, people, sessions
+from store.people import failed_sign_ins, one_time_links, passwords, people, sessions, tokens
 from store.people.one_time_links import NotUsable
 
 router = pages()
@@ -101,7 +101,7 @@ async def use(
             if act == "password":
                 await sessions.replace_password(conn, person, hashed, now, by=person)
             else:
-                token = await people.new_token(conn, person, label, by=person)
+                token = await tokens.make(conn, person, label, by=person)
     except NotUsable as no:
         return again_with("code", await _noted(services, no))
     return render(request, "one_time_link.html", OneTimeLinkPage(None, done=act, token=token))

@@ -23,8 +23,9 @@ from api.routes.people import NewPerson, PersonChanges
 from domain.names import ADMINS
 from store.people.absences import Absence
 from store.people.one_time_links import OneTimeLink
-from store.people.people import Person, Token
+from store.people.people import Person
 from store.people.people_list import RosterEntry, RosterGroup
+from store.people.tokens import Token
 
 router = pages()
 
@@ -91,7 +92,7 @@ class PersonPage(Context):
     links: list[OneTimeLink]
     """One-time links that wait for a second administrator, or can be used."""
     groups: list[str]
-    """The names of all groups, from which the reader can choose."""
+    """The names of the groups whose members are set here, from which the reader can choose."""
     may_change: bool
     act: str = ""
     """The name of the form that the reader sent last; empty if none was sent."""
@@ -300,7 +301,7 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
     keys = (await passkeys.passkeys_of(id, person, db)).items
     accounts = (await identities.identities_of(id, person, db)).items
     absences = (await leavers.absence(id, person, db)).items
-    groups = [each.group for each in (await people.list_groups(person, db)).items]
+    groups = [each.group for each in (await people.list_groups(person, db)).items if each.provider is None]
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
     return PersonPage(person, entry, tokens, keys, accounts, absences, links, groups, is_in(person, ADMINS), **more)
 

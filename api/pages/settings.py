@@ -25,14 +25,16 @@ from api.routes.absences import NewAbsence
 from api.routes.people import NewToken
 from api.services.relying_party import Obstacle, RelyingParty, obstacle, relying_party
 from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
+from domain.scopes import Scope
 from store.notifications import account_news, choices
 from store.notifications.account_news import AccountNews
 from store.people import identities, page_preferences, passkeys, passwords, people, sessions
 from store.people.absences import Absence
 from store.people.identities import Identity
 from store.people.passkeys import Passkey
-from store.people.people import Person, Token
+from store.people.people import Person
 from store.people.sessions import Session
+from store.people.tokens import Token
 
 router = pages()
 
@@ -50,6 +52,8 @@ class SettingsPage(Context):
     look: dict[str, str]
     absences: list[Absence]
     tokens: list[Token]
+    scopes: list[str]
+    """The scopes that a new token can have."""
     passkeys: list[Passkey]
     party: RelyingParty | None
     """The site of the passkeys; None if browsers refuse passkeys here."""
@@ -104,13 +108,16 @@ async def change(
     ends: Annotated[Plain, Form(alias="to", max_length=40)] = "",
     substitute: Text = "",
     password: Annotated[str, Form(max_length=1000)] = "",
+    expires: Text = "",
 ) -> Response:
     """Change a setting of the person, as the JSON routes do, and show the outcome."""
     typed = {"value": value.strip(), "from": starts, "to": ends, "substitute": substitute.strip()}
     look = {"theme": theme, "shortcuts": shortcuts}
-    kinds = {name: str(choice) for name, choice in (await request.form(max_fields=50)).items() if name in [*NoticeKind]}
+    sent = await request.form(max_fields=50)
+    kinds = {name: str(choice) for name, choice in sent.items() if name in [*NoticeKind]}
+    limits = {"scopes": [str(each) for each in sent.getlist("scopes")] or None, "expires_at": _end(expires)}
     try:
-        done, shown_once = await _changed(person, act, typed, look, kinds, password, services)
+        done, shown_once = await _changed(person, act, typed, look, kinds, {"password": password, **limits}, services)
     except (Problem, ValidationError, ValueError) as no:
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
@@ -129,10 +136,13 @@ async def _changed(
     typed: dict[str, str],
     look: dict[str, str],
     kinds: dict[str, str],
-    password: str,
+    token: dict[str, Any],
     services: Services,
 ) -> tuple[str, str]:
-    """Change the setting. Return the message for the page, and a secret that the page shows only once."""
+    """Change the setting. Return the message for the page, and a secret that the page shows only once.
+
+    `token` are the fields of the form for a new token, beside its label.
+    """
     db, value = services.db, typed["value"]
     match act:
         case "zone":
@@ -158,7 +168,7 @@ async def _changed(
                 await choices.choose(conn, person.id, wanted)
             return _("Your notification settings are saved."), ""
         case "token":
-            made = await people_routes.make_my_token(NewToken(label=value, password=password), person, db)
+            made = await people_routes.make_my_token(NewToken.model_validate({"label": value, **token}), person, db)
             return _("Your new token, shown only once:"), made.token
         case "link":
             await one_time_links.send_link(person.id, person, services)
@@ -192,6 +202,7 @@ async def settings_page(request: Request, person: Person, services: Services, **
         look,
         (await away.my_absence(person, services.db)).items,
         [each for each in (await people_routes.my_tokens(person, services.db)).items if each.revoked_at is None],
+        [scope.value for scope in Scope],
         own_passkeys,
         None if off else relying_party(services.settings),
         off,
@@ -207,6 +218,11 @@ async def settings_page(request: Request, person: Person, services: Services, **
         browser,
         **more,
     )
+
+
+def _end(day: str) -> str | None:
+    """Return the end of this day in UTC, as the routes read it; None for an empty text."""
+    return f"{day.strip()}T23:59:59Z" if day.strip() else None
 
 
 def browser(agent: str) -> str:
@@ -239,6 +255,8 @@ def _news_words(news: AccountNews, reader: str) -> str:
         AccountNewsKind.TOKEN_REVOKED: _("%(by)s revoked access tokens of your account: %(about)s"),
         AccountNewsKind.ADDRESS_SET: _("%(by)s changed your e-mail address."),
         AccountNewsKind.SUBSTITUTE_NAMED: _("%(by)s named your substitute: %(about)s"),
+        AccountNewsKind.OWNER_NAMED: _("%(by)s made you an owner of this service account: %(about)s"),
+        AccountNewsKind.ACCOUNT_SUSPENDED: _("This service account has no active owner and is suspended: %(about)s"),
         AccountNewsKind.ADMIN_ADDED: _("%(by)s made this person an administrator: %(about)s"),
         AccountNewsKind.MEMBER_ADDED: _("%(by)s added a member to a group: %(about)s"),
     }

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.deps import Db, Plain, TheServices
 from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
+from api.http.field_errors import provided_problem
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
@@ -23,7 +24,9 @@ from store.cases import open_tasks
 from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
-from store.people.people import LastAdmin, Person, UnknownPerson
+from store.people.group_owners import ProvidedGroup
+from store.people.last_admin import LastAdmin
+from store.people.people import Person, UnknownPerson
 
 router = APIRouter(tags=["people"])
 
@@ -127,10 +130,12 @@ class Return(BaseModel):
 async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db) -> Response:
     """Deactivate a person who has left without a successor.
 
-    The person can no longer sign in. Admins only. Open tasks that nobody else can decide are escalated, or operators
-    are asked. Open questions to this person end, and the people who asked and the operators are notified.
+    The person can no longer sign in. Admins only; another admin must deactivate an admin who leaves. Open tasks that
+    nobody else can decide are escalated, or operators are asked. Open questions to this person end, and the people who
+    asked and the operators are notified.
     """
     await person_or_404(db, person_id)
+    check_for_another(caller, person_id, "deactivate your own account")
     try:
         async with db.write() as conn:
             await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
@@ -147,13 +152,15 @@ async def reactivate(
 ) -> Response:
     """Reactivate a person who had left, under the same id. Admins only.
 
-    The person is only in the groups that this request names, and needs a new password or token, such as by a one-time
-    link. The successor keeps the requests, groups and tasks of the person.
+    The person is only in the groups that this request names and those that an identity provider gives, and needs a new
+    password or token, such as by a one-time link. The successor keeps the requests, groups and tasks of the person.
     """
     await person_or_404(services.db, person_id)
     try:
         async with put_into(services, back.groups, confirm=confirm, field="groups") as conn:
             await leavers.reactivate(conn, person_id, back.groups, by=caller.id)
+    except ProvidedGroup as provided:
+        raise provided_problem(provided) from provided
     except ValueError as wrong:
         if isinstance(wrong, WrongField) and wrong.field == "groups":
             raise invalid(f"{wrong}.", [FieldError(field="groups", message=str(wrong))]) from wrong

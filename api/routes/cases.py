@@ -25,6 +25,7 @@ from api.http.schemas import (
 )
 from api.http.security import Caller, Requester, check_may_operate, check_own, viewer
 from api.services.case_export import export
+from api.services.on_behalf_of import asked_for
 from cases.submit import DEFAULT_PRIORITY, CaseRequest
 from core import logs
 from domain.moments import Moment
@@ -65,6 +66,11 @@ class CaseSubmission(BaseModel):
     resubmits: str | None = Field(
         None, description="The rejected, expired, cancelled or failed case that you submit again"
     )
+    on_behalf_of: Plain | None = Field(
+        None,
+        max_length=254,
+        description="Only from a service account: the person for whom it asks, by id or e-mail address",
+    )
 
 
 class CaseReason(BaseModel):
@@ -83,6 +89,7 @@ class StartedCase(BaseModel):
     reference: str
     status: Status
     requester: str
+    on_behalf_of: str | None
     temporal_url: str
 
 
@@ -121,11 +128,17 @@ async def start_case(
 ) -> StartedCase:
     """Start a case. The requester is the caller.
 
+    A service account can ask `on_behalf_of` a person. This person and the owners of the account then count as requester
+    too: they see the case and can cancel the case, and never decide it.
+
     The answer is 409 if the process already has a case with this reference. The problem has the `case_id` of that case.
     If the caller may see that case, the problem also has its `case_status`, and in `differs` the fields with other
     values. To submit a case again that was rejected, expired, cancelled or failed, send its id as `resubmits`.
     """
-    request = CaseRequest(**new.model_dump(), idempotency_key=idempotency_key)
+    async with services.db.read() as conn:
+        behalf = await asked_for(conn, person, new.on_behalf_of, services.policy.current, new.process)
+    known = new.model_dump() | {"on_behalf_of": behalf}
+    request = CaseRequest(**known, idempotency_key=idempotency_key)
     row = (await services.starter.start_case(request, person.id)).row
     logs.about(case_id=row.case_id)
     later = row.start_at is not None and row.start_at > row.submitted_at
@@ -136,6 +149,7 @@ async def start_case(
         reference=row.reference,
         status=Status.SCHEDULED if later else Status.RUNNING,  # the status at the start: a repeat gets the first answer
         requester=row.requester,
+        on_behalf_of=row.on_behalf_of,
         temporal_url=services.gateway.temporal_url(row.case_id),
     )
 
@@ -224,9 +238,10 @@ async def cancel_case(
 ) -> Cancelling:
     """Cancel a case. The case undoes its steps, newest first, and ends `cancelled`.
 
-    For the requester (or the successor of the requester), operators and admins.
+    For the requester (or the successor of the requester), operators of the process and admins. If a service account
+    asked, also for its owners and the person for whom it asked; the account itself cancels only what it asked for.
     """
-    check_own(person, case.requester, "cancel a case")
+    check_own(person, case, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
 
@@ -250,11 +265,11 @@ async def start_case_now(
 ) -> StartingNow:
     """Start a `scheduled` case before its time.
 
-    For the requester (or the successor of the requester), operators and admins.
+    For the requester (or the successor of the requester), operators of the process and admins.
 
     The audit log records who started the case. The answer is 409 if the case is not scheduled.
     """
-    check_own(person, case.requester, "start a case before its time")
+    check_own(person, case, "start a case before its time")
     status = await gateway.start_now(person, case, idempotency_key)
     response.status_code = 202 if status is None else 200
     return StartingNow(case_id=case.case_id, status=status or case.status)
@@ -264,13 +279,15 @@ async def start_case_now(
 async def roll_back_case(
     case: VisibleCase, body: CaseReason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
-    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`. Operators and admins only.
+    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`.
+
+    For operators of the process and admins.
 
     If the policy has a gate `rollback` for the process, people must approve the rollback first. The answer is 409 if
     the case is not completed, if it has no step that can be undone, if another rollback runs or is done, or if the
     system that must undo a step refuses; the problem then has the reason.
     """
-    check_may_operate(person, "roll back a completed case")
+    check_may_operate(person, case.process, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None
     if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
         given = case  # a repeat gets the first answer

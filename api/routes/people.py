@@ -1,7 +1,5 @@
 """Routes for people: their groups, sign-in and tokens. Auditors can read this data; admins can read and change it."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,18 +7,21 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Limit, Plain, Search, TheServices
-from api.http.problems import FieldError, Problem, documented, invalid, not_found
+from api.http.field_errors import field_errors
+from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
 from api.http.step_up import check_password
 from api.routes.absences import PersonId, person_or_404
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
-from domain.input_errors import WrongField
+from domain.moments import Moment
+from domain.scopes import Scope
 from store.db.database import Database
-from store.people import passwords, people, people_list, sessions
-from store.people.people import LastAdmin, Token, UnknownPerson, UnknownToken
+from store.people import passwords, people, people_list, sessions, tokens
+from store.people.last_admin import LastAdmin
 from store.people.people_list import RosterEntry, RosterGroup
+from store.people.tokens import Token, UnknownToken
 
 router = APIRouter(tags=["people"])
 
@@ -62,6 +63,10 @@ class NewToken(BaseModel):
     label: Plain = Field(
         min_length=1, max_length=60, description="Where the token is used", examples=["nightly import"]
     )
+    scopes: list[Scope] | None = Field(
+        None, min_length=1, description="What the token may be used for. Without this, all that you may do"
+    )
+    expires_at: Moment | None = Field(None, description="When the token ends. Without this, when you revoke the token")
     password: Plain = Field(
         max_length=1000, description="The caller's own password: a token alone creates no other token"
     )
@@ -97,10 +102,10 @@ async def list_people(
     return Page(items=found[:limit], next_cursor=found[limit - 1].id if len(found) > limit else None)
 
 
-@router.post("/people", status_code=201, responses=documented(401, 403, 404, 422, 503))
+@router.post("/people", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
 async def add_person(new: NewPerson, admin: Admin, services: TheServices, confirm: ConfirmGroup = False) -> RosterEntry:
     """Add a person. The person needs a password or token to sign in, such as by a one-time link. Admins only."""
-    with _mistakes(field="id", others=("email", "name", "groups")):
+    with field_errors(field="id", others=("email", "name", "groups")):
         async with put_into(services, new.groups, confirm=confirm, field="groups") as conn:
             await people.add(conn, new.id, new.name, new.groups, by=admin.id, email=new.email)
     return await _entry(services.db, new.id)
@@ -131,19 +136,19 @@ async def change_person(person_id: PersonId, changes: PersonChanges, admin: Admi
         check_for_another(admin, manager, "become a manager")
     async with db.write() as conn:
         for field in sorted(changes.model_fields_set):
-            with _mistakes(field=field):
+            with field_errors(field=field):
                 await setters[field](conn, person_id, getattr(changes, field), admin.id)
     return await _entry(db, person_id)
 
 
-@router.put("/people/{person_id}/groups/{group}", responses=_KEEPS)
+@router.put("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def join_group(
     person_id: PersonId, group: GroupName, admin: Admin, services: TheServices, confirm: ConfirmGroup = False
 ) -> RosterEntry:
-    """Add another person to a group. Admins only."""
+    """Add another person to a group. Groups whose members an identity provider sets are refused. Admins only."""
     await person_or_404(services.db, person_id)
     check_for_another(admin, person_id, "join a group")
-    with _mistakes(field="group"):
+    with field_errors(field="group"):
         async with put_into(services, [group], confirm=confirm, field="group") as conn:
             await people.join(conn, person_id, group, by=admin.id)
     return await _entry(services.db, person_id)
@@ -151,10 +156,13 @@ async def join_group(
 
 @router.delete("/people/{person_id}/groups/{group}", responses=documented(401, 403, 404, 409, 422, 503))
 async def leave_group(person_id: PersonId, group: GroupName, admin: Admin, db: Db) -> RosterEntry:
-    """Remove a person from a group. The last admin cannot be removed. Admins only."""
+    """Remove a person from a group. Admins only.
+
+    The last admin cannot be removed. A membership that an identity provider gave ends only at the provider.
+    """
     await person_or_404(db, person_id)
     try:
-        with _mistakes(field="group"):
+        with field_errors(field="group"):
             async with db.write() as conn:
                 await people.leave(conn, person_id, group, by=admin.id)
     except LastAdmin as last:
@@ -177,7 +185,7 @@ async def tokens_of(person_id: PersonId, _reader: PeopleReader, db: Db) -> Token
     """List the tokens of a person, without their secrets. For auditors and admins."""
     await person_or_404(db, person_id)
     async with db.read() as conn:
-        return TokenList(items=await people.tokens_of(conn, person_id))
+        return TokenList(items=await tokens.of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens", responses=_KEEPS)
@@ -185,8 +193,8 @@ async def revoke_all(person_id: PersonId, admin: Admin, db: Db) -> TokenList:
     """Revoke all tokens of a person. Admins only."""
     await person_or_404(db, person_id)
     async with db.write() as conn:
-        await people.revoke_tokens(conn, person_id, by=admin.id)
-        return TokenList(items=await people.tokens_of(conn, person_id))
+        await tokens.revoke_all(conn, person_id, by=admin.id)
+        return TokenList(items=await tokens.of(conn, person_id))
 
 
 @router.delete("/people/{person_id}/tokens/{token_id}", responses=_KEEPS)
@@ -221,7 +229,7 @@ async def end_sessions(person_id: PersonId, admin: Admin, db: Db) -> Response:
 async def my_tokens(person: Caller, db: Db) -> TokenList:
     """List the caller's tokens, without their secrets."""
     async with db.read() as conn:
-        return TokenList(items=await people.tokens_of(conn, person.id))
+        return TokenList(items=await tokens.of(conn, person.id))
 
 
 @router.post("/me/tokens", status_code=201, responses=documented(401, 403, 422, 503))
@@ -231,10 +239,12 @@ async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
     A person without a password sets a password, or gets a token, with a one-time link.
     """
     proof = await check_password(db, person, new.password)
-    with _mistakes(field="label"):
+    with field_errors(field="label", others=("expires_at",)):
         async with db.write() as conn:
             await proof.still_holds(conn)
-            token = await people.new_token(conn, person.id, new.label, by=person.id)
+            token = await tokens.make(
+                conn, person.id, new.label, by=person.id, scopes=new.scopes, expires_at=new.expires_at
+            )
     return MadeToken(person=person.id, label=new.label.strip(), token=token)
 
 
@@ -247,8 +257,8 @@ async def revoke_mine(token_id: TokenId, person: Caller, db: Db) -> TokenList:
 async def _revoked(db: Database, person: str, token_id: str, by: str) -> TokenList:
     try:
         async with db.write() as conn:
-            await people.revoke_token(conn, person, token_id, by=by)
-            return TokenList(items=await people.tokens_of(conn, person))
+            await tokens.revoke(conn, person, token_id, by=by)
+            return TokenList(items=await tokens.of(conn, person))
     except UnknownToken as unknown:
         raise not_found("token") from unknown
 
@@ -259,21 +269,3 @@ async def _entry(db: Database, id: str) -> RosterEntry:
     if not found:
         raise not_found("person")
     return found[0]
-
-
-@contextmanager
-def _mistakes(*, field: str, others: Sequence[str] = ()) -> Iterator[None]:
-    """Run the block, and turn an error of the database code into Problem 422.
-
-    The problem names the field of the error if this field is one of `others`, and the field `field` otherwise.
-    """
-    try:
-        yield
-    except LastAdmin:
-        raise
-    except (ValueError, UnknownPerson) as wrong:
-        if type(wrong).__module__.startswith("pydantic"):
-            raise
-        at_fault = wrong.field if isinstance(wrong, WrongField) and wrong.field in others else field
-        message = f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."
-        raise invalid(message, [FieldError(field=at_fault, message=message)]) from wrong

@@ -20,6 +20,7 @@ ABOUT = (
     "title",
     "status",
     "requester",
+    "on_behalf_of",
     "priority",
     "batch_id",
     "round",

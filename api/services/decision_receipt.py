@@ -47,6 +47,7 @@ async def receipt_of(db: Database, task: TaskView, decision_id: str | None, *, k
             by=found.event.actor,
             on_behalf_of=found.event.data.get("on_behalf_of"),
             requester=task.requester,
+            asked_for=task.asked_for,
             at=rfc3339(row.at),
             via=found.event.data["via"],
             revision=found.event.data["revision"],

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from api.http.problems import FieldError, invalid
 from api.http.security import is_in
 from domain.names import ADMINS, AUDITORS, REQUESTERS
+from domain.permissions import requesters
 from domain.task import TaskView
 from store.db.connection import AsyncConnection
 from store.people.name_resolver import UnknownName, exact_id, id_meant, members_of
@@ -42,6 +43,12 @@ async def _seen(conn: AsyncConnection, by: Person, task: TaskView | None) -> Col
     seen = {by.id, *await members_of(conn, set(by.groups) - {REQUESTERS})}  # requesters are shown to nobody
     if task is None:
         return seen
-    people = (*task.candidate_users, task.requester, task.assignee, task.owner, *(each.by for each in task.decisions))
+    people = (
+        *task.candidate_users,
+        *requesters(task),
+        task.assignee,
+        task.owner,
+        *(each.by for each in task.decisions),
+    )
     members = (person for some in task.members.values() for person in some)
     return seen | await members_of(conn, task.candidate_groups) | {each for each in (*people, *members) if each}

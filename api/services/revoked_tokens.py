@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime
 
 from store.db.database import Database
-from store.people import failed_sign_ins, people
+from store.people import failed_sign_ins, tokens
 from store.people.secret_hash import secret_hash
 
 MAX_TOKEN = 200
@@ -24,19 +24,22 @@ class RevokedTokenLog:
         self._db = db
         self._noted: dict[str, float] = {}
 
-    async def note(self, token: str) -> None:
-        """Record in the audit log that a request used this token, if the token was once valid."""
+    async def note(self, token: str, why: str = "revoked") -> None:
+        """Record in the audit log that a request used this token, if the token was once valid.
+
+        `why` is the reason in one word: `revoked`, `ended` or `suspended`.
+        """
         if len(token) > MAX_TOKEN:
             return
         key, now = secret_hash(token), time.monotonic()
         if now - self._noted.get(key, -PAUSE_S) < PAUSE_S:
             return
         async with self._db.read() as conn:
-            owner = await people.revoked_owner(conn, token)
+            owner = await tokens.former_owner(conn, token)
         if owner is None:
             return
         if len(self._noted) >= KNOWN:
             self._noted.clear()
         self._noted[key] = now
         async with self._db.write() as conn:
-            await failed_sign_ins.note(conn, "token", "revoked", owner, datetime.now(UTC))
+            await failed_sign_ins.note(conn, "token", why, owner, datetime.now(UTC))

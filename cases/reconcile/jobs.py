@@ -29,6 +29,8 @@ from store.people import demo_people
 SWEEP_EVERY = timedelta(seconds=5)
 HEARTBEAT_EVERY = timedelta(seconds=2)
 REFUSALS_EVERY = timedelta(seconds=1)
+PEOPLE_EVERY = timedelta(seconds=1)
+"""How often the worker looks for people who changed: open gates must know within 5 s who has left."""
 
 log = logging.getLogger("holdgate.worker")
 
@@ -97,6 +99,7 @@ def jobs(
             Recounter(database, client).look,
             "%d open gates check again who can decide them",
             "open gates could not check again who can decide them",
+            PEOPLE_EVERY,
         ),
         Job(
             watcher.look,

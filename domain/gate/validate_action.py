@@ -12,20 +12,30 @@ from domain.gate.validate_decision import check_open
 from domain.messages import Act, Action
 from domain.moments import LAST_MOMENT, moment_text
 from domain.names import ADMINS
-from domain.permissions import among, check_admin, check_can_receive, place_of, same, voters
+from domain.permissions import (
+    among,
+    check_admin,
+    check_can_receive,
+    check_operates,
+    check_people,
+    place_of,
+    same,
+    voters,
+)
 from domain.refusals import Refusal, RefusalCode, not_allowed
 
 
 def check_action(state: GateState, action: Action) -> None:
     """Raise Refusal when the action is not allowed. The check changes nothing."""
     task = state.task
+    check_people(action.by, action.to)
     match action.act:
         case Act.CLAIM:
             _check_claim(state, action)
         case Act.RELEASE:
             _check_release(state, action)
         case Act.REASSIGN:
-            check_admin(action.by, "reassign tasks")
+            check_operates(task, action.by, "reassign tasks")
             check_not_to_self(action)
             _check_handover(state, action)
         case Act.DELEGATE:

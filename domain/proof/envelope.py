@@ -229,7 +229,7 @@ _FIELDS: Mapping[Kind, Callable[[Any], dict[str, Any]]] = {
 def _actor(actor: Actor) -> dict[str, Any]:
     """Return a person with the groups that the message claims for this person. The order of groups has no meaning."""
     away = [{"id": absent.id, "groups": sorted(absent.groups)} for absent in actor.stands_in_for]
-    return {"id": actor.id, "groups": sorted(actor.groups), "stands_in_for": away}
+    return {"id": actor.id, "kind": actor.kind, "groups": sorted(actor.groups), "stands_in_for": away}
 
 
 def _moment(moment: datetime) -> str:

@@ -34,6 +34,8 @@ class DecisionReceipt(Message):
     by: str
     on_behalf_of: str | None
     requester: str
+    asked_for: list[str]
+    """If a service account requested the case: the people who count as requester, too."""
     at: str
     """When the person decided."""
     via: str

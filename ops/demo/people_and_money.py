@@ -11,7 +11,7 @@ from core.atomic_write import write_private
 from core.demo_people import PEOPLE
 from ops.up_json import DemoPerson
 from store.db.database import Database
-from store.people import demo_people, people
+from store.people import demo_people, tokens as access_tokens
 from store.receivers.ledger import Ledger
 
 SECRET_LENGTH = 32
@@ -45,8 +45,8 @@ async def create_demo(database: Database, tokens_file: Path) -> list[DemoPerson]
             if known is None:
                 continue
             token = tokens.get(person, "")
-            if await people.by_token(connection, token) != known:
-                token = await people.new_token(connection, person, label="demo", by=BY)
+            if await access_tokens.by_token(connection, token) != known:
+                token = await access_tokens.make(connection, person, label="demo", by=BY)
             present.append(DemoPerson(id=person, groups=known.groups, token=token))
     write_private(tokens_file, json.dumps({person.id: person.token for person in present}, indent=2) + "\n")
     ledger = Ledger(database)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal,
     not_,
     null,
+    or_,
     select,
     tuple_,
     update,
@@ -31,12 +32,13 @@ from sqlalchemy import (
 
 from domain.base import FieldProblem
 from domain.batch import BatchCounts
+from domain.scope import Reach
 from domain.state_words import state
-from store.cases.visibility import Viewer
+from store.cases.visibility import Viewer, uploads_within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection as AsyncConnection
 from store.tables.base import Instant
-from store.tables.cases import batch_rows, batches, cases
+from store.tables.cases import batch_requesters, batch_rows, batches, cases
 
 BatchStatus = Literal["receiving", "starting", "running", "paused", "cancelling", "completed", "cancelled", "failed"]
 """The status of a batch. `receiving`: its rows are still being stored, and the upload is not confirmed yet."""
@@ -134,6 +136,10 @@ class Batch(BaseModel):
     path: str
     same_file_as: str | None
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account uploaded the file."""
+    asked_for: list[str] = []
+    """The people who count as requester of the cases of the file, beside `requester`: see `CaseInput.asked_for`."""
     policy_hash: str
     status: BatchStatus
     total: int
@@ -168,6 +174,9 @@ _TAKEN = batches.c.status != "receiving"
 async def receive(conn: AsyncConnection, batch: Batch) -> None:
     """Store a new batch with the status `receiving`. Call `add_rows` for its rows afterwards."""
     await conn.execute(insert(batches), batch.model_dump())
+    if batch.asked_for:
+        named = [{"batch_id": batch.batch_id, "person": person} for person in batch.asked_for]
+        await conn.execute(insert(batch_requesters), named)
 
 
 async def add_rows(conn: AsyncConnection, batch_id: str, rows: Sequence[PlannedRow]) -> None:
@@ -194,7 +203,8 @@ async def unfinished(conn: AsyncConnection, before: datetime) -> list[str]:
 async def delete_unfinished(conn: AsyncConnection, batch_ids: Sequence[str]) -> None:
     """Delete the batches in `batch_ids` that still have the status `receiving`, with their rows."""
     received = select(batches.c.batch_id).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving")
-    await conn.execute(delete(batch_rows).where(batch_rows.c.batch_id.in_(received)))
+    for table in (batch_rows, batch_requesters):
+        await conn.execute(delete(table).where(table.c.batch_id.in_(received)))
     await conn.execute(delete(batches).where(batches.c.batch_id.in_(batch_ids), batches.c.status == "receiving"))
 
 
@@ -203,6 +213,12 @@ async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
     query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
     found = (await conn.execute(query)).mappings().first()
     return Batch.model_validate(found) if found else None
+
+
+async def is_within(conn: AsyncConnection, batch_id: str, reach: Reach) -> bool:
+    """Return True if all rows of the batch are of these processes."""
+    query = select(batches.c.batch_id).where(batches.c.batch_id == batch_id, uploads_within(reach))
+    return (await conn.execute(query)).first() is not None
 
 
 async def page(
@@ -220,7 +236,9 @@ async def page(
     """
     query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
-        query = query.where(batches.c.requester.in_(viewer.asks_as))
+        theirs = select(batch_requesters.c.batch_id).where(batch_requesters.c.person.in_(viewer.asks_as))
+        own = or_(batches.c.requester.in_(viewer.asks_as), batches.c.batch_id.in_(theirs))
+        query = query.where(or_(own, uploads_within(viewer.scope.sees)))
     if process:
         query = query.where(batches.c.process == process)
     if status:

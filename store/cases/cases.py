@@ -31,7 +31,7 @@ from domain.start_digest import start_digest
 from domain.status import Status
 from domain.undo import PlannedUndo, updated
 from store.audit import audit_log
-from store.cases import actions, durations, proofs, tasks
+from store.cases import actions, durations, proofs, requesters, tasks
 from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
@@ -58,6 +58,10 @@ class CaseRow(BaseModel):
     status: Status
     title: str
     requester: str
+    on_behalf_of: str | None = None
+    """The person for whom a service account asks."""
+    asked_for: list[str] = []
+    """The people who count as requester beside `requester`: see `CaseInput.asked_for`."""
     priority: int
     batch_id: str | None
     policy_hash: str
@@ -102,6 +106,8 @@ class NewCaseRow(BaseModel):
     parent: str | None = None
     title: str
     requester: str
+    on_behalf_of: str | None = None
+    asked_for: list[str] = []
     priority: int = 3
     batch_id: str | None = None
     policy_hash: str
@@ -119,8 +125,9 @@ class CaseFilter(TypedDict, total=False):
     status: str | None
     batch_id: str | None
     requester: str | None
+    """The requester, or the person for whom a service account asks."""
     requesters: Sequence[str] | None
-    """The ids of requesters: the list shows cases of any of them."""
+    """The ids of requesters: the list shows cases of any of them, and cases that service accounts asked for them."""
     ended: bool | None
     """True for cases that have ended, False for cases that have not ended."""
     q: str | None
@@ -161,6 +168,7 @@ async def insert(conn: AsyncConnection, new: NewCaseRow, event: CaseEvent) -> Ca
         query = select(cases).where(or_(cases.c.case_id == new.case_id, same_key))
         found = await _found(conn, query.order_by((cases.c.case_id == new.case_id).desc()).limit(1))
         raise CaseExists(found[0])
+    await requesters.add(conn, {new.case_id: new.asked_for})
     heads = await audit_log.begin(conn, [event])
     head = heads[new.case_id]
     return CaseRow.model_validate(row | {"head_count": head.count, "head_hash": head.hash})
@@ -177,6 +185,7 @@ async def insert_many(conn: AsyncConnection, new: Sequence[tuple[NewCaseRow, Cas
         return {}
     added = set((await conn.execute(_INSERT_NEW, list(rows.values()))).scalars())
     first = {event.case_id: event for _, event in new if event.case_id in added}
+    await requesters.add(conn, {case.case_id: case.asked_for for case, _ in new if case.case_id in added})
     await audit_log.begin(conn, list(first.values()))
     existing = [case_id for case_id in rows if case_id not in added]
     found = await _found(conn, select(cases).where(cases.c.case_id.in_(existing))) if existing else []
@@ -377,7 +386,7 @@ async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: st
 
 async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
     """Return True if the viewer may see the case; False also when the case does not exist."""
-    seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
+    seen = select(cases.c.case_id).where(cases.c.case_id == case_id, _seen_by(viewer))
     return (await conn.execute(seen)).first() is not None
 
 
@@ -430,18 +439,23 @@ def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]
 
 def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
     """Restrict the query to cases that the viewer may see and that match the filter."""
-    query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
-    columns = (cases.c.process, cases.c.status, cases.c.batch_id, cases.c.requester)
-    for column in columns:
+    query = query.where(_seen_by(viewer))
+    for column in (cases.c.process, cases.c.status, cases.c.batch_id):
         if wanted := sought.get(column.name):
             query = query.where(column == wanted)
+    if one := sought.get("requester"):
+        query = query.where(or_(cases.c.requester == one, cases.c.on_behalf_of == one))
     if (several := sought.get("requesters")) is not None:
-        query = query.where(cases.c.requester.in_(several))
+        query = query.where(or_(cases.c.requester.in_(several), cases.c.on_behalf_of.in_(several)))
     if (ended := sought.get("ended")) is not None:
         query = query.where(cases.c.closed_at.is_not(None) if ended else cases.c.closed_at.is_(None))
     if q := sought.get("q"):
         query = query.where(words_say(cases.c.words, q))
     return query
+
+
+def _seen_by(viewer: Viewer) -> ColumnElement[bool]:
+    return viewer.sees(cases.c.case_id, cases.c.process, cases.c.requester)
 
 
 async def _head(conn: AsyncConnection, case_id: str) -> ChainHead:

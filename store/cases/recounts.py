@@ -25,7 +25,7 @@ from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.tables.audit import chain, event_payloads, event_positions, events, readers
 from store.tables.base import Instant
-from store.tables.cases import candidates, recounts, tasks
+from store.tables.cases import candidates, case_requesters, recounts, tasks
 from store.tables.people import absences, memberships, people
 
 READER, LATER_READER = "people", "people-again"
@@ -53,6 +53,7 @@ _KINDS = (
     "group_left",
     "absence_set",
     "absence_ended",
+    "service_account_owners_set",
 )
 
 
@@ -254,16 +255,20 @@ def _names(persons: Collection[str]) -> ColumnElement[bool]:
     """Return the condition for tasks that refer to these people by name, in any role.
 
     The roles are candidate, asked person, assignee, delegator, requester and group member at the opening. Requests
-    taken over from people who left are included: the successor must not decide them.
+    taken over from people who left are included: the successor must not decide them. Requests of a service account in
+    `persons` are included, too: people who became owners must not decide them.
     """
     theirs = select(people.c.id).where(people.c.successor.in_(persons))
+    for_them = select(case_requesters.c.case_id).where(case_requesters.c.person.in_(theirs))
+    services = select(people.c.id).where(people.c.id.in_(persons), people.c.kind == "service")
     named = and_(candidates.c.kind.in_((*PERSONAL, "asked")), candidates.c.name.in_(persons))
     return or_(
         tasks.c.task_id.in_(select(candidates.c.task_id).where(named)),
         tasks.c.assignee.in_(persons),
         and_(tasks.c.assignee.is_not(None), tasks.c.state["owner"].as_string().in_(persons)),
         and_(tasks.c.kind == "changes", tasks.c.requester.in_(persons)),
-        and_(tasks.c.kind == "gate", tasks.c.requester.in_(theirs)),
+        and_(tasks.c.kind == "gate", or_(tasks.c.requester.in_(theirs), tasks.c.case_id.in_(for_them))),
+        and_(tasks.c.kind != "changes", tasks.c.requester.in_(services)),
     )
 
 

@@ -25,12 +25,13 @@ from sqlalchemy.sql.functions import GenericFunction
 
 from domain.permissions import shares_group
 from domain.task import TaskView
+from store.cases.requesters import counts_as_requester
 from store.cases.tasks import views
-from store.cases.visibility import Viewer
+from store.cases.visibility import Viewer, within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
 from store.db.text_search import words_say
-from store.tables.cases import candidates, cases, decisions, follow_ups, tasks
+from store.tables.cases import candidates, case_requesters, cases, decisions, follow_ups, tasks
 
 Whose = Literal["mine", "claimed", "all"]
 """Which tasks a list shows.
@@ -229,12 +230,19 @@ async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
     asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(viewer.answers_for))
     named = await _asking(conn, or_(_means(viewer), asked))
     own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
-    if named is None or await _more(conn, own, FEW):
+    own_services = select(case_requesters.c.case_id).where(case_requesters.c.person.in_(viewer.asks_as))
+    overseen = select(tasks.c.task_id).where(within(tasks.c.process, viewer.scope.sees))
+    if named is None or await _more(conn, own, FEW) or await _more(conn, own_services, FEW):
+        return None
+    if viewer.scope.sees and await _more(conn, overseen, FEW):
         return None
     other = tasks.alias()
     held = select(other.c.case_id).where(other.c.assignee == viewer.id)
     through = select(other.c.case_id).where(other.c.task_id.in_(named))
-    return select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, held, through)))
+    personal = select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, own_services, held, through)))
+    if not viewer.scope.sees:
+        return personal
+    return select(tasks.c.task_id).where(tasks.c.task_id.in_(union(personal, overseen)))
 
 
 def _means(viewer: Viewer) -> ColumnElement[bool]:
@@ -285,7 +293,9 @@ def matching(
     if sought.whose == "mine":
         query = query.where(status == _OPEN, _decidable(viewer, every and among is None))
     else:
-        sees = viewer.sees(tasks.c.case_id, tasks.c.requester, first=(first or every) and among is None)
+        sees = viewer.sees(
+            tasks.c.case_id, tasks.c.process, tasks.c.requester, first=(first or every) and among is None
+        )
         query = query.where(or_(asks_a_group_of(viewer), sees) if every and not viewer.sees_all else sees)
     if sought.whose == "claimed":
         query = query.where(tasks.c.assignee == viewer.id)
@@ -345,14 +355,18 @@ def asks_a_group_of(person: Viewer) -> ColumnElement[bool]:
 
     `tasks.asked` answers this without a look into `candidates`, which has a row for each task.
     """
+    if not person.decides:
+        return false()
     asked = literal(",").concat(tasks.c.asked).concat(",")
     return or_(false(), *(position_in(asked, f",{group},") > 0 for group in person.groups))
 
 
 def _not_ruled_out(person: str, every: bool) -> ColumnElement[bool]:
     excluded = candidates.alias()
+    theirs = select(case_requesters.c.case_id).where(case_requesters.c.person == person)
+    asks = tasks.c.case_id.in_(theirs) if every else counts_as_requester(tasks.c.case_id, [person])
     return and_(
-        or_(tasks.c.requester != person, tasks.c.kind == "changes"),
+        or_(and_(tasks.c.requester != person, ~asks), tasks.c.kind == "changes"),
         ~_has(excluded.c.task_id, excluded.c.kind == "excluded", excluded.c.name == person, every=every),
         # By task also for `every`: decisions are never deleted, and a person may have made very many.
         ~_has(

@@ -179,11 +179,11 @@ class _Recipients:
         found_tasks = await _by_key(conn, _TASKS.where(tasks.c.task_id.in_(task_ids)))
         named = await _sets(conn, _CANDIDATES.where(candidates.c.task_id.in_(task_ids)))
         groups = {name for names in named.values() for kind, name in names if kind == "group"}
-        groups |= {OPERATORS} if any(event.data.get("askers") for event in news) else set()
+        groups |= {group for event in news if event.data.get("askers") for group in _operators(found_tasks, event)}
         members = await _sets(conn, _MEMBERS.where(memberships.c.group_name.in_(groups)))
         decided = await _sets(conn, _DECIDED.where(decisions.c.task_id.in_(task_ids)))
         told = await _sets(conn, _TOLD.where(notices.c.task_id.in_(closed)))
-        everybody = {row.requester for row in found_cases.values()}
+        everybody = {name for row in found_cases.values() for name in _asking(row)}
         everybody |= {name for names in named.values() for kind, name in names if kind in PERSONAL}
         everybody |= {name for row in found_tasks.values() for name in (row.assignee, row.owner) if name}
         everybody |= {person for persons in members.values() for person in persons}
@@ -193,7 +193,8 @@ class _Recipients:
         instead = await _sets(conn, away)
         two = {*instead, *(person for persons in instead.values() for person in persons)}
         apart = await _sets(conn, _GROUPS.where(memberships.c.person.in_(two))) if two else {}
-        heirs = await successors.successors_of(conn, {row.requester for row in found_cases.values()})
+        askers = {name for row in found_cases.values() for name in _asking(row)}
+        heirs = await successors.successors_of(conn, askers)
         everybody |= {heir for heir in heirs.values() if heir}
         everybody |= {person for persons in instead.values() for person in persons}
         everybody |= {person for pairs in told.values() for person, _ in pairs}
@@ -214,7 +215,7 @@ class _Recipients:
             if case is None:
                 continue
             at_once, digest = self._at_once(case, now), _Due(self.plan.digest_after(now), None)
-            for kind, person, channel in self._recipients_of(event, self._requester_of(case.requester)):
+            for kind, person, channel in self._recipients_of(event, self._requesters_of(case)):
                 choice = self.choices[person][kind]
                 if choice is NoticeChoice.OFF:
                     continue
@@ -246,10 +247,10 @@ class _Recipients:
         latest: datetime = case.created_at + self.plan.window
         return _Due(latest, case.batch_id) if latest > soon else _Due(soon, None)
 
-    def _requester_of(self, requester: str) -> set[str]:
-        """Return the person to notify as requester: the requester, or the successor if the requester has left."""
-        heir = self.heirs.get(requester, requester)
-        return {heir} if heir else set()
+    def _requesters_of(self, case: Row[Any]) -> set[str]:
+        """Return the people to notify as requester, with the successor in place of a person who has left."""
+        heirs = [self.heirs.get(name, name) for name in _asking(case)]
+        return {heir for heir in heirs if heir}
 
     def _recipients_of(self, event: _Event, asker: set[str]) -> Iterable[tuple[NoticeKind, str, str]]:
         """Yield the kind, the person and the channel of each notification that an event causes.
@@ -269,9 +270,10 @@ class _Recipients:
             return
         if event.kind in _HANDED:
             new, old = event.data.get("to"), event.data.get("from")
-            # Questions to a person who left: notify the successor, or without one the askers and the operators.
+            # Questions to a person who left: notify the successor, or else the askers and operators.
             told = {name for name in (event.data.get("asked"), *event.data.get("askers", ())) if name}
-            told |= set(self.members[OPERATORS]) if event.data.get("askers") else set()
+            if event.data.get("askers"):
+                told |= {person for group in _operators(self.tasks, event) for person in self.members[group]}
             if task.status == "open":
                 yield from self._reached(NoticeKind.TASK_ASKED, told)
             if task.status == "open" and new and new not in told:
@@ -314,7 +316,8 @@ class _Recipients:
         """
         names = frozenset(self.candidates[task.task_id])
         done = frozenset(self.decided[task.task_id])
-        alike = task.kind, task.requester, task.assignee, task.owner, task.substitutes, names, done
+        asking = (task.requester, *task.asked_for)
+        alike = task.kind, asking, task.assignee, task.owner, task.substitutes, names, done
         if alike not in self.known:
             self.known[alike] = self._found(task, names, done)
         return self.known[alike]
@@ -330,6 +333,7 @@ class _Recipients:
         rules: dict[str, Any] = {  # the fields that the rules read
             "kind": task.kind,
             "requester": task.requester,
+            "asked_for": task.asked_for,
             "candidate_groups": [*live, *then],
             "candidate_users": of_kind["user"],
             "members": then,
@@ -376,13 +380,26 @@ class _Recipients:
         return ((kind, person, channel) for person in sorted(persons) for channel in self.channels.get(person, ()))
 
 
+def _asking(case: Row[Any]) -> list[str]:
+    """Return the people who get the notifications of the requester.
+
+    If a service account requested the case, these are the person for whom it asks, or without one its owners.
+    """
+    if not case.asked_for:
+        return [case.requester]
+    return [case.on_behalf_of] if case.on_behalf_of else case.asked_for
+
+
 _CASES = select(
-    cases.c.case_id, cases.c.requester, batches.c.batch_id, batches.c.created_at, batches.c.closed_at
+    *(cases.c.case_id, cases.c.requester, cases.c.on_behalf_of, cases.c.asked_for),
+    *(batches.c.batch_id, batches.c.created_at, batches.c.closed_at),
 ).outerjoin(batches, batches.c.batch_id == cases.c.batch_id)
 _TASKS = select(
     *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee, tasks.c.substitutes),
     tasks.c.state["owner"].as_string().label("owner"),
-)
+    tasks.c.view["operators"].label("operators"),
+    cases.c.asked_for,
+).join(cases, cases.c.case_id == tasks.c.case_id)
 _CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
 _MEMBERS = select(memberships.c.group_name, memberships.c.person)
 _GROUPS = select(memberships.c.person, memberships.c.group_name)
@@ -395,7 +412,13 @@ _TOLD = (
     .join(messages, messages.c.message_id == notices.c.message_id)
     .where(messages.c.state != "refused")
 )
-_ACTIVE = select(people.c.id, people.c.email).where(people.c.active)
+_ACTIVE = select(people.c.id, people.c.email).where(people.c.active, people.c.kind == "person")
+
+
+def _operators(found: Mapping[str, Row[Any]], event: _Event) -> Sequence[str]:
+    """Return the groups that operate the process of the event's task, by the policy of its case."""
+    task = found.get(event.task_id or "")
+    return () if task is None else task.operators or (OPERATORS,)
 
 
 async def _by_key(conn: AsyncConnection, query: Select[Any]) -> dict[str, Row[Any]]:

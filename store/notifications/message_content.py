@@ -13,7 +13,7 @@ from domain.status import Outcome, Status
 from domain.task import DecisionView
 from store.cases.visibility import PERSONAL
 from store.db.connection import AsyncConnection
-from store.tables.cases import candidates, cases, decisions, tasks
+from store.tables.cases import candidates, case_requesters, cases, decisions, tasks
 from store.tables.notifications import account_news, messages, notices
 from store.tables.people import absences, memberships, people
 
@@ -70,7 +70,7 @@ def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
         paths = {process: cases.c.input[names[number]].as_string() for process, names in money.items()}
         return case(paths, value=cases.c.process) if paths else null()
 
-    asker = people.alias("asker")
+    asker, behalf = people.alias("asker"), people.alias("behalf")
     return (
         select(
             notices.c.kind.label("notice"),
@@ -79,7 +79,9 @@ def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
             cases.c.title,
             cases.c.status,
             cases.c.requester,
+            cases.c.asked_for,
             func.coalesce(asker.c.name, cases.c.requester).label("requester_name"),
+            func.coalesce(behalf.c.name, cases.c.on_behalf_of).label("behalf_name"),
             cases.c.result,
             field(0).label("amount"),
             field(1).label("currency"),
@@ -95,6 +97,7 @@ def _lines(money: Mapping[str, tuple[str, str]]) -> Any:
         .join(cases, cases.c.case_id == notices.c.case_id)
         .outerjoin(tasks, tasks.c.task_id == notices.c.task_id)
         .outerjoin(asker, asker.c.id == cases.c.requester)
+        .outerjoin(behalf, behalf.c.id == cases.c.on_behalf_of)
         .order_by(notices.c.position)
     )
 
@@ -139,6 +142,8 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
         status=Status(row.status),
         requester=row.requester,
         requester_name=row.requester_name,
+        asked_for=row.asked_for,
+        behalf_name=row.behalf_name or "",
         reason=result.get("reason", ""),
         rule_at=result.get("rule_at", ""),
         undone=result.get("undone", ()),
@@ -146,6 +151,12 @@ def _notice(row: Row[Any], given: Mapping[str, list[DecisionView]]) -> Notice:
         currency=row.currency,
         task=task,
     )
+
+
+def _asks_too(case_id: ColumnElement[Any], who: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the SQL condition that the person counts as requester of the case beside its `requester`."""
+    named = case_requesters.alias()
+    return exists().where(named.c.case_id == case_id, named.c.person == who).correlate_except(named)
 
 
 def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -171,7 +182,7 @@ def waits_for(task_id: ColumnElement[Any], person: ColumnElement[Any]) -> Column
         """
         excluded, given = candidates.alias(), decisions.alias()
         return and_(
-            or_(asked.c.requester != who, asked.c.kind == "changes"),
+            or_(and_(asked.c.requester != who, ~_asks_too(asked.c.case_id, who)), asked.c.kind == "changes"),
             ~exists()
             .where(excluded.c.task_id == task_id, excluded.c.kind == "excluded", excluded.c.name == who)
             .correlate_except(excluded),

@@ -78,10 +78,12 @@ async def set_away(conn: AsyncConnection, absence: Absence, now: datetime, by: s
         raise WrongField("to", "the end must come after the start")
     if end <= now:
         raise WrongField("to", "this absence has already ended: enter an end in the future")
+    if await conn.scalar(select(people.c.kind).where(people.c.id == person)) == "service":
+        raise WrongField("from", f"{person} is a service account, which is never out of office: name a person")
     if substitute is not None:
         if substitute.casefold() == person.casefold():
             raise WrongField("substitute", "a person cannot be their own substitute: name somebody else")
-        active = select(people.c.id).where(people.c.id == substitute, people.c.active)
+        active = select(people.c.id).where(people.c.id == substitute, people.c.active, people.c.kind == "person")
         if (await conn.execute(active)).first() is None:
             raise WrongField(
                 "substitute", f"there is no active person '{substitute}': name an active person as the substitute"

@@ -14,7 +14,7 @@ from sqlalchemy import delete, false, insert, or_, select, update
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import Database
-from store.people import absences, passkeys
+from store.people import absences, passkeys, service_accounts
 from store.people.people import Person, add, get
 from store.people.secret_hash import secret_hash
 from store.tables.people import memberships, passwords, people, sessions, tokens
@@ -72,6 +72,7 @@ async def dismiss_all(db: Database, by: str) -> int:
             data = {"person": leaver.id, "groups": leaver.groups, "reason": WHY}
             summary = f"{leaver.name} has left: {WHY}"
             await audit_log.note(conn, "person_deactivated", by=by, summary=summary, data=data)
+            await service_accounts.owner_left(conn, leaver.id, None, by)
     return len(gone)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from domain.named_fields import Kind
 from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
@@ -32,6 +32,10 @@ SHOWN = 80
 async def group_names(conn: AsyncConnection) -> set[str]:
     """Return the names of all groups with members, and of those with a meaning in Holdgate itself."""
     return set((await conn.execute(select(memberships.c.group_name).distinct())).scalars()) | ROLES
+
+
+_IS_PERSON = and_(people.c.active, people.c.kind == "person")
+"""The condition for accounts that a name can mean. A service account decides nothing, so nobody names one."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def _likeness(wanted: str, name: str) -> float:
 async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameResolver:
     """Return a resolver that knows all active people, their groups, and the groups in `groups`."""
     query = select(people.c.id, people.c.name, people.c.email, memberships.c.group_name)
-    query = query.outerjoin(memberships, memberships.c.person == people.c.id).where(people.c.active)
+    query = query.outerjoin(memberships, memberships.c.person == people.c.id).where(_IS_PERSON)
     rows = (await conn.execute(query.order_by(people.c.id))).all()
     own: dict[str, set[str]] = {}
     for row in rows:
@@ -175,7 +179,7 @@ async def resolver(conn: AsyncConnection, groups: Collection[str] = ()) -> NameR
 
 async def exact_id(conn: AsyncConnection, text: str) -> str | None:
     """Return the id of the active person if the text, without spaces around it, is exactly this id; None otherwise."""
-    found = await conn.scalar(select(people.c.id).where(people.c.id == text.strip(), people.c.active))
+    found = await conn.scalar(select(people.c.id).where(people.c.id == text.strip(), _IS_PERSON))
     return None if found is None else str(found)
 
 
@@ -204,10 +208,10 @@ async def existing_names(conn: AsyncConnection, names: Collection[str]) -> tuple
     groups: set[str] = set()
     for start in range(0, len(wanted), 500):
         some = wanted[start : start + 500]
-        known = select(people.c.id).where(people.c.id.in_(some), people.c.active)
+        known = select(people.c.id).where(people.c.id.in_(some), _IS_PERSON)
         persons.update((await conn.execute(known)).scalars())
         member = select(memberships.c.group_name).join(people, people.c.id == memberships.c.person).distinct()
-        member = member.where(memberships.c.group_name.in_(some), people.c.active)
+        member = member.where(memberships.c.group_name.in_(some), _IS_PERSON)
         groups.update((await conn.execute(member)).scalars())
     return persons, groups
 

@@ -34,5 +34,6 @@ async def tell(conn: AsyncConnection, id: str, groups: Sequence[str], by: str) -
 
 async def _active(conn: AsyncConnection, groups: Sequence[str], but: set[str]) -> list[str]:
     query = select(people.c.id).join(memberships, memberships.c.person == people.c.id).distinct()
-    query = query.where(memberships.c.group_name.in_(groups), people.c.active, people.c.id.not_in(but))
+    query = query.where(memberships.c.group_name.in_(groups), people.c.id.not_in(but))
+    query = query.where(people.c.active, people.c.kind == "person")
     return list((await conn.execute(query.order_by(people.c.id))).scalars())

@@ -115,6 +115,8 @@ async def ask(
     row = await locked(conn, person)
     if row is None:
         raise WrongLink(f"{person} has left, or is not known")
+    if row.kind != "person":
+        raise WrongLink(f"{person} is a service account, which never signs in: make a token for the account instead")
     doubt = _doubt(row, by, now, mail=mail)
     if doubt and by == person:
         raise WrongLink(f"Holdgate cannot send you a one-time link: {doubt}. Ask an administrator for a one-time link")
@@ -326,7 +328,8 @@ def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
 
 async def _admins(conn: AsyncConnection) -> set[str]:
     query = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    found = await conn.execute(query.where(memberships.c.group_name == ADMINS, people.c.active))
+    query = query.where(memberships.c.group_name == ADMINS, people.c.active, people.c.kind == "person")
+    found = await conn.execute(query)
     return set(found.scalars())
 
 

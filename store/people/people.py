@@ -1,37 +1,34 @@
-"""People, their groups and their bearer tokens. Every change is an audit event."""
+"""People and their groups. Every change is an audit event. `tokens.py` has their access tokens."""
 
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, case, delete, func, insert, literal, or_, select, union_all, update
 
 from domain.input_errors import WrongField
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
+from domain.scope import Scope
 from store.audit import audit_log
-from store.cases.visibility import Viewer
 from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.db.prepared import prepared
 from store.notifications import account_news
-from store.people import absences, new_members, one_time_links, successors
+from store.people import absences, group_owners, new_members, one_time_links, successors
+from store.people.last_admin import check_admin_left
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.base import Instant
-from store.tables.people import absences as absent_people, memberships, people, sessions, tokens
+from store.tables.people import absences as absent_people, memberships, people, service_account_owners
 
-TOKEN_PREFIX = "hg_"
-"""The prefix of each token, by which secret scanners and people recognise a token."""
-
-TOKEN_ID = 12
-"""The number of characters of the hash of a token that are the id of the token."""
+Kind = Literal["person", "service"]
+"""The kinds of accounts: of a person, or of a program (`service_accounts.py`)."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,199}")
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
@@ -45,22 +42,13 @@ class UnknownPerson(LookupError):
     """Raised if no person has this id."""
 
 
-class LastAdmin(ValueError):
-    """Raised if a change would leave no active administrator."""
+class NotForServices(ValueError):
+    """Raised if a change is for people only, and the account belongs to a program."""
 
-
-class UnknownToken(LookupError):
-    """Raised if the person has no valid token with this id: the id is unknown, or the token was revoked."""
-
-
-class Token(BaseModel):
-    """A token without its secret."""
-
-    id: str
-    """The first characters of the hash of the token. These characters do not disclose the token."""
-    label: str
-    created_at: datetime
-    revoked_at: datetime | None
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"{id} is a service account, which has no manager, address, absence, password or successor: name a person"
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ class Person(BaseModel):
     """The address for notifications. The address is never written to the audit log or to a log file."""
     manager: str | None = None
     time_zone: str | None = None
-    kind: Literal["person", "service"] = "person"
+    kind: Kind = "person"
     """`service` for the account of a program. Such an account asks, but never decides."""
     demo: bool = False
     """True if the demo created the person; such a person cannot sign in while the demo is off."""
@@ -92,6 +80,8 @@ class Person(BaseModel):
     """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
     """People who left and whose successor this person is; loaded only for a signed-in person."""
+    scope: Scope = Field(default=Scope(), exclude=True, repr=False)
+    """What the person may do with which processes; empty unless the gateway has computed it."""
 
     @property
     def asks_as(self) -> list[str]:
@@ -103,25 +93,28 @@ class Person(BaseModel):
 
 
 async def add(
-    conn: AsyncConnection, id: str, name: str, groups: Sequence[str], by: str, email: str | None = None
+    conn: AsyncConnection,
+    id: str,
+    name: str,
+    groups: Sequence[str],
+    by: str,
+    email: str | None = None,
+    kind: Kind = "person",
 ) -> Person:
-    """Add a person.
+    """Add a person, or the row of a service account: `service_accounts.create` adds the rest.
 
-    Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address.
+    Raises ValueError for an id that exists or is reserved, and for an invalid name, group or address; ProvidedGroup.
     """
     if not _ID.fullmatch(id):
         raise ValueError(f"'{id}' is not valid as an id: {_ID_WORDS}")
-    if id in RESERVED:
+    if is_reserved(id):
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
-    if not 1 <= len(name.strip()) <= 200:
-        raise WrongField("name", "a name has 1 to 200 characters")
     groups = [group_named(group) for group in groups]
-    person = Person(
-        id=id, name=check_visible(name.strip(), joiners=True), groups=sorted(set(groups)), email=_address(email)
-    )
+    person = Person(id=id, name=shown_name(name), groups=sorted(set(groups)), email=address_of(email), kind=kind)
+    await group_owners.check_local(conn, person.groups)
     await check_new(conn, id, person.email)
     now = datetime.now(UTC)
-    row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email}
+    row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email, "kind": kind}
     row |= {"email_set_by": by, "email_set_at": now} if person.email else {}
     if not await insert_once(conn, people, row):
         known = await conn.scalar(select(people.c.active).where(people.c.id == id))
@@ -136,6 +129,18 @@ async def add(
     data = {"person": id, "groups": person.groups, "name_sha256": digest_of(person.name), "email": bool(person.email)}
     await audit_log.note(conn, "person_added", by=by, summary=summary, data=data)
     return person
+
+
+def is_reserved(id: str) -> bool:
+    """Return True if the id stands for Holdgate itself in the audit log."""
+    return id in RESERVED
+
+
+def shown_name(name: str) -> str:
+    """Return the stored form of the name of a person. Raises ValueError for an invalid name."""
+    if not 1 <= len(name.strip()) <= 200:
+        raise WrongField("name", "a name has 1 to 200 characters")
+    return check_visible(name.strip(), joiners=True)
 
 
 def group_named(name: str) -> str:
@@ -168,10 +173,21 @@ async def get(conn: AsyncConnection, id: str) -> Person:
     return found[0]
 
 
+async def get_person(conn: AsyncConnection, id: str) -> Person:
+    """Return the person, active or not. Raises UnknownPerson, and NotForServices for a service account."""
+    found = await get(conn, id)
+    if found.kind != "person":
+        raise NotForServices(id)
+    return found
+
+
 async def candidates_of(
     conn: AsyncConnection, groups: Sequence[str], users: Sequence[str], at: datetime
 ) -> list[Candidate]:
-    """Return all active people who are in one of these groups, or whose ids are in `users`, in the order of ids."""
+    """Return all active people who are in one of these groups, or whose ids are in `users`, in the order of ids.
+
+    A service account is never among them: it decides nothing, also if it is a member of these groups.
+    """
     found = await _found(conn, _CANDIDATES, {"groups": groups, "users": users})
     away = await absences.substitutes(conn, [each.id for each in found], at)
     return [Candidate(each.id, each.groups, each.id in away, away.get(each.id)) for each in found]
@@ -180,7 +196,8 @@ async def candidates_of(
 async def manager_of(conn: AsyncConnection, person: str) -> str | None:
     """Return the id of the manager of a person; None if the person has no manager, or the manager is not active."""
     above = people.alias()
-    query = select(above.c.id).join(people, people.c.manager == above.c.id).where(people.c.id == person, above.c.active)
+    query = select(above.c.id).join(people, people.c.manager == above.c.id)
+    query = query.where(people.c.id == person, above.c.active, above.c.kind == "person")
     return (await conn.execute(query)).scalar_one_or_none()
 
 
@@ -189,9 +206,9 @@ async def set_manager(conn: AsyncConnection, id: str, manager: str | None, by: s
 
     Raises UnknownPerson; ValueError if person and manager are the same.
     """
-    named = await get(conn, id)
+    named = await get_person(conn, id)
     if manager is not None:
-        await get(conn, manager)
+        await get_person(conn, manager)
         if manager.casefold() == id.casefold():
             raise ValueError("a person cannot be their own manager: name somebody else")
     await conn.execute(update(people).where(people.c.id == id).values(manager=manager))
@@ -208,29 +225,51 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
     await audit_log.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
 
 
-async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """Add the person to a group. Raises UnknownPerson, ValueError for an invalid group name."""
+async def join(
+    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
+) -> None:
+    """Add the person to a group. `provider` is the identity provider that gives the group; None for a change here.
+
+    Raises UnknownPerson, ValueError for an invalid group name, ProvidedGroup for a group that a provider owns.
+    """
     named, group = await get(conn, id), group_named(group)
-    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
+    if provider is None:
+        await group_owners.check_local(conn, [group])
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC), "provider": provider}
     if await insert_once(conn, memberships, row):
         await new_members.tell(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit_log.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
 
 
-async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
-    """Remove a member from a group. Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin."""
+async def leave(
+    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
+) -> None:
+    """Remove a member from a group. `provider` is the identity provider that gave the group; None for a change here.
+
+    Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin, ProvidedGroup for a membership that
+    a provider gave.
+    """
     named, group = await get(conn, id), fold(group)
-    gone = await conn.execute(delete(memberships).where(memberships.c.person == id, memberships.c.group_name == group))
-    if not gone.rowcount:
+    its = (memberships.c.person == id, memberships.c.group_name == group)
+    ours = or_(memberships.c.provider.is_(None), memberships.c.provider == provider)
+    if not (await conn.execute(delete(memberships).where(*its, ours))).rowcount:
+        if (given := await conn.scalar(select(memberships.c.provider).where(*its))) is not None:
+            raise group_owners.ProvidedGroup(group, given)
         raise ValueError(f"{id} is not in {group}")
     data = {"person": id, "group": group}
     await audit_log.note(conn, "group_left", by=by, summary=f"{named.name} left {group}", data=data)
-    # After the event: two concurrent calls wait for each other at the audit log, and the second sees the first change.
-    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    others = others.where(memberships.c.group_name == ADMINS, people.c.active).limit(1)
-    if group == ADMINS and (await conn.execute(others)).first() is None:
-        raise LastAdmin(f"{named.name} is the last member of {ADMINS}. Add another administrator first")
+    if group == ADMINS and named.kind == "person":
+        await check_admin_left(conn, named.name)
+
+
+async def set_name(conn: AsyncConnection, id: str, name: str, by: str) -> None:
+    """Set the name that pages show. Raises UnknownPerson, ValueError for an invalid name."""
+    named, wanted = await get(conn, id), shown_name(name)
+    if named.name != wanted:
+        await conn.execute(update(people).where(people.c.id == id).values(name=wanted))
+        data = {"person": id, "name_sha256": digest_of(wanted)}
+        await audit_log.note(conn, "name_set", by=by, summary=f"{named.name} is called {wanted} now", data=data)
 
 
 async def active(conn: AsyncConnection, id: str) -> Person | None:
@@ -252,12 +291,6 @@ async def all(conn: AsyncConnection) -> list[Person]:
     return await _found(conn, _PEOPLE)
 
 
-async def by_token(conn: AsyncConnection, token: str) -> Person | None:
-    """Return the person of a token; None if the token is unknown or revoked, or the person is not active."""
-    person = await conn.scalar(_OF_TOKEN, {"of_hash": secret_hash(token)})
-    return None if person is None else await acting(conn, person, datetime.now(UTC))
-
-
 async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     """Return an active person with the absent people whom they substitute and the people whose successor they are.
 
@@ -275,21 +308,6 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     return person.model_copy(update={"stands_in_for": away, "comes_after": left})
 
 
-def viewer(person: Person) -> Viewer:
-    """Return the person as a Viewer, the form that the rules of visibility use."""
-    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    return Viewer(id=person.id, groups=person.groups, stands_in_for=absent, comes_after=person.comes_after)
-
-
-async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
-    """Return the person with this id as a Viewer.
-
-    An inactive person may see only cases and tasks that name this person.
-    """
-    person = await acting(conn, id, datetime.now(UTC))
-    return Viewer(id=id) if person is None else viewer(person)
-
-
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:
     """Set the address for mail; None or an empty text removes the address.
 
@@ -298,7 +316,7 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     Raises UnknownPerson, and ValueError for an invalid address.
     """
     await locked(conn, id)
-    named, address = await get(conn, id), _address(email)
+    named, address = await get_person(conn, id), address_of(email)
     if named.email == address:
         return
     await check_new(conn, id, address)
@@ -312,97 +330,6 @@ async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) 
     await account_news.tell(conn, id, AccountNewsKind.ADDRESS_SET, by)
     summary = f"The e-mail address of {named.name} was {'set' if address else 'removed'}"
     await audit_log.note(conn, "email_changed", by=by, summary=summary, data={"person": id, "email": bool(address)})
-
-
-async def new_token(conn: AsyncConnection, person: str, label: str, by: str) -> str:
-    """Create a token for the person and return it.
-
-    Only the hash of the token is stored, so this return value is the only place where the token can be read.
-
-    Raises UnknownPerson, and ValueError for a label that is empty or longer than 60 characters.
-    """
-    if not 1 <= len(label.strip()) <= 60:
-        raise ValueError("enter a label of 1 to 60 characters, such as the name of the script")
-    await locked(conn, person)
-    named = await get(conn, person)
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    hash, made_at = secret_hash(token), datetime.now(UTC)
-    await conn.execute(insert(tokens).values(hash=hash, person=person, label=label.strip(), created_at=made_at))
-    await account_news.tell(conn, person, AccountNewsKind.TOKEN_MADE, by, about=label.strip())
-    summary = f"A token was made for {named.name}: {label.strip()}"
-    data = {"person": person, "token_id": hash[:TOKEN_ID], "label": label.strip()}
-    await audit_log.note(conn, "token_made", by=by, summary=summary, data=data)
-    return token
-
-
-async def revoke_tokens(conn: AsyncConnection, person: str, by: str) -> int:
-    """Revoke all tokens of the person, and end the sessions that were begun with these tokens.
-
-    Return the number of revoked tokens.
-
-    Raises UnknownPerson.
-    """
-    await locked(conn, person)
-    named = await get(conn, person)
-    if revoked := await end_tokens(conn, person, by):
-        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by)
-        summary = f"{len(revoked)} tokens of {named.name} were revoked"
-        data = {"person": person, "token_ids": revoked}
-        await audit_log.note(conn, "tokens_revoked", by=by, summary=summary, data=data)
-    return len(revoked)
-
-
-async def end_tokens(conn: AsyncConnection, person: str, by: str, only: str | None = None) -> list[str]:
-    """Revoke all tokens of the person, or only the token with the id `only`. Return the ids of the revoked tokens.
-
-    Sessions that were begun with these tokens end, and one-time links become void as `one_time_links.void` says.
-    """
-    now = datetime.now(UTC)
-    which = [tokens.c.person == person, tokens.c.revoked_at.is_(None)]
-    if only is not None:
-        which.append(func.substr(tokens.c.hash, 1, TOKEN_ID) == only)
-    ending = update(tokens).where(*which).values(revoked_at=now).returning(tokens.c.hash)
-    hashes = sorted((await conn.execute(ending)).scalars())
-    if hashes:
-        await conn.execute(delete(sessions).where(sessions.c.credential.in_(hashes)))
-        await one_time_links.void(conn, person, by=by, now=now)
-    return [hash[:TOKEN_ID] for hash in hashes]
-
-
-async def tokens_of(conn: AsyncConnection, person: str) -> list[Token]:
-    """Return the person's tokens, newest first, including revoked ones."""
-    query = select(tokens).where(tokens.c.person == person).order_by(tokens.c.created_at.desc(), tokens.c.hash)
-    return [
-        Token(id=row.hash[:TOKEN_ID], label=row.label, created_at=row.created_at, revoked_at=row.revoked_at)
-        for row in await conn.execute(query)
-    ]
-
-
-async def revoke_token(conn: AsyncConnection, person: str, token_id: str, by: str) -> None:
-    """Revoke one token of the person, and end the sessions that were begun with this token.
-
-    Raises UnknownPerson, UnknownToken.
-    """
-    await locked(conn, person)
-    named = await get(conn, person)
-    if not await end_tokens(conn, person, by, only=token_id):
-        raise UnknownToken(f"{person} has no token {token_id}")
-    its = (tokens.c.person == person, func.substr(tokens.c.hash, 1, TOKEN_ID) == token_id)
-    label = await conn.scalar(select(tokens.c.label).where(*its))
-    if by != person:
-        await account_news.tell(conn, person, AccountNewsKind.TOKEN_REVOKED, by, about=label or "")
-    summary = f"A token of {named.name} was revoked: {label}"
-    data = {"person": person, "token_id": token_id, "label": label}
-    await audit_log.note(conn, "token_revoked", by=by, summary=summary, data=data)
-
-
-async def revoked_owner(conn: AsyncConnection, token: str) -> str | None:
-    """Return the id of the person to whom a token that is not valid any more belonged.
-
-    Return None for any other text.
-    """
-    found: str | None = await conn.scalar(select(tokens.c.person).where(tokens.c.hash == secret_hash(token)))
-    return found
 
 
 def zone_of(name: str | None) -> ZoneInfo:
@@ -427,10 +354,9 @@ _in_groups = select(memberships.c.person).where(memberships.c.group_name.in_(bin
 _is_candidate = or_(people.c.id.in_(bindparam("users", expanding=True)), people.c.id.in_(_in_groups))
 
 _ACTIVE = prepared(_PEOPLE.where(people.c.id == bindparam("of_person"), people.c.active))
-_CANDIDATES = prepared(_PEOPLE.where(people.c.active, _is_candidate), long=True)  # a group may have many members
-_OF_TOKEN = prepared(
-    select(tokens.c.person).where(tokens.c.hash == bindparam("of_hash"), tokens.c.revoked_at.is_(None))
-)
+_CANDIDATES = prepared(
+    _PEOPLE.where(people.c.active, people.c.kind == "person", _is_candidate), long=True
+)  # a group may have many members
 _ACTS_FOR = prepared(
     union_all(
         select(absent_people.c.person, literal("away").label("why")).where(
@@ -451,7 +377,7 @@ async def _found(conn: AsyncConnection, query: Any, parameters: Any = None) -> l
     return list(found.values())
 
 
-def _address(email: str | None) -> str | None:
+def address_of(email: str | None) -> str | None:
     """Return the e-mail address in its stored form.
 
     Raises ValueError for an invalid address; the error does not contain the address, because errors are written to
@@ -461,11 +387,6 @@ def _address(email: str | None) -> str | None:
     if address and (len(address) > 254 or not _EMAIL.fullmatch(address)):
         raise WrongField("email", "this is not an e-mail address: enter an address such as anna@example.org")
     return address or None
-
-
-def credential_of(token: str) -> str:
-    """Return the value that a session stores about the token with which a person signed in: a digest of the token."""
-    return secret_hash(token)
 
 
 def digest_of(text: str) -> str:
@@ -494,6 +415,12 @@ class PeopleDirectory:
         """Return the active manager of a person, None if there is no active manager."""
         async with self._db.read() as conn:
             return await manager_of(conn, person)
+
+    async def owners_of(self, account: str) -> Sequence[str]:
+        """Return the present owners of a service account; none for a person."""
+        query = select(service_account_owners.c.owner).where(service_account_owners.c.account == account)
+        async with self._db.read() as conn:
+            return list((await conn.execute(query.order_by(service_account_owners.c.owner))).scalars())
 
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
         """Return the people in `names` who have left, each with their active successor, or None without a successor."""

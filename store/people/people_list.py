@@ -3,10 +3,13 @@
 from datetime import datetime
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from store.db.connection import AsyncConnection
 from store.db.text_search import texts_say
+from store.people import group_owners
+from store.people.group_owners import Provider
+from store.people.people import Kind
 from store.tables.people import absences, identities, memberships, passwords, people, tokens
 
 
@@ -18,9 +21,13 @@ class RosterEntry(BaseModel):
 
     id: str
     name: str
+    kind: Kind = "person"
+    """`service` for a service account, which this list has only if it is asked for by id."""
     active: bool
     """False for a person who has left: they can no longer sign in."""
     groups: list[str]
+    provided: dict[str, Provider] = {}
+    """The identity provider of each group that a provider gave to the person."""
     email: bool
     manager: str | None
     time_zone: str | None
@@ -43,12 +50,15 @@ class Member(BaseModel):
     id: str
     name: str
     active: bool
+    kind: Kind = "person"
 
 
 class RosterGroup(BaseModel):
     """A group and its members, by id."""
 
     group: str
+    provider: Provider | None = None
+    """The identity provider that sets the members; None if administrators set them here."""
     members: list[Member]
 
 
@@ -73,24 +83,31 @@ async def page(
         query = query.where(texts_say([people.c.id, people.c.name], q))
     if group:
         query = query.where(people.c.id.in_(select(memberships.c.person).where(memberships.c.group_name == group)))
-    if only is not None:
-        query = query.where(people.c.id == only)
+    query = query.where(people.c.id == only if only is not None else people.c.kind == "person")
     found = {row.id: row for row in await conn.execute(query)}
     ids = list(found)
     groups: dict[str, list[str]] = {id: [] for id in ids}
+    provided: dict[str, dict[str, Provider]] = {id: {} for id in ids}
     of_groups = select(memberships).where(memberships.c.person.in_(ids)).order_by(memberships.c.group_name)
     for row in await conn.execute(of_groups):
         groups[row.person].append(row.group_name)
+        if row.provider is not None:
+            provided[row.person][row.group_name] = row.provider
     gone = select(absences).where(absences.c.person.in_(ids), absences.c.starts_at <= now, absences.c.ends_at > now)
     away = {row.person: row for row in await conn.execute(gone)}
-    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), tokens.c.revoked_at.is_(None))
+    valid = and_(tokens.c.revoked_at.is_(None), or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now))
+    counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), valid)
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
     connected = set((await conn.execute(select(identities.c.person).where(identities.c.person.in_(ids)))).scalars())
     return [
         RosterEntry(
-            **{name: getattr(row, name) for name in ("id", "name", "active", "manager", "time_zone", "created_at")},
+            **{
+                name: getattr(row, name)
+                for name in ("id", "name", "kind", "active", "manager", "time_zone", "created_at")
+            },
             groups=groups[row.id],
+            provided=provided[row.id],
             email=bool(row.email),
             away_until=away[row.id].ends_at if row.id in away else None,
             substitute=away[row.id].substitute if row.id in away else None,
@@ -104,10 +121,12 @@ async def page(
 
 async def groups(conn: AsyncConnection) -> list[RosterGroup]:
     """Return all groups that have members, by name."""
-    query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active)
+    query = select(memberships.c.group_name, people.c.id, people.c.name, people.c.active, people.c.kind)
     query = query.join(people, people.c.id == memberships.c.person)
     found: dict[str, RosterGroup] = {}
     for row in await conn.execute(query.order_by(memberships.c.group_name, people.c.id)):
         group = found.setdefault(row.group_name, RosterGroup(group=row.group_name, members=[]))
-        group.members.append(Member(id=row.id, name=row.name, active=row.active))
+        group.members.append(Member(id=row.id, name=row.name, active=row.active, kind=row.kind))
+    for name, provider in (await group_owners.owned(conn, found)).items():
+        found[name].provider = provider
     return list(found.values())

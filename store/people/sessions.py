@@ -40,7 +40,7 @@ class Session(BaseModel):
     begun_at: datetime
     ends_at: datetime
     credential: str | None = None
-    """What the session began with: a digest of the token (`people.credential_of`) or password
+    """What the session began with: a digest of the token (`tokens.credential_of`) or password
     (`passwords.credential_of`), or the id of the passkey.
     """
     issuer: str | None = None
@@ -124,7 +124,7 @@ async def by_token(conn: AsyncConnection, token: str, now: datetime) -> SignedIn
     Return None if the session is unknown or has ended, or if the person is not active.
     """
     row = (await conn.execute(_SESSION.where(sessions.c.hash == secret_hash(token)))).one_or_none()
-    if row is None or row.ends_at <= now or not _lives(row):
+    if row is None or row.ends_at <= now or not _lives(row, now):
         return None
     person = await people.acting(conn, row.person, now)
     if person is None:
@@ -139,6 +139,7 @@ _SESSION = (
     select(
         sessions,
         tokens.c.hash.label("token"),
+        tokens.c.expires_at.label("token_ends_at"),
         stored_passwords.c.hash.label("password"),
         stored_passwords.c.temporary,
         passkeys.c.passkey_id.label("passkey"),
@@ -152,11 +153,11 @@ _SESSION = (
 )
 
 
-def _lives(row: Row[Any]) -> bool:
+def _lives(row: Row[Any], now: datetime) -> bool:
     """Return True if the credential with which the session in this row began is still valid."""
     match row.way:
         case "token":
-            return row.token is not None
+            return row.token is not None and (row.token_ends_at is None or row.token_ends_at > now)
         case "passkey":
             return row.passkey is not None
         case "password":

@@ -38,6 +38,9 @@ cases = Table(
     Column("status", String(30), nullable=False),
     Column("title", Text, nullable=False),
     Column("requester", String(200), nullable=False),
+    # For a case that a service account started: the person in whose name, and all people who count as requester, too.
+    Column("on_behalf_of", String(200), nullable=True),
+    Column("asked_for", JSON, nullable=False, server_default="[]"),
     Column("priority", Integer, nullable=False),
     Column("batch_id", String(60), nullable=True),
     Column("policy_hash", String(64), nullable=False),
@@ -64,10 +67,13 @@ cases = Table(
     Column("words", String(400), nullable=False, server_default=""),  # case id, reference and title, as searched
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
-    Index("ix_cases_status", "status", "submitted_at", "requester"),
+    Index("ix_cases_process", "process", "submitted_at", "case_id"),
+    # With the process, so that people who oversee some processes count them without reading rows.
+    Index("ix_cases_status", "status", "submitted_at", "requester", "process"),
     Index("ix_cases_batch", "batch_id", "status"),
     Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
+    Index("ix_cases_on_behalf_of", "on_behalf_of", "submitted_at"),
     Index(
         "ix_cases_resubmit",
         "resubmit_at",
@@ -83,6 +89,7 @@ cases = Table(
         "took_ms",
         "waited_ms",
         "requester",
+        "process",
         sqlite_where=text("ended_at IS NOT NULL"),
         postgresql_where=text("ended_at IS NOT NULL"),
     ),
@@ -91,10 +98,20 @@ cases = Table(
         "closed_at",
         "requester",
         "case_id",
+        "process",
         sqlite_where=text("status = 'rolled_back'"),
         postgresql_where=text("status = 'rolled_back'"),
     ),
 )
+
+case_requesters = Table(
+    "case_requesters",
+    metadata,
+    Column("case_id", ForeignKey("cases.case_id"), primary_key=True),
+    Column("person", String(200), primary_key=True),
+    Index("ix_case_requesters_person", "person", "case_id"),
+)
+"""The people in `cases.asked_for`, one row for each, for queries."""
 
 tasks = Table(
     "tasks",
@@ -140,6 +157,7 @@ tasks = Table(
         postgresql_where=text("moved_at IS NOT NULL"),
     ),
     Index("ix_tasks_newest", "status", "opened_at"),
+    Index("ix_tasks_process", "process", "task_id"),
     Index("ix_tasks_due", "due_at", "task_id"),  # for lists of open and closed tasks
     Index(
         "ix_tasks_assignee",
@@ -306,6 +324,8 @@ batches = Table(
     Column("path", String(255), nullable=False),  # relative to the upload folder
     Column("same_file_as", String(60), nullable=True),
     Column("requester", String(200), nullable=False),
+    Column("on_behalf_of", String(200), nullable=True),  # as in `cases`, for all cases of the file
+    Column("asked_for", JSON, nullable=False, server_default="[]"),
     Column("policy_hash", String(64), nullable=False),
     # receiving | starting | running | paused | cancelling | completed | cancelled | failed
     Column("status", String(20), nullable=False),
@@ -318,6 +338,14 @@ batches = Table(
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant, nullable=True),
 )
+
+batch_requesters = Table(
+    "batch_requesters",
+    metadata,
+    Column("batch_id", ForeignKey("batches.batch_id"), primary_key=True),
+    Column("person", String(200), primary_key=True, index=True),
+)
+"""The people in `batches.asked_for`, one row for each, for queries."""
 
 batch_rows = Table(
     "batch_rows",

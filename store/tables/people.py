@@ -76,6 +76,24 @@ token_uses = Table(
 )
 """When each token was last used. Apart from `tokens`, so that no request writes a sealed row."""
 
+service_accounts = Table(
+    "service_accounts",
+    metadata,
+    Column("account", ForeignKey("people.id"), primary_key=True),  # its row in `people` has the kind `service`
+    Column("scopes", JSON, nullable=False),  # the most that a token of the account may have
+    Column("expires_at", Instant, nullable=True),  # the latest end of a token of the account; null: no end
+    Column("created_by", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+service_account_owners = Table(
+    "service_account_owners",
+    metadata,
+    Column("account", ForeignKey("people.id"), primary_key=True),
+    Column("owner", ForeignKey("people.id"), primary_key=True, index=True),
+)
+"""The people who answer for a service account. An account without an active owner is suspended."""
+
 passwords = Table(
     "passwords",
     metadata,
@@ -122,7 +140,7 @@ sign_in_tries = Table(
     Column("number", Integer, nullable=False),
     Column("next_at", Instant, nullable=False),  # no attempt before this time
 )
-"""Failed sign-in attempts, by name and by address, until an attempt succeeds."""
+"""Failed attempts to sign in by password, by name, until an attempt succeeds."""
 
 sessions = Table(
     "sessions",

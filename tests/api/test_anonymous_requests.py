@@ -24,7 +24,7 @@ from api.services import password_hashing
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens
 from tests.api.conftest import API, Gate, Served
 from tests.api.pages.visits import signed_in
 from tests.support.installed_app import ROOT, free_port
@@ -61,7 +61,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     database = Database(migrated_copy(folder / "holdgate.db"))
     async with database.write() as conn:
         await people.add(conn, "manager-1", "Mo", ["managers"], by="admin-1")
-        token = await people.new_token(conn, "manager-1", "test", by="admin-1")
+        token = await tokens.make(conn, "manager-1", "test", by="admin-1")
     await database.close()
     port = free_port()
     process = started(folder, port)

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from api.services import live_updates
-from store.people import people
+from store.people import people, tokens
 from tests.api.conftest import Event, Gate, Served, events_of, eventually
 
 
@@ -82,12 +82,12 @@ async def test_a_stream_ends_within_seconds_when_its_listener_may_no_longer_list
     batch_id, person = await a_batch(gate, "900.00"), f"listener-{uuid4().hex[:6]}"
     async with gate.database.write() as conn:
         await people.add(conn, person, person, ["auditors"], by="t")
-        gate.tokens[person] = await people.new_token(conn, person, "test", by="t")
+        gate.tokens[person] = await tokens.make(conn, person, "test", by="t")
     async with listening(served, gate, person, batch_id) as events:
         assert (await anext(events)).name == "counts"
         async with gate.database.write() as conn:
             if how == "revoked":
-                await people.revoke_tokens(conn, person, by="t")
+                await tokens.revoke_all(conn, person, by="t")
             else:
                 await people.leave(conn, person, "auditors", by="t")
         async with asyncio.timeout(live_updates.BATCH_RECHECK_S + 5):

@@ -18,7 +18,7 @@ from domain.proof.keys import base64url
 from store.audit import audit_log
 from store.audit.verification import verify_case
 from store.cases import tasks
-from store.people import passwords, people
+from store.people import passwords, people, tokens
 from store.tables.cases import pending_confirmations, proofs
 from store.tables.people import passwords as stored_passwords
 from tests.api.conftest import Gate, Work, eventually
@@ -61,7 +61,7 @@ async def manager(site: Gate, *, password: bool = True) -> str:
     id = f"p-{uuid4().hex[:8]}"
     async with site.database.write() as conn:
         await people.add(conn, id, f"Mia {id}", ["managers"], by="t")
-        site.tokens[id] = await people.new_token(conn, id, "laptop", by="t")
+        site.tokens[id] = await tokens.make(conn, id, "laptop", by="t")
         if password:
             await passwords.put(conn, id, HASHED, datetime.now(UTC), by=id)
     return id

@@ -11,7 +11,7 @@ import pytest_asyncio
 from sqlalchemy import delete, select
 
 from store.audit import audit_log
-from store.people import passwords, people, sessions
+from store.people import passwords, people, sessions, tokens
 from store.tables.people import (
     absences,
     failed_sign_ins,
@@ -19,7 +19,7 @@ from store.tables.people import (
     one_time_links as links,
     passwords as stored_passwords,
     people as persons,
-    tokens,
+    tokens as token_rows,
 )
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import browser, secret, signed_in
@@ -36,7 +36,7 @@ async def somebody(
     id = f"p-{uuid4().hex[:8]}"
     async with gate.database.write() as conn:
         await people.add(conn, id, id, groups, by=by, email=f"{id}@example.org")
-        gate.tokens[id] = await people.new_token(conn, id, "laptop", by="holdgate")
+        gate.tokens[id] = await tokens.make(conn, id, "laptop", by="holdgate")
         if password:
             await passwords.put(conn, id, HASHED, datetime.now(UTC), by=id)
     return id
@@ -48,7 +48,7 @@ async def credentials(gate: Gate) -> list[Any]:
         return [
             list(await conn.execute(select(*columns).order_by(*columns)))
             for columns in (
-                (tokens.c.hash, tokens.c.person),
+                (token_rows.c.hash, token_rows.c.person),
                 (stored_passwords.c.person, stored_passwords.c.hash),
                 (memberships.c.person, memberships.c.group_name),
                 (absences.c.person, absences.c.substitute),
@@ -75,7 +75,7 @@ def ending(work: Callable[[Gate, str], Awaitable[Any]]) -> Callable[[Gate, str],
 
 async def id_of_token(gate: Gate, id: str) -> str:
     async with gate.database.read() as conn:
-        return (await people.tokens_of(conn, id))[0].id
+        return (await tokens.of(conn, id))[0].id
 
 
 @ending
@@ -131,10 +131,10 @@ async def test_a_session_ends_with_the_token_that_began_it(stopped: Gate, how: s
 async def test_a_session_that_begins_while_its_token_is_revoked_is_none(stopped: Gate) -> None:
     id, now = await somebody(stopped), datetime.now(UTC)
     async with stopped.database.write() as conn:
-        person = await people.by_token(conn, stopped.tokens[id])
+        person = await tokens.by_token(conn, stopped.tokens[id])
         assert person is not None
-        await people.revoke_tokens(conn, id, by=id)
-        proof = people.credential_of(stopped.tokens[id])
+        await tokens.revoke_all(conn, id, by=id)
+        proof = tokens.credential_of(stopped.tokens[id])
         begun = await sessions.begin(conn, person, "token", now, timedelta(hours=1), credential=proof)
         assert await sessions.by_token(conn, begun, now) is None
 
@@ -388,7 +388,7 @@ async def test_failed_sign_ins_are_in_the_audit_log_without_what_was_typed(stopp
     id = await somebody(stopped, password=True)
     revoked = await somebody(stopped)
     async with stopped.database.write() as conn:
-        await people.revoke_tokens(conn, revoked, by=revoked)
+        await tokens.revoke_all(conn, revoked, by=revoked)
         await conn.execute(delete(failed_sign_ins))  # other tests may have filled the hour with unknown names
     typed = f"my-password-{uuid4().hex}"
     async with browser(stopped) as client:

@@ -15,7 +15,7 @@ import api.routes.task_actions
 from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
 from store.notifications.fan_out import Plan, fan_out
-from store.people import leavers, people
+from store.people import leavers, tokens
 from store.tables.cases import tasks
 from store.tables.notifications import notices
 from tests.api.conftest import Gate
@@ -62,7 +62,7 @@ async def test_a_leaver_comes_back_under_the_same_id(gate: Gate) -> None:
         entry = (await gate.get("admin-1", f"/people/{who}")).json()
         assert (entry["active"], entry["groups"]) == (True, ["managers"])
         async with gate.database.write() as conn:
-            gate.tokens[f"{who}-new"] = await people.new_token(conn, who, "new", by=who)
+            gate.tokens[f"{who}-new"] = await tokens.make(conn, who, "new", by=who)
         assert (await gate.get(f"{who}-new", "/me")).json()["id"] == who
         assert (await gate.post("admin-1", f"/people/{who}/reactivate", {"groups": []})).status_code == 409
         wrong = await gate.post("admin-1", f"/people/{who}/reactivate", {"groups": ["The Managers"]})

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from store.people import people
+from store.people import people, tokens
 from tests.api.conftest import Gate
 from tests.api.pages.visits import hidden, parsed, signed_in
 
@@ -17,7 +17,7 @@ async def office(gate: Gate) -> AsyncIterator[Gate]:
     """The gateway with a second administrator, who is none afterwards: other tests look at the only one."""
     async with gate.database.write() as conn:
         await people.add(conn, "admin-2", "Second Admin", ["admins"], by="t")
-        gate.tokens["admin-2"] = await people.new_token(conn, "admin-2", "test", by="t")
+        gate.tokens["admin-2"] = await tokens.make(conn, "admin-2", "test", by="t")
     yield gate
     async with gate.database.write() as conn:
         await people.leave(conn, "admin-2", "admins", by="t")

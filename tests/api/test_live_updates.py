@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from api.services import live_updates
-from store.people import leavers, people
+from store.people import leavers, people, tokens
 from tests.api.conftest import Event, Gate, Served, events_of
 
 
@@ -143,7 +143,7 @@ async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(gate: 
     name = f"leaver-{uuid4().hex[:6]}"
     async with gate.database.write() as conn:
         await people.add(conn, name, name, ["auditors"], by="admin-1")
-        token = await people.new_token(conn, name, "test", by="admin-1")
+        token = await tokens.make(conn, name, "test", by="admin-1")
     async with httpx2.AsyncClient(base_url=served.url, trust_env=False) as client:
         assert (await client.get("/events")).headers["content-type"].startswith("text/html")
         assert (await client.post("/sign-in", data={"token": token})).status_code == 303
@@ -159,7 +159,7 @@ async def test_a_stream_ends_with_the_token_or_the_session_that_opened_it(gate: 
             if how == "replaced":
                 await leavers.replace(conn, name, "admin-1", "has left", by="admin-1")
             else:
-                await people.revoke_tokens(conn, name, by="admin-1")
+                await tokens.revoke_all(conn, name, by="admin-1")
         async with asyncio.timeout(5):
             assert [each.name async for each in by_token if each.name not in ("", "case", "task")] == []
             assert [each.name async for each in by_session if each.name not in ("", "case", "task")] == []

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from store.people import leavers, people
+from store.people import leavers, people, tokens
 from tests.api.conftest import Gate
 from tests.api.pages.visits import hidden, parsed, signed_in
 
@@ -23,7 +23,7 @@ async def named(gate: Gate) -> Gate:
             ("hidden-1", "Hidden Hannah", ["archivists"]),
         ):
             await people.add(conn, id, name, groups, by="t", email=f"{id}@example.org")
-            gate.tokens[id] = await people.new_token(conn, id, "test", by="t")
+            gate.tokens[id] = await tokens.make(conn, id, "test", by="t")
     return gate
 
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from api.app import create_app
 from cases.reconcile.refused_messages import Refusals
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens as access_tokens
 from store.receivers.ledger import Ledger
 from tests.api import odd_values
 from tests.api.conftest import API, PEOPLE, Gate, payment
@@ -56,7 +56,7 @@ async def place(request: pytest.FixtureRequest, stopped: Gate) -> AsyncIterator[
     async with database.write() as conn:
         for person, groups in PEOPLE.items():
             await people.add(conn, person, person.title(), groups, by="admin-1")
-            tokens[person] = await people.new_token(conn, person, "test", by="admin-1")
+            tokens[person] = await access_tokens.make(conn, person, "test", by="admin-1")
     await Ledger(database).fund("fund", "operating", "GBP", Decimal(100_000_000))
     app = create_app(settings)
     async with app.router.lifespan_context(app):

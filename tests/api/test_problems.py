@@ -12,7 +12,7 @@ from core import logs
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens
 from tests.api.conftest import Gate, payment
 from tests.support.installed_app import ROOT, free_port
 from tests.support.migrated_database import migrated_copy
@@ -103,7 +103,7 @@ async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try
     database = Database(settings.database_url)
     async with database.write() as conn:
         await people.add(conn, "admin-1", "Admin", ["admins"], by="admin-1")
-        token = await people.new_token(conn, "admin-1", "test", by="admin-1")
+        token = await tokens.make(conn, "admin-1", "test", by="admin-1")
     await database.close()
     app = create_app(settings)
     headers = {"Authorization": f"Bearer {token}"}

@@ -18,7 +18,7 @@ from core.settings import ROOT, Settings
 from core.signing_keys import make_missing_keys
 from ops.demo import people_and_money
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens
 from tests.api.pages.visits import hidden
 from tests.support.installed_app import free_port
 
@@ -63,7 +63,7 @@ async def proxied(folder: Path, template: Path, **settings: object) -> AsyncIter
     if not made.demo:
         async with database.write() as conn:
             await people.add(conn, "anna", "Anna", ["admins"], by="test")
-            token = await people.new_token(conn, "anna", "test", by="test")
+            token = await tokens.make(conn, "anna", "test", by="test")
     else:
         token = present[-1].token
     await database.close()

@@ -16,7 +16,7 @@ import api.routes.tasks
 from cases.reconcile.changed_people import Recounter
 from policy.file import PolicyFile
 from store.notifications.fan_out import Plan, fan_out
-from store.people import people
+from store.people import people, tokens
 from store.tables.notifications import notices
 from tests.api.conftest import API, Gate, eventually, payment
 from workflows.registry import INPUTS
@@ -47,7 +47,7 @@ async def somebody(gate: Gate, *groups: str) -> AsyncIterator[str]:
     name = f"p{datetime.now(UTC).timestamp():.6f}".replace(".", "-")
     async with gate.database.write() as conn:
         await people.add(conn, name, name, groups, by="admin-1")
-        gate.tokens[name] = await people.new_token(conn, name, "test", by="admin-1")
+        gate.tokens[name] = await tokens.make(conn, name, "test", by="admin-1")
     yield name
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from pydantic import BaseModel
 
-from cases.submit import differing
+from cases.differences import differing
 from domain.batch import BatchCounts
 from domain.ids import case_id_for
 from domain.status import Status

@@ -134,7 +134,7 @@ def test_the_kind_is_the_first_line() -> None:
     assert lines == {kind: f"holdgate-{kind}-v1".encode() for kind in Kind}
     assert text(MESSAGES[Kind.START_NOW]) == (
         b'holdgate-start-now-v1\n{"at":"2026-11-30T12:30:15.250001+00:00","by":{"groups":["admins","managers"],'
-        b'"id":"mia","stands_in_for":[{"groups":["directors"],"id":"max"}]},"id":"s1","namespace":"default","v":1,'
+        b'"id":"mia","kind":"person","stands_in_for":[{"groups":["directors"],"id":"max"}]},"id":"s1","namespace":"default","v":1,'
         b'"via":"api","workflow_id":"payment:1"}'
     )
 

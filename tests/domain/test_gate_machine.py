@@ -93,6 +93,9 @@ class World:
     async def manager_of(self, _: str) -> str | None:
         return None
 
+    async def owners_of(self, _: str) -> Sequence[str]:
+        return []
+
     async def left(self, _: Sequence[str]) -> dict[str, str | None]:
         return {}
 
@@ -113,6 +116,7 @@ class World:
             groups={person: frozenset(mine) for person, mine in self.groups.items()},
             away={person: self.substitute(person) for person in self.away if person in self.groups},
             requester=task.requester,
+            asked_for=frozenset(task.asked_for),
             asked_groups=frozenset(task.candidate_groups),
             asked=frozenset(task.candidate_users),
             snapshot={group: frozenset(people) for group, people in task.members.items()},
@@ -138,6 +142,7 @@ class GateMachine(RuleBasedStateMachine):
         to=st.sampled_from(GROUPS),
         replace=st.booleans(),
         excluded=st.sampled_from([[], [], [], ["moe"], ["mia"]]),
+        asked_for=st.sampled_from([[], [], [], ["mia"], ["moe", "max"]]),
         substitutes=st.sampled_from(["anyone", "same-group"]),
     )
     def open(
@@ -152,6 +157,7 @@ class GateMachine(RuleBasedStateMachine):
         to: str,
         replace: bool,
         excluded: list[str],
+        asked_for: list[str],
         substitutes: Substitutes,
     ) -> None:
         self.now, self.number, self.world = NOON, 0, World({name: set(mine) for name, mine in groups.items()})
@@ -188,6 +194,7 @@ class GateMachine(RuleBasedStateMachine):
             title="Send",
             summary="May it be sent?",
             requester="rita",
+            asked_for=asked_for,
             candidate_groups=asked,
             candidate_users=users,
             excluded_users=excluded,

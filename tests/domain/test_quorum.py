@@ -30,6 +30,8 @@ class Situation:
     away: dict[str, str | None] = field(default_factory=dict)
     """By person who is away: their substitute."""
     requester: str = "rita"
+    asked_for: frozenset[str] = frozenset()
+    """For whom a service account asks."""
     asked_groups: frozenset[str] = frozenset()
     asked: frozenset[str] = frozenset()
     snapshot: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -46,7 +48,7 @@ class Situation:
         )
 
     def barred(self, person: str) -> bool:
-        asks = person == self.requester and self.kind != "changes"
+        asks = person in {self.requester, *self.asked_for} and self.kind != "changes"
         return asks or person in self.excluded or person in self.done
 
     def there(self, person: str | None) -> bool:
@@ -101,6 +103,7 @@ class Situation:
             title="Send",
             summary="May it be sent?",
             requester=self.requester,
+            asked_for=sorted(self.asked_for),
             candidate_groups=sorted(self.asked_groups),
             candidate_users=sorted(self.asked),
             members={group: sorted(people) for group, people in self.snapshot.items()},
@@ -150,6 +153,7 @@ def a_situation(chance: random.Random) -> Situation:
         groups=groups,
         away=away,
         requester=chance.choice([*people, "somebody else"]),
+        asked_for=some(people, 0.1),
         asked_groups=asked_groups,
         asked=some(people, 0.25),
         snapshot={group: some(people, 0.5) for group in sorted(asked_groups) if chance.random() < 0.3},

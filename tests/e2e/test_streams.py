@@ -15,7 +15,7 @@ import pytest
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens as access_tokens
 from tests.store.sample_cases import opening, recorded, submitted, task
 from tests.support.installed_app import ROOT, free_port
 
@@ -106,7 +106,7 @@ async def test_listeners_hear_within_two_seconds_and_miss_nothing_when_the_gatew
     async with db.write() as conn:
         for name, groups in {"mia": ["managers"], "max": ["managers"], "ann": ["auditors"], "sam": []}.items():
             await people.add(conn, name, name, groups, by="admin-1")
-            tokens[name] = await people.new_token(conn, name, "test", by="admin-1")
+            tokens[name] = await access_tokens.make(conn, name, "test", by="admin-1")
     named = ["sam" if n < STRANGERS else ("mia", "max", "ann")[n % 3] for n in range(count)]
     listeners = [Listener(gateway.port, tokens[name]) for name in named]
     listening = [asyncio.create_task(each.listen()) for each in listeners]

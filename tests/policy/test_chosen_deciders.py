@@ -41,6 +41,9 @@ class People:
     async def manager_of(self, person: str) -> str | None:
         return self.managers.get(person)
 
+    async def owners_of(self, _: str) -> Sequence[str]:
+        return []
+
     async def left(self, names: Sequence[str]) -> Mapping[str, str | None]:
         return {name: None for name in names if name == "gone"}
 

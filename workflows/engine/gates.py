@@ -11,6 +11,7 @@ from domain.gate import Gate
 from domain.gate.opening import OpenedGate
 from domain.leavers import fields_after_replacing
 from domain.names import MAX_FACTS_BYTES
+from domain.permissions import is_requester
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status, Verdict
 from domain.step import StepOptions
@@ -100,7 +101,7 @@ class Gates:
             case = run.case
             run.show(self._words.gate(name, case.input, facts))
             excluded = [person for gate, people in run.deciders.items() if gate != name for person in people]
-            excluded += [person for person in run.submitters if person != case.requester]
+            excluded += [person for person in run.submitters if not is_requester(case, person)]
             task = run.new_task(name, run.doing, facts=facts, excluded=excluded, beside=beside)
             task = task.model_copy(
                 update={
@@ -124,7 +125,7 @@ class Gates:
         asked = gate.task.decisions[-1]
         case, limit = run.case, gate.ruling.changes_for
         task = run.new_task(CHANGES, f"{asked.by} asks for changes: {asked.comment}", facts=gate.task.facts)
-        task = task.model_copy(update={"kind": "changes", "candidate_users": [case.requester]})
+        task = task.model_copy(update={"kind": "changes", "candidate_users": case.asked_for or [case.requester]})
         for leaver, successor in (await run.journal.count(task)).left.items():
             task = task.model_copy(update=fields_after_replacing(task, leaver, successor))
         whom = ", ".join(task.candidate_users + task.candidate_groups)

@@ -17,7 +17,7 @@ from domain.gate import Gate
 from domain.messages import Act, Action, Cancellation, Decision, Receipt
 from domain.moments import asked
 from domain.names import MAX_IDLE_MESSAGES, MAX_MESSAGES
-from domain.permissions import voters
+from domain.permissions import check_own_case, voters
 from domain.records import ActionRecord, DecisionRecord
 from domain.refusals import DECISION_ID_REUSED, Refusal, RefusalCode, action_id_reused
 from domain.status import Outcome, Status, Verdict
@@ -275,9 +275,12 @@ class Messages:
     def cancel(self, cancellation: Cancellation) -> None:
         """Cancel the case.
 
-        If the case is rolling back or was cancelled before, only record that the request came too late.
+        If the case is rolling back or was cancelled before, only record that the request came too late. Raises Refusal
+        if a service account asks that has not started this case.
         """
         run = self._run
+        if cancellation.by.kind == "service":
+            check_own_case(cancellation.by, run.case.requester)
         if run.cancellation is not None and run.cancellation.id == cancellation.id:
             return
         reason = cancellation.reason[:MAX_REASON]

@@ -7,6 +7,7 @@ from temporalio import workflow
 
 from domain.messages import StartNow
 from domain.moments import moment_text, until
+from domain.permissions import check_people
 from domain.refusals import Refusal, RefusalCode
 from domain.status import Status
 from workflows.engine.branches import Branches
@@ -49,8 +50,11 @@ class ScheduledStart:
         await self._branches.raise_if_stopped()
 
     def check(self, asked: StartNow) -> None:
-        """Raise Refusal if the case does not wait for its time, or was cancelled or started early. Change nothing."""
+        """Raise Refusal if the case does not wait for its time, was cancelled or started early, or if a service account
+        asks. Change nothing.
+        """
         run = self._run
+        check_people(asked.by, None)
         if run.start_now is not None and run.start_now.id == asked.id:
             return
         waits = run.case.start_at is not None and run.status is Status.SCHEDULED

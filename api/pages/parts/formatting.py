@@ -155,6 +155,11 @@ def person(id: str | None) -> Markup:
     return Markup("<bdi>{}</bdi>").format(id or "")
 
 
+def provider_named(provider: str) -> str:
+    """Return the name of an identity provider for people."""
+    return {"oidc": _("single sign-on"), "scim": "SCIM"}.get(provider, provider)
+
+
 def isolated(text: object) -> Markup:
     """Return a sentence with names as HTML, in which a name written from right to left moves no other word."""
     parts = (Markup("<bdi>{}</bdi>").format(part) if rtl else escape(part) for part, rtl in runs(str(text)))

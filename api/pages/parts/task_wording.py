@@ -12,7 +12,7 @@ from api.pages.parts.formatting import listed
 from api.pages.parts.translation import _, ngettext
 from domain.confirmation import Confirm
 from domain.gate import REASONS
-from domain.permissions import among, same, voters
+from domain.permissions import among, requesters, same, voters
 from domain.status import Verdict
 from domain.task import TaskView
 from store.db.connection import AsyncConnection
@@ -52,7 +52,7 @@ async def asked(conn: AsyncConnection, task: TaskView, now: datetime) -> list[De
 
     def members(group: str) -> list[str]:
         ids = task.members[group] if group in task.members else [each.id for each in found if group in each.groups]
-        barred = [*task.excluded_users, *([] if task.kind == "changes" else [task.requester])]
+        barred = [*task.excluded_users, *([] if task.kind == "changes" else requesters(task))]
         return [each for each in ids if not among(each, barred)]
 
     groups = [(group, members(group)) for group in task.candidate_groups]

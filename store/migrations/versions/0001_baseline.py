@@ -78,6 +78,8 @@ def upgrade() -> None:
         sa.Column("path", sa.String(length=255), nullable=False),
         sa.Column("same_file_as", sa.String(length=60), nullable=True),
         sa.Column("requester", sa.String(length=200), nullable=False),
+        sa.Column("on_behalf_of", sa.String(length=200), nullable=True),
+        sa.Column("asked_for", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("policy_hash", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=20), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
@@ -112,6 +114,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=30), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("requester", sa.String(length=200), nullable=False),
+        sa.Column("on_behalf_of", sa.String(length=200), nullable=True),
+        sa.Column("asked_for", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("batch_id", sa.String(length=60), nullable=True),
         sa.Column("policy_hash", sa.String(length=64), nullable=False),
@@ -143,13 +147,15 @@ def upgrade() -> None:
     op.create_index(
         "ix_cases_ended",
         "cases",
-        ["ended_at", "ended_as", "status", "took_ms", "waited_ms", "requester"],
+        ["ended_at", "ended_as", "status", "took_ms", "waited_ms", "requester", "process"],
         unique=False,
         sqlite_where=sa.text("ended_at IS NOT NULL"),
         postgresql_where=sa.text("ended_at IS NOT NULL"),
     )
     op.create_index("ix_cases_newest", "cases", ["submitted_at", "case_id"], unique=False)
     op.create_index("ix_cases_parent", "cases", ["parent"], unique=False)
+    op.create_index("ix_cases_on_behalf_of", "cases", ["on_behalf_of", "submitted_at"], unique=False)
+    op.create_index("ix_cases_process", "cases", ["process", "submitted_at", "case_id"], unique=False)
     op.create_index("ix_cases_requester", "cases", ["requester", "submitted_at"], unique=False)
     op.create_index(
         "ix_cases_resubmit",
@@ -159,11 +165,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("resubmit_at IS NOT NULL"),
         postgresql_where=sa.text("resubmit_at IS NOT NULL"),
     )
-    op.create_index("ix_cases_status", "cases", ["status", "submitted_at", "requester"], unique=False)
+    op.create_index("ix_cases_status", "cases", ["status", "submitted_at", "requester", "process"], unique=False)
     op.create_index(
         "ix_cases_taken_back",
         "cases",
-        ["closed_at", "requester", "case_id"],
+        ["closed_at", "requester", "case_id", "process"],
         unique=False,
         sqlite_where=sa.text("status = 'rolled_back'"),
         postgresql_where=sa.text("status = 'rolled_back'"),
@@ -485,6 +491,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_sign_in_tries"),
     )
     op.create_table(
+        "rate_limits",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("full_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_rate_limits"),
+        prefixes=["UNLOGGED"] if op.get_context().dialect.name == "postgresql" else [],
+    )
+    op.create_table(
         "stopped",
         sa.Column("workflow_id", sa.String(length=1000), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),
@@ -747,6 +760,85 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("person", "name", name="pk_preferences"),
     )
     op.create_table(
+        "scim_groups",
+        sa.Column("scim_id", sa.String(length=36), nullable=False),
+        sa.Column("name_key", sa.String(length=500), nullable=False),
+        sa.Column("external_id", sa.String(length=500), nullable=True),
+        sa.Column("group_name", sa.String(length=60), nullable=True),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("scim_id", name="pk_scim_groups"),
+    )
+    op.create_index("ix_scim_groups_external_id", "scim_groups", ["external_id"], unique=False)
+    op.create_index("ix_scim_groups_group_name", "scim_groups", ["group_name"], unique=False)
+    op.create_index("ix_scim_groups_name_key", "scim_groups", ["name_key"], unique=False)
+    op.create_table(
+        "scim_mappings",
+        sa.Column("name_key", sa.String(length=500), nullable=False),
+        sa.Column("display_name", sa.String(length=500), nullable=False),
+        sa.Column("group_name", sa.String(length=60), nullable=False),
+        sa.Column("mapped_by", sa.String(length=200), nullable=False),
+        sa.Column("mapped_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name_key", name="pk_scim_mappings"),
+    )
+    op.create_table(
+        "scim_names",
+        sa.Column("user_key", sa.String(length=500), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_scim_names_person"),
+        sa.PrimaryKeyConstraint("user_key", name="pk_scim_names"),
+    )
+    op.create_index("ix_scim_names_person", "scim_names", ["person"], unique=False)
+    op.create_table(
+        "scim_users",
+        sa.Column("scim_id", sa.String(length=36), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.Column("user_key", sa.String(length=500), nullable=False),
+        sa.Column("external_id", sa.String(length=500), nullable=True),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("attributes", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["people.id"], name="fk_scim_users_person"),
+        sa.PrimaryKeyConstraint("scim_id", name="pk_scim_users"),
+        sa.UniqueConstraint("person", name="uq_scim_users_person"),
+        sa.UniqueConstraint("user_key", name="uq_scim_users_user_key"),
+    )
+    op.create_index("ix_scim_users_external_id", "scim_users", ["external_id"], unique=False)
+    op.create_table(
+        "scim_members",
+        sa.Column("scim_group", sa.String(length=36), nullable=False),
+        sa.Column("scim_user", sa.String(length=36), nullable=False),
+        sa.Column("display", sa.String(length=500), nullable=True),
+        sa.ForeignKeyConstraint(["scim_group"], ["scim_groups.scim_id"], name="fk_scim_members_scim_group"),
+        sa.ForeignKeyConstraint(["scim_user"], ["scim_users.scim_id"], name="fk_scim_members_scim_user"),
+        sa.PrimaryKeyConstraint("scim_group", "scim_user", name="pk_scim_members"),
+    )
+    op.create_index("ix_scim_members_scim_user", "scim_members", ["scim_user"], unique=False)
+    op.create_table(
+        "service_accounts",
+        sa.Column("account", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["people.id"], name="fk_service_accounts_account"),
+        sa.PrimaryKeyConstraint("account", name="pk_service_accounts"),
+    )
+    op.create_table(
+        "service_account_owners",
+        sa.Column("account", sa.String(length=200), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["account"], ["people.id"], name="fk_service_account_owners_account"),
+        sa.ForeignKeyConstraint(["owner"], ["people.id"], name="fk_service_account_owners_owner"),
+        sa.PrimaryKeyConstraint("account", "owner", name="pk_service_account_owners"),
+    )
+    op.create_index("ix_service_account_owners_owner", "service_account_owners", ["owner"], unique=False)
+    op.create_table(
         "sessions",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("person", sa.String(length=200), nullable=False),
@@ -766,6 +858,22 @@ def upgrade() -> None:
     op.create_index("ix_sessions_credential", "sessions", ["credential"], unique=False)
     op.create_index("ix_sessions_person", "sessions", ["person"], unique=False)
     op.create_index("ix_sessions_provider_session", "sessions", ["provider_session"], unique=False)
+    op.create_table(
+        "batch_requesters",
+        sa.Column("batch_id", sa.String(length=60), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.batch_id"], name="fk_batch_requesters_batch_id"),
+        sa.PrimaryKeyConstraint("batch_id", "person", name="pk_batch_requesters"),
+    )
+    op.create_index("ix_batch_requesters_person", "batch_requesters", ["person"], unique=False)
+    op.create_table(
+        "case_requesters",
+        sa.Column("case_id", sa.String(length=900), nullable=False),
+        sa.Column("person", sa.String(length=200), nullable=False),
+        sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name="fk_case_requesters_case_id"),
+        sa.PrimaryKeyConstraint("case_id", "person", name="pk_case_requesters"),
+    )
+    op.create_index("ix_case_requesters_person", "case_requesters", ["person", "case_id"], unique=False)
     op.create_table(
         "tasks",
         sa.Column("task_id", sa.String(length=40), nullable=False),
@@ -862,6 +970,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'open'"),
         postgresql_where=sa.text("status = 'open'"),
     )
+    op.create_index("ix_tasks_process", "tasks", ["process", "task_id"], unique=False)
     op.create_index("ix_tasks_priority", "tasks", ["status", "priority", "task_id"], unique=False)
     op.create_index("ix_tasks_requester", "tasks", ["status", "requester", "task_id"], unique=False)
     op.create_index("ix_tasks_subject", "tasks", ["status", "subject", "task_id"], unique=False)

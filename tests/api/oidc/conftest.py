@@ -17,7 +17,7 @@ from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from store.audit import audit_log
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens
 from store.people.people import Person
 from store.tables.people import failed_sign_ins
 from tests.support.fake_provider import AUDIENCE, CLIENT, SECRET, FakeProvider, provider
@@ -64,7 +64,7 @@ class Site:
         """A new local person; answers their token."""
         async with self.db.write() as conn:
             await people.add(conn, id, id.title(), groups, by="holdgate", **more)
-            return await people.new_token(conn, id, "test", by="holdgate")
+            return await tokens.make(conn, id, "test", by="holdgate")
 
     async def events(self, *kinds: str) -> list[dict[str, Any]]:
         async with self.db.read() as conn:

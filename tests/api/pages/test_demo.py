@@ -25,7 +25,7 @@ from core.signing_keys import make_missing_keys
 from ops.demo import people_and_money
 from store.audit import audit_log
 from store.db.database import Database
-from store.people import demo_people, leavers, passwords, people
+from store.people import demo_people, leavers, passwords, people, tokens as access_tokens
 
 HOME = "http://127.0.0.1:8000"
 PASSWORD = "correct horse battery"
@@ -228,7 +228,7 @@ async def test_whatever_opened_as_a_demo_person_is_refused_with_the_reason(runni
     async with running.database.write() as conn:
         await passwords.put(conn, "manager-1", passwords.hash_of(PASSWORD), datetime.now(UTC), by="admin-1")
         await people.add(conn, "real", "Real", ["managers"], by="admin-1")
-        real = await people.new_token(conn, "real", "mine", by="admin-1")
+        real = await access_tokens.make(conn, "real", "mine", by="admin-1")
     async with running.browser() as client:
         await client.get("/sign-in", params={"demo": running.secret})
         assert (await clicked(client)).status_code == 303
@@ -296,7 +296,7 @@ async def test_an_admin_takes_a_demo_person_over_by_bringing_them_back(running: 
     await demo_people.dismiss_all(running.database, by="holdgate")
     async with running.database.write() as conn:
         await leavers.reactivate(conn, "manager-1", ["managers"], by="cli:root")
-        token = await people.new_token(conn, "manager-1", "mine", by="cli:root")
+        token = await access_tokens.make(conn, "manager-1", "mine", by="cli:root")
     async with running.browser(demo=False) as client:
         told = {"Authorization": f"Bearer {token}"}
         assert (await client.get("/api/v1/me", headers=told)).json()["groups"] == ["managers"]

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx2
 
 from store.audit import search
-from store.people import passwords, people
+from store.people import passwords, people, tokens
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import signed_in
 from tests.api.xss import PAYLOADS, dangers
@@ -85,7 +85,7 @@ async def test_an_admin_revokes_tokens_and_sees_none(stopped: Gate) -> None:
     async with signed_in(stopped, "admin-1") as client:
         id = await add(client)
         async with stopped.database.write() as conn:
-            token = await people.new_token(conn, id, HOSTILE, by=id)
+            token = await tokens.make(conn, id, HOSTILE, by=id)
         as_them = {"Authorization": f"Bearer {token}"}
         assert (await stopped.as_(None).get(f"{API}/me", headers=as_them)).json()["id"] == id
         page = (await client.get(f"/people/{id}")).text
@@ -187,7 +187,7 @@ async def test_fifty_hostile_names_labels_and_searches_stay_text(stopped: Gate) 
         await people.add(conn, "xss", "Named by nobody", [], by="admin-1")
         for number, hostile in enumerate(PAYLOADS):
             await people.add(conn, f"xss-{number}", hostile[:200], [], by="admin-1")
-            await people.new_token(conn, "xss", hostile[:60], by=hostile[:200])
+            await tokens.make(conn, "xss", hostile[:60], by=hostile[:200])
     admin = stopped.as_("admin-1")
     paths = ["/people?q=xss-&limit=50", "/people/xss", "/people/xss-0", "/audit?q=xss", "/audit?kind=token_made"]
     for path in paths:

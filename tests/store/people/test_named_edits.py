@@ -16,7 +16,7 @@ from cli import app as command_line
 from store.audit import audit_log
 from store.cases import batches
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens
 from store.receivers.ledger import Ledger
 from store.tables.cases import attachments
 from tests.store.audit.test_verification import told
@@ -70,8 +70,8 @@ async def fill(url: str) -> None:
     async with db.write() as conn:
         for person, group in (("manager-1", "managers"), ("mallory", "requesters")):
             await people.add(conn, person, person.title(), [group], by="admin-1")
-        await people.new_token(conn, "manager-1", "laptop", by="admin-1")
-        await people.revoke_tokens(conn, "manager-1", by="admin-1")
+        await tokens.make(conn, "manager-1", "laptop", by="admin-1")
+        await tokens.revoke_all(conn, "manager-1", by="admin-1")
         await batches.receive(conn, batch(sha256=HASH, path="f.csv"))
         await batches.add_rows(conn, "b1", ROWS)
         await conn.execute(

@@ -18,7 +18,7 @@ from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.notifications import account_news
-from store.people import leavers, one_time_links, passwords, people, sessions
+from store.people import leavers, one_time_links, passwords, people, sessions, tokens
 from store.people.one_time_links import LinkClosed, NotSecond, NotUsable, WrongLink
 from store.tables.audit import event_payloads
 from store.tables.base import metadata
@@ -90,14 +90,14 @@ VOIDS: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
     "another address": lambda conn: people.set_email(conn, "mary", "m@example.com", by="admin-1"),
     "no address": lambda conn: people.set_email(conn, "mary", None, by="admin-1"),
     "a new password": lambda conn: passwords.put(conn, "mary", HASHED, LATER, by="mary"),
-    "revoked tokens": lambda conn: people.revoke_tokens(conn, "mary", by="admin-1"),
+    "revoked tokens": lambda conn: tokens.revoke_all(conn, "mary", by="admin-1"),
 }
 
 
 @pytest.mark.parametrize("what", VOIDS)
 async def test_what_makes_a_link_void(office: Database, what: str) -> None:
     async with office.write() as conn:
-        await people.new_token(conn, "mary", "one", by="mary")
+        await tokens.make(conn, "mary", "one", by="mary")
     link, _ = await asked(office)
     code = await sealed(office, link)
     async with office.write() as conn:
@@ -219,10 +219,10 @@ async def test_what_was_asked_by_who_is_no_administrator_any_more_is_not_confirm
 
 async def test_revoking_an_administrators_tokens_calls_off_what_they_asked_for(office: Database) -> None:
     async with office.write() as conn:
-        await people.new_token(conn, "admin-1", "stolen", by="admin-1")
+        await tokens.make(conn, "admin-1", "stolen", by="admin-1")
     link, _ = await asked(office, mail=False)
     async with office.write() as conn:
-        await people.revoke_tokens(conn, "admin-1", by="admin-2")
+        await tokens.revoke_all(conn, "admin-1", by="admin-2")
     with pytest.raises(LinkClosed):
         await confirmed(office, link)
 
@@ -349,10 +349,10 @@ async def test_who_moves_an_address_is_told_to_the_old_one_too(office: Database)
 async def test_everything_about_an_account_is_news_until_it_was_read(office: Database) -> None:
     async with office.write() as conn:
         await people.add(conn, "plain", "Plain", [], by="cli:root")
-        token = await people.new_token(conn, "plain", "laptop", by="cli:root")
+        token = await tokens.make(conn, "plain", "laptop", by="cli:root")
         await passwords.put(conn, "plain", HASHED, NOW, by="cli:root")
         begun = await sessions.begin(
-            conn, await people.get(conn, "plain"), "token", NOW, timedelta(1), credential=people.credential_of(token)
+            conn, await people.get(conn, "plain"), "token", NOW, timedelta(1), credential=tokens.credential_of(token)
         )
         news = await account_news.of(conn, "plain")
         assert [(each.kind, each.by) for each in news] == [("password_set", "cli:root"), ("token_made", "cli:root")]
@@ -372,11 +372,11 @@ async def test_new_administrators_are_told_to_the_others(office: Database) -> No
 
 async def test_events_say_which_token_which_group_and_which_password(office: Database) -> None:
     async with office.write() as conn:
-        token = await people.new_token(conn, "mary", "laptop", by="mary")
-        id = people.credential_of(token)[: people.TOKEN_ID]
-        await people.revoke_token(conn, "mary", id, by="mary")
-        await people.new_token(conn, "mary", "phone", by="mary")
-        await people.revoke_tokens(conn, "mary", by="admin-1")
+        token = await tokens.make(conn, "mary", "laptop", by="mary")
+        id = tokens.credential_of(token)[: tokens.TOKEN_ID]
+        await tokens.revoke(conn, "mary", id, by="mary")
+        await tokens.make(conn, "mary", "phone", by="mary")
+        await tokens.revoke_all(conn, "mary", by="admin-1")
         await passwords.put(conn, "mary", HASHED, NOW, by="mary")
     async with office.read() as conn:
         found = {event.kind: event.data for event in await audit_log.page(conn, limit=200)}

@@ -10,10 +10,10 @@ from store.audit import audit_log
 from store.cases import policies
 from store.db.connection import AsyncConnection
 from store.db.database import Database
-from store.people import leavers, people
+from store.people import leavers, people, tokens
 from store.people.people import UnknownPerson
 from store.tables.notifications import account_news
-from store.tables.people import people as people_table, tokens
+from store.tables.people import people as people_table, tokens as token_rows
 
 PAYMENT = hashlib.sha256(b"[payment]").hexdigest()
 
@@ -22,35 +22,35 @@ PAYMENT = hashlib.sha256(b"[payment]").hexdigest()
 async def test_a_token_says_who_somebody_is(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", ["managers", "directors"], by="admin-1")
-        token = await people.new_token(conn, "manager-1", "laptop", by="admin-1")
+        token = await tokens.make(conn, "manager-1", "laptop", by="admin-1")
     async with db.read() as conn:
-        found = await people.by_token(conn, token)
+        found = await tokens.by_token(conn, token)
         assert found == await people.get(conn, "manager-1")
         assert found is not None and found.groups == ["directors", "managers"]
         assert token.startswith("hg_") and len(token) > 40
-        assert token not in str((await conn.execute(select(tokens))).all())
-        assert await people.by_token(conn, token + "x") is None
-        assert await people.by_token(conn, "") is None
+        assert token not in str((await conn.execute(select(token_rows))).all())
+        assert await tokens.by_token(conn, token + "x") is None
+        assert await tokens.by_token(conn, "") is None
 
 
 async def test_a_revoked_token_is_worth_nothing(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", [], by="admin-1")
-        old = [await people.new_token(conn, "manager-1", label, by="admin-1") for label in ("laptop", "phone")]
-        assert await people.revoke_tokens(conn, "manager-1", by="admin-1") == 2
-        new = await people.new_token(conn, "manager-1", "laptop", by="admin-1")
+        old = [await tokens.make(conn, "manager-1", label, by="admin-1") for label in ("laptop", "phone")]
+        assert await tokens.revoke_all(conn, "manager-1", by="admin-1") == 2
+        new = await tokens.make(conn, "manager-1", "laptop", by="admin-1")
     async with db.read() as conn:
-        assert [await people.by_token(conn, token) for token in old] == [None, None]
-        assert await people.by_token(conn, new) is not None
+        assert [await tokens.by_token(conn, token) for token in old] == [None, None]
+        assert await tokens.by_token(conn, new) is not None
 
 
 async def test_the_token_of_somebody_who_left_is_worth_nothing(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", [], by="admin-1")
-        token = await people.new_token(conn, "manager-1", "laptop", by="admin-1")
+        token = await tokens.make(conn, "manager-1", "laptop", by="admin-1")
         await conn.execute(update(people_table).values(active=False))
     async with db.read() as conn:
-        assert await people.by_token(conn, token) is None
+        assert await tokens.by_token(conn, token) is None
 
 
 @pytest.mark.both_databases
@@ -86,8 +86,8 @@ async def test_nobody_knows_a_person_who_was_never_added(db: Database) -> None:
     async with db.write() as conn:
         for call in (
             people.get(conn, "ghost"),
-            people.new_token(conn, "ghost", "laptop", by="admin-1"),
-            people.revoke_tokens(conn, "ghost", by="admin-1"),
+            tokens.make(conn, "ghost", "laptop", by="admin-1"),
+            tokens.revoke_all(conn, "ghost", by="admin-1"),
         ):
             with pytest.raises(UnknownPerson, match="ghost"):
                 await call
@@ -97,9 +97,9 @@ async def test_nobody_knows_a_person_who_was_never_added(db: Database) -> None:
 async def test_changes_of_people_and_policy_are_audit_events(db: Database) -> None:
     async with db.write() as conn:
         await people.add(conn, "manager-1", "Mary", ["managers"], by="admin-1")
-        token = await people.new_token(conn, "manager-1", "laptop", by="admin-1")
-        await people.revoke_tokens(conn, "manager-1", by="admin-1")
-        await people.revoke_tokens(conn, "manager-1", by="admin-1")
+        token = await tokens.make(conn, "manager-1", "laptop", by="admin-1")
+        await tokens.revoke_all(conn, "manager-1", by="admin-1")
+        await tokens.revoke_all(conn, "manager-1", by="admin-1")
         await policies.keep(conn, PAYMENT, "[payment]")
         await policies.keep(conn, PAYMENT, "[payment]")
     async with db.read() as conn:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from store.db.database import Database
-from store.people import absences, passwords, people, people_list
+from store.people import absences, passwords, people, people_list, tokens
 from store.people.absences import Absence
-from store.people.people import LastAdmin, UnknownToken
+from store.people.last_admin import LastAdmin
+from store.people.tokens import UnknownToken
 
 NOW = datetime.now(UTC)
 
@@ -18,7 +19,7 @@ async def staff(db: Database) -> None:
         await people.add(conn, "anna", "Anna Berg", ["admins", "managers"], by="test", email="anna@example.org")
         await people.add(conn, "bert", "Bert 100%", ["managers"], by="test")
         await people.add(conn, "carl", "Carl", [], by="test")
-        await people.new_token(conn, "anna", "laptop", by="test")
+        await tokens.make(conn, "anna", "laptop", by="test")
         await passwords.put(conn, "bert", "a hash", NOW, by="test")
         away = Absence(person="bert", starts_at=NOW, ends_at=NOW + timedelta(days=2), substitute="anna")
         await absences.set_away(conn, away, NOW, by="test")
@@ -43,15 +44,15 @@ async def test_a_page_says_of_everybody_what_is_asked_and_never_an_address(db: D
 async def test_one_token_is_revoked_by_the_name_that_the_list_shows(db: Database) -> None:
     await staff(db)
     async with db.write() as conn:
-        kept = await people.new_token(conn, "anna", "phone", by="anna")
-        _, laptop = await people.tokens_of(conn, "anna")
+        kept = await tokens.make(conn, "anna", "phone", by="anna")
+        _, laptop = await tokens.of(conn, "anna")
         assert laptop.label == "laptop"
-        await people.revoke_token(conn, "anna", laptop.id, by="anna")
-        assert [each.revoked_at is None for each in await people.tokens_of(conn, "anna")] == [True, False]
-        assert await people.by_token(conn, kept) is not None
+        await tokens.revoke(conn, "anna", laptop.id, by="anna")
+        assert [each.revoked_at is None for each in await tokens.of(conn, "anna")] == [True, False]
+        assert await tokens.by_token(conn, kept) is not None
         for person, token_id in (("anna", laptop.id), ("bert", laptop.id), ("anna", "nothing")):
             with pytest.raises(UnknownToken):
-                await people.revoke_token(conn, person, token_id, by="anna")
+                await tokens.revoke(conn, person, token_id, by="anna")
 
 
 @pytest.mark.both_databases
