@@ -219,8 +219,8 @@ async def test_node_signs_in_after_its_keys_have_changed(node: Site) -> None:
     async with node.browser() as browser:
         assert (await browser.get("/sign-in/oidc")).status_code == 303, "the metadata are known"
         token = jwt.encode({"alg": "RS256", "kid": "k1", "typ": "at+jwt"}, {}, provider.keys[1])
-        caller = node.browser(Authorization=f"Bearer {token}")
-        assert (await caller.get("/api/v1/me")).status_code == 401, "the keys are known, too"
+        async with node.browser(Authorization=f"Bearer {token}") as caller:
+            assert (await caller.get("/api/v1/me")).status_code == 401, "the keys are known, too"
     await provider.start()
     node.sign_on._provider._keys._tried_at -= 60
     async with node.browser() as browser:
