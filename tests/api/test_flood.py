@@ -57,11 +57,11 @@ async def flooder(gate: Gate, source: str) -> list[str]:
         id = f"flood-{uuid4().hex[:6]}"
         await people.add(conn, id, id, ["auditors", "managers"], by="test")
         number = 1 if source == "token" else 3
-        tokens = [await tokens.make(conn, id, f"{each}", by="holdgate") for each in range(number)]
+        made = [await tokens.make(conn, id, f"{each}", by="holdgate") for each in range(number)]
     decision = json.dumps({"verdict": "approve", "revision": 1})
     return [
         each
-        for token in tokens
+        for token in made
         for each in (
             text("GET", f"{API}/cases", Authorization=f"Bearer {token}"),
             text(
