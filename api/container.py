@@ -107,7 +107,7 @@ class Services:
             rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=StagedFiles(settings.uploads / "held"),
-            live=LiveUpdates(db),
+            live=LiveUpdates(db, policy),
             limits=RateLimits(db, parse(settings.rate_limits)),
             turns=Turns(),
             ledger=Ledger(db),
@@ -141,8 +141,8 @@ class Services:
             await services.checks.close()
             await services.live.ended()
             await gateway.close()
-            await rest.aclose()
             await services.token_uses.close()
+            await rest.aclose()
             await db.close()
             sequencing.cancel()  # last: it also sequences what was written while the process stopped
             await asyncio.gather(sequencing, return_exceptions=True)

@@ -100,8 +100,9 @@ class Context:
     `person` is None for a visitor who is not signed in.
 
     Every template also knows the variables of `_around`, such as `csrf()`, `here` (the path), `places` (of the
-    navigation), `preferences`, `demo` (people to switch to), `demo_link` (whether the demo runs here), `session_ends`
-    and `account_news` (whether the person has unread news about their account).
+    navigation), `opens` (the paths of these places: a page links to one of them only if the reader may open it),
+    `preferences`, `demo` (people to switch to), `demo_link` (whether the demo runs here), `session_ends` and
+    `account_news` (whether the person has unread news about their account).
     """
 
     person: Person | None
@@ -309,13 +310,15 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
     secret = csrf_of(request) if signed_in else ""
     services = request.app.state.services
     ends: datetime | None = signed_in.session.ends_at if signed_in else None
+    menu = places(person) if person else []
     return {
         "csrf": lambda: Markup('<input type="hidden" name="csrf" value="{}">').format(secret),
         "secret": secret,
         "here": request.scope["path"],
         "page_address": address_of(request),
         "page_home": address_of(request).partition("?")[0],
-        "places": places(person) if person else [],
+        "places": menu,
+        "opens": {place.path for place in menu},
         "preferences": signed_in.preferences if signed_in else page_preferences.DEFAULTS,
         "demo": services.demo.people(request) if person is None or signed_in else [],
         "demo_link": services.demo.is_here(request),
