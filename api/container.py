@@ -141,8 +141,8 @@ class Services:
             await services.checks.close()
             await services.live.ended()
             await gateway.close()
-            await rest.aclose()
             await services.token_uses.close()
+            await rest.aclose()
             await db.close()
             sequencing.cancel()  # last: it also sequences what was written while the process stopped
             await asyncio.gather(sequencing, return_exceptions=True)

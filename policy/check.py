@@ -113,8 +113,8 @@ def doubts_of_roles(section: ProcessPolicy, members: Mapping[str, Collection[str
             continue
         if not groups and role == "requesters":
             yield (role,), "names no group, so only admins start its cases"
-        for group in groups if members is not None else ():
-            if not members.get(group):
+        for group in groups:
+            if members is not None and not members.get(group):
                 yield (role,), f"the group {group} has no members"
 
 

@@ -243,7 +243,7 @@ async def opened_gateway(
     usual = {
         "public_url": "http://gateway",
         "demo": False,
-        "rate_limits": "off",  # test_rate_limits.py has gateways with limits; here all tests share an address and tokens
+        "rate_limits": "off",  # test_rate_limits.py has limits; here all tests share an address and tokens
         "max_upload_bytes": 2 * 1024 * 1024,
         "batch_in_flight": 5,
         "batch_rate": 10,  # so that the import of a file of few rows takes long enough to be stopped

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from api.__main__ import Server
 from api.app import create_app
-from store.people import people
+from store.people import people, tokens
 from tests.api.conftest import API, Gate
 from tests.support.installed_app import ROOT, free_port
 
@@ -57,11 +57,11 @@ async def flooder(gate: Gate, source: str) -> list[str]:
         id = f"flood-{uuid4().hex[:6]}"
         await people.add(conn, id, id, ["auditors", "managers"], by="test")
         number = 1 if source == "token" else 3
-        tokens = [await people.new_token(conn, id, f"{each}", by="holdgate") for each in range(number)]
+        made = [await tokens.make(conn, id, f"{each}", by="holdgate") for each in range(number)]
     decision = json.dumps({"verdict": "approve", "revision": 1})
     return [
         each
-        for token in tokens
+        for token in made
         for each in (
             text("GET", f"{API}/cases", Authorization=f"Bearer {token}"),
             text(

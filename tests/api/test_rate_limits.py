@@ -27,7 +27,7 @@ from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from domain.rate_limits import RequestKind
 from store.db.database import Database
-from store.people import passwords, people
+from store.people import passwords, people, tokens
 from store.tables.rate_limits import rate_limits
 from tests.api.conftest import API
 from tests.support.installed_app import free_port
@@ -51,7 +51,7 @@ class Office:
             if await people.active(conn, id) is None:
                 await people.add(conn, id, id.title(), ["auditors"], by="test")
                 await passwords.put(conn, id, HASHED, datetime.now(UTC), by=id)
-            return await people.new_token(conn, id, token, by="holdgate")
+            return await tokens.make(conn, id, token, by="holdgate")
 
     def client(self, token: str | None = None, address: str = "192.0.2.1", **headers: str) -> httpx2.AsyncClient:
         transport = httpx2.ASGITransport(self.app, client=(address, 1234))

@@ -31,7 +31,7 @@ from store.audit.evidence import Attachment, attach, comment
 from store.cases import batches
 from store.cases.batches import PlannedRow
 from store.db.database import Database
-from store.people import people
+from store.people import people, tokens as tokens_of_people
 from store.people.people import Person
 from tests.store.cases.test_batches import batch
 from tests.store.sample_cases import decision, opening, recorded, submitted, task
@@ -93,7 +93,7 @@ async def furnish(db: Database, word: str) -> None:
         db, f"{word}-1", case_id=case_of(word), process=process, requester=requester, title=f"Title {word}",
         input={"payee": word, "amount": "10.00"},
     )  # fmt: skip
-    named = {"process": process, "requester": requester, "title": f"Title {word}", "excluded_users": []}
+    named: dict[str, Any] = {"process": process, "requester": requester, "title": f"Title {word}", "excluded_users": []}
     gate = task(row.case_id, candidate_groups=[f"decides-{word}"], subject=word, key_fields={"Payee": word}, **named)
     stuck = task(
         row.case_id, "intervention", kind="intervention", candidate_groups=[f"runs-{word}"],
@@ -113,7 +113,12 @@ async def furnish(db: Database, word: str) -> None:
         }
         await attach(conn, Attachment.model_validate(file | about))
         await comment(conn, row.case_id, requester, f"Comment {word}", word, datetime.now(UTC))
-        named_batch = {"requester": requester, "process": process, "filename": f"{word}.csv", "status": "running"}
+        named_batch: dict[str, Any] = {
+            "requester": requester,
+            "process": process,
+            "filename": f"{word}.csv",
+            "status": "running",
+        }
         await batches.receive(conn, batch(ids["batch_id"], **named_batch))
         line = PlannedRow(line=2, reference=f"{word}-9", outcome="invalid", process=process)
         await batches.add_rows(conn, ids["batch_id"], [line])
@@ -136,7 +141,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
     async with db.write() as conn:
         for person, groups in PEOPLE.items():
             await people.add(conn, person, person.title(), groups, by="holdgate")
-            tokens[person] = await people.new_token(conn, person, "test", by="holdgate")
+            tokens[person] = await tokens_of_people.make(conn, person, "test", by="holdgate")
     for word in PROCESSES:
         await furnish(db, word)
     app = create_app(settings)

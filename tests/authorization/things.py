@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from domain.messages import Act
 from domain.records import ActionRecord
 from store.cases import actions, bulk_results
-from store.people import leavers, passkeys, people
+from store.people import leavers, passkeys, people, tokens
 from store.people.passkeys import Passkey
 from store.receivers.accounts import AccountDirectory
 from store.receivers.datasets import Datasets
@@ -257,8 +257,8 @@ class Things:
 
     async def own_token(self, person: str) -> Ids:
         async with self.gate.database.write() as conn:
-            await people.new_token(conn, person, "auth", by="holdgate")
-            newest, *_older = await people.tokens_of(conn, person)
+            await tokens.make(conn, person, "auth", by="holdgate")
+            newest, *_older = await tokens.of(conn, person)
         return {"token_id": newest.id}
 
     async def own_passkey(self, person: str) -> Ids:

@@ -91,7 +91,7 @@ async def furnish(db: Database, world: World, chance: random.Random) -> None:
         incident = chance.random() < 0.3
         row = await submitted(db, f"R{number}", case_id=f"{process}:r{number}", process=process, requester=requester)
         about: dict[str, Any] = {"candidate_groups": groups or ["nobody"], "candidate_users": users}
-        kind = {"kind": "intervention", "facts": {"step": "s", "failure": "f"}} if incident else {}
+        kind: dict[str, Any] = {"kind": "intervention", "facts": {"step": "s", "failure": "f"}} if incident else {}
         await recorded(db, opening(task(row.case_id, process=process, requester=requester, **about, **kind)))
         world.cases[row.case_id] = {
             "process": process, "requester": requester, "groups": groups, "users": users, "incident": incident
