@@ -178,9 +178,9 @@ def _sentence(error: NotAccepted, name: str) -> str:
             return _("This account belongs to a program, and only people sign in to the pages.")
         case "address-in-use":
             return _(
-                "Somebody in Holdgate already has your e-mail address, and your account of %(provider)s is not "
-                "connected to that person. If this is you, sign in as before and connect the account in your settings. "
-                "Otherwise ask an administrator.",
+                "Somebody in Holdgate already has your e-mail address or user name, and your account of %(provider)s is "
+                "not connected to that person. If this is you, sign in as before and connect the account in your "
+                "settings. Otherwise ask an administrator.",
                 provider=name,
             )
         case "connected":
