@@ -9,8 +9,8 @@ import httpx2
 from sqlalchemy import update
 
 from api.http.security import SECURE_COOKIE
-from store.people import leavers, passwords, people, sessions
-from store.tables.people import tokens
+from store.people import leavers, passwords, people, sessions, tokens
+from store.tables.people import tokens as stored_tokens
 from tests.api.conftest import Gate
 from tests.api.pages.visits import secret
 from tests.authorization.permissions import Role
@@ -74,7 +74,7 @@ class Callers:
         now, token = datetime.now(UTC), self.gate.tokens[person]
         async with self.gate.database.write() as conn:
             somebody = await people.get(conn, person)
-            session = await sessions.begin(conn, somebody, "token", now, lasts, credential=people.credential_of(token))
+            session = await sessions.begin(conn, somebody, "token", now, lasts, credential=tokens.credential_of(token))
         client = self._client(Cookie=f"{SECURE_COOKIE}={session}")
         if lasts > timedelta():
             client.headers["X-CSRF"] = secret((await client.get("/password")).text)
@@ -95,22 +95,23 @@ class Callers:
         async with gate.database.write() as conn:
             for person in EVERYBODY:
                 await passwords.put(conn, person, hashed, now, by=person)
-            made = {name: await people.new_token(conn, "admin-2", name, by="holdgate") for name in ("old", "gone")}
-            expired = people.credential_of(made["old"])
-            await conn.execute(update(tokens).where(tokens.c.hash == expired).values(expires_at=now - timedelta(1)))
+            made = {name: await tokens.make(conn, "admin-2", name, by="holdgate") for name in ("old", "gone")}
+            its = stored_tokens.c.hash == tokens.credential_of(made["old"])
+            await conn.execute(update(stored_tokens).where(its).values(expires_at=now - timedelta(days=1)))
         kept, gate.tokens["admin-2"] = gate.tokens["admin-2"], made["gone"]
         of_revoked = await self.new_browser("admin-2")
         gate.tokens["admin-2"] = kept
         ended = await self.new_browser("admin-2", timedelta(seconds=-1))
         of_left = await self.new_browser("left-1")
         async with gate.database.write() as conn:
-            await people.revoke_token(conn, "admin-2", people.credential_of(made["gone"])[: people.TOKEN_ID], "admin-2")
+            await tokens.revoke(conn, "admin-2", tokens.credential_of(made["gone"])[: tokens.TOKEN_ID], "admin-2")
             await leavers.deactivate(conn, "left-1", "Another job", "admin-2")
         cookie = (await self.browser("admin-1")).headers["Cookie"]
         self.ended = {
             "no credential": self._client(),
             "an invented token": self._client(Authorization="Bearer hg_invented"),
             "a revoked token": self._client(Authorization=f"Bearer {made['gone']}"),
+            "an expired token": self._client(Authorization=f"Bearer {made['old']}"),
             "the token of a person who left": self._client(Authorization=f"Bearer {gate.tokens['left-1']}"),
             "an ended session": ended,
             "a session whose token was revoked": of_revoked,
