@@ -64,7 +64,8 @@ def email_of(claims: Mapping[str, Any]) -> str | None:
 
 def verified_email_of(claims: Mapping[str, Any]) -> str | None:
     """Return the e-mail address if the provider has verified it. Some providers write the boolean as a text."""
-    return email_of(claims) if claims.get("email_verified") in (True, "true") else None
+    verified = claims.get("email_verified")
+    return email_of(claims) if verified is True or verified == "true" else None
 
 
 def time_zone_of(claims: Mapping[str, Any]) -> str:

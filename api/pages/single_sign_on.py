@@ -75,7 +75,8 @@ async def sign_in(
     again: bool = False,
 ) -> Response:
     """Send the browser to the identity provider. With `again`, the provider asks who the person is in any case."""
-    attempt = Attempt(local_address(following), again=again)
+    page = local_address(following)
+    attempt = Attempt(page if len(page) <= attempts.LONGEST_FOLLOWING else "/", again=again)
     try:
         address = await _sign_on(services).address(attempt)
     except (ProviderDown, NotAccepted) as error:

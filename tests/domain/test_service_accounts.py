@@ -117,8 +117,7 @@ def test_the_others_decide() -> None:
 
 
 def test_people_for_whom_a_service_account_asks_make_the_changes() -> None:
-    task = {"kind": "changes", "candidate_groups": [], "candidate_users": [PERSON, OWNER]}
-    gate = asked(**task)
+    gate = asked("changes", candidate_groups=[], candidate_users=[PERSON, OWNER])
     assert gate.check(an_answer(PERSON, Verdict.RESUBMIT, groups=())) == f"candidate user {PERSON}"
     assert gate.check(an_answer(OWNER, Verdict.RESUBMIT, groups=())) == f"candidate user {OWNER}"
     assert refusal(gate, an_answer("max", Verdict.RESUBMIT))

@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.origins import is_foreign
 from api.http.problems import Problem
+from api.http.rate_limits import LimitReached, admitted
 from api.http.security import Visitor, bearer, csrf_of, visitor
 from api.http.strict_requests import check_address
 from api.pages.parts import formatting, translation
@@ -171,10 +172,12 @@ class PageRoute(APIRoute):
             request = PageRequest(given.scope, given.receive)
             _read_by(request, None)
             try:
-                if for_people:
-                    await _signed_in(request, await visitor(request, await bearer(request)))
-                check_address(request.scope)
-                return await _noted(request, await answer(request))
+                person = await visitor(request, await bearer(request)) if for_people else None
+                async with admitted(request):
+                    if for_people:
+                        await _signed_in(request, person)
+                    check_address(request.scope)
+                    return await _noted(request, await answer(request))
             except NotSignedIn:
                 # A GET shows the sign-in form as its answer. A POST was not accepted, and its status says so.
                 status = 401 if request.method == "POST" else 200
@@ -182,6 +185,11 @@ class PageRoute(APIRoute):
                 return sign_in_form(request, SignInPage(None, address_of(request), why), status)
             except MustChange:
                 return Response(status_code=303, headers={"Location": "/password"})
+            except LimitReached as problem:
+                problem.body["detail"] = translation._(
+                    "There were too many requests in a short time. Try again in %(num)s s.", num=problem.seconds
+                )
+                return _wrong(request, problem)
             except Problem as problem:
                 return _wrong(request, problem)
             except RequestValidationError:

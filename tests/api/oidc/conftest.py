@@ -75,7 +75,7 @@ class Site:
 @asynccontextmanager
 async def opened(folder: Path, idp: FakeProvider, **settings: Any) -> AsyncIterator[Site]:
     """A gateway with a fresh database."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "var": folder,
         "public_url": HOME,
         "demo": False,

@@ -228,7 +228,9 @@ async def test_while_the_provider_is_down_the_page_says_so_and_shows_the_other_w
         assert (await site.sign_in(browser, "kim")).status_code == 303
 
 
-@pytest.mark.parametrize("following", ["https://evil.example/", "//evil.example", "/\\evil", "/settings?x=1"])
+@pytest.mark.parametrize(
+    "following", ["https://evil.example/", "//evil.example", "/\\evil", "/upload?" + "x" * 7000, "/settings?x=1"]
+)
 async def test_the_sign_in_returns_only_to_pages_of_holdgate(site: Site, following: str) -> None:
     site.provider.users["ned"] = {"preferred_username": "ned"}
     async with site.browser() as browser:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from domain.scope import OVERSEER
 from domain.task import Question, TaskView
 from store.cases import open_tasks, recounts, tasks
 from store.cases.recounts import AGAIN, CLOCKS, LEASE
@@ -322,7 +323,7 @@ async def test_tasks_that_fit_are_walked_along_to_the_last_though_nothing_of_the
     case = await submitted(db)
     views = [task(case.case_id, number=number, opened_at=MORNING) for number in range(1, 8)]
     await opened(db, *views)
-    admin = Viewer(id="ada", groups=["admins"])
+    admin = Viewer(id="ada", groups=["admins"], scope=OVERSEER)
     found: list[str] = []
     cursor: str | None = None
     async with db.read() as conn:

@@ -1,0 +1,49 @@
+"""Check who may start cases: members of the groups that the policy names as `requesters` of the process, and admins.
+
+`Starter` and `Uploads` ask this module, so the rule holds for every way to start a case: API, pages, uploads, the drop
+folder, child cases and automatic next rounds.
+"""
+
+from domain.names import ADMINS
+from domain.scope import Scope
+from policy.model import Policy
+from policy.scope import scope_of
+from store.db.database import Database
+from store.people import people
+
+
+class NotARequester(Exception):
+    """Raised if a person may not start cases of a process. `rule` says who may."""
+
+    def __init__(self, process: str, rule: str) -> None:
+        super().__init__(f"Only requesters of '{process}' and admins start its cases. Ask an administrator for access")
+        self.rule = rule
+
+
+async def scope_now(db: Database, policy: Policy, person: str, on_behalf_of: str | None = None) -> Scope:
+    """Return the scope of a person with their present groups; empty for a person who does not exist.
+
+    A service account that asks on behalf of a person may start only what this person may start, too.
+    """
+    async with db.read() as conn:
+        try:
+            found = await people.get(conn, person)
+            behalf = await people.get(conn, on_behalf_of) if on_behalf_of else None
+        except people.UnknownPerson:
+            return Scope()
+    scope = scope_of(policy, found.id, found.groups)
+    if behalf is None:
+        return scope
+    return scope.model_copy(update={"starts": scope.starts & scope_of(policy, behalf.id, behalf.groups).starts})
+
+
+def check_may_start(policy: Policy, process: str, scope: Scope) -> None:
+    """Raise NotARequester unless a person with this scope may start cases of the process.
+
+    The error names the groups that may only if the person may know the process.
+    """
+    if process in scope.starts:
+        return
+    groups = policy.processes[process].requesters if policy.has(process) and process in scope.knows else None
+    rule = "requesters of the process" if groups is None else f"members of {' or '.join([*groups, ADMINS])}"
+    raise NotARequester(process, rule)

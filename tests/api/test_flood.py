@@ -1,0 +1,124 @@
+"""While one token, one person or one address floods the gateway, other people read their lists and decide."""
+
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from api.__main__ import Server
+from api.app import create_app
+from store.people import people, tokens
+from tests.api.conftest import API, Gate
+from tests.support.installed_app import ROOT, free_port
+
+LIST_S, DECISION_S = 0.5, 2.0
+"""The most seconds of a list (p95) and of a decision of somebody else."""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def limited(gate: Gate) -> AsyncIterator[int]:
+    """The port of a gateway with the default limits."""
+    port = free_port()
+    server = Server(create_app(gate.settings.model_copy(update={"rate_limits": None})), port=port, log_config=None)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not serving.done()
+        await asyncio.sleep(0.01)
+    yield port
+    server.should_exit = True
+    await serving
+
+
+def text(method: str, path: str, body: str = "", **fields: str) -> str:
+    """The text of a request."""
+    named = {"Host": "gateway", "Content-Length": str(len(body)), **fields}
+    return (
+        f"{method} {path} HTTP/1.1\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in named.items())
+        + f"\r\n{body}"
+    )
+
+
+async def flooder(gate: Gate, source: str) -> list[str]:
+    """The requests of a flood: lists and decisions of one token or three of a person, or what strangers can send."""
+    if source == "address":
+        wrong = text("GET", f"{API}/tasks", Authorization="Bearer hg_wrong")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        return [wrong, text("POST", "/sign-in", "name=nobody&password=wrong", **form), text("GET", "/sign-in")]
+    async with gate.database.write() as conn:
+        id = f"flood-{uuid4().hex[:6]}"
+        await people.add(conn, id, id, ["auditors", "managers"], by="test")
+        number = 1 if source == "token" else 3
+        made = [await tokens.make(conn, id, f"{each}", by="holdgate") for each in range(number)]
+    decision = json.dumps({"verdict": "approve", "revision": 1})
+    return [
+        each
+        for token in made
+        for each in (
+            text("GET", f"{API}/cases", Authorization=f"Bearer {token}"),
+            text(
+                "POST",
+                f"{API}/tasks/none/decision",
+                decision,
+                **{"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            ),
+        )
+    ]
+
+
+@asynccontextmanager
+async def flood(port: int, seconds: float, connections: int, requests: list[str]) -> AsyncIterator[dict[str, int]]:
+    """Flood while the block runs, from another process, which then has told how often each status was answered."""
+    command = [sys.executable, "-m", "tests.support.flood", "127.0.0.1", str(port), str(seconds), str(connections)]
+    process = await asyncio.create_subprocess_exec(*command, *requests, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    answered: dict[str, int] = {}
+    yield answered
+    said, _ = await process.communicate()
+    answered |= json.loads(said)
+
+
+async def measured(gate: Gate, port: int, source: str, seconds: float, connections: int) -> None:
+    case = await gate.start()
+    task = await gate.open_task(case)
+    requests = await flooder(gate, source)
+    lists = []
+    headers = {"Authorization": f"Bearer {gate.tokens['manager-1']}"}
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as other:
+        assert (await other.get(f"{API}/tasks")).status_code == 200
+        async with flood(port, seconds, connections, requests) as answered:
+            await asyncio.sleep(0.4)
+            ends = time.monotonic() + seconds - 0.5
+            began = time.monotonic()
+            decided = await other.post(
+                f"{API}/tasks/{task['task_id']}/decision", json={"verdict": "approve", "revision": task["revision"]}
+            )
+            decision = time.monotonic() - began
+            while time.monotonic() < ends or len(lists) < 5:
+                began = time.monotonic()
+                assert (await other.get(f"{API}/tasks")).status_code == 200
+                lists.append(time.monotonic() - began)
+                await asyncio.sleep(0.02)
+    assert decided.status_code in (200, 202), decided.text
+    p95 = statistics.quantiles(lists, n=20)[-1]
+    figures = f"{source} {answered}: p95 of {len(lists)} lists {p95:.3f} s, decision {decision:.3f} s"
+    assert sum(answered.values()) > 50, f"that was no flood: {figures}"
+    assert p95 < LIST_S and decision < DECISION_S, figures
+
+
+@pytest.mark.parametrize("source", ["token", "person", "address"])
+async def test_during_a_flood_others_work(gate: Gate, limited: int, source: str) -> None:
+    await measured(gate, limited, source, 1.2, 20)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("source", ["token", "person", "address"])
+async def test_during_a_long_flood_others_work(gate: Gate, limited: int, source: str) -> None:
+    await measured(gate, limited, source, 60, 100)
