@@ -77,6 +77,7 @@ async def opened(folder: Path, kind: type[NodeProvider] | type[MockProvider]) ->
         public_url=home,
         demo=False,
         temporal_port=free_port(),
+        rate_limits="off",
         oidc_issuer=provider.issuer,
         oidc_client_id="holdgate",
         oidc_client_secret=SECRET,

@@ -19,7 +19,7 @@ from domain.task import TaskView
 from store.people import identities, leavers, people
 from store.people.people import Person
 from store.tables.people import identities as stored
-from tests.api.oidc.conftest import Site, opened
+from tests.api.oidc.conftest import LOCAL, Site, opened
 
 
 @pytest_asyncio.fixture
@@ -128,12 +128,12 @@ async def test_a_provider_that_says_nothing_about_groups_keeps_the_last_ones(sit
 async def test_people_without_groups_of_the_provider_are_not_asked_about(site: Site, sign_on: SingleSignOn) -> None:
     await signed_in(site, "fay")
     async with site.db.write() as conn:
-        await people.join(conn, "fay", "managers", by="holdgate")
-    await site.somebody("loc", "managers")
+        await people.join(conn, "fay", LOCAL, by="holdgate")
+    await site.somebody("loc", LOCAL)
     site.provider.down = True
     site.provider.asked.clear()
     for id in ("fay", "loc"):
-        assert (await sign_on.fresh(await site.person(id), confirm=True)).groups == ["managers"]
+        assert (await sign_on.fresh(await site.person(id), confirm=True)).groups == [LOCAL]
     assert site.provider.asked == [] and await read_at(site, "fay") is None
 
 

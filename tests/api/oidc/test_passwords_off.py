@@ -18,7 +18,7 @@ from domain.confirmation import Confirm
 from store.people import emergency_links, leavers, one_time_links, passwords, people, sessions
 from store.people.one_time_links import WrongLink
 from store.tables.people import one_time_links as links
-from tests.api.oidc.conftest import API, Site, opened
+from tests.api.oidc.conftest import API, LOCAL, Site, opened
 from tests.api.pages.visits import secret
 from tests.support.fake_provider import FakeProvider, provider
 
@@ -46,7 +46,7 @@ async def strict(idp: FakeProvider, tmp_path: Path) -> AsyncIterator[Site]:
 
 
 async def test_no_other_way_signs_in_and_each_page_says_so(strict: Site) -> None:
-    token = await strict.somebody("script", "managers")
+    token = await strict.somebody("script", LOCAL)
     said = "HOLDGATE_PASSWORDS=off"
     async with strict.browser() as browser, strict.browser(Authorization=f"Bearer {token}") as script:
         page = (await browser.get("/sign-in")).text
@@ -78,7 +78,7 @@ async def test_no_other_way_signs_in_and_each_page_says_so(strict: Site) -> None
 
 async def test_sessions_of_other_ways_end_when_passwords_are_switched_off(idp: FakeProvider, tmp_path: Path) -> None:
     async with opened(tmp_path, idp) as before, before.browser() as browser:
-        token = await before.somebody("anna", "managers")
+        token = await before.somebody("anna", LOCAL)
         await browser.post("/sign-in", data={"token": token})
         assert "anna" in (await browser.get("/settings")).text
         cookies = dict(browser.cookies)
@@ -141,7 +141,7 @@ async def test_an_emergency_link_is_void_if_it_is_old_or_another_one_is_made(str
     for person in ("local-admin", "nobody"):
         with pytest.raises(WrongLink, match="has left, or is not known"):
             await made(strict, person)
-    await strict.somebody("clerk", "managers")
+    await strict.somebody("clerk", LOCAL)
     with pytest.raises(WrongLink, match="clerk is not in admins"):
         await made(strict, "clerk")
 
@@ -173,7 +173,19 @@ async def test_single_sign_on_is_fresh_only_if_the_person_proved_who_they_are(st
     async with strict.browser() as browser:
         await strict.sign_in(browser, "boss")
         assert not await begun(browser), "the provider may have asked nothing"
+        page = (await browser.get("/settings")).text
+        assert page.count('href="/sign-in/oidc?again=true') == 2, "for a token, and for a passkey"
+        no = await browser.post("/settings/token", data={"value": "x"}, headers={"X-CSRF": secret(page)})
+        assert no.status_code == 403
         address = await strict.begin(browser, again="true")
         assert re.search(r"prompt=login&max_age=0", address)
         await strict.back(browser, **strict.provider.authorize(address, "boss"))
         assert await begun(browser)
+        page = (await browser.get("/settings")).text
+        browser.headers["X-CSRF"] = secret(page)
+        assert 'action="/settings/token#tokens"' in page and 'name="password"' not in page
+        made = await browser.post("/settings/token", data={"value": "nightly import"})
+        token = re.search(r"hg_[\w-]+", made.text)
+        assert made.status_code == 200 and token is not None
+    async with strict.browser(Authorization=f"Bearer {token[0]}") as script:
+        assert (await script.get(f"{API}/me")).json()["id"] == "boss"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.api.oidc.conftest import HOME, Site
+from tests.api.oidc.conftest import HOME, LOCAL, Site
 from tests.api.oidc.test_bad_tokens import OF_ANY_TOKEN, changed
 from tests.api.pages.visits import secret
 from tests.support.fake_provider import CLIENT, FakeProvider, signed
@@ -45,7 +45,7 @@ async def test_without_an_address_at_the_provider_signing_out_leads_to_the_sign_
     site.provider.metadata["end_session_endpoint"] = None
     kept = site.app.state.services.single_sign_on._provider._metadata
     kept._read_at = kept._tried_at = -1e9
-    token = await site.somebody(f"otto-{way}", "managers")
+    token = await site.somebody(f"otto-{way}", LOCAL)
     site.provider.users[f"o-{way}"] = {"preferred_username": f"o-{way}"}
     async with site.browser() as browser:
         if way == "token":
