@@ -1,7 +1,7 @@
 """Let a request in, or answer 429 because its caller has sent too many: by credential, person and network address.
 
 The address counts only for requests of callers who are not signed in, because all people behind a proxy have the
-address of the proxy. Streams of live updates are not counted: `api/services/live_updates.py` limits how many are open.
+address of the proxy. Streams of live updates are not counted: `api/services/open_streams.py` limits how many are open.
 """
 
 import ipaddress

@@ -29,7 +29,7 @@ from api.routes.batches import (
     resume_batch,
     visible_batch,
 )
-from api.services.live_updates import EventStream
+from api.services.open_streams import EventStream
 from domain.status import Status
 from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome
 from store.people.people import Person

@@ -27,8 +27,8 @@ from api.http.security import (
     person_of,
     viewer,
 )
-from api.services.live_updates import EventStream
 from api.services.on_behalf_of import asked_for
+from api.services.open_streams import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
 from intake.mapping.mapping_choice import MAX_MAPPING, SEVERAL

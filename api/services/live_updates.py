@@ -13,14 +13,10 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
-from fastapi import Request
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
-from starlette.types import Receive, Scope, Send
 
-from api.http.rate_limits import LimitReached, address_of
 from api.http.security import viewer
-from api.services.open_streams import OpenStreams, TooManyStreams
+from api.services.open_streams import EventStream, OpenStreams
 from cases.submit import PolicySource
 from core.repeat import repeat
 from domain.batch import BatchCounts
@@ -40,9 +36,6 @@ RETRY_MS = 1_000
 """Milliseconds that a browser waits before it connects again, if the connection was cut."""
 PING_S = 15.0
 """Seconds without an event after which a comment is sent, so that proxies do not close the connection."""
-
-STREAM_RETRY_S = 30.0
-"""Seconds after which a caller with too many open streams may try again."""
 
 FEED_RECHECK_S = 60.0
 """Seconds between two checks of a listener: whether the person is still signed in, and in which groups the person
@@ -70,36 +63,6 @@ _log = logging.getLogger("holdgate.api")
 Still = Callable[[], Awaitable[Person | None]]
 """Returns the person who listens, with their present groups; None if the person is signed out or may no longer see
 the topic."""
-
-
-class EventStream(StreamingResponse):
-    """A response of server-sent events, which can send several events together.
-
-    FastAPI's own class sends each event alone.
-    """
-
-    media_type = "text/event-stream"
-
-    streams: OpenStreams
-
-    @classmethod
-    def of(cls, events: AsyncGenerator[str], streams: OpenStreams) -> "EventStream":
-        """Return a response that streams these events, with a header that tells proxies not to buffer the events.
-
-        `streams` counts the response while it is sent.
-        """
-        made = cls(events, headers={"X-Accel-Buffering": "no"})
-        made.streams = streams
-        return made
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until the stream ends; 429 if too many streams are open."""
-        request = Request(scope)
-        try:
-            with self.streams.one(request.state.person, address_of(request)):
-                await super().__call__(scope, receive, send)
-        except TooManyStreams as no:
-            await LimitReached(str(no), STREAM_RETRY_S, limit="streams").response()(scope, receive, send)
 
 
 class LiveUpdates:
