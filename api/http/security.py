@@ -6,6 +6,7 @@ an action that they may not do.
 
 import hashlib
 import hmac
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -31,7 +32,7 @@ from store.cases import batches
 from store.cases.batches import Batch
 from store.cases.cases import CaseRow
 from store.db.database import Database
-from store.people import demo_people, sessions, tokens
+from store.people import demo_people, service_accounts, sessions, tokens
 from store.people.people import Person
 from store.people.secret_hash import secret_hash
 from store.people.tokens import TOKEN_PREFIX, Holder, TokenRefused
@@ -121,7 +122,16 @@ async def by_jwt(request: Request, token: str) -> Person:
             "set). Create a token on the page Settings."
         )
     person: Person
-    person, request.state.credential = await sign_on.caller(token)
+    credential: Credential
+    person, credential = await sign_on.caller(token)
+    if person.kind == "service":
+        try:
+            async with request.app.state.services.db.read() as conn:
+                scopes = await service_accounts.scopes_now(conn, person.id, credential.scopes, datetime.now(UTC))
+        except TokenRefused as no:
+            raise unauthenticated(str(no)) from no
+        credential = replace(credential, scopes=scopes)
+    request.state.credential = credential
     return in_scope(request.app.state.services, person)
 
 
@@ -193,7 +203,7 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     if credentials:
         token = credentials.credentials
         if is_jwt(token):
-            return await by_jwt(request, token)
+            return await _page_reader_by_jwt(request, token)
         try:
             holder = await holder_of(db, token)
         except TokenRefused as no:
@@ -223,6 +233,15 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     if signed_in is not None:
         request.state.credential = Credential("session", signed_in.session.hash)
     return person and in_scope(services, person)
+
+
+async def _page_reader_by_jwt(request: Request, token: str) -> Person | None:
+    """Return the person of a JWT who opens a page; None for a JWT with scopes. Raises Problem 401 or 503."""
+    person = await by_jwt(request, token)
+    if request.state.credential.scopes is not None:
+        request.state.refused = NO_PAGES
+        return None
+    return person
 
 
 def csrf_of(request: Request) -> str:

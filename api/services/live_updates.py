@@ -13,10 +13,14 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
+from fastapi import Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.types import Receive, Scope, Send
 
+from api.http.rate_limits import LimitReached, address_of
 from api.http.security import viewer
+from api.services.open_streams import OpenStreams, TooManyStreams
 from cases.submit import PolicySource
 from core.repeat import repeat
 from domain.batch import BatchCounts
@@ -36,6 +40,9 @@ RETRY_MS = 1_000
 """Milliseconds that a browser waits before it connects again, if the connection was cut."""
 PING_S = 15.0
 """Seconds without an event after which a comment is sent, so that proxies do not close the connection."""
+
+STREAM_RETRY_S = 30.0
+"""Seconds after which a caller with too many open streams may try again."""
 
 FEED_RECHECK_S = 60.0
 """Seconds between two checks of a listener: whether the person is still signed in, and in which groups the person
@@ -73,10 +80,26 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
+    streams: OpenStreams
+
     @classmethod
-    def of(cls, events: AsyncGenerator[str]) -> "EventStream":
-        """Return a response that streams these events, with headers that tell proxies not to buffer the events."""
-        return cls(events, headers={"X-Accel-Buffering": "no"})
+    def of(cls, events: AsyncGenerator[str], streams: OpenStreams) -> "EventStream":
+        """Return a response that streams these events, with a header that tells proxies not to buffer the events.
+
+        `streams` counts the response while it is sent.
+        """
+        made = cls(events, headers={"X-Accel-Buffering": "no"})
+        made.streams = streams
+        return made
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events until the stream ends; 429 if too many streams are open."""
+        request = Request(scope)
+        try:
+            with self.streams.one(request.state.person, address_of(request)):
+                await super().__call__(scope, receive, send)
+        except TooManyStreams as no:
+            await LimitReached(str(no), STREAM_RETRY_S, limit="streams").response()(scope, receive, send)
 
 
 class LiveUpdates:
@@ -89,6 +112,7 @@ class LiveUpdates:
         self.batches: dict[str, BatchProgress] = {}
         """The topics of batches that have a listener, by the id of the batch."""
         self._closed = False
+        self.streams = OpenStreams()
 
     def changes(self, person: Person, since: int | None, still: Still) -> EventStream:
         """Return a stream of the changes of tasks and cases that the person may see.
@@ -97,11 +121,11 @@ class LiveUpdates:
         first event has an id and no data. If `since` is more than `KEPT` positions behind, or newer than the audit log,
         the first event is `reset` instead.
         """
-        return EventStream.of(self.feed.listen(person, since, still))
+        return EventStream.of(self.feed.listen(person, since, still), self.streams)
 
     def batch(self, batch_id: str, still: Still) -> EventStream:
         """Return a stream of the counts of an existing batch: now, after each change, and when all is closed."""
-        return EventStream.of(self._batch(batch_id, still))
+        return EventStream.of(self._batch(batch_id, still), self.streams)
 
     async def _batch(self, batch_id: str, still: Still) -> AsyncGenerator[str]:
         topic = self.batches.setdefault(batch_id, BatchProgress(self._db, self._pollers, batch_id))

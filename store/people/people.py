@@ -111,7 +111,8 @@ async def add(
         raise ValueError(f"'{id}' is reserved for Holdgate itself: choose another id")
     groups = [group_named(group) for group in groups]
     person = Person(id=id, name=shown_name(name), groups=sorted(set(groups)), email=address_of(email), kind=kind)
-    await group_owners.check_local(conn, person.groups)
+    if kind == "person":
+        await group_owners.check_local(conn, person.groups)
     await check_new(conn, id, person.email)
     now = datetime.now(UTC)
     row = {"id": id, "name": person.name, "active": True, "created_at": now, "email": person.email, "kind": kind}
@@ -225,35 +226,30 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
     await audit_log.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
 
 
-async def join(
-    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
-) -> None:
-    """Add the person to a group. `provider` is the identity provider that gives the group; None for a change here.
+async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Add the person to a group.
 
     Raises UnknownPerson, ValueError for an invalid group name, ProvidedGroup for a group that a provider owns.
     """
     named, group = await get(conn, id), group_named(group)
-    if provider is None:
+    if named.kind == "person":  # a provider does not know service accounts
         await group_owners.check_local(conn, [group])
-    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC), "provider": provider}
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
     if await insert_once(conn, memberships, row):
         await new_members.tell(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit_log.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
 
 
-async def leave(
-    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
-) -> None:
-    """Remove a member from a group. `provider` is the identity provider that gave the group; None for a change here.
+async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Remove a member from a group.
 
     Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin, ProvidedGroup for a membership that
-    a provider gave.
+    an identity provider gave.
     """
     named, group = await get(conn, id), fold(group)
     its = (memberships.c.person == id, memberships.c.group_name == group)
-    ours = or_(memberships.c.provider.is_(None), memberships.c.provider == provider)
-    if not (await conn.execute(delete(memberships).where(*its, ours))).rowcount:
+    if not (await conn.execute(delete(memberships).where(*its, memberships.c.provider.is_(None)))).rowcount:
         if (given := await conn.scalar(select(memberships.c.provider).where(*its))) is not None:
             raise group_owners.ProvidedGroup(group, given)
         raise ValueError(f"{id} is not in {group}")

@@ -199,6 +199,20 @@ async def get(conn: AsyncConnection, id: str) -> ServiceAccount:
     return found[0]
 
 
+async def scopes_now(conn: AsyncConnection, id: str, wanted: frozenset[str] | None, now: datetime) -> frozenset[str]:
+    """Return what a JWT of an identity provider may be used for as this account: never more than the scopes here.
+
+    `wanted` are the scopes of the JWT; None if it has none. Raises TokenRefused for an account that has ended or
+    has no active owner, and UnknownPerson.
+    """
+    account = await get(conn, id)
+    if account.status == "suspended":
+        raise tokens.suspended(id)
+    if account.expires_at is not None and account.expires_at <= now:
+        raise tokens.ended(account.expires_at, id)
+    return frozenset(account.scopes) & (wanted if wanted is not None else frozenset(account.scopes))
+
+
 async def listed(
     conn: AsyncConnection, *, owner: str | None = None, only: str | None = None, after: str = "", limit: int = 1000
 ) -> list[ServiceAccount]:

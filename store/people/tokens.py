@@ -53,6 +53,18 @@ class TokenRefused(Exception):
         self.person = person
 
 
+def ended(at: datetime, person: str) -> TokenRefused:
+    """Return the refusal of a token that has ended at this moment."""
+    said = f"This token ended at {moment_text(at)}. Create a new token, or ask for one."
+    return TokenRefused(said, "ended", person)
+
+
+def suspended(account: str) -> TokenRefused:
+    """Return the refusal of a token of a service account that has no active owner."""
+    said = f"The service account {account} is suspended, because it has no active owner. "
+    return TokenRefused(f"{said}Ask an administrator to name another owner.", "suspended", account)
+
+
 class Token(BaseModel):
     """A token without its secret."""
 
@@ -88,11 +100,9 @@ async def holder(conn: AsyncConnection, token: str, now: datetime) -> Holder | N
     if row is None or person is None:
         return None
     if row.expires_at is not None and row.expires_at <= now:
-        ended = moment_text(row.expires_at)
-        raise TokenRefused(f"This token ended at {ended}. Create a new token, or ask for one.", "ended", row.person)
+        raise ended(row.expires_at, row.person)
     if person.kind == "service" and not row.owned:
-        said = f"The service account {person.id} is suspended, because it has no active owner. "
-        raise TokenRefused(f"{said}Ask an administrator to name another owner.", "suspended", row.person)
+        raise suspended(row.person)
     if person.kind == "service" and row.scopes is None:  # `make` never stores such a token
         return None
     return Holder(person, None if row.scopes is None else frozenset(row.scopes))

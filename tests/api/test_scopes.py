@@ -32,6 +32,8 @@ EVERYTHING = {
     *("PUT /people/{person_id}/groups/{group}", "DELETE /people/{person_id}/groups/{group}"),
     *("POST /people/{person_id}/link", "POST /people/{person_id}/unlock", "DELETE /people/{person_id}/sessions"),
     *("GET /people/{person_id}/passkeys", "DELETE /people/{person_id}/passkeys/{passkey_id}"),
+    *("GET /me/identities", "GET /people/{person_id}/identities"),
+    "DELETE /people/{person_id}/identities/{identity_id}",
     *("GET /people/{person_id}/tokens", "DELETE /people/{person_id}/tokens"),
     *("DELETE /people/{person_id}/tokens/{token_id}", "POST /policies/apply", "GET /policies/{hash}"),
     *("GET /service-accounts", "POST /service-accounts", "GET /service-accounts/{account_id}"),

@@ -16,7 +16,7 @@ from domain.refusals import RefusalCode
 from domain.scopes import Scope
 from domain.status import Verdict
 from store.audit import audit_log
-from store.people import absences, people, service_accounts
+from store.people import absences, service_accounts
 from store.people.absences import Absence
 from tests.api.conftest import API, Gate, eventually, payment
 from tests.api.test_batches import sheet
@@ -260,27 +260,6 @@ async def test_who_may_do_what_with_service_accounts(gate: Gate, bot: str) -> No
     ):
         answer = await gate.post("admin-1", "/service-accounts", new | wrong)
         assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == field, answer.text
-
-
-async def test_a_gate_whose_only_candidate_is_a_service_account_asks_for_help(gate: Gate, bot: str) -> None:
-    async with gate.database.write() as conn:
-        before = (await people.get(conn, "fraud-1")).groups
-        await people.leave(conn, "fraud-1", "fraud-analysts", by="t")
-        await people.join(conn, bot, "fraud-analysts", by="t")
-    try:
-        case_id = await gate.start(
-            "requester-2", amount="700.00", payee="Sanctioned Trading Ltd", memo="urgent gift card"
-        )
-        case = await gate.until(case_id, lambda case: any(task["status"] == "open" for task in case["tasks"]))
-        open_ = [task for task in case["tasks"] if task["status"] == "open"]
-        if open_[0]["gate"] != "manager-approval":  # the fraud check asked somebody
-            assert [task["kind"] for task in open_] == ["intervention"], open_
-            assert "Too few people can decide" in open_[0]["summary"]
-    finally:
-        async with gate.database.write() as conn:
-            await people.leave(conn, bot, "fraud-analysts", by="t")
-            for group in before:
-                await people.join(conn, "fraud-1", group, by="t")
 
 
 async def test_what_a_service_account_does_is_in_the_audit_log(gate: Gate, bot: str) -> None:

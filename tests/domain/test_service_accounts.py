@@ -117,8 +117,7 @@ def test_the_others_decide() -> None:
 
 
 def test_people_for_whom_a_service_account_asks_make_the_changes() -> None:
-    task = {"kind": "changes", "candidate_groups": [], "candidate_users": [PERSON, OWNER]}
-    gate = asked(**task)
+    gate = asked("changes", candidate_groups=[], candidate_users=[PERSON, OWNER])
     assert gate.check(an_answer(PERSON, Verdict.RESUBMIT, groups=())) == f"candidate user {PERSON}"
     assert gate.check(an_answer(OWNER, Verdict.RESUBMIT, groups=())) == f"candidate user {OWNER}"
     assert refusal(gate, an_answer("max", Verdict.RESUBMIT))
@@ -136,7 +135,13 @@ def test_who_becomes_an_owner_while_the_gate_is_open_does_not_decide_any_more() 
     gate.count(Present(there=[Actor(id="max", groups=["managers"])], owners=[OWNER]), NOON)
     assert gate.task.excluded_users == []
     gate.count(Present(there=[Actor(id="max", groups=["managers"])], owners=[OWNER, "max"]), NOON)
+    gate.exclude([])  # what other gates exclude is computed again
+    gate.count(Present(there=[], owners=[OWNER]), NOON)
     assert gate.task.excluded_users == ["max"] and refusal(gate, an_answer("max", comment="because"))
+    other = asked()
+    other.exclude(["moe"])  # who decided another gate
+    other.count(Present(there=[Actor(id="max", groups=["managers"])], owners=[OWNER]), NOON)
+    assert other.task.excluded_users == ["moe"]
 
 
 @pytest.mark.parametrize(

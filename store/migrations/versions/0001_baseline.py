@@ -491,6 +491,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_sign_in_tries"),
     )
     op.create_table(
+        "rate_limits",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("full_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_rate_limits"),
+        prefixes=["UNLOGGED"] if op.get_context().dialect.name == "postgresql" else [],
+    )
+    op.create_table(
         "stopped",
         sa.Column("workflow_id", sa.String(length=1000), nullable=False),
         sa.Column("kind", sa.String(length=20), nullable=False),

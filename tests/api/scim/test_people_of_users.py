@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from store.people import leavers, people, scim_people, tokens
-from store.tables.people import people as people_rows, sessions, tokens
+from store.tables.people import people as people_rows, sessions, tokens as token_rows
 from tests.api.scim.conftest import USER, Provider
 
 OFF = [
@@ -116,7 +116,7 @@ async def test_a_user_who_is_not_active_is_deactivated_and_comes_back(provider: 
     assert (person.groups, active) == ([], False)
     async with provider.db.read() as conn:
         assert await tokens.by_token(conn, token) is None
-        assert (await conn.execute(select(tokens).where(tokens.c.revoked_at.is_(None)))).first() is None
+        assert (await conn.execute(select(token_rows).where(token_rows.c.revoked_at.is_(None)))).first() is None
         assert (await conn.execute(select(sessions))).first() is None
     assert (await provider.patch(f"/Users/{user['id']}", ON)).status_code == 204
     person, active = await provider.person("anna")

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from domain.input_errors import WrongField
+from domain.ruling import GateRuling
 from domain.scopes import Scope
+from policy.candidates import with_people
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import Database
@@ -19,6 +21,7 @@ from store.people.last_admin import LastAdmin
 from store.people.people import UnknownPerson
 from store.people.tokens import TokenRefused
 from store.tables.people import tokens as token_rows
+from tests.domain.test_gate import a_gate
 
 NOW = datetime.now(UTC)
 SOON = NOW + timedelta(days=30)
@@ -47,7 +50,7 @@ async def test_an_account_asks_with_its_token_and_shows_when_that_was_used(db: D
         token = await bot(conn, expires_at=SOON)
         holder = await tokens.holder(conn, token, NOW)
         assert holder and (holder.person.id, holder.person.kind) == ("bot", "service")
-        assert holder.scopes == {"cases:ask", "cases:read"} and holder.person.groups == ["requesters"]
+        assert holder.scopes == frozenset({"cases:ask", "cases:read"}) and holder.person.groups == ["requesters"]
         assert token not in str((await conn.execute(select(token_rows))).all())
         await tokens.note_use(conn, tokens.credential_of(token), NOW)
         await tokens.note_use(conn, tokens.credential_of(token), NOW + timedelta(minutes=1))
@@ -99,7 +102,7 @@ async def test_a_token_of_an_account_reaches_no_further_than_the_account(db: Dat
         await bot(conn, expires_at=SOON)
         narrow = await service_accounts.new_token(conn, "bot", "reader", "mia", scopes=["cases:read"])
         holder = await tokens.holder(conn, narrow, NOW)
-        assert holder and holder.scopes == {"cases:read"}
+        assert holder and holder.scopes == frozenset({"cases:read"})
         for more, said in (
             ({"scopes": ["audit:read"]}, "does not have the scope audit:read"),
             ({"expires_at": SOON + timedelta(days=1)}, "the account ends earlier"),
@@ -200,3 +203,20 @@ async def test_a_service_account_counts_nowhere_as_a_person_who_decides(db: Data
         await people.leave(conn, "otto", "admins", by="ada")
         with pytest.raises(LastAdmin):  # the account does not count as an administrator
             await people.leave(conn, "ada", "admins", by="ada")
+
+
+@pytest.mark.parametrize(("groups", "can"), [(["bots"], 0), (["bots", "managers"], 1)])
+async def test_a_gate_counts_neither_the_account_nor_its_owners(db: Database, groups: list[str], can: int) -> None:
+    """The account is in a group of its own, with the managers Mia, who owns it, and Moe, who does not."""
+    async with db.write() as conn:
+        await bot(conn, groups=["bots", "managers"])
+        await people.add(conn, "pal", "Pal", ["requesters"], by="test")
+        await people.set_manager(conn, "pal", "moe", by="ada")
+    asked = {"requester": "bot", "on_behalf_of": "pal", "asked_for": ["pal"]}  # as before Mia became an owner
+    task, directory = a_gate().task.model_copy(update=asked), people.PeopleDirectory(db)
+    found = await with_people(task, GateRuling(needed=True, rule="true", groups=groups), directory, escalate=True)
+    assert (found.excluded, bool(found.short)) == (["mia"], can < 1)
+    above = GateRuling(needed=True, rule="true", users=["manager_of(requester)"])
+    assert (await with_people(task, above, directory)).ruling.users == ["moe"]
+    nobody = task.model_copy(update={"on_behalf_of": None})
+    assert (await with_people(nobody, above, directory)).ruling.users == []
