@@ -13,19 +13,14 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
-from pydantic import BaseModel, Field
-
 from api.http.security import viewer
+from api.services.batch_counts import Counts, counts_of
 from api.services.open_streams import EventStream, OpenStreams
 from cases.submit import PolicySource
 from core.repeat import repeat
-from domain.batch import BatchCounts
-from domain.status import Status
 from policy.scope import scope_of
 from store.audit import audit_log, feed
 from store.audit.feed import News
-from store.cases import batch_cases, batches
-from store.cases.batches import BatchStatus
 from store.cases.visibility import Viewer
 from store.db.database import Database, DatabaseUnavailable
 from store.people.people import Person
@@ -388,20 +383,6 @@ def _reset(position: int) -> str:
 # ------------------------------------------------------------------------------------------------------------- batches
 
 
-class Counts(BaseModel):
-    """The progress of a batch: its status, and the counts of its rows and cases."""
-
-    status: BatchStatus
-    rows: BatchCounts
-    cases: dict[str, int] = Field(description="The batch's cases by status")
-    closed: bool = Field(exclude=True)
-
-    @property
-    def ended(self) -> bool:
-        """Return True if the batch and all its cases are closed."""
-        return self.closed and all(Status(status).closed for status in self.cases)
-
-
 class BatchProgress(Topic):
     """The topic of one batch: the poller reads the counts of its rows and cases."""
 
@@ -428,7 +409,7 @@ class BatchProgress(Topic):
 
     async def _step(self) -> bool:
         try:
-            counts = await self._look()
+            counts = await counts_of(self._db, self._batch_id)
         except DatabaseUnavailable:
             return False  # listeners get no news until the database is back
         except Exception:
@@ -440,18 +421,6 @@ class BatchProgress(Topic):
         if counts.ended:
             self.close()
         return False
-
-    async def _look(self) -> Counts:
-        async with self._db.read() as conn:
-            batch = await batches.get(conn, self._batch_id)
-            if batch is None:
-                raise LookupError(f"batch {self._batch_id} no longer exists")
-            return Counts(
-                status=batch.status,
-                rows=await batches.counts(conn, self._batch_id),
-                cases=await batch_cases.counts_by_status(conn, self._batch_id),
-                closed=batch.closed_at is not None,
-            )
 
 
 class BatchListener(Listener):

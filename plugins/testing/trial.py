@@ -26,6 +26,7 @@ from plugins.errors import WrongProcess
 from plugins.shipped import steps
 from plugins.testing.server import Handle, WorkerHarness, add_people, time_skipping_server, unskipped, worker_of
 from policy.file import PolicyFile
+from policy.groups import roles_of
 from policy.model import ProcessPolicy
 from store.db.database import Database, migrate
 from store.people import people
@@ -104,14 +105,15 @@ def _found(name: str) -> Process:
 
 
 def _groups(file: PolicyFile, name: str) -> dict[str, list[str]]:
-    """Return the groups of each person: the demo people, and two people for each group that only the policy of this
-    process names.
+    """Return the people of each group: the demo people, and two people for each group that only the policy of this
+    process names, in its gates or its roles.
     """
     groups: dict[str, list[str]] = {}
     for person, group in PEOPLE.items():
         groups.setdefault(group, []).append(person)
     section = file.current.processes.get(name, ProcessPolicy())
-    for gate in section.gates.values():
-        for group in (*gate.groups, *(group for level in gate.escalate for group in level.to)):
-            groups.setdefault(group, [f"{group}-1", f"{group}-2"])
+    named = [group for gate in section.gates.values() for group in gate.groups]
+    named += [group for gate in section.gates.values() for level in gate.escalate for group in level.to]
+    for group in (*named, *roles_of(section)):
+        groups.setdefault(group, [f"{group}-1", f"{group}-2"])
     return groups

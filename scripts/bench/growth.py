@@ -192,7 +192,7 @@ async def _import(system: System, rows: int, sampler: Sampler | None) -> Progres
 async def _upload(system: Holdgate, rows: int) -> Callable[[], int]:
     """Upload a file and return a function that counts its cases at their gates."""
     mark = uuid4().hex[:6]
-    body = HEAD + "".join(f"{mark}-{n},Payee {n},1250.00,GBP,operating\n" for n in range(rows))
+    body = HEAD + "".join(f"{mark}-{n},Payee {n},600.00,GBP,operating\n" for n in range(rows))
     answer = await system.requester.post("/batches?process=payment", files={"file": ("bench.csv", body, "text/csv")})
     assert answer.status_code == 202, answer.text
     batch_id = str(answer.json()["batch_id"])

@@ -51,7 +51,7 @@ auditors = ["audits-{word}"]
 OVERSEERS = ("views", "runs", "audits")
 PEOPLE = {f"{role}-{word}": [f"{role}-{word}"] for word in PROCESSES for role in ROLES}
 PEOPLE |= {f"all-{word}": [f"{role}-{word}" for role in ROLES] for word in PROCESSES}
-"""Whoever has all roles of a process finds everything that somebody with one of them finds."""
+"""A person with all roles of a process finds everything that a person with one of the roles finds."""
 
 
 @dataclass

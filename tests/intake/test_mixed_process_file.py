@@ -107,3 +107,10 @@ def test_other_columns_are_ignored_and_named() -> None:
 def test_the_sample_of_several_processes_imports_as_it_is() -> None:
     sheet = read_seed((ROOT / "docs" / "samples" / "tasks.csv").read_bytes(), PROCESSES, list(PROCESSES))
     assert all(row.input for row in sheet.rows), [told(row) for row in sheet.rows]
+
+
+def test_a_row_of_a_process_whose_cases_the_uploader_may_not_start_is_invalid() -> None:
+    file = "\n".join([HEAD, "T-1,payment,Acme,,,1.00,GBP,", "T-2,approval,Rent?,,,,,"]).encode()
+    paid, refused = read_seed(file, PROCESSES, ["payment"], not_allowed={"approval"}).rows
+    assert told(paid) == [] or "approval" not in str(told(paid))
+    assert told(refused)[0].endswith("'approval' is not a process that you can start: only its requesters start it")

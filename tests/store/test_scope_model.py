@@ -179,7 +179,7 @@ async def test_every_list_shows_what_the_model_says(
 
 
 def test_without_a_scope_a_viewer_oversees_nothing() -> None:
-    """Whoever forgets to compute the scope hides cases and does not show them."""
+    """Code that does not compute the scope hides cases and does not show them."""
     assert not Viewer(id="ann", groups=["admins", "operators", "auditors"]).sees_all
     unknown = scope_of(Policy("empty", "", "e" * 64, {}), "ann", ["operators", "auditors", "requesters"])
     assert not (unknown.sees or unknown.starts or unknown.operates or unknown.audits)
