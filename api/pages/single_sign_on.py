@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from api.container import Services
 from api.deps import TheServices
+from api.http.rate_limits import forgive
 from api.http.security import Visitor
 from api.http.step_up import check_presence
 from api.http.ways_to_sign_in import not_configured
@@ -99,6 +100,7 @@ async def callback(request: Request, services: TheServices, _person: Visitor) ->
     except (ProviderDown, NotAccepted) as error:
         return await _refused(request, services, error, attempt)
     assert attempt is not None
+    forgive(request, 2)  # the way to the provider, and the way back
     answer = await welcome(
         request, services, found.person, "oidc", attempt.following, found.zone, provider=found.provider
     )
@@ -178,8 +180,8 @@ def _sentence(error: NotAccepted, name: str) -> str:
             return _("This account belongs to a program, and only people sign in to the pages.")
         case "address-in-use":
             return _(
-                "Somebody in Holdgate already has your e-mail address or user name, and your account of %(provider)s is "
-                "not connected to that person. If this is you, sign in as before and connect the account in your "
+                "Somebody in Holdgate already has your e-mail address or user name, and your account of %(provider)s "
+                "is not connected to that person. If this is you, sign in as before and connect the account in your "
                 "settings. Otherwise ask an administrator.",
                 provider=name,
             )

@@ -173,7 +173,19 @@ async def test_single_sign_on_is_fresh_only_if_the_person_proved_who_they_are(st
     async with strict.browser() as browser:
         await strict.sign_in(browser, "boss")
         assert not await begun(browser), "the provider may have asked nothing"
+        page = (await browser.get("/settings")).text
+        assert page.count('href="/sign-in/oidc?again=true') == 2, "for a token, and for a passkey"
+        no = await browser.post("/settings/token", data={"value": "x"}, headers={"X-CSRF": secret(page)})
+        assert no.status_code == 403
         address = await strict.begin(browser, again="true")
         assert re.search(r"prompt=login&max_age=0", address)
         await strict.back(browser, **strict.provider.authorize(address, "boss"))
         assert await begun(browser)
+        page = (await browser.get("/settings")).text
+        browser.headers["X-CSRF"] = secret(page)
+        assert 'action="/settings/token#tokens"' in page and 'name="password"' not in page
+        made = await browser.post("/settings/token", data={"value": "nightly import"})
+        token = re.search(r"hg_[\w-]+", made.text)
+        assert made.status_code == 200 and token is not None
+    async with strict.browser(Authorization=f"Bearer {token[0]}") as script:
+        assert (await script.get(f"{API}/me")).json()["id"] == "boss"
