@@ -34,7 +34,7 @@ from scim2_models import (
     ServiceProviderConfig,
     Sort,
 )
-from scim2_server.applications.asgi import ASGIApplication, Receive, Scope, Send
+from scim2_server.applications.asgi import ASGIApplication, Receive, Scope
 from scim2_server.handler import AsyncScimHandler
 from scim2_server.requests import ScimRequest
 from scim2_server.responses import ScimResponse
@@ -136,7 +136,7 @@ class ScimApplication(ASGIApplication):
         self._changing = asyncio.Lock()
         """Held by the request that changes something: other requests wait here, and not each with a connection."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Any) -> None:
         """Answer a request."""
         request = self._request_of(scope)
         try:

@@ -244,13 +244,16 @@ async def map_name(conn: AsyncConnection, display_name: str, group: str, by: str
     await lock_scim(conn)
     key, group = _key(display_name), people.group_named(group)
     row = {"display_name": display_name.strip(), "group_name": group, "mapped_by": by, "mapped_at": datetime.now(UTC)}
+    former: str | None = await conn.scalar(select(scim_mappings.c.group_name).where(scim_mappings.c.name_key == key))
     put = insert_into(conn, scim_mappings).values(name_key=key, **row)
     await conn.execute(put.on_conflict_do_update(index_elements=[scim_mappings.c.name_key], set_=row))
+    await _fill_again(conn, key, group, by)
     summary = f"The SCIM group {display_name.strip()} fills {group}"
     data = {"provider_group": display_name.strip(), "group": group, "provider": "scim"}
+    # After the memberships: who locks people must do so before the audit log.
     await audit_log.note(conn, "group_mapped", by=by, summary=summary, data=data)
     await group_owners.own(conn, group, "scim", by)
-    await _fill_again(conn, key, group, by)
+    await _release(conn, former, by)
     return group
 
 
@@ -266,10 +269,10 @@ async def unmap_name(conn: AsyncConnection, display_name: str, by: str) -> str |
     if before is None:
         raise ValueError(f"the group {display_name} is not mapped: ./holdgate scim groups lists the groups")
     after = group_by_name(display_name)
+    await _fill_again(conn, key, after, by)
     summary = f"The SCIM group {display_name.strip()} is not mapped to {before} any more"
     data = {"provider_group": display_name.strip(), "group": before, "provider": "scim"}
     await audit_log.note(conn, "group_unmapped", by=by, summary=summary, data=data)
-    await _fill_again(conn, key, after, by)
     await _release(conn, before, by)
     return after
 

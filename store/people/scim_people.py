@@ -15,6 +15,7 @@ from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.people import people
+from store.people.person_lock import locked
 from store.people.scim_groups import BY
 from store.people.scim_lock import lock_scim
 from store.tables.people import people as people_rows
@@ -35,6 +36,7 @@ async def person_for(conn: AsyncConnection, key: str, user_name: str, name: str,
     if known is not None:
         return known
     if (person := await _here(conn, user_name, address)) is not None:
+        await locked(conn, person)
         await note_link(conn, person, BY)
         return person
     id = await _new_id(conn, user_name)

@@ -46,6 +46,9 @@ def test_groups_of_the_provider_are_mapped_and_unmapped(run: Run) -> None:
     assert run("scim", "unmap", "Finance").out == "Finance fills finance\n"
     assert run("scim", "unmap", "Holdgate Admins").out == "Holdgate Admins fills holdgate-admins\n"
     assert groups_of(run, "anna") == ["finance", "holdgate-admins"]
+    assert run("scim", "map", "Later", "operators").code == 0
+    assert run("people", "join", "root", "auditors").code == 0, "which the provider does not fill any more"
+    assert "by SCIM" in run("people", "join", "root", "operators").err
     again = run("scim", "unmap", "Finance")
     assert again.code == 1 and "is not mapped" in again.err
     assert run("scim", "map", "Finance", "no group!").code == 1

@@ -9,7 +9,7 @@ from store.people import leavers, people, scim_people, tokens
 from store.tables.people import people as people_rows, sessions, tokens as token_rows
 from tests.api.scim.conftest import USER, Provider
 
-OFF = [
+OFF: list[dict[str, Any]] = [
     {"op": "replace", "value": {"active": False}},
     {"op": "Replace", "path": "active", "value": "False"},
     {"op": "replace", "path": "active", "value": "false"},
