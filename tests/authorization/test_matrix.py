@@ -44,6 +44,7 @@ async def test_it_answers_each_person_as_the_table_says(product: Product, name: 
     for role in sorted(ROLES, key=lambda role: TABLE[row.what][role] is Answer.YES):
         person, may = ROLES[role], TABLE[row.what][role] is Answer.YES
         client = product.callers.program(person) if place.of_api else await product.callers.browser(person)
+        await row.ids(product.things, person)  # made before the question what the person has changed
         before = await product.newest_event()
         answer = await _ask(product, client, place, row, person, HTML if may else SCRIPT)
         if told := _wrong(answer, place, row, role):

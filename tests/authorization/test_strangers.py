@@ -65,7 +65,7 @@ async def plant(product: Product, side: Side) -> Planted:
     ids["attachment_id"] = (await post(side.requester, f"{case}/attachments", files=file))["attachment_id"]
     question = {"to": side.requester, "text": word(side, "question")}
     asked = await post(side.candidate, f"{task_path}/questions", json=question)
-    ids["question_id"] = asked["questions"][0]["question_id"]
+    ids["question_id"] = asked["questions"][0]["id"]
     sheet = {"file": (f"{word(side, 'upload')}.csv", side.rows() + word(side, "row").encode() + b"\n", "text/csv")}
     ids["batch_id"] = (await post(side.requester, f"/batches?process={side.process}", files=sheet))["batch_id"]
     other = await things.case()
