@@ -76,7 +76,7 @@ ROWS: Rows = {
         What.REASSIGN_MANY, json={"to": "manager-2", "filter": {"task_ids": ["{task_id}"]}}
     ),
     "POST /api/v1/tasks/{task_id}/clock": Row(
-        What.DEADLINES, "case", json={"due_at": "2033-01-01T00:00:00Z", **REASON}
+        What.DEADLINES, "case", json={"due_at": "2033-01-01T00:00:00Z", "expires_at": "2033-02-01T00:00:00Z", **REASON}
     ),
     "POST /api/v1/tasks/{task_id}/questions/{question_id}/answer": Row(What.ANSWER, "asked", json={"text": "PO 4711"}),
     "POST /api/v1/tasks/{task_id}/questions/{question_id}/withdraw": Row(What.WITHDRAW_QUESTION, "asked", json={}),

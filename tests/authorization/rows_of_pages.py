@@ -122,7 +122,9 @@ ROWS: Rows = {
     "POST /tasks/{task_id}/act act=withdraw_question": _of_task(
         What.WITHDRAW_QUESTION, "asked", question="{question_id}"
     ),
-    "POST /tasks/{task_id}/act act=set_clock": _of_task(What.DEADLINES, due="2033-01-01T10:00", text="A test"),
+    "POST /tasks/{task_id}/act act=set_clock": _of_task(
+        What.DEADLINES, due="2033-01-01T10:00", ends="2033-02-01T10:00", text="A test"
+    ),
     "POST /tasks/{task_id}/act act=follow_up": _of_task(What.READ_CASE, later="1d", keeps=True),
     "POST /tasks/{task_id}/act act=no_follow_up": _of_task(What.READ_CASE, keeps=True),
     "GET /incidents": Row(What.INCIDENTS),
