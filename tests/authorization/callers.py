@@ -9,7 +9,8 @@ import httpx2
 from sqlalchemy import update
 
 from api.http.security import SECURE_COOKIE
-from store.people import leavers, passwords, people, sessions, tokens
+from domain.scopes import Scope
+from store.people import leavers, passwords, people, service_accounts, sessions, tokens
 from store.tables.people import tokens as stored_tokens
 from tests.api.conftest import Gate
 from tests.api.pages.visits import secret
@@ -47,6 +48,8 @@ Ended = Literal[
     "an ended session",
     "a session whose token was revoked",
     "the session of a person who left",
+    "the token of a suspended service account",
+    "a token with scopes, at a page",
     "the session of a page, at the API",
 ]
 """Credentials with which the caller counts as nobody. All but the first two belonged to an administrator."""
@@ -80,6 +83,10 @@ class Callers:
             client.headers["X-CSRF"] = secret((await client.get("/password")).text)
         return client
 
+    def with_token(self, token: str) -> httpx2.AsyncClient:
+        """A program with this token."""
+        return self._client(Authorization=f"Bearer {token}")
+
     def forget(self, person: str) -> None:
         """The sessions of the person have ended."""
         self._browsers.pop(person, None)
@@ -98,6 +105,10 @@ class Callers:
             made = {name: await tokens.make(conn, "admin-2", name, by="holdgate") for name in ("old", "gone")}
             its = stored_tokens.c.hash == tokens.credential_of(made["old"])
             await conn.execute(update(stored_tokens).where(its).values(expires_at=now - timedelta(days=1)))
+            scoped = await tokens.make(conn, "admin-2", "scoped", by="holdgate", scopes=[*Scope])
+            suspended = await service_accounts.create(
+                conn, "bot-1", "A bot", owners=["left-1"], scopes=[*Scope], expires_at=None, by="admin-2"
+            )
         kept, gate.tokens["admin-2"] = gate.tokens["admin-2"], made["gone"]
         of_revoked = await self.new_browser("admin-2")
         gate.tokens["admin-2"] = kept
@@ -109,10 +120,12 @@ class Callers:
         cookie = (await self.browser("admin-1")).headers["Cookie"]
         self.ended = {
             "no credential": self._client(),
-            "an invented token": self._client(Authorization="Bearer hg_invented"),
-            "a revoked token": self._client(Authorization=f"Bearer {made['gone']}"),
-            "an expired token": self._client(Authorization=f"Bearer {made['old']}"),
-            "the token of a person who left": self._client(Authorization=f"Bearer {gate.tokens['left-1']}"),
+            "an invented token": self.with_token("hg_invented"),
+            "a revoked token": self.with_token(made["gone"]),
+            "an expired token": self.with_token(made["old"]),
+            "the token of a person who left": self.with_token(gate.tokens["left-1"]),
+            "the token of a suspended service account": self.with_token(suspended),
+            "a token with scopes, at a page": self.with_token(scoped),
             "an ended session": ended,
             "a session whose token was revoked": of_revoked,
             "the session of a person who left": of_left,

@@ -36,6 +36,7 @@ class What(StrEnum):
 
     PUBLIC = "Read health, metrics and the API docs, sign in"
     OWN = "Use your own account, inbox, lists and dashboard"
+    REQUEST_TYPE = "Read a request type that you start, see or decide"
     START = "Start a request, upload a file"
     READ_CASE = "Read a request and its tasks, comment, attach a file, snooze"
     DECIDE = "Decide, claim or delegate a task, ask a question"

@@ -34,8 +34,8 @@ ROWS: Rows = {
     "PATCH /api/v1/me/passkeys/{passkey_id}": Row(What.OWN, "own_passkey", json={"name": "Another name"}),
     "DELETE /api/v1/me/passkeys/{passkey_id}": Row(What.OWN, "own_passkey", json={"password": PASSWORD}),
     "GET /api/v1/processes": Row(What.OWN),
-    "GET /api/v1/processes/{name}": Row(What.OWN, "process"),
-    "GET /api/v1/processes/{name}/template.csv": Row(What.OWN, "process"),
+    "GET /api/v1/processes/{name}": Row(What.REQUEST_TYPE, "process"),
+    "GET /api/v1/processes/{name}/template.csv": Row(What.REQUEST_TYPE, "process"),
     "GET /api/v1/cases": Row(What.OWN),
     "GET /api/v1/tasks": Row(What.OWN),
     "POST /api/v1/tasks/decisions": Row(
@@ -55,7 +55,7 @@ ROWS: Rows = {
     "POST /api/v1/cases/{case_id}/attachments": Row(What.READ_CASE, "case", files=FILE, keeps=True),
     "GET /api/v1/cases/{case_id}/attachments/{attachment_id}": Row(What.READ_CASE, "attachment"),
     "POST /api/v1/cases/{case_id}/cancel": Row(What.CANCEL, "case", json=REASON),
-    "POST /api/v1/cases/{case_id}/start": Row(What.CANCEL, "scheduled"),
+    "POST /api/v1/cases/{case_id}/start": Row(What.CANCEL, "case", refused=409),
     "POST /api/v1/cases/{case_id}/rollback": Row(What.ROLL_BACK, "completed", json=REASON),
     "GET /api/v1/tasks/{task_id}": READS_CASE,
     "GET /api/v1/tasks/{task_id}/receipt": Row(What.READ_CASE, "decided"),
@@ -76,7 +76,7 @@ ROWS: Rows = {
         What.REASSIGN_MANY, json={"to": "manager-2", "filter": {"task_ids": ["{task_id}"]}}
     ),
     "POST /api/v1/tasks/{task_id}/clock": Row(
-        What.DEADLINES, "case", json={"due_at": "2033-01-01T00:00:00Z", **REASON}
+        What.DEADLINES, "case", json={"due_at": "2033-01-01T00:00:00Z", "expires_at": "2033-02-01T00:00:00Z", **REASON}
     ),
     "POST /api/v1/tasks/{task_id}/questions/{question_id}/answer": Row(What.ANSWER, "asked", json={"text": "PO 4711"}),
     "POST /api/v1/tasks/{task_id}/questions/{question_id}/withdraw": Row(What.WITHDRAW_QUESTION, "asked", json={}),

@@ -100,7 +100,7 @@ ROWS: Rows = {
     "POST /cases/{case_id}/comment": Row(What.READ_CASE, "case", form={"text": "A comment"}, keeps=True),
     "POST /cases/{case_id}/attach": Row(What.READ_CASE, "case", files=FILE, keeps=True),
     "POST /cases/{case_id}/cancel": Row(What.CANCEL, "case", form=REASON),
-    "POST /cases/{case_id}/start": Row(What.CANCEL, "scheduled"),
+    "POST /cases/{case_id}/start": Row(What.CANCEL, "case", refused=409),
     "POST /cases/{case_id}/rollback": Row(What.ROLL_BACK, "completed", form=REASON),
     "POST /requests/withdraw": Row(What.CANCEL, "case", form={"case_id": "{case_id}", "key": "{key}", **REASON}),
     "POST /requests/nudge": Row(What.REMIND, "case", form={"task_id": "{task_id}", "key": "{key}"}),
@@ -122,7 +122,9 @@ ROWS: Rows = {
     "POST /tasks/{task_id}/act act=withdraw_question": _of_task(
         What.WITHDRAW_QUESTION, "asked", question="{question_id}"
     ),
-    "POST /tasks/{task_id}/act act=set_clock": _of_task(What.DEADLINES, due="2033-01-01", text="A test"),
+    "POST /tasks/{task_id}/act act=set_clock": _of_task(
+        What.DEADLINES, due="2033-01-01T10:00", ends="2033-02-01T10:00", text="A test"
+    ),
     "POST /tasks/{task_id}/act act=follow_up": _of_task(What.READ_CASE, later="1d", keeps=True),
     "POST /tasks/{task_id}/act act=no_follow_up": _of_task(What.READ_CASE, keeps=True),
     "GET /incidents": Row(What.INCIDENTS),
@@ -140,7 +142,7 @@ ROWS: Rows = {
     # ----------------------------------------------------------------------------------------------------------- files
     "GET /upload": Row(What.START),
     "POST /upload": Row(What.START, form={"process": "payment"}, files=SHEET),
-    "GET /upload/example/{process}": Row(What.OWN, "process"),
+    "GET /upload/example/{process}": Row(What.REQUEST_TYPE, "process"),
     "GET /upload/{sha256}": Row(What.START, "own_file", query={"process": "{process}"}),
     "POST /upload/{sha256}": Row(What.START, "own_file", form={"process": "{process}"}),
     "GET /batches/{batch_id}": READS_BATCH,

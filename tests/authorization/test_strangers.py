@@ -65,7 +65,7 @@ async def plant(product: Product, side: Side) -> Planted:
     ids["attachment_id"] = (await post(side.requester, f"{case}/attachments", files=file))["attachment_id"]
     question = {"to": side.requester, "text": word(side, "question")}
     asked = await post(side.candidate, f"{task_path}/questions", json=question)
-    ids["question_id"] = asked["questions"][0]["question_id"]
+    ids["question_id"] = asked["questions"][0]["id"]
     sheet = {"file": (f"{word(side, 'upload')}.csv", side.rows() + word(side, "row").encode() + b"\n", "text/csv")}
     ids["batch_id"] = (await post(side.requester, f"/batches?process={side.process}", files=sheet))["batch_id"]
     other = await things.case()
@@ -132,7 +132,8 @@ _ODD = re.compile(r"[0-9a-f]{32,64}|key-\w+|\d+(?=[^<>]*</time>)|\d{4}-\d\d-\d\d
 
 def form_of(answer: httpx2.Response, sent: Ids) -> tuple[int, dict[str, str], str]:
     """Return what an asker can compare: status, headers and text, without the ids they sent and what is random."""
-    headers = {name: value for name, value in answer.headers.items() if name not in ("content-length", "date")}
+    told = {name: value for name, value in answer.headers.items() if name not in ("content-length", "date")}
+    headers = {name: _ODD.sub("*", without(value, sent)) for name, value in told.items()}
     return answer.status_code, headers, _ODD.sub("*", without(answer.text, sent))
 
 

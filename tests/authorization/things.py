@@ -43,8 +43,6 @@ class Side:
     """Returns a file with a row for a case."""
     twice: dict[str, str]
     """Input that two people must approve, if the process has such input."""
-    nobody: dict[str, str] | None
-    """Input that nobody must approve; None if somebody always must."""
 
 
 PAYMENTS = Side(
@@ -56,7 +54,6 @@ PAYMENTS = Side(
     new=payment,
     rows=lambda: f"reference,payee,amount,currency,account\nROW-{uuid4()},Somebody,1.00,GBP,operating\n".encode(),
     twice={"amount": "20000.00"},
-    nobody={"amount": "20.00"},
 )
 
 
@@ -126,21 +123,17 @@ class Things:
         return {**ids, "decision_id": (await self._decide(ids))["decision_id"]}
 
     async def completed(self) -> Ids:
-        if self.side.nobody is not None:
-            case_id = await self._start(**self.side.nobody)
-        else:
-            ids = await self.case()
-            case_id = ids["case_id"]
-            await self._decide(ids)
-        await self._until(case_id, lambda case: case["status"] == "completed")
-        return {"case_id": case_id}
+        ids = await self.case()
+        await self._decide(ids)
+        await self._until(ids["case_id"], lambda case: case["status"] == "completed")
+        return ids
 
     async def asked(self) -> Ids:
         """A task about which the candidate has asked the requester."""
         ids = await self.case()
         question = {"to": self.side.requester, "text": "Which order?"}
         task = await self._post(self.side.candidate, path_of("/tasks/{task_id}/questions", ids), json=question)
-        return {**ids, "question_id": task["questions"][0]["question_id"]}
+        return {**ids, "question_id": task["questions"][0]["id"]}
 
     async def scheduled(self) -> Ids:
         later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
