@@ -9,6 +9,7 @@ from domain.scope import Scope
 from policy.parse import parse
 from store.db.database import Database
 from store.people import leavers, people
+from store.people.people import Kind
 from workflows.registry import INPUTS
 
 SHIPPED = (Path(__file__).parents[2] / "config" / "policy.toml").read_text(encoding="utf-8")
@@ -27,7 +28,7 @@ WORLD = {
 async def house(db: Database) -> Database:
     async with db.write() as conn:
         for person, groups in WORLD.items():
-            kind = "service" if person == "bot" else "person"
+            kind: Kind = "service" if person == "bot" else "person"
             await people.add(conn, person, person.title(), groups, by="t", kind=kind)
     return db
 
