@@ -5,11 +5,12 @@ folder, child cases and automatic next rounds.
 """
 
 from domain.names import ADMINS
-from domain.scope import Scope
+from domain.scope import EVERYWHERE, Scope
 from policy.model import Policy
 from policy.scope import scope_of
+from store.db.connection import AsyncConnection
 from store.db.database import Database
-from store.people import people
+from store.people import people, successors
 
 
 class NotARequester(Exception):
@@ -26,15 +27,27 @@ async def scope_now(db: Database, policy: Policy, person: str, on_behalf_of: str
     A service account that asks on behalf of a person may start only what this person may start, too.
     """
     async with db.read() as conn:
-        try:
-            found = await people.get(conn, person)
-            behalf = await people.get(conn, on_behalf_of) if on_behalf_of else None
-        except people.UnknownPerson:
-            return Scope()
-    scope = scope_of(policy, found.id, found.groups)
-    if behalf is None:
-        return scope
-    return scope.model_copy(update={"starts": scope.starts & scope_of(policy, behalf.id, behalf.groups).starts})
+        scope = await _scope(conn, policy, person)
+        behalf = await _scope(conn, policy, on_behalf_of) if on_behalf_of else None
+    return scope.model_copy(update={"starts": scope.starts & behalf.starts}) if behalf else scope
+
+
+async def _scope(conn: AsyncConnection, policy: Policy, id: str) -> Scope:
+    """Return the scope of a person. For a person who has left, return the scope of the successor.
+
+    Nobody who has left can ask for a case. But a running case of such a person may need a child case, or its next
+    round. Without a successor both start as they did before the person left.
+    """
+    found = await people.active(conn, id)
+    if found is None and (heir := await successors.in_place_of(conn, id)) is not None:
+        found = await people.active(conn, heir)
+    if found is not None:
+        return scope_of(policy, found.id, found.groups)
+    try:
+        await people.get(conn, id)
+    except people.UnknownPerson:
+        return Scope()
+    return Scope(starts=EVERYWHERE)
 
 
 def check_may_start(policy: Policy, process: str, scope: Scope) -> None:

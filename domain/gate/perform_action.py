@@ -121,12 +121,8 @@ def _withdraw_decisions(state: GateState, action: Action, now: datetime) -> Gate
 
 
 def _exclude_who_changed_deciders(state: GateState, person: str) -> None:
-    state.excluded = joined(state.excluded, [person])
-    state.change(
-        arranged_by=joined(state.task.arranged_by, [person]),
-        excluded_users=joined(state.task.excluded_users, [person]),
-    )
-    state.uncertain = True
+    state.change(arranged_by=joined(state.task.arranged_by, [person]))
+    state.exclude_for_good([person])
 
 
 def _on_behalf(person: str | None) -> str:

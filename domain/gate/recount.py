@@ -7,7 +7,7 @@ from domain.gate.count_decision import given
 from domain.gate.questions import lapse_questions
 from domain.gate.state import GateEvent, GateState
 from domain.gate.timers import Timer
-from domain.permissions import is_requester
+from domain.permissions import among, requesters
 from domain.quorum import answering, decisions_left
 from domain.records import Present
 from domain.status import Outcome, Verdict
@@ -29,8 +29,9 @@ def recount(state: GateState, present: Present, now: datetime) -> list[GateEvent
     """
     if not state.open:
         return []
-    if state.task.kind != "changes":
-        state.exclude([person for person in present.owners if not is_requester(state.task, person)])
+    others = [person for person in present.owners if not among(person, [*requesters(state.task), *state.excluded])]
+    if others and state.task.kind != "changes":
+        state.exclude_for_good(others)
     events = [*lapse_questions(state, present.silent, now), *_end_vain_claim(state, present)]
     task = state.task
     so_far, left = given(task), decisions_left(task, present)

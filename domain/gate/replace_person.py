@@ -17,7 +17,7 @@ def replace_person(state: GateState, leaver: str, successor: str | None, now: da
     """
     asks = takes_over_request(state.task, leaver, successor)
     if asks and successor:
-        state.exclude([successor])
+        state.exclude_for_good([successor])
     before, heir = state.task, eligible_successor(state.task, successor)
     state.change(**fields_after_replacing(before, leaver, successor))
     state.set_timers(

@@ -110,6 +110,12 @@ class GateState:
             self.change(excluded_users=excluded)
             self.uncertain = True
 
+    def exclude_for_good(self, people: Sequence[str]) -> None:
+        """Forbid these people to decide this gate, also if the other exclusions are computed again."""
+        self.excluded = joined(self.excluded, people)
+        self.change(excluded_users=joined(self.task.excluded_users, people))
+        self.uncertain = True
+
     def close(self, outcome: Outcome, at: datetime) -> None:
         """Close the gate with this outcome. If the gate is closed already, do nothing."""
         if self.open:

@@ -62,16 +62,9 @@ class Office:
 
 
 @asynccontextmanager
-async def office(folder: Path, limits: str | None, database: str = "") -> AsyncIterator[Office]:
-    settings = Settings(
-        var=folder,
-        public_url=HOME,
-        demo=False,
-        temporal_port=free_port(),
-        rate_limits=limits,
-        **({"database_url": database} if database else {}),  # type: ignore[arg-type]
-    )
-    if not database:
+async def office(folder: Path, limits: str | None, **more: Any) -> AsyncIterator[Office]:
+    settings = Settings(var=folder, public_url=HOME, demo=False, temporal_port=free_port(), rate_limits=limits, **more)
+    if "database_url" not in more:
         migrated_copy(folder / "holdgate.db")
     make_missing_keys(settings)
     app = create_app(settings)
@@ -164,7 +157,8 @@ async def test_each_person_has_limits_of_their_own_and_a_token_does_not_use_up_i
 
 async def test_two_gateways_let_in_no_more_than_one(tmp_path: Path, database_url: str) -> None:
     (tmp_path / "b").mkdir()
-    async with office(tmp_path, LIMITS, database_url) as one, office(tmp_path / "b", LIMITS, database_url) as two:
+    more = {"database_url": database_url}
+    async with office(tmp_path, LIMITS, **more) as one, office(tmp_path / "b", LIMITS, **more) as two:
         token = await one.somebody("fay")
         found = []
         async with one.client(token) as here, two.client(token) as there:
@@ -181,6 +175,18 @@ async def test_strangers_of_an_address_are_refused_and_known_people_of_it_are_no
         assert await statuses(known, CASES, 5) == [200] * 5
     async with small.client("hg_wrong", address="192.0.2.2") as elsewhere:
         assert await statuses(elsewhere, CASES, 1) == [401]
+
+
+async def test_the_identity_provider_has_a_limit_of_its_own(tmp_path: Path) -> None:
+    secret = "s" * 43
+    async with office(tmp_path, "scim=3/m,other=3/m", scim_token=secret) as small:
+        users = "/scim/v2/Users"
+        async with small.client(secret) as provider, small.client("wrong") as stranger:
+            assert await statuses(stranger, users, 5) == [401] * 3 + [429] * 2
+            assert await statuses(provider, users, 4) == [200] * 3 + [429]
+            refused = await provider.get(users)
+            assert refused.headers["content-type"] == "application/scim+json"
+            assert refused.headers["Retry-After"].isdecimal() and refused.json()["status"] == "429"
 
 
 async def test_off_limits_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from api.http.security import SECURE_COOKIE
 from store.people import leavers, passwords, people, sessions, tokens
-from store.tables.people import tokens as token_rows
+from store.tables.people import tokens as stored_tokens
 from tests.api.conftest import Gate
 from tests.api.pages.visits import secret
 from tests.authorization.permissions import Role
@@ -96,10 +96,8 @@ class Callers:
             for person in EVERYBODY:
                 await passwords.put(conn, person, hashed, now, by=person)
             made = {name: await tokens.make(conn, "admin-2", name, by="holdgate") for name in ("old", "gone")}
-            expired = tokens.credential_of(made["old"])
-            await conn.execute(
-                update(token_rows).where(token_rows.c.hash == expired).values(expires_at=now - timedelta(1))
-            )
+            its = stored_tokens.c.hash == tokens.credential_of(made["old"])
+            await conn.execute(update(stored_tokens).where(its).values(expires_at=now - timedelta(days=1)))
         kept, gate.tokens["admin-2"] = gate.tokens["admin-2"], made["gone"]
         of_revoked = await self.new_browser("admin-2")
         gate.tokens["admin-2"] = kept
@@ -113,6 +111,7 @@ class Callers:
             "no credential": self._client(),
             "an invented token": self._client(Authorization="Bearer hg_invented"),
             "a revoked token": self._client(Authorization=f"Bearer {made['gone']}"),
+            "an expired token": self._client(Authorization=f"Bearer {made['old']}"),
             "the token of a person who left": self._client(Authorization=f"Bearer {gate.tokens['left-1']}"),
             "an ended session": ended,
             "a session whose token was revoked": of_revoked,

@@ -60,8 +60,8 @@ class What(StrEnum):
     CHANGE_LEDGER = "Request, confirm and withdraw changes of the ledger"
     READ_POLICY = "Read the policy"
     APPLY_POLICY = "Apply the policy to open tasks"
-    READ_PEOPLE = "Read people, groups, tokens and one-time links"
-    CHANGE_PEOPLE = "Change people, groups, tokens and one-time links"
+    READ_PEOPLE = "Read people, groups, tokens, links and service accounts"
+    CHANGE_PEOPLE = "Change people, groups, tokens, links and service accounts"
 
 
 def table() -> Mapping[str, Mapping[Role, Answer]]:

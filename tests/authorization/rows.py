@@ -97,6 +97,8 @@ async def send(client: httpx2.AsyncClient, place: Place, row: Row, ids: Ids, **m
 def met(answer: httpx2.Response, place: Place, row: Row) -> Answer | int:
     """Return which answer of the table this was; the status of any other answer."""
     match answer.status_code:
+        case status if status == row.refused:
+            return Answer.YES
         case 401:
             return Answer.SIGN_IN
         case 403:
@@ -105,7 +107,7 @@ def met(answer: httpx2.Response, place: Place, row: Row) -> Answer | int:
             return Answer.HIDDEN
         case 200 if 'action="/sign-in"' in answer.text and place.path != "/sign-in":
             return Answer.SIGN_IN
-        case status if status < 400 or status == row.refused:
+        case status if status < 400:
             return Answer.YES
         case status:
             return status

@@ -41,7 +41,13 @@ ROWS: Rows = {
     "POST /sign-in": Row(What.PUBLIC, form={"name": "manager-2", "password": PASSWORD}, ends_sessions=True),
     "POST /sign-in/passkey": PUBLIC,
     "POST /sign-out": Row(What.PUBLIC, ends_sessions=True),
+    # No identity provider is configured here: test_matrix.py is about who may ask.
+    "GET /sign-in/oidc": Row(What.PUBLIC, refused=404),
+    "GET /sign-in/oidc/callback": Row(What.PUBLIC, refused=404),
+    "POST /sign-in/oidc/connect": Row(What.OWN, form={"password": PASSWORD}, refused=404),
+    "POST /sign-out/oidc": Row(What.PUBLIC, refused=404),
     "GET /link": PUBLIC,
+    "POST /link act=sign-in": Row(What.PUBLIC, "emergency", form={"code": "{code}"}, ends_sessions=True),
     "POST /link act=password": Row(
         What.PUBLIC, "code", form={"code": "{code}", "second": "{second}", "new": PASSWORD, "again": PASSWORD}
     ),
@@ -177,11 +183,22 @@ ROWS: Rows = {
     "POST /people/{person_id}/revoke": Row(What.CHANGE_PEOPLE, "person", form={"value": "{token_id}"}),
     "POST /people/{person_id}/revoke-all": CHANGES_PERSON,
     "POST /people/{person_id}/remove-passkey": Row(What.CHANGE_PEOPLE, "person", form={"value": "{passkey_id}"}),
+    "POST /people/{person_id}/disconnect": Row(What.CHANGE_PEOPLE, "identity", form={"value": "{identity_id}"}),
     "POST /people/{person_id}/link": CHANGES_PERSON,
     "POST /people/{person_id}/confirm-link": Row(What.CHANGE_PEOPLE, "link", form={"value": "{link_id}"}),
     "POST /people/{person_id}/withdraw-link": Row(What.CHANGE_PEOPLE, "link", form={"value": "{link_id}"}),
     "POST /people/{person_id}/unlock": KEEPS_PERSON,
     "POST /people/{person_id}/sign-out": KEEPS_PERSON,
+    "GET /service-accounts": OWN,
+    "POST /service-accounts": Row(
+        What.CHANGE_PEOPLE, form={"id": "{key}", "name": "A bot", "owners": "admin-2", "scopes": "cases:read"}
+    ),
+    "GET /service-accounts/{account_id}": Row(What.READ_PEOPLE, "service"),
+    "POST /service-accounts/{account_id}/owners": Row(What.CHANGE_PEOPLE, "service", form={"value": "admin-2"}),
+    "POST /service-accounts/{account_id}/token": Row(What.CHANGE_PEOPLE, "service", form={"value": "A test"}),
+    "POST /service-accounts/{account_id}/revoke": Row(What.CHANGE_PEOPLE, "service", form={"value": "{token_id}"}),
+    "POST /service-accounts/{account_id}/deactivate": Row(What.CHANGE_PEOPLE, "service"),
+    "POST /service-accounts/{account_id}/reactivate": Row(What.CHANGE_PEOPLE, "deactivated_service"),
 }
 
 

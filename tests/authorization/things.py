@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from domain.messages import Act
 from domain.records import ActionRecord
 from store.cases import actions, bulk_results
-from store.people import leavers, passkeys, people, tokens
+from store.people import emergency_links, identities, leavers, passkeys, people, service_accounts, tokens
 from store.people.passkeys import Passkey
 from store.receivers.accounts import AccountDirectory
 from store.receivers.datasets import Datasets
@@ -247,6 +247,34 @@ class Things:
         ids = await self.person()
         made = await self._post("admin-2", path_of("/people/{person_id}/link", ids))
         return {**ids, "link_id": made["link_id"]}
+
+    async def identity(self) -> Ids:
+        """An account of an identity provider that signs in as somebody."""
+        ids, subject = await self.person(), uuid4().hex
+        async with self.gate.database.write() as conn:
+            made = await identities.connect(
+                conn, ids["person_id"], "https://idp.example", subject, "admin-2", datetime.now(UTC)
+            )
+        return {**ids, "identity_id": made.identity_id}
+
+    async def service(self) -> Ids:
+        """A service account of admin-2."""
+        new = {"id": f"bot-{uuid4().hex[:8]}", "name": "A bot", "owners": ["admin-2"], "scopes": ["cases:read"]}
+        id = (await self._post("admin-2", "/service-accounts", json=new))["id"]
+        async with self.gate.database.read() as conn:
+            (token,) = await tokens.of(conn, id)
+        return {"account_id": id, "token_id": token.id}
+
+    async def deactivated_service(self) -> Ids:
+        ids = await self.service()
+        async with self.gate.database.write() as conn:
+            await service_accounts.deactivate(conn, ids["account_id"], by="admin-2")
+        return ids
+
+    async def emergency(self) -> Ids:
+        """The code of a link with which an administrator signs in while the identity provider is down."""
+        async with self.gate.database.write() as conn:
+            return {"code": await emergency_links.create(conn, "admin-2", by="holdgate", now=datetime.now(UTC))}
 
     async def code(self) -> Ids:
         """The two halves of the code of a one-time link that two administrators have given out."""

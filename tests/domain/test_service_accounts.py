@@ -135,7 +135,13 @@ def test_who_becomes_an_owner_while_the_gate_is_open_does_not_decide_any_more() 
     gate.count(Present(there=[Actor(id="max", groups=["managers"])], owners=[OWNER]), NOON)
     assert gate.task.excluded_users == []
     gate.count(Present(there=[Actor(id="max", groups=["managers"])], owners=[OWNER, "max"]), NOON)
+    gate.exclude([])  # what other gates exclude is computed again
+    gate.count(Present(there=[], owners=[OWNER]), NOON)
     assert gate.task.excluded_users == ["max"] and refusal(gate, an_answer("max", comment="because"))
+    other = asked()
+    other.exclude(["moe"])  # who decided another gate
+    other.count(Present(there=[Actor(id="max", groups=["managers"])], owners=[OWNER]), NOON)
+    assert other.task.excluded_users == ["moe"]
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,24 @@
 """Send the same requests over many connections, as fast as they are answered: `python -m tests.support.flood`.
 
-Arguments: host, port, seconds, connections, and the texts of the requests. Prints how often each status was answered.
+Arguments: host, port, number of connections, and the texts of the requests. Prints a line when it begins. Ends with
+SIGTERM, and then prints how often each status was answered.
 """
 
 import asyncio
 import json
+import signal
 import sys
-import time
 from collections import Counter
 from contextlib import suppress
 
+LONGEST_S = 300
 
-async def _keep_sending(host: str, port: int, requests: list[bytes], until: float, found: Counter[str]) -> None:
-    while time.monotonic() < until:
+
+async def _keep_sending(host: str, port: int, requests: list[bytes], found: Counter[str]) -> None:
+    while True:
         with suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection(host, port)
-            while time.monotonic() < until:
+            while True:
                 for request in requests:
                     writer.write(request)
                     head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -24,20 +27,25 @@ async def _keep_sending(host: str, port: int, requests: list[bytes], until: floa
                     found[head.split(b" ", 2)[1].decode()] += 1
 
 
-async def _flood(host: str, port: int, seconds: float, connections: int, requests: list[bytes]) -> Counter[str]:
+async def _flood(host: str, port: int, connections: int, requests: list[bytes]) -> Counter[str]:
     found: Counter[str] = Counter()
-    until = time.monotonic() + seconds
-    sending = [_keep_sending(host, port, requests, until, found) for _ in range(connections)]
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    sending = [asyncio.create_task(_keep_sending(host, port, requests, found)) for _ in range(connections)]
+    sys.stdout.write("flooding\n")
+    sys.stdout.flush()
     with suppress(TimeoutError):
-        async with asyncio.timeout(seconds + 1):
-            await asyncio.gather(*sending)
+        async with asyncio.timeout(LONGEST_S):
+            await ended.wait()
+    for each in sending:
+        each.cancel()
     return found
 
 
 def main() -> None:
     """Flood, and print the statuses as JSON."""
-    host, port, seconds, connections, *texts = sys.argv[1:]
-    found = asyncio.run(_flood(host, int(port), float(seconds), int(connections), [text.encode() for text in texts]))
+    host, port, connections, *texts = sys.argv[1:]
+    found = asyncio.run(_flood(host, int(port), int(connections), [text.encode() for text in texts]))
     sys.stdout.write(json.dumps(found))
 
 
