@@ -178,13 +178,13 @@ async def _changed(
                 await choices.choose(conn, person.id, wanted)
             return _("Your notification settings are saved."), ""
         case "token":
-            wanted_token = NewToken.model_validate({"label": value, **token})
+            asked = NewToken.model_validate({"label": value, **token})
             if is_fresh_at_provider(session):
                 proof = Proof(person.id, None)
             else:
                 check_passwords_on(services.settings)
-                proof = await check_password(db, person, wanted_token.password)
-            made = await people_routes.make_token(db, person, wanted_token, proof)
+                proof = await check_password(db, person, asked.password)
+            made = await people_routes.make_token(db, person, asked, proof)
             return _("Your new token, shown only once:"), made.token
         case "link":
             await one_time_links.send_link(person.id, person, services)
