@@ -13,8 +13,10 @@ from api.services.dashboard import Dashboards
 from api.services.demo_people import Demo
 from api.services.live_updates import LiveUpdates
 from api.services.metrics import Metrics
+from api.services.rate_limits import RateLimits
 from api.services.revoked_tokens import RevokedTokenLog
 from api.services.token_uses import TokenUses
+from api.services.turns import Turns
 from cases.namespace_binding import NamespaceBinding
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
@@ -24,6 +26,7 @@ from core.signed_client import signing
 from core.signing_keys import KeyFile, own_key
 from core.temporal import connect
 from domain.proof.keys import Role, SigningKey
+from domain.rate_limits import parse
 from intake.staged_files import StagedFiles
 from intake.upload import Uploads
 from policy.file import PolicyFile
@@ -55,6 +58,8 @@ class Services:
     uploads: Uploads
     held: StagedFiles
     live: LiveUpdates
+    limits: RateLimits
+    turns: Turns
     ledger: Ledger
     directory: AccountDirectory
     datasets: Datasets
@@ -102,7 +107,9 @@ class Services:
             rollbacks=rollbacks,
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=StagedFiles(settings.uploads / "held"),
-            live=LiveUpdates(db),
+            live=LiveUpdates(db, policy),
+            limits=RateLimits(db, parse(settings.rate_limits)),
+            turns=Turns(),
             ledger=Ledger(db),
             directory=AccountDirectory(db),
             datasets=Datasets(db),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from cases.start_permission import NotARequester
 from cases.submit import CaseRequest, DuplicateCase, InvalidCase, NoPolicy, Starter
 from cases.workflow_starter import settle
 from domain.case import CaseResult
@@ -50,7 +51,7 @@ class SqlChildren:
         )
         try:
             row = (await self._starter.start_case(request, call.requester)).row
-        except (UnknownProcess, NoPolicy, InvalidCase, DuplicateCase) as wrong:
+        except (UnknownProcess, NoPolicy, NotARequester, InvalidCase, DuplicateCase) as wrong:
             raise Refused(f"The {wanted.kind} could not be started: {wrong}") from wrong
         try:
             async with self._db.read() as conn:

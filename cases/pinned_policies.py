@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from domain.names import OPERATORS
 from domain.step import StepNames, StepOptions
 from policy.model import Policy, PolicyError
 from policy.parse import parse
@@ -21,10 +22,13 @@ log = logging.getLogger(__name__)
 
 
 class Terms(NamedTuple):
-    """The values of a policy that a Workflow needs at its start: step options and gates of the engine."""
+    """The values of a policy that a Workflow needs at its start: step options, gates of the engine, and the groups
+    that operate the process.
+    """
 
     steps: Mapping[str, StepOptions]
     own_gates: list[str]
+    operators: list[str]
 
 
 class PinnedPolicies:
@@ -52,7 +56,7 @@ class PinnedPolicies:
         return self._parsed[policy_hash]
 
     async def terms(self, policy_hash: str, process: str) -> Terms:
-        """Return the step options and engine gates of a process in the policy with this hash.
+        """Return the step options, engine gates and operators of a process in the policy with this hash.
 
         If the policy cannot be read, return the defaults, so that the case still starts.
         """
@@ -60,9 +64,16 @@ class PinnedPolicies:
             policy = await self.get(policy_hash)
         except (LookupError, PolicyError) as wrong:
             log.warning("a case of %s starts without the step options of its policy: %s", process, wrong)
-            return Terms({}, [])
+            return Terms({}, [], [OPERATORS])
         steps = options_of(policy, process, self._steps[process]) if process in self._steps else {}
-        return Terms(steps, gates_of_engine(policy, process))
+        return Terms(steps, gates_of_engine(policy, process), policy.operators(process))
+
+    async def operators(self, policy_hash: str, process: str) -> list[str]:
+        """Return the groups that operate a process by the policy with this hash; by default if it cannot be read."""
+        try:
+            return (await self.get(policy_hash)).operators(process)
+        except (LookupError, PolicyError):
+            return [OPERATORS]
 
     def lists(self, process: str) -> Callable[[str], Awaitable[Mapping[str, list[str]]]]:
         """Return a function from the hash of a policy to the lists of names in its section for the process.

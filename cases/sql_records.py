@@ -52,9 +52,9 @@ class SqlRecords:
         return written
 
     async def _check_terms(self, start: CaseStart) -> None:
-        """Raise OtherStart unless these are the step options and engine gates of the policy."""
+        """Raise OtherStart unless these are the step options, engine gates and operators of the policy."""
         terms = await self._policies.terms(start.policy_hash, start.process)
-        if (start.steps, start.own_gates) != (dict(terms.steps), terms.own_gates):
+        if (start.steps, start.own_gates, start.operators) != (dict(terms.steps), terms.own_gates, terms.operators):
             raise cases.OtherStart(start.process)
 
     async def _note_other_start(self, record: CaseRecord) -> None:

@@ -20,12 +20,14 @@ from cases.differences import differing
 from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
 from cases.schedule import why_not_at
+from cases.start_permission import check_may_start, scope_now
 from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavailable as TemporalUnavailable, settle
 from domain.base import FieldProblem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
 from domain.input_errors import problems_of
 from domain.moments import asked
+from domain.scope import Scope
 from domain.state_words import state
 from domain.status import ENDED_UNDONE
 from policy.model import Policy
@@ -34,7 +36,8 @@ from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
 from store.db.connection import AsyncConnection
 from store.db.database import Database, DatabaseUnavailable
-from store.people import people, service_accounts
+from store.people import service_accounts
+from store.people.viewers import viewer_of
 from workflows.registry import PROCESSES, Process, process_named
 
 DEFAULT_PRIORITY = 3
@@ -159,11 +162,13 @@ class Starter:
 
         If Temporal stops answering after the case is stored, the case keeps the status `starting` until `sweep` starts
         its Workflow. Raises UnknownProcess, NoPolicy, InvalidCase, DuplicateCase (also for an idempotency key reused
-        with another case), NotResubmittable, TemporalUnavailable and DatabaseUnavailable; after any of these nothing is
-        stored.
+        with another case), NotARequester, NotResubmittable, TemporalUnavailable and DatabaseUnavailable; after any of
+        these nothing is stored.
         """
         process = self.process(request.process)
         policy = self.policy(request.process)
+        scope = await scope_now(self._db, policy, by, request.on_behalf_of)
+        check_may_start(policy, process.name, scope)
         reference, key, parsed = _checked(request, process)
         idempotency_key = scoped_key(by, request.idempotency_key) if request.idempotency_key else None
         await self._check_names(process, parsed, policy, by, request, key)
@@ -175,7 +180,7 @@ class Starter:
                 return _repeated(repeat, request, key, parsed)
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
-                raise await _duplicate(conn, latest, parsed, by)
+                raise await _duplicate(conn, latest, parsed, by, scope)
             # Another person must not learn that the case exists, and cannot continue it.
             own = latest if latest and latest.requester == by else None
             round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
@@ -203,7 +208,7 @@ class Starter:
             except cases.CaseExists as duplicate:
                 if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
                     return _repeated(duplicate.existing, request, key, parsed)
-                raise await _duplicate(conn, duplicate.existing, parsed, by) from duplicate
+                raise await _duplicate(conn, duplicate.existing, parsed, by, scope) from duplicate
         launch = await self.launcher.launch([row])
         try:
             async with self._db.write() as conn:
@@ -217,10 +222,11 @@ class Starter:
     async def foresee(self, request: CaseRequest, by: str) -> ForecastReport:
         """Return the tasks that one case would open, without storing the case.
 
-        Raises UnknownProcess, NoPolicy, InvalidCase and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, NotARequester, InvalidCase and DatabaseUnavailable.
         """
         process = self.process(request.process)
         policy = self.policy(request.process)
+        check_may_start(policy, process.name, await scope_now(self._db, policy, by, request.on_behalf_of))
         forecast = Forecast(policy, self._processes, by)
         reference, _, parsed = _checked(request, process)
         await self._check_names(process, parsed, policy, by)
@@ -456,8 +462,10 @@ def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMod
     return Started(existing, created=False)
 
 
-async def _duplicate(conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str) -> DuplicateCase:
-    if not await cases.may_see(conn, await people.viewer_of(conn, by), existing.case_id):
+async def _duplicate(
+    conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str, scope: Scope
+) -> DuplicateCase:
+    if not await cases.may_see(conn, await viewer_of(conn, by, scope), existing.case_id):
         said = "The reference belongs to a case of another person. Choose another reference"
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
     differs = differing(existing.input, parsed)

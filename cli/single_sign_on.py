@@ -8,7 +8,7 @@ import typer
 from cli import output
 from cli.common import CommandError, operator, print_answer
 from cli.options import AsJson
-from cli.people import Id, app, changed, id_of
+from cli.people import Id, app as app, changed, id_of
 from core.settings import load
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ PEOPLE: Mapping[str, str] = {
     "steward-1": "data-stewards",
     "security-1": "security",
     "release-1": "release-managers",
+    "hr-1": "hr",
     "operator-1": "operators",
     "operator-2": "operators",
     "auditor-1": "auditors",

@@ -25,6 +25,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
 from core.oidc_settings import OidcSettings
 from core.outbound_guard import OutboundGuard
+from domain import rate_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
@@ -180,6 +181,10 @@ class Settings(OidcSettings):
     Notifications in between are collected.
     """
 
+    rate_limits: str | None = None
+    """How many requests of a kind one caller may send: `off`, or changes of the defaults, such as
+    `decisions=60/m, uploads=6/m`. None: the defaults of `domain/rate_limits.py`.
+    """
     outbound_allow: str | None = None
     """Hosts and networks, separated by commas, to which Holdgate may connect although they are not public, such as
     `idp.internal, 10.20.0.0/16`. None: only public addresses.
@@ -247,6 +252,12 @@ class Settings(OidcSettings):
         if sender is not None and not (sender.isprintable() and _SENDER.fullmatch(parseaddr(sender)[1])):
             raise ValueError("must look like holdgate@example.org or Holdgate <holdgate@example.org>")
         return sender
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _rates(cls, limits: str | None) -> str | None:
+        rate_limits.parse(limits)
+        return limits
 
     @field_validator("outbound_allow")
     @classmethod

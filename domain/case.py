@@ -4,6 +4,7 @@ from typing import Any, Generic
 
 from domain.base import InputT, Message
 from domain.moments import BoundedMoment, Length
+from domain.names import OPERATORS
 from domain.status import Status
 from domain.step import StepOptions
 from domain.task import DecisionView, TaskView
@@ -46,6 +47,8 @@ class CaseInput(Message, Generic[InputT]):
     """The retry options that the policy sets, by the name of the step or undo."""
     own_gates: list[str] = []
     """The gates of ENGINE_GATES for which the policy has rules."""
+    operators: list[str] = [OPERATORS]
+    """The groups that operate the process by the policy: they decide about failures, and may reassign tasks."""
     input: InputT
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from domain.names import OPERATORS
 from domain.permissions import among, is_requester, same, voters
 from domain.task import Question, TaskView
 
@@ -48,7 +47,7 @@ def fields_after_replacing(task: TaskView, leaver: str, successor: str | None) -
     users = with_successor(task.candidate_users, leaver, heir)
     groups = task.candidate_groups
     if task.kind != "gate" and not (users or groups):
-        groups = [OPERATORS]  # A task without candidates could never be decided.
+        groups = task.operators  # A task without candidates could never be decided.
     return {
         "candidate_users": users,
         "candidate_groups": groups,

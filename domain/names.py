@@ -27,6 +27,8 @@ OPERATORS = "operators"
 AUDITORS = "auditors"
 ADMINS = "admins"
 REQUESTERS = "requesters"
+SEVERAL = "several"
+"""Instead of the name of a process: each row of the file names its process."""
 DATA_STEWARDS = "data-stewards"
 SECURITY = "security"
 MAX_FACTS_BYTES = 64 * 1024

@@ -236,3 +236,22 @@ def check_admin(by: Actor, what: str) -> None:
     """Raise the refusal NOT_ALLOWED unless the person is an admin. `what` is the action, as a verb phrase."""
     if ADMINS not in by.groups:
         raise not_allowed(f"Only admins {what}.", f"members of {ADMINS}")
+
+
+def operates(task: TaskView, by: Actor) -> bool:
+    """Return True if the person operates the process of the task, by the policy of its case, or is an admin."""
+    return not {ADMINS, *task.operators}.isdisjoint(by.groups)
+
+
+def operators_of(task: TaskView) -> str:
+    """Return the groups whose members operate the process of the task, as a rule names them."""
+    return " or ".join([*task.operators, ADMINS])
+
+
+def check_operates(task: TaskView, by: Actor, what: str) -> None:
+    """Raise the refusal NOT_ALLOWED unless the person operates the process of the task, or is an admin.
+
+    `what` is the action, as a verb phrase.
+    """
+    if not operates(task, by):
+        raise not_allowed(f"Only operators of the process and admins {what}.", f"members of {operators_of(task)}")

@@ -6,6 +6,7 @@ from domain.base import FieldChange, Message
 from domain.case import CaseEvent, CaseResult, ChainHead
 from domain.messages import Absent, Act, Action, Actor, Decision
 from domain.moments import BoundedMoment
+from domain.names import OPERATORS
 from domain.proof.envelope import SignedText
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status
@@ -87,6 +88,7 @@ class CaseStart(Message):
     process: str
     steps: dict[str, StepOptions] = {}
     own_gates: list[str] = []
+    operators: list[str] = [OPERATORS]
 
 
 class CaseRecord(Message):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from domain.base import FieldChange, Message
 from domain.confirmation import Confirm
 from domain.moments import BoundedMoment
+from domain.names import OPERATORS
 from domain.status import Outcome, Substitutes, TaskKind, Verdict
 
 
@@ -115,6 +116,8 @@ class TaskView(Message):
 
     For all other groups, the members at the time of the decision can decide.
     """
+    operators: list[str] = [OPERATORS]
+    """The groups that operate the process by the policy of the case, so that their members may reassign the task."""
     assignee: str | None = None
     """The person who has claimed the task or to whom the task was given; None without one.
 

@@ -12,15 +12,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from cases.start_permission import NotARequester
 from cases.submit import NoPolicy
 from cases.workflow_starter import TemporalUnavailable
 from core.file_storage import base_name
-from domain.names import ADMINS, REQUESTERS
 from intake.drop_folder import Claim, DropFolder, StillWritten, Unfit, Where
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
 from intake.tables.table import UnreadableFile
 from intake.upload import BatchReport, Uploads
+from policy.model import Policy
+from policy.scope import scope_of
 from store.cases import dropped_files
 from store.cases.batches import AsyncConnection
 from store.cases.dropped_files import AlreadyImported
@@ -29,7 +31,7 @@ from store.people import people, successors
 from workflows.registry import UnknownProcess
 
 _REQUESTER = "HOLDGATE_IMPORT_REQUESTER"
-_FILE_ERRORS = (UnknownProcess, NoPolicy, UnreadableFile, Unfit, WrongMapping)
+_FILE_ERRORS = (UnknownProcess, NoPolicy, NotARequester, UnreadableFile, Unfit, WrongMapping)
 """Errors about the content of a file. After one of these errors the file is refused; after any other error, the file is
 tried again.
 """
@@ -89,7 +91,7 @@ class DropFolderImport:
             async with self._db.read() as conn:
                 # When the requester has left, the successor requests the cases of new files.
                 self._requester = await successors.in_place_of(conn, self._named) or self._named
-                wrong = await why_not_requester(conn, self._requester)
+                wrong = await why_not_requester(conn, self._uploads.policy, self._requester)
             if wrong is None:
                 await self._uploads.reach()
                 claims = await asyncio.to_thread(self._folder.look)
@@ -183,8 +185,11 @@ class DropFolderImport:
             log.warning("drop folder: %s", wrong, exc_info=defect)
 
 
-async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None:
-    """Return why this person cannot be the requester of dropped files; None if the person can be."""
+async def why_not_requester(conn: AsyncConnection, policy: Policy, id: str | None) -> str | None:
+    """Return why this person cannot be the requester of dropped files; None if the person can be.
+
+    A person who may start cases of some processes can be. Files of other processes are refused one by one.
+    """
     if not id:
         return (
             f"{_REQUESTER} is not set, so no file in HOLDGATE_IMPORT_DIR is imported: set it to the id of the requester"
@@ -195,11 +200,10 @@ async def why_not_requester(conn: AsyncConnection, id: str | None) -> str | None
             f"{_REQUESTER}={id}: there is no active person of this id, so nothing in HOLDGATE_IMPORT_DIR is imported: "
             "set it to the id of an active person"
         )
-    if not {REQUESTERS, ADMINS} & set(person.groups):
-        wanted = f"is in neither {REQUESTERS} nor {ADMINS}"
+    if not scope_of(policy, person.id, person.groups).starts:
         return (
-            f"{_REQUESTER}={id}: this person {wanted}, so nothing in HOLDGATE_IMPORT_DIR is imported: "
-            "add the person to one of these groups"
+            f"{_REQUESTER}={id}: the policy lets this person start no cases, so nothing in HOLDGATE_IMPORT_DIR is "
+            "imported: add the person to a group that is in `requesters` of a process"
         )
     return None
 

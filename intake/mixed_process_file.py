@@ -64,9 +64,15 @@ _AS_IT_IS = ColumnMapping()
 
 
 def read_seed(
-    data: bytes, kinds: Mapping[str, Kind], startable: Collection[str], mapping: ColumnMapping = _AS_IT_IS
+    data: bytes,
+    kinds: Mapping[str, Kind],
+    startable: Collection[str],
+    mapping: ColumnMapping = _AS_IT_IS,
+    not_allowed: Collection[str] = (),
 ) -> Sheet:
     """Read a whole file. A row whose process is not in `startable` is invalid.
+
+    The requester may not start cases of the processes in `not_allowed`.
 
     `mapping` only says how to open the file. Raises UnreadableFile, and WrongMapping for a sheet or an encoding that
     does not fit the file.
@@ -84,7 +90,9 @@ def read_seed(
                 return ParsedRow(line=line, reference="", key="", errors=[problem])
             return uneven(line, columns, cells, reference)
         if name not in startable:
-            said = "the policy has no section for it" if name in kinds else f"known are {', '.join(sorted(startable))}"
+            said = f"known are {', '.join(sorted(startable))}"
+            if name in kinds:
+                said = "only its requesters start it" if name in not_allowed else "the policy has no section for it"
             message = f"{quoted(name)} is not a process that you can start: {said}"
             return ParsedRow(
                 line=line, reference=reference, key="", errors=[FieldProblem(column=TASK_TYPE, message=message)]

@@ -22,6 +22,7 @@ from temporalio.client import Client
 
 from cases.check_names import NamesCheck
 from cases.forecast import ForecastReport
+from cases.start_permission import check_may_start, scope_now
 from cases.submit import PolicySource, Starter
 from core.file_storage import base_name, keep
 from domain.batch import BatchCounts
@@ -129,15 +130,13 @@ class Uploads:
     ) -> BatchReport:
         """Return the report that `start` would return. Store nothing, and start nothing.
 
-        Raises UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and DatabaseUnavailable.
+        Raises UnknownProcess, NoPolicy, NotARequester, UnreadableFile, WrongMapping, LineTooLong, ParserEnded and
+        DatabaseUnavailable.
         """
         policy = self._policy(process)
+        about = await self._about(process, policy, by, resubmit)
         found = await self._pool.run(
-            "dry_run",
-            data,
-            by,
-            {**self._reading(process, mapping, opening), "policy": policy.text, "by": by, "resubmit": resubmit},
-            self._known(policy, by),
+            "dry_run", data, by, {**self._reading(process, mapping, opening), **about}, self._known(policy, by)
         )
         sha256 = hashlib.sha256(data).hexdigest()
         async with self._db.read() as conn:
@@ -170,11 +169,13 @@ class Uploads:
         the file. If `by` is a service account, `on_behalf_of` is the person for whom the account asks.
 
         `taking` runs in the transaction that stores the batch; an exception of it stops the import. Raises
-        UnknownProcess, NoPolicy, UnreadableFile, WrongMapping, LineTooLong, ParserEnded, TemporalUnavailable,
-        DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these errors the batch and
-        its rows are deleted; if the database is unavailable then, the sweep deletes batch and rows later.
+        UnknownProcess, NoPolicy, NotARequester, UnreadableFile, WrongMapping, LineTooLong, ParserEnded,
+        TemporalUnavailable, DatabaseUnavailable and OSError (the upload folder cannot be written). After any of these
+        errors the batch and its rows are deleted; if the database is unavailable then, the sweep deletes batch and rows
+        later.
         """
         policy = self._policy(process)
+        about_rows = await self._about(process, policy, by, resubmit, on_behalf_of)
         sha256 = hashlib.sha256(data).hexdigest()
         async with self._db.read() as conn:
             asked_for = await service_accounts.asked_for(conn, by, on_behalf_of)
@@ -220,7 +221,7 @@ class Uploads:
                 "take",
                 data,
                 by,
-                {**self._reading(process, mapping, opening), "policy": policy.text, "by": by, "resubmit": resubmit},
+                {**self._reading(process, mapping, opening), **about_rows},
                 answers,
                 forget,
             )
@@ -306,8 +307,25 @@ class Uploads:
                 resubmittable=await batches.resubmittable(conn, batch_id),
             )
 
+    @property
+    def policy(self) -> Policy:
+        """Return the policy for new cases."""
+        return self._starter.policy(None)
+
     def _policy(self, process: str) -> Policy:
         return self._starter.policy(None if process == SEVERAL else process)
+
+    async def _about(
+        self, process: str, policy: Policy, by: str, resubmit: bool, on_behalf_of: str | None = None
+    ) -> dict[str, Any]:
+        """Return what a parser process must know to classify rows.
+
+        Raises NotARequester if the person may not start cases of the process, or, for SEVERAL, of any process.
+        """
+        scope = await scope_now(self._db, policy, by, on_behalf_of)
+        if process != SEVERAL or not scope.starts:
+            check_may_start(policy, process, scope)
+        return {"policy": policy.text, "by": by, "resubmit": resubmit, "starts": scope.starts}
 
     def _reading(self, process: str, mapping: GivenMapping | None, opening: Mapping[str, str]) -> dict[str, Any]:
         return {"process": process, "mappings": self._mappings, "given": mapping, "opening": dict(opening)}

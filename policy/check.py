@@ -13,6 +13,7 @@ from policy.clock import after, duration, is_duration
 from policy.expressions import Expression, ExpressionError, expression
 from policy.line_numbers import Key, key_of
 from policy.model import EVERYONE, GateRules, ProcessPolicy
+from policy.roles import ROLES
 from policy.rules import CASE_NAMES
 from policy.sample_values import is_clock, sample_of, type_mistake
 
@@ -99,6 +100,22 @@ def doubts(gate: GateRules, members: Mapping[str, Collection[str]] | None) -> It
     if people and isinstance(gate.quorum, int) and gate.quorum > len(people) - 1:
         who = "1 person, who" if len(people) == 1 else f"{len(people)} people, one of whom"
         yield ("quorum",), f"{gate.quorum} must approve, out of {who} may be the requester and then cannot approve"
+
+
+def doubts_of_roles(section: ProcessPolicy, members: Mapping[str, Collection[str]] | None) -> Iterator[tuple[Key, str]]:
+    """Yield a warning for each role that the section names and that nobody has.
+
+    `members` are the known people of each group. Roles that the section does not name are not checked.
+    """
+    for role in ROLES:
+        groups = getattr(section, role)
+        if role not in section.model_fields_set:
+            continue
+        if not groups and role == "requesters":
+            yield (role,), "names no group, so only admins start its cases"
+        for group in groups:
+            if members is not None and not members.get(group):
+                yield (role,), f"the group {group} has no members"
 
 
 def expressions_of(gate: GateRules) -> list[tuple[Key, str]]:

@@ -1,9 +1,9 @@
-"""Find the names of groups in a policy: groups that can decide gates, and groups to which gates escalate."""
+"""Find the names of groups in a policy: groups that can decide gates, to which gates escalate, and that have a role."""
 
 from collections.abc import Iterable, Iterator
 
 from policy.expressions import tokens
-from policy.model import GateRules, Policy
+from policy.model import GateRules, Policy, ProcessPolicy
 
 
 def groups_of(policy: Policy, process: str | None = None) -> set[str]:
@@ -17,9 +17,25 @@ def groups_of(policy: Policy, process: str | None = None) -> set[str]:
 
 
 def known_groups(policy: Policy) -> set[str]:
-    """Return every name in the policy that may be a group: groups of gates, and names in lists."""
-    lists = (names for section in policy.processes.values() for names in section.lists.values())
-    return groups_of(policy) | {name for names in lists for name in names}
+    """Return every name in the policy that may be a group: groups of gates and of roles, and names in lists."""
+    sections = policy.processes.values()
+    lists = {name for section in sections for names in section.lists.values() for name in names}
+    return groups_of(policy) | lists | {group for section in sections for group in roles_of(section)}
+
+
+def roles_of(section: ProcessPolicy) -> set[str]:
+    """Return the groups that have a role in a process."""
+    return {*section.requesters, *section.viewers, *section.operators, *section.auditors}
+
+
+def deciders_of(section: ProcessPolicy) -> set[str]:
+    """Return every name in a section that may be a group or person who decides: in gates, and in lists of names."""
+    gates = section.gates.values()
+    users = {
+        user for gate in gates for user in (*gate.users, *(each for level in gate.escalate for each in level.users))
+    }
+    chosen = {name for gate in gates for name in gate.choose_from or ()}
+    return {*_of_gates(gates), *users, *chosen, *(name for names in section.lists.values() for name in names)}
 
 
 def _of_gates(gates: Iterable[GateRules]) -> Iterator[str]:

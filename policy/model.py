@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from domain.confirmation import Confirm
+from domain.names import AUDITORS, OPERATORS, REQUESTERS
 from domain.normalization import identity_key
 from domain.status import OnExpiry, Substitutes, Then
 from policy.calendars import Calendar
@@ -209,11 +210,18 @@ class Step(Retries):
 
 
 class ProcessPolicy(_Section):
-    """The section of one process: its limits by currency, lists of names, gates and steps.
+    """The section of one process: its roles, its limits by currency, lists of names, gates and steps.
+
+    The roles are groups. `requesters` start cases, `viewers` see all cases of the process, `operators` also resolve
+    incidents, cancel, roll back and reassign, and `auditors` also read the audit events and the evidence.
 
     `rounds` is the maximum number of cases with one reference: the first case, and its resubmissions.
     """
 
+    requesters: list[Group] = [REQUESTERS]
+    viewers: list[Group] = []
+    operators: Annotated[list[Group], Field(min_length=1)] = [OPERATORS]
+    auditors: list[Group] = [AUDITORS]
     limits: dict[str, dict[str, Annotated[Decimal, BeforeValidator(_limit)]]] = {}
     lists: dict[str, list[Name]] = {}
     gates: dict[str, GateRules] = {}
@@ -239,6 +247,10 @@ class Policy:
     def has(self, process: str) -> bool:
         """Return True if the policy has a section for this process, so that its cases may start."""
         return process in self.processes
+
+    def operators(self, process: str) -> list[str]:
+        """Return the groups that operate the cases of a process. Without a section for it, the usual group does."""
+        return list(self.processes.get(process, ProcessPolicy()).operators)
 
     def lists(self, process: str) -> dict[str, list[str]]:
         """Return the lists of names of a process, such as `denied_payees`; empty without lists."""

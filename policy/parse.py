@@ -11,11 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from domain.step import StepNames
 from policy.calendars import Calendar
-from policy.check import doubts, expressions_of, mistakes
+from policy.check import doubts, doubts_of_roles, expressions_of, mistakes
 from policy.expressions import Expression, expression
 from policy.line_numbers import Key, LineNumbers
 from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
 from policy.retry_options import mistakes_of_retries, mistakes_of_steps
+from policy.roles import ROLES, role_in_words
 from policy.sample_values import sample_of, type_mistake
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -131,6 +132,8 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
         for key, compiled in _compiled(policy, process):
             if unset and (problem := type_mistake(key[3:], compiled, unset)):
                 say(key, f"fails for a case without its optional fields: {problem}")
+        for key, message in doubts_of_roles(policy.processes[process], members):
+            say((process, *key), message)
         for name, gate in policy.processes[process].gates.items():
             for key, message in doubts(gate, members):
                 say((process, "gates", name, *key), message)
@@ -142,6 +145,8 @@ def notes(policy: Policy) -> list[str]:
     lines = LineNumbers(policy.text, policy.source, policy.parts)
     said = []
     for process, section in policy.processes.items():
+        for role in (role for role in ROLES if role in section.model_fields_set):
+            said.append(str(lines.problem((process, role), role_in_words(role, getattr(section, role)))))
         if any(compiled.reads_any("limits") for _, compiled in _compiled(policy, process)):
             key = (process, "limits")
             message = f"a case in a currency other than {', '.join(sorted(section.limits))} takes the strictest path"

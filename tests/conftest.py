@@ -56,10 +56,10 @@ def pytest_collection_finish() -> None:
 
 GARBAGE = (50_000, 20, 20)
 """The thresholds of the garbage collector. With those of Python, it takes 3 % of the processor time of the tests."""
-TOGETHER = ("browser", "e2e")
+TOGETHER = ("browser", "e2e", "authorization")
 """Folders that one worker runs whole: their product is started once, and two whole products do not compete."""
 LONG = (
-    *("e2e", "browser", "ops", "workflows", "bench", "test_compose.py", "core", "intake"),
+    *("e2e", "browser", "ops", "authorization", "workflows", "bench", "test_compose.py", "core", "intake"),
     *("store", "api", "plugins", "replay", "scripts", "test_architecture.py"),
 )
 """Folders and files that wait for processes and clocks, then folders with files that take a minute. They run first,

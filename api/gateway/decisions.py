@@ -82,7 +82,7 @@ _log = logging.getLogger("holdgate.api")
 class Fresh(Protocol):
     """Returns a person with the groups that an identity provider gives them now. Raises Problem."""
 
-    async def __call__(self, person: Person, *, confirm: bool) -> Person: ...
+    async def __call__(self, person: Person, /, *, confirm: bool) -> Person: ...
 
 
 class Decisions:

@@ -10,8 +10,9 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from api.http.problems import FieldError, Problem, invalid, temporal_unreachable, unavailable
+from api.http.problems import FieldError, Problem, forbidden, invalid, temporal_unreachable, unavailable
 from cases.rollback import NotRollable
+from cases.start_permission import NotARequester
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
@@ -28,6 +29,8 @@ def problem_of_error(error: Exception) -> Problem:
         case UnknownProcess():
             names = list(PROCESSES)
             return invalid(str(error), [FieldError(field="process", message=f"one of {', '.join(names)}")], known=names)
+        case NotARequester():
+            return forbidden(f"{error}.", error.rule)
         case NoPolicy():
             return invalid(str(error), [FieldError(field="process", message="has no section in the policy")])
         case InvalidCase():
@@ -70,6 +73,7 @@ def problem_of_error(error: Exception) -> Problem:
 ANSWERED_ERRORS = (
     UnknownProcess,
     NoPolicy,
+    NotARequester,
     InvalidCase,
     NotResubmittable,
     NotRollable,

@@ -134,6 +134,7 @@ _WORDS = {
     415: "not a kind of body that this route reads, or not UTF-8",
     422: "wrong input; `errors` names every field",
     428: "no `revision` was sent; the problem has the present revision of the task",
+    429: "too many requests of the kind `limit`; `Retry-After` says when to try again",
     503: "Temporal or the database does not respond; `Retry-After` says when to try again",
 }
 
@@ -145,7 +146,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _WORDS[status].capitalize(), "content": schema} for status in statuses}
 
 
-ANY_ROUTE = documented(400, 401, 408, 413, 415, 422, 503)
+ANY_ROUTE = documented(400, 401, 408, 413, 415, 422, 429, 503)
 """The documentation of the errors with which any route of the API can answer before the route's own code runs."""
 
 

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -16,21 +16,27 @@ from pydantic import BaseModel
 
 from api.http import ways_to_sign_in
 from api.http.credentials import Credential
-from api.http.problems import forbidden, not_found, unauthenticated
+from api.http.problems import Problem, forbidden, not_found, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
 from domain.confirmation import Confirmation
 from domain.gate import Gate
 from domain.messages import Absent, Actor, Decision
-from domain.names import ADMINS, AUDITORS, DATA_STEWARDS, OPERATORS, REQUESTERS, SECURITY
+from domain.names import ADMINS, DATA_STEWARDS, SECURITY
 from domain.permissions import Requested, requesters
 from domain.refusals import Refusal
 from domain.ruling import GateRuling
+from domain.scope import DATASETS_OF, DIRECTORY_OF, LEDGER_OF, NOWHERE, RISKS_OF
 from domain.task import TaskView
+from policy.scope import scope_of
+from store.cases import batches
+from store.cases.batches import Batch
+from store.cases.cases import CaseRow
 from store.db.database import Database
 from store.people import demo_people, service_accounts, sessions, tokens
-from store.people.people import Person, viewer as viewer
+from store.people.people import Person
 from store.people.secret_hash import secret_hash
-from store.people.tokens import Holder, TokenRefused
+from store.people.tokens import TOKEN_PREFIX, Holder, TokenRefused
+from store.people.viewers import viewer as viewer
 
 COOKIE, SECURE_COOKIE = "holdgate", "__Host-holdgate"
 """Names of the session cookie for pages.
@@ -104,7 +110,7 @@ async def without_demo(request: Request, person: Person | None, shown: str) -> s
 
 def is_jwt(token: str) -> bool:
     """Return True if a token of the Authorization header can only be a JWT of an identity provider."""
-    return token.count(".") == 2 and not token.startswith(tokens.TOKEN_PREFIX)
+    return token.count(".") == 2 and not token.startswith(TOKEN_PREFIX)
 
 
 async def by_jwt(request: Request, token: str) -> Person:
@@ -126,7 +132,7 @@ async def by_jwt(request: Request, token: str) -> Person:
             raise unauthenticated(str(no)) from no
         credential = replace(credential, scopes=scopes)
     request.state.credential = credential
-    return person
+    return in_scope(request.app.state.services, person)
 
 
 async def by_header(request: Request) -> Person:
@@ -148,7 +154,15 @@ async def by_header(request: Request) -> Person:
             await services.revoked_token_log.note(token)
         raise unauthenticated()
     request.state.credential = _credential(request, token, holder)
-    return holder.person
+    return in_scope(services, holder.person)
+
+
+def in_scope(services: Any, person: Person) -> Person:
+    """Return the person with their scope by the policy in force. A service account never operates."""
+    scope = scope_of(services.policy.current, person.id, person.groups)
+    if person.kind == "service":
+        scope = scope.model_copy(update={"operates": NOWHERE})
+    return person.model_copy(update={"scope": scope})
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:
@@ -218,7 +232,7 @@ async def looked_up(request: Request, credentials: Bearer) -> Person | None:
     request.state.signed_in = signed_in
     if signed_in is not None:
         request.state.credential = Credential("session", signed_in.session.hash)
-    return person
+    return person and in_scope(services, person)
 
 
 async def _page_reader_by_jwt(request: Request, token: str) -> Person | None:
@@ -254,37 +268,33 @@ def is_in(person: Person, *groups: str) -> bool:
     return not set(groups).isdisjoint(person.groups)
 
 
-def may_start(person: Person) -> bool:
-    """Return True if the person may start cases and upload files."""
-    return is_in(person, REQUESTERS, ADMINS)
-
-
 async def requester(person: Caller) -> Person:
-    """Return the caller if they may start cases. Raises Problem 403 otherwise."""
-    if not may_start(person):
-        raise forbidden(
-            f"Only members of {REQUESTERS} and {ADMINS} start cases.", f"members of {REQUESTERS} or {ADMINS}"
-        )
+    """Return the caller if they may start cases of any process. Raises Problem 403 otherwise."""
+    if not person.scope.starts:
+        raise forbidden("You may not start cases: only requesters of a process and admins do.", "requesters or admins")
     return person
 
 
 async def overseer(person: Caller) -> Person:
-    """Return the caller if they may read the whole audit log and the ledger. Raises Problem 404 otherwise."""
-    if not is_in(person, OPERATORS, AUDITORS, ADMINS):
+    """Return the caller if they may read audit events: of processes, or of the installation.
+
+    Which events the caller reads depends on `Person.scope`. Raises Problem 404 otherwise.
+    """
+    if not (person.scope.audits or person.scope.oversees_installation):
         raise not_found("page")
     return person
 
 
 async def policy_reader(person: Caller) -> Person:
     """Return the caller if they may read policy texts. Raises Problem 404 otherwise."""
-    if not is_in(person, AUDITORS, ADMINS):
+    if not person.scope.audits_installation:
         raise not_found("policy")
     return person
 
 
 async def people_reader(person: Caller) -> Person:
     """Return the caller if they may see the list of people. Raises Problem 404 otherwise."""
-    if not is_in(person, AUDITORS, ADMINS):
+    if not person.scope.audits_installation:
         raise not_found("page")
     return person
 
@@ -300,26 +310,43 @@ async def admin(person: Caller) -> Person:
 
 
 async def operator(person: Caller) -> Person:
-    """Return the caller if they may handle incidents. Raises Problem 404 otherwise."""
-    if not is_in(person, OPERATORS, ADMINS):
+    """Return the caller if they may handle incidents of any process. Raises Problem 404 otherwise."""
+    if not person.scope.operates:
+        raise not_found("page")
+    return person
+
+
+async def ledger_reader(person: Caller) -> Person:
+    """Return the caller if they may read the ledger, in which payments are entered. Raises Problem 404 otherwise."""
+    if LEDGER_OF not in person.scope.audits:
+        raise not_found("page")
+    return person
+
+
+async def directory_reader(person: Caller) -> Person:
+    """Return the caller if they may read the directory of accounts. Raises Problem 404 otherwise."""
+    if DIRECTORY_OF not in person.scope.audits:
         raise not_found("page")
     return person
 
 
 async def data_reader(person: Caller) -> Person:
     """Return the caller if they may read published datasets. Raises Problem 404 otherwise."""
-    if not is_in(person, REQUESTERS, DATA_STEWARDS, OPERATORS, AUDITORS, ADMINS):
+    scope = person.scope
+    if not (DATASETS_OF in scope.starts or DATASETS_OF in scope.sees or is_in(person, DATA_STEWARDS)):
         raise not_found("dataset")
     return person
 
 
 async def risk_reader(person: Caller) -> Person:
     """Return the caller if they may read accepted risks. Raises Problem 404 otherwise."""
-    if not is_in(person, SECURITY, OPERATORS, AUDITORS, ADMINS):
+    if not (RISKS_OF in person.scope.sees or is_in(person, SECURITY)):
         raise not_found("risk")
     return person
 
 
+LedgerReader = Annotated[Person, Depends(ledger_reader)]
+DirectoryReader = Annotated[Person, Depends(directory_reader)]
 RiskReader = Annotated[Person, Depends(risk_reader)]
 DataReader = Annotated[Person, Depends(data_reader)]
 PeopleReader = Annotated[Person, Depends(people_reader)]
@@ -353,29 +380,49 @@ def asks(person: Person, requested: Requested) -> bool:
     return not set(requesters(requested)).isdisjoint(person.asks_as)
 
 
-def may_see_batch(person: Person, batch: Requested) -> bool:
+async def may_see_batch(db: Database, person: Person, batch: Batch) -> bool:
     """Return True if the person may see a batch.
 
-    These people may see a batch: everybody who counts as requester, operators, auditors and admins.
+    These people may see a batch: everybody who counts as requester, and people who oversee the processes of all its
+    rows.
     """
-    return asks(person, batch) or is_in(person, OPERATORS, AUDITORS, ADMINS)
+    if asks(person, batch) or person.scope.sees.everywhere:
+        return True
+    async with db.read() as conn:
+        return await batches.is_within(conn, batch.batch_id, person.scope.sees)
 
 
-def check_own(person: Person, requested: Requested, what: str) -> None:
-    """Raise Problem 403 unless the person counts as requester, or is an operator or an admin.
+async def operates_batch(db: Database, person: Person, batch: Batch) -> bool:
+    """Return True if the person operates the processes of all rows of a batch, or is an admin."""
+    if person.scope.operates.everywhere:
+        return True
+    async with db.read() as conn:
+        return await batches.is_within(conn, batch.batch_id, person.scope.operates)
 
-    `what` is the action in words, as they follow "operators and admins".
+
+async def check_own_batch(db: Database, person: Person, batch: Batch, what: str) -> None:
+    """Raise Problem 403 unless the person is the uploader of the batch or their successor, operates it, or is an admin.
+
+    `what` is the action in words, as in `check_own`.
     """
-    if not asks(person, requested) and not may_operate(person):
-        raise forbidden(
-            f"Only the requester (or the successor of the requester), operators and admins {what}.",
-            f"the requester or the successor of the requester, members of {OPERATORS} or {ADMINS}",
-        )
+    if not asks(person, batch) and not await operates_batch(db, person, batch):
+        raise _not_own(what)
 
 
-def may_operate(person: Person) -> bool:
-    """Return True if the person is an operator or an admin. A service account never operates."""
-    return person.kind == "person" and is_in(person, OPERATORS, ADMINS)
+def check_own(person: Person, case: CaseRow, what: str) -> None:
+    """Raise Problem 403 unless the person counts as requester of the case, operates its process, or is an admin.
+
+    `what` is the action in words, as they follow "operators of the process and admins".
+    """
+    if not asks(person, case) and case.process not in person.scope.operates:
+        raise _not_own(what)
+
+
+def _not_own(what: str) -> Problem:
+    return forbidden(
+        f"Only the requester (or the successor of the requester), operators of the process and admins {what}.",
+        "the requester or the successor of the requester, operators of the process, or admins",
+    )
 
 
 def check_may_nudge(person: Person, task: TaskView) -> None:
@@ -387,13 +434,13 @@ def check_may_nudge(person: Person, task: TaskView) -> None:
         )
 
 
-def check_may_operate(person: Person, what: str) -> None:
-    """Raise Problem 403 unless the person is an operator or an admin.
+def check_may_operate(person: Person, process: str, what: str) -> None:
+    """Raise Problem 403 unless the person is an operator of the process or an admin.
 
-    `what` is the action in words, as they follow "operators and admins".
+    `what` is the action in words, as they follow "operators of the process and admins".
     """
-    if not may_operate(person):
-        raise forbidden(f"Only operators and admins {what}.", f"members of {OPERATORS} or {ADMINS}")
+    if process not in person.scope.operates:
+        raise forbidden(f"Only operators of the process and admins {what}.", "operators of the process, or admins")
 
 
 def can_decide(task: TaskView, by: Actor) -> CanDecide:

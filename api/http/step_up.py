@@ -85,11 +85,17 @@ def is_fresh(person: Person, session: Session | None) -> bool:
     """
     if person.demo:
         return True
-    if session is None or session.way not in ("password", "passkey", "oidc", "link"):
+    if session is None or session.way not in ("password", "passkey", "link"):
+        return is_fresh_at_provider(session)
+    return session.begun_at > datetime.now(UTC) - FRESH_FOR
+
+
+def is_fresh_at_provider(session: Session | None) -> bool:
+    """Return True if the person has just proven to an identity provider who they are."""
+    if session is None or session.way != "oidc" or session.proved_at is None:
         return False
     # A provider may sign in a person again without asking anything, so only what the person did there counts.
-    proved_at = session.proved_at if session.way == "oidc" else session.begun_at
-    return proved_at is not None and proved_at > datetime.now(UTC) - FRESH_FOR
+    return session.proved_at > datetime.now(UTC) - FRESH_FOR
 
 
 async def check_presence(db: Database, person: Person, session: Session | None, password: str) -> Proof:

@@ -11,14 +11,15 @@ from api.oidc.exchange import Answer
 from core.settings import Settings
 from domain.input_errors import WrongField
 from domain.names import ADMINS
+from domain.normalization import fold
 from policy.groups import known_groups
 from policy.model import Policy
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.people import identities, people, provided_groups
 from store.people.identities import AlreadyConnected, Identity
+from store.people.last_admin import LastAdmin
 from store.people.name_resolver import group_names
-from store.people.people import LastAdmin
 
 _log = logging.getLogger("holdgate.oidc")
 
@@ -45,7 +46,8 @@ class Accounts:
         found = await identities.find(conn, self.issuer, answer.subject)
         if found is not None:
             return found
-        person = await self._person_with_address(conn, answer, now) or await self._new_person(conn, answer)
+        person = await self._provisioned_person(conn, answer) or await self._person_with_address(conn, answer, now)
+        person = person or await self._new_person(conn, answer)
         return await identities.connect(conn, person, self.issuer, answer.subject, self.actor, now)
 
     async def give_groups(self, db: Database, person: str, values: Iterable[str], policy: Policy) -> None:
@@ -64,6 +66,17 @@ class Accounts:
                 if stays:
                     raise
                 _log.warning("%s; %s gives the group to nobody any more", last, self.issuer)
+
+    async def _provisioned_person(self, conn: AsyncConnection, answer: Answer) -> str | None:
+        """Return the person whom the provider has sent by SCIM as the user of this account; None if it sent nobody.
+
+        Raises NotAccepted if this person had another way to sign in before: then the person connects the account.
+        """
+        names = {fold(name) for name in claims.user_names_of(answer.known)}
+        found = await identities.provisioned(conn, names, claims.external_ids_of(answer.subject, answer.known))
+        if found and (len(found) > 1 or await identities.had_another_way(conn, found[0])):
+            raise NotAccepted("address-in-use", person=found[0])
+        return found[0] if found else None
 
     async def _person_with_address(self, conn: AsyncConnection, answer: Answer, now: datetime) -> str | None:
         """Return the person here who has the e-mail address of the account; None if nobody has it.

@@ -19,7 +19,9 @@ COOKIE, SECURE_COOKIE = "holdgate-oidc", "__Host-holdgate-oidc"
 """Names of the cookie of an attempt. With https the second name is used, as for sessions."""
 LASTS_S = 600
 """Seconds that a person has for the sign-in at the provider."""
-_LONGEST = 12_000
+LONGEST_FOLLOWING = 2_000
+"""The most characters of the page to open after the sign-in: browsers drop cookies of more than 4,096 bytes."""
+_LONGEST = 4_096
 
 
 def _random() -> str:
@@ -48,7 +50,7 @@ class Attempt:
 
     def cookie(self) -> str:
         """Return the attempt as the value of a cookie."""
-        return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
+        return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode().rstrip("=")
 
     def check(self, state: str) -> None:
         """Raise NotAccepted unless an answer with this state belongs to this attempt, and came in time."""
@@ -63,7 +65,7 @@ def of_cookie(value: str | None) -> Attempt | None:
     if not value or len(value) > _LONGEST:
         return None
     try:
-        kept = json.loads(base64.urlsafe_b64decode(value))
+        kept = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
         found = Attempt(**kept)
     except (ValueError, TypeError, RecursionError):
         return None

@@ -64,7 +64,19 @@ def email_of(claims: Mapping[str, Any]) -> str | None:
 
 def verified_email_of(claims: Mapping[str, Any]) -> str | None:
     """Return the e-mail address if the provider has verified it. Some providers write the boolean as a text."""
-    return email_of(claims) if claims.get("email_verified") in (True, "true") else None
+    verified = claims.get("email_verified")
+    return email_of(claims) if verified is True or verified == "true" else None
+
+
+def user_names_of(claims: Mapping[str, Any]) -> set[str]:
+    """Return the names with which the provider may have sent the person by SCIM (`userName`)."""
+    names = {_text(claims, "preferred_username"), _text(claims, "upn"), verified_email_of(claims) or ""}
+    return names - {""}
+
+
+def external_ids_of(subject: str, claims: Mapping[str, Any]) -> set[str]:
+    """Return the ids with which the provider may have sent the person by SCIM (`externalId`)."""
+    return {subject, _text(claims, "oid")} - {""}
 
 
 def time_zone_of(claims: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -74,7 +74,7 @@ class Answer:
         at = self.claims.get("auth_time")
         if isinstance(at, bool) or not isinstance(at, int | float) or not 0 < at <= time.time() + tokens.LEEWAY_S:
             return None
-        return datetime.fromtimestamp(at, UTC)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=at)
 
 
 async def address(provider: Provider, attempt: Attempt, redirect_uri: str, scopes: str | None) -> str:

@@ -1,6 +1,6 @@
 """Pages of the audit log: search events, check that nobody has changed the log, download evidence."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -8,14 +8,14 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import Cursor, Db, Plain, TheServices
-from api.http.problems import Problem
+from api.http.problems import Problem, not_found
 from api.http.schemas import number_of
 from api.http.security import overseer
 from api.pages.event_words import of_stored
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.routes.audit import evidence_pack, period
-from api.services.audit_check import AuditCheck
-from store.audit import search as audit_search
+from api.services.audit_check import AuditCheck, shown_to
+from store.audit import scoped, search as audit_search
 from store.audit.audit_log import StoredEvent
 from store.audit.search import EventFilter
 from store.audit.verification import Folders, Verification, verify_case
@@ -93,6 +93,7 @@ async def search(
         wrong = {error["field"]: error["message"] for error in no.body["errors"]}
     before = number_of(cursor, most=MOST_POSITION) or None
     async with db.read() as conn:
+        sought["readable"] = await scoped.readable(conn, person.scope)
         found = [] if wrong else await audit_search.newest(conn, before=before, limit=SHOWN + 1, **sought)
         kinds = await audit_search.kinds(conn)
     following = str(found[SHOWN - 1].position) if len(found) > SHOWN else None
@@ -119,8 +120,12 @@ async def check(request: Request, person: SignedIn, services: TheServices, case_
     found, whole = None, services.checks.latest
     if case_id := case_id.strip():
         async with services.db.read() as conn:
+            if not await scoped.may_read_case(conn, person.scope, case_id):
+                raise not_found("case")
             folders = Folders(services.settings.attachments, services.settings.uploads)
             found = await verify_case(conn, case_id, folders, services.keys.current())
+    if whole and whole.found:
+        whole = replace(whole, found=shown_to(whole.found, person.scope.audits))
     headers = {"Refresh": REFRESH_S} if whole and whole.ended_at is None and not case_id else None
     return render(request, "audit/check.html", AuditCheckPage(person, case_id, found, whole), headers=headers)
 

@@ -12,7 +12,7 @@ from api.container import Services
 from api.deps import Cursor, Plain, TheServices
 from api.http.problems import Problem
 from api.http.schemas import Page
-from api.http.security import Bearer, asks, looked_up, may_operate, may_see_batch
+from api.http.security import Bearer, asks, looked_up, may_see_batch, operates_batch
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
@@ -29,7 +29,7 @@ from api.routes.batches import (
     resume_batch,
     visible_batch,
 )
-from api.services.live_updates import EventStream
+from api.services.open_streams import EventStream
 from domain.status import Status
 from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome
 from store.people.people import Person
@@ -116,7 +116,7 @@ async def events(request: Request, batch: Visible, credentials: Bearer, services
 
     async def still() -> Person | None:
         person = await looked_up(request, credentials)
-        return person if person is not None and may_see_batch(person, batch) else None
+        return person if person is not None and await may_see_batch(services.db, person, batch) else None
 
     return services.live.batch(batch.batch_id, still)
 
@@ -170,6 +170,7 @@ async def _page(
     if isinstance(rows, Response):  # a request for CSV gets it here, too
         return rows
     words = PROCESSES[batch.process].words if batch.process in PROCESSES else None
+    operates = await operates_batch(services.db, person, batch)
     page = UploadPage(
         person=person,
         batch=answer,
@@ -177,8 +178,8 @@ async def _page(
         labels=words.labels if words else {},
         done=answer.rows.started + answer.rows.failed,
         statuses={each.value: answer.cases.get(each, 0) for each in Status},
-        may_order=asks(person, batch) or may_operate(person),
-        may_roll_back=may_operate(person),
+        may_order=asks(person, batch) or operates,
+        may_roll_back=operates,
         ended=answer.closed_at is not None and all(Status(each).closed for each in answer.cases),
         outcome=outcome,
         rows=rows,

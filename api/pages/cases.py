@@ -12,7 +12,6 @@ from api.container import Services
 from api.deps import CaseId, Cursor, TheServices, visible_case
 from api.http.problems import Problem
 from api.http.schemas import CaseDetail
-from api.http.security import is_in
 from api.pages.event_words_of_cases import why_ended
 from api.pages.parts.case_context import CaseContext, case_context
 from api.pages.parts.fields import ChangedField, LabelledField, changed, labelled
@@ -22,7 +21,6 @@ from api.pages.parts.translation import _, ngettext
 from api.routes.cases import CaseReason, cancel_case, roll_back_case, start_case_now, whole_timeline
 from api.routes.evidence import NewComment, add_comment, download, store
 from domain.base import FieldChange
-from domain.names import ADMINS, AUDITORS, OPERATORS
 from domain.task import TaskView
 from store.audit.verification import verify_case
 from store.cases.cases import CaseRow
@@ -91,7 +89,7 @@ async def history(
         person=person,
         case=found,
         story=timeline(found.process, shown, page.items),
-        technical=is_in(person, OPERATORS, ADMINS, AUDITORS),
+        technical=found.process in person.scope.audits,
         next_cursor=page.next_cursor,
         first=cursor is None,
     )

@@ -6,7 +6,7 @@ from api.deps import TheServices
 from api.http.security import Bearer, looked_up
 from api.pages.parts.page import SignedIn, pages
 from api.routes.events import Place
-from api.services.live_updates import EventStream
+from api.services.open_streams import EventStream
 from store.people.people import Person
 
 router = pages()

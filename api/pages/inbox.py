@@ -250,8 +250,8 @@ async def inbox(
         since=since,
         address=asked.address,
         decision_id=uuid.uuid4().hex,
-        processes=[(name, capital(request_type(name))) for name in PROCESSES],
-        steps=_steps(asked.process),
+        processes=[(name, capital(request_type(name))) for name in PROCESSES if name in person.scope.knows],
+        steps=_steps(asked.process, person),
         team=[(name, name) for name in sorted(person.groups)],
         dues=[("overdue", _("late")), ("today", _("today")), ("week", _("within a week")), ("none", _("no due time"))],
         priorities=[("1", _("1, highest")), ("2", "2"), ("3", _("3, normal")), ("4", "4"), ("5", "5")],
@@ -413,10 +413,10 @@ def _counted(count: int) -> str:
     return ngettext("%(num)s task", "%(num)s tasks", count)
 
 
-def _steps(process: str) -> list[tuple[str, str]]:
-    """Return the approval steps that the filter offers, as value and name: those of one process, or of all."""
-    known = [PROCESSES[process]] if process in PROCESSES else PROCESSES.values()
-    names = dict.fromkeys(gate for each in known for gate in each.words.gates)
+def _steps(process: str, person: Person) -> list[tuple[str, str]]:
+    """Return the approval steps that the filter offers to a person, as value and name: of one process, or of all."""
+    known = [name for name in ([process] if process in PROCESSES else PROCESSES) if name in person.scope.knows]
+    names = dict.fromkeys(gate for name in known for gate in PROCESSES[name].words.gates)
     return [(name, step_words(name)) for name in names]
 
 

@@ -71,7 +71,7 @@ async def queue(
     if answered:
         async with services.db.read() as conn:
             kept = await bulk_results.kept(conn, answered, person.id, datetime.now(UTC)) or []
-            now = await incidents.answered(conn, [str(each["task_id"]) for each in kept])
+            now = await incidents.answered(conn, person.scope.operates, [str(each["task_id"]) for each in kept])
         page = replace(page, answered=[BulkResult.model_validate(each) for each in kept], tasks=now)
     return render(request, "incidents/queue.html", page)
 
@@ -91,7 +91,7 @@ async def answer(
     async with services.db.read() as conn:
         again = await bulk_results.kept(conn, id, person.id, datetime.now(UTC))
     if again is None:  # else the form was sent twice, and its group may be gone
-        found = await _group(services.db, group)
+        found = await _group(services.db, person, group)
         shown = dict.fromkeys(found.task_ids)  # the page shows the cause of these, and they name the group
         await _answered(services, person, id, verdict, shown, comment, decision_id)
     return RedirectResponse(f"/incidents?answered={id}", status_code=303)
@@ -102,7 +102,9 @@ async def one_group(request: Request, group: str, person: SignedIn, services: Th
     """Show the oldest hundred incidents of a group, so that the person can select some of them."""
     await operator(person)
     return render(
-        request, "incidents/group.html", await _chosen_from(services.db, person, await _group(services.db, group))
+        request,
+        "incidents/group.html",
+        await _chosen_from(services.db, person, await _group(services.db, person, group)),
     )
 
 
@@ -128,19 +130,20 @@ async def answer_some(
         return RedirectResponse(f"/incidents?answered={id}", status_code=303)
     if ticked:
         wrong, at_fault = _(REASONS[Verdict(verdict)]), "comment"
-    form = await _chosen_from(services.db, person, await _group(services.db, group))
+    form = await _chosen_from(services.db, person, await _group(services.db, person, group))
     form = replace(form, ticked=frozenset(ticked), comment=comment, wrong=wrong, at_fault=at_fault)
     return render(request, "incidents/group.html", form, 422)
 
 
 async def _queue(db: Database, person: Person) -> IncidentsPage:
     async with db.read() as conn:
-        return IncidentsPage(person, await incidents.groups(conn), uuid.uuid4().hex, [], {})
+        return IncidentsPage(person, await incidents.groups(conn, person.scope.operates), uuid.uuid4().hex, [], {})
 
 
-async def _group(db: Database, group: str) -> Incidents:
+async def _group(db: Database, person: Person, group: str) -> Incidents:
     async with db.read() as conn:
-        found = next((each for each in await incidents.groups(conn, limit=1000) if each.group == group), None)
+        groups = await incidents.groups(conn, person.scope.operates, limit=1000)
+        found = next((each for each in groups if each.group == group), None)
     if found is None:
         raise not_found("group of incidents")
     return found

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
-from api.http.security import is_in, overseer
+from api.http.security import is_in, ledger_reader
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.pages.people import by_field
@@ -53,7 +53,7 @@ async def ledger(
     request: Request, person: SignedIn, services: TheServices, done: Annotated[Done | None, Query()] = None
 ) -> Response:
     """Show the accounts, the changes that wait for a second administrator, and the outcomes of earlier changes."""
-    await overseer(person)
+    await ledger_reader(person)
     said = {
         "asked": _("Another administrator must confirm the change."),
         "confirm": _("The change is confirmed and applied."),
@@ -99,7 +99,7 @@ async def close(request: Request, change_id: ChangeId, act: Act, person: SignedI
     except Problem as no:
         if no.status not in (403, 409):
             raise
-        await overseer(person)
+        await ledger_reader(person)
         return await _shown(request, person, services, no.status, alert=str(no.body["detail"]))
     return RedirectResponse(f"/ledger?done={act}", status_code=303)
 

@@ -6,11 +6,10 @@ from fastapi import Request, Response
 
 from api.deps import TheServices
 from api.http.problems import not_found
-from api.http.security import is_in
 from api.pages.parts.page import Context, SignedIn, pages, render
 from domain.base import FieldProblem
-from domain.names import ADMINS, AUDITORS, OPERATORS, REQUESTERS
 from intake.mapping.column_mapping import ColumnMapping, WrongMapping
+from store.people.people import Person
 from workflows.registry import PROCESSES
 
 router = pages()
@@ -41,20 +40,26 @@ class MappingsPage(Context):
 
 @router.api_route("/mappings", methods=["GET", "HEAD"])
 async def mappings(request: Request, person: SignedIn, services: TheServices) -> Response:
-    """Show the saved mappings. Only requesters, operators, auditors and admins may see this page."""
-    if not is_in(person, REQUESTERS, OPERATORS, AUDITORS, ADMINS):
+    """Show the saved mappings of the processes that the person may start, or oversees."""
+    if not (person.scope.starts or person.scope.sees):
         raise not_found("page")
     file = services.uploads.choice.saved
     problems: list[FieldProblem] = []
     saved: list[SavedMappingRow] = []
     usual: list[tuple[str, list[tuple[str, str]]]] = []
     try:
-        saved = [_shown(name, each.process, each.mapping) for name, each in sorted(file.all.items())]
-        usual = [(process, list(found.items())) for process in PROCESSES if (found := file.usual(process))]
+        of_person = [(name, each) for name, each in sorted(file.all.items()) if _reads(person, each.process)]
+        saved = [_shown(name, each.process, each.mapping) for name, each in of_person]
+        read = [process for process in PROCESSES if _reads(person, process)]
+        usual = [(process, list(found.items())) for process in read if (found := file.usual(process))]
     except WrongMapping as wrong:
         problems = wrong.problems
     name = file.path.name if file.path else ""
     return render(request, "mappings/mappings.html", MappingsPage(person, name, saved, usual, problems))
+
+
+def _reads(person: Person, process: str) -> bool:
+    return process in person.scope.starts or process in person.scope.sees
 
 
 def _shown(name: str, process: str, mapping: ColumnMapping) -> SavedMappingRow:

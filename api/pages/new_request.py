@@ -77,7 +77,7 @@ class NewRequestPage(Context):
 async def kinds(request: Request, person: SignedIn, services: TheServices) -> Response:
     """Show the request types, from which the person chooses one."""
     await requester(person)
-    return render(request, "new_request/request_types.html", RequestTypesPage(person, startable(services)))
+    return render(request, "new_request/request_types.html", RequestTypesPage(person, startable(services, person)))
 
 
 @router.api_route("/new/{process}", methods=["GET", "HEAD"])
@@ -90,7 +90,7 @@ async def form(
 ) -> Response:
     """Show the form of a request type: empty, or with the values of the case `resubmits`, to submit that case again."""
     await requester(person)
-    kind = _known(process, services)
+    kind = _known(process, services, person)
     again = await _again(resubmits, kind, person, services)
     typed = {"reference": again.reference if again else "", "priority": str(_priority(again)), "start_at": ""}
     return _form(request, person, kind, again, Read({}, {}, {}), typed, {}, uuid.uuid4().hex)
@@ -106,7 +106,7 @@ async def ask(
 ) -> Response:
     """Start the case as the JSON route does, or preview who would decide. A form with errors is shown again."""
     await requester(person)
-    kind = _known(process, services)
+    kind = _known(process, services, person)
     again = await _again(resubmits, kind, person, services)
     sent = await request.form(max_files=0, max_fields=200)
     typed = {name: str(sent.get(name, "")).replace("\0", "").strip() for name in OWN}
@@ -151,9 +151,10 @@ async def ask(
     return RedirectResponse(f"/cases/{in_path(started.case_id)}", status_code=303)
 
 
-def startable(services: Services) -> list[Process]:
-    """Return the processes that people can start: those for which the policy has a section."""
-    return [process for process in PROCESSES.values() if services.policy.current.has(process.name)]
+def startable(services: Services, person: Person) -> list[Process]:
+    """Return the processes that the person can start: the policy has a section, of which they are a requester."""
+    policy = services.policy.current
+    return [each for name, each in PROCESSES.items() if policy.has(name) and name in person.scope.starts]
 
 
 def foretold(report: ForecastReport) -> list[str]:
@@ -220,8 +221,8 @@ def _form(
     return render(request, "new_request/form.html", page, status)
 
 
-def _known(name: str, services: Services) -> Process:
-    found = next((process for process in startable(services) if process.name == name), None)
+def _known(name: str, services: Services, person: Person) -> Process:
+    found = next((process for process in startable(services, person) if process.name == name), None)
     if found is None:
         raise not_found("kind of request")
     return found

@@ -1,5 +1,6 @@
 """Pages of the policy: its rules in words, its text, the result of its check, and a test with an example case."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -18,6 +19,8 @@ from api.pages.parts.translation import _, reader
 from api.routes.policies import one_policy
 from domain import strict_json
 from domain.confirmation import Confirm
+from domain.names import ADMINS
+from domain.state_words import N_
 from domain.texts import Texts
 from policy import wording
 from policy.check import expressions_of
@@ -53,6 +56,8 @@ class ProcessSection:
 
     name: str
     summary: str
+    roles: list[tuple[str, str]]
+    """Who may start, view, operate and audit its cases, as pairs: what they may do, and their groups."""
     steps: list[StepRules]
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
@@ -227,7 +232,7 @@ def _text(form: FormData, name: str) -> str:
 def _section(policy: Policy, name: str) -> ProcessSection:
     summary = PROCESSES[name].words.summary
     if not policy.has(name):
-        return ProcessSection(name, summary, [], [], [], missing=True)
+        return ProcessSection(name, summary, [], [], [], [], missing=True)
     section = policy.processes[name]
     lines = LineNumbers(policy.text, policy.source)
     steps = [StepRules(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
@@ -236,7 +241,22 @@ def _section(policy: Policy, name: str) -> ProcessSection:
         for currency, row in section.limits.items()
     ]
     lists = [(readable(each), ", ".join(names)) for each, names in section.lists.items()]
-    return ProcessSection(name, summary, steps, limits, lists, missing=False)
+    roles = [(_(about), _groups(getattr(section, role))) for role, about in _MAY.items()]
+    return ProcessSection(name, summary, roles, steps, limits, lists, missing=False)
+
+
+_MAY = {
+    "requesters": N_("Can start requests"),
+    "viewers": N_("Can view"),
+    "operators": N_("Can operate"),
+    "auditors": N_("Can audit"),
+}
+"""The roles of a process, as the page names them."""
+
+
+def _groups(names: Sequence[str]) -> str:
+    """Return the groups that have a role, for people. Admins have every role."""
+    return ", ".join([*names, ADMINS])
 
 
 def in_words(gate: GateRules) -> list[tuple[str, str]]:

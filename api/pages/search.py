@@ -82,7 +82,7 @@ async def find(
         person=person,
         cases=found.items,
         sought={name: given.get(name, "") for name in typed},
-        kinds={name: process.words.nouns[1] for name, process in PROCESSES.items()},
+        kinds={name: process.words.nouns[1] for name, process in PROCESSES.items() if name in person.scope.knows},
         statuses=[each.value for each in Status if each is not Status.STARTING],
         next_cursor=found.next_cursor,
         first=cursor is None,

@@ -15,7 +15,7 @@ from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import service_accounts as routes
 from api.routes.service_accounts import AccountChanges, AccountDetail, NewAccountToken, NewServiceAccount
-from domain.names import ADMINS, AUDITORS
+from domain.names import ADMINS
 from domain.scopes import Scope
 from store.people.people import Person
 from store.people.service_accounts import ServiceAccount
@@ -164,7 +164,7 @@ async def _changed(
 
 async def _list(person: Person, db: Db, cursor: str | None, **more: Any) -> AccountsPage:
     found = await routes.list_service_accounts(person, db, cursor=cursor)
-    reads_people = is_in(person, AUDITORS, ADMINS)
+    reads_people = person.scope.audits_installation
     scopes = [scope.value for scope in Scope]
     return AccountsPage(
         person, found.items, found.next_cursor, cursor is None, is_in(person, ADMINS), reads_people, scopes, **more
@@ -175,7 +175,7 @@ async def _one(person: Person, id: str, services: Services, **more: Any) -> Acco
     account = await routes.visible_account(id, person, services.db)
     shown = await routes.one_service_account(account, services.db)
     keeps = is_in(person, ADMINS) or person.id in account.owners
-    return AccountPage(person, shown, is_in(person, ADMINS), keeps, is_in(person, AUDITORS, ADMINS), **more)
+    return AccountPage(person, shown, is_in(person, ADMINS), keeps, person.scope.audits_installation, **more)
 
 
 def _names(typed: str) -> list[str]:

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from api.container import Services
 from api.deps import Plain, TheServices
 from api.http.problems import Problem
-from api.http.step_up import is_fresh
+from api.http.step_up import Proof, check_password, is_fresh, is_fresh_at_provider
+from api.http.ways_to_sign_in import check_passwords_on
 from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
@@ -67,7 +68,10 @@ class SettingsPage(Context):
     """The name of the identity provider with which people sign in; empty without single sign-on."""
     sessions: list[Session]
     this_session: str
+    proved_at_provider: bool
+    """True if the person has just proven to the identity provider who they are, so that no password is needed."""
     has_password: bool
+    """True if the person has a password, and passwords are not switched off."""
     mail_reaches_them: bool
     """True if mail reaches the person, so that Holdgate can send them a one-time link."""
     news: list[AccountNews]
@@ -115,9 +119,14 @@ async def change(
     look = {"theme": theme, "shortcuts": shortcuts}
     sent = await request.form(max_fields=50)
     kinds = {name: str(choice) for name, choice in sent.items() if name in [*NoticeKind]}
-    limits = {"scopes": [str(each) for each in sent.getlist("scopes")] or None, "expires_at": _end(expires)}
+    session = request.state.signed_in.session if request.state.signed_in else None
+    token = {
+        "password": password,
+        "scopes": [str(each) for each in sent.getlist("scopes")] or None,
+        "expires_at": _end(expires),
+    }
     try:
-        done, shown_once = await _changed(person, act, typed, look, kinds, {"password": password, **limits}, services)
+        done, shown_once = await _changed(person, act, typed, look, kinds, token, session, services)
     except (Problem, ValidationError, ValueError) as no:
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
@@ -137,11 +146,12 @@ async def _changed(
     look: dict[str, str],
     kinds: dict[str, str],
     token: dict[str, Any],
+    session: Session | None,
     services: Services,
 ) -> tuple[str, str]:
     """Change the setting. Return the message for the page, and a secret that the page shows only once.
 
-    `token` are the fields of the form for a new token, beside its label.
+    `token` are the fields of the form for a new token, beside its label. `session` is that of the browser.
     """
     db, value = services.db, typed["value"]
     match act:
@@ -168,7 +178,13 @@ async def _changed(
                 await choices.choose(conn, person.id, wanted)
             return _("Your notification settings are saved."), ""
         case "token":
-            made = await people_routes.make_my_token(NewToken.model_validate({"label": value, **token}), person, db)
+            new = NewToken.model_validate({"label": value, **token})
+            if is_fresh_at_provider(session):
+                proof = Proof(person.id, None)
+            else:
+                check_passwords_on(services.settings)
+                proof = await check_password(db, person, new.password)
+            made = await people_routes.make_token(db, person, new, proof)
             return _("Your new token, shown only once:"), made.token
         case "link":
             await one_time_links.send_link(person.id, person, services)
@@ -192,7 +208,7 @@ async def settings_page(request: Request, person: Person, services: Services, **
         own = await sessions.of(conn, person.id, now)
         own_passkeys = await passkeys.of(conn, person.id)
         accounts = await identities.of(conn, person.id)
-        has_password = await passwords.stored(conn, person.id) is not None
+        has_password = services.settings.passwords == "on" and await passwords.stored(conn, person.id) is not None
         news = await account_news.of(conn, person.id)
     return SettingsPage(
         person,
@@ -211,6 +227,7 @@ async def settings_page(request: Request, person: Person, services: Services, **
         services.settings.oidc_label if services.single_sign_on else "",
         own,
         signed_in.session.hash if signed_in else "",
+        is_fresh_at_provider(signed_in.session if signed_in else None),
         has_password,
         one_time_links.sends_mail_to(services.settings, person),
         news,

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from api.container import Services
 from api.deps import TheServices
 from api.http.problems import Problem
+from api.http.rate_limits import forgive
 from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, holder_of, without_demo
 from api.http.step_up import check_password
 from api.http.ways_to_sign_in import check_passwords_on, passwords_off
@@ -47,12 +48,6 @@ from store.people.sessions import ProviderSession
 from store.people.tokens import TokenRefused
 
 router = pages()
-
-FREE_BY_ADDRESS = 30
-"""The number of failed attempts to sign in from one IP address that cause no delay.
-
-A whole office may share one address.
-"""
 
 
 @dataclass(frozen=True)
@@ -87,12 +82,10 @@ async def by_password(request: Request, services: Services, name: str, password:
     Raises NotKnown if there is no such person or the password is wrong, after too many attempts, and for a demo person
     while the demo is off.
     """
-    now = datetime.now(UTC)
-    keys = f"name:{name.strip()}", _address(request)
+    now, key = datetime.now(UTC), f"name:{name.strip()}"
     try:
         async with services.db.write() as conn:
-            await passwords.take_try(conn, keys[0], now)
-            await passwords.take_try(conn, keys[1], now, FREE_BY_ADDRESS)
+            await passwords.take_try(conn, key, now)
             person = await people.named(conn, name.strip())
             stored = await passwords.stored(conn, person.id) if person else None
     except TooManyAttempts as soon:
@@ -105,30 +98,24 @@ async def by_password(request: Request, services: Services, name: str, password:
         said = _("The name or the password is wrong. Try again.")
         raise NotKnown(said, "password" if person else "unknown", person.id if person else None)
     async with services.db.write() as conn:
-        await passwords.forget_tries(conn, *keys)
+        await passwords.forget_tries(conn, key)
         await passwords.sweep(conn, now)
         await failed_sign_ins.settle(conn, now)
     return person, passwords.credential_of(stored)
 
 
-async def by_passkey(request: Request, services: Services, answer: str) -> tuple[Person, str]:
+async def by_passkey(services: Services, answer: str) -> tuple[Person, str]:
     """Return the person whose passkey signed the challenge of this sign-in, and the credential for the session.
 
-    `answer` is the JSON text that the browser sent. Raises NotKnown if the answer is not accepted, or after too many
-    attempts; Problem 404 if there can be no passkeys.
+    `answer` is the JSON text that the browser sent. Failed attempts with a password do not matter, so that nobody can
+    keep the person out. Raises NotKnown if the answer is not accepted; Problem 404 if there can be no passkeys.
     """
     now, party, credential = datetime.now(UTC), relying_party(services.settings), None
     with suppress(ValueError, RecursionError):
         credential = json.loads(answer)
-    try:
-        async with services.db.write() as conn:
-            await passwords.take_try(conn, _address(request), now, FREE_BY_ADDRESS)
-    except TooManyAttempts as soon:
-        raise NotKnown(_too_many(soon, now), "locked", None, soon.until) from soon
     async with services.db.write() as conn:
         found = await passkeys.verify_sign_in(conn, party, credential if isinstance(credential, dict) else {}, now)
         if isinstance(found, Verified):
-            await passwords.forget_tries(conn, _address(request))
             return await people.get(conn, found.person), found.passkey_id
     raise NotKnown(
         _("The passkey was not accepted. Try again, or sign in with your password."), found.why, found.person
@@ -176,11 +163,6 @@ async def by_click(request: Request, services: Services, id: str) -> tuple[Perso
     raise NotKnown(_("This demo person does not exist. Choose a demo person from the list."), "demo")
 
 
-def _address(request: Request) -> str:
-    """Return the key under which failed attempts from the network address of the browser are counted."""
-    return f"from:{request.client.host if request.client else ''}"
-
-
 def _too_many(soon: TooManyAttempts, now: datetime) -> str:
     wait = max(1, round((soon.until - now).total_seconds()))
     return _("Too many failed sign-ins. Try again in %(num)s s.", num=wait)
@@ -209,6 +191,7 @@ async def welcome(
     this credential is revoked, changed or removed, the session ends. `provider` is what an identity provider says about
     the sign-in.
     """
+    forgive(request, 2 if way == "passkey" else 1)  # a passkey also needs its options
     now, lasts = datetime.now(UTC), timedelta(minutes=services.settings.session_minutes)
     agent = request.headers.get("user-agent", "")
     async with services.db.write() as conn:
@@ -257,7 +240,7 @@ async def sign_in(
         elif way == "token":
             person, credential = await by_token(request, services, token)
         elif way == "passkey":
-            person, credential = await by_passkey(request, services, passkey)
+            person, credential = await by_passkey(services, passkey)
         else:
             with turn():
                 person, credential = await by_password(request, services, name, password)
@@ -270,21 +253,16 @@ async def sign_in(
 
 
 @router.post("/sign-in/passkey", dependencies=[Depends(check_same_site)])
-async def passkey_options(request: Request, services: TheServices) -> JSONResponse:
+async def passkey_options(services: TheServices) -> JSONResponse:
     """Return the options with which a script of the sign-in page asks the browser for a passkey.
 
-    Each call counts as an attempt to sign in until somebody signs in from this network address. Raises Problem 404 if
-    there can be no passkeys, 403 if people sign in only with the identity provider, 429 after too many attempts.
+    Each call counts as a failed attempt until the person signs in. Raises Problem 404 if there can be no passkeys, 403
+    if people sign in only with the identity provider.
     """
     check_passwords_on(services.settings)
-    now, party = datetime.now(UTC), relying_party(services.settings)
-    try:
-        async with services.db.write() as conn:
-            await passwords.take_try(conn, _address(request), now, FREE_BY_ADDRESS)
-            return JSONResponse(await passkeys.sign_in_options(conn, party, now))
-    except TooManyAttempts as soon:
-        wait = str(max(1, round((soon.until - now).total_seconds())))
-        raise Problem(429, _too_many(soon, now), kind="too-soon", headers={"Retry-After": wait}) from soon
+    party = relying_party(services.settings)
+    async with services.db.write() as conn:
+        return JSONResponse(await passkeys.sign_in_options(conn, party, datetime.now(UTC)))
 
 
 @router.api_route("/sign-in", methods=["GET", "HEAD"])

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from api.container import Services
 from api.deps import TheServices
+from api.http.rate_limits import forgive
 from api.http.security import Visitor
 from api.http.step_up import check_presence
 from api.http.ways_to_sign_in import not_configured
@@ -75,7 +76,8 @@ async def sign_in(
     again: bool = False,
 ) -> Response:
     """Send the browser to the identity provider. With `again`, the provider asks who the person is in any case."""
-    attempt = Attempt(local_address(following), again=again)
+    page = local_address(following)
+    attempt = Attempt(page if len(page) <= attempts.LONGEST_FOLLOWING else "/", again=again)
     try:
         address = await _sign_on(services).address(attempt)
     except (ProviderDown, NotAccepted) as error:
@@ -98,6 +100,7 @@ async def callback(request: Request, services: TheServices, _person: Visitor) ->
     except (ProviderDown, NotAccepted) as error:
         return await _refused(request, services, error, attempt)
     assert attempt is not None
+    forgive(request, 2)  # the way to the provider, and the way back
     answer = await welcome(
         request, services, found.person, "oidc", attempt.following, found.zone, provider=found.provider
     )
@@ -177,9 +180,9 @@ def _sentence(error: NotAccepted, name: str) -> str:
             return _("This account belongs to a program, and only people sign in to the pages.")
         case "address-in-use":
             return _(
-                "Somebody in Holdgate already has your e-mail address, and your account of %(provider)s is not "
-                "connected to that person. If this is you, sign in as before and connect the account in your settings. "
-                "Otherwise ask an administrator.",
+                "Somebody in Holdgate already has your e-mail address or user name, and your account of %(provider)s "
+                "is not connected to that person. If this is you, sign in as before and connect the account in your "
+                "settings. Otherwise ask an administrator.",
                 provider=name,
             )
         case "connected":

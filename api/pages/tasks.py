@@ -21,7 +21,7 @@ from api.deps import TaskId, TheServices, visible_case, visible_task
 from api.gateway.requests import ActionRequest, DecisionRequest, PasskeyAnswer
 from api.http.problems import Problem
 from api.http.schemas import TaskDetail
-from api.http.security import is_in
+from api.http.security import actor, is_in
 from api.pages.parts.case_context import CaseContext, case_context
 from api.pages.parts.fields import ChangedField, CheckResults, LabelledField, changed, checked, labelled
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
@@ -46,7 +46,8 @@ from domain import strict_json
 from domain.confirmation import Confirm
 from domain.messages import Act
 from domain.moments import Within, local_moment
-from domain.names import ADMINS, OPERATORS
+from domain.names import ADMINS
+from domain.permissions import operates
 from domain.state_words import BUTTONS
 from domain.status import Verdict
 from policy.wording import confirmation
@@ -357,7 +358,7 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
     """Return the names of the actions, other than a decision, that this person may take on an open task."""
     if task.status != "open":
         return frozenset()
-    admin, may = is_in(person, ADMINS), task.can_decide.allowed and task.kind != "changes"
+    by, admin, may = actor(person), is_in(person, ADMINS), task.can_decide.allowed and task.kind != "changes"
     handed = task.owner is not None and mine(task, person.id)
     hidden = followed is not None and followed > datetime.now(UTC)
     found = {
@@ -365,9 +366,9 @@ def _acts(task: TaskDetail, person: Person, followed: datetime | None) -> frozen
         "release": task.assignee is not None and (mine(task, person.id) or admin),
         "withdraw": decided_by(task, person.id),
         "delegate": may and not handed,
-        "reassign": admin and task.kind != "changes",
+        "reassign": operates(task, by) and task.kind != "changes",
         "ask": may,
-        "withdraw_question": is_in(person, ADMINS, OPERATORS),
+        "withdraw_question": operates(task, by),
         "set_clock": admin,
         "follow_up": task.can_decide.allowed and not hidden,
         "no_follow_up": hidden,

@@ -137,7 +137,7 @@ async def send(
     def again(status: int, wrong: str) -> Response:
         return _choose(request, person, services, process, wrong, status)
 
-    if process not in _kinds(services):
+    if process not in _kinds(services, person):
         return again(422, _("Choose the request type of the rows."))
     if not file.filename:
         return again(422, _("Choose a file to upload."))
@@ -171,7 +171,7 @@ async def look(
 ) -> Response:
     """Show which columns are read, and what would happen if the file were started: the dry run of the JSON route."""
     await requester(person)
-    if process not in _kinds(services):
+    if process not in _kinds(services, person):
         return _choose(request, person, services, "", _("Choose the request type of the rows."), 422)
     try:
         data = await asyncio.to_thread(services.held.read, person.id, sha256)
@@ -207,7 +207,7 @@ async def look(
         sha256=sha256,
         name=name,
         process=process,
-        kind=_kinds(services)[process],
+        kind=_kinds(services, person)[process],
         noun=words.nouns if words else ("request", "requests"),
         fields=_fields(process, seen, report, query, services) if seen else [],
         headings=list(dict.fromkeys(heading for heading in seen.headings if heading)) if seen else [],
@@ -275,7 +275,7 @@ def too_large(services: Services) -> str:
 def _choose(
     request: Request, person: Person, services: Services, process: str, wrong: str = "", status: int = 200
 ) -> Response:
-    page = ChooseFilePage(person, _kinds(services), process, services.settings.max_upload_bytes, wrong)
+    page = ChooseFilePage(person, _kinds(services, person), process, services.settings.max_upload_bytes, wrong)
     return render(request, "upload/choose.html", page, status)
 
 
@@ -291,9 +291,9 @@ def _started(before: StartedBefore) -> Response:
     return RedirectResponse(f"/batches/{before.batch_id}" if before.batch_id else "/batches", status_code=303)
 
 
-def _kinds(services: Services) -> dict[str, str]:
+def _kinds(services: Services, person: Person) -> dict[str, str]:
     """Return the request types that the person can choose for the rows, by process."""
-    kinds = {process.name: capital(process.words.nouns[1]) for process in startable(services)}
+    kinds = {process.name: capital(process.words.nouns[1]) for process in startable(services, person)}
     return {**kinds, SEVERAL: _("Several request types: each row names a request type")} if kinds else {}
 
 

@@ -25,7 +25,8 @@ from store.db.database import Database
 from store.people import absences, leavers, people, successors
 from store.people.absences import Absence
 from store.people.group_owners import ProvidedGroup
-from store.people.people import LastAdmin, Person, UnknownPerson
+from store.people.last_admin import LastAdmin
+from store.people.people import Person, UnknownPerson
 
 router = APIRouter(tags=["people"])
 
@@ -134,10 +135,11 @@ async def deactivate(person_id: PersonId, why: Departure, caller: Admin, db: Db)
     asked and the operators are notified.
     """
     await person_or_404(db, person_id)
-    check_for_another(caller, person_id, "deactivate your own account")
     try:
         async with db.write() as conn:
             await leavers.deactivate(conn, person_id, why.reason, by=caller.id)
+            # After the change, which is undone: the last administrator has nobody to ask, and gets 409.
+            check_for_another(caller, person_id, "deactivate your own account")
     except LastAdmin as last:
         raise Problem(409, f"{last}.", kind="last-admin") from last
     except ValueError as wrong:

@@ -18,7 +18,7 @@ from api.http.security import Caller, Overseer, caller
 from api.services import evidence_pack as evidence_packs
 from domain.input_errors import WrongField
 from domain.proof.keys import base64url
-from store.audit import search
+from store.audit import scoped, search
 from store.audit.audit_log import StoredEvent
 from store.audit.checkpoints.sign import newest_note
 from store.audit.search import EventFilter
@@ -86,13 +86,17 @@ async def read_audit(
     ends: Ends = None,
     q: Search = None,
 ) -> StreamingResponse:
-    """Stream all audit events in order, or only events that match. For operators, auditors and admins."""
+    """Stream the audit events that the caller may read in order, or only events that match.
+
+    For operators and auditors of processes or of the installation, and for admins.
+    """
     position = number_of(since, "since", MOST_POSITION)
     sought = EventFilter(case_id=case_id, actor=actor, kind=kind, text=q)
     if starts or ends:
         sought["since"], sought["until"] = period(person, starts, ends)
     # Read the first page before the answer begins, so that a missing database is a 503 and not half an answer.
     async with db.read() as conn:
+        sought["readable"] = await scoped.readable(conn, person.scope)
         first = await search.oldest(conn, after=position, limit=PAGE, **sought)
     return StreamingResponse(_lines(db, sought, first), media_type="application/x-ndjson")
 
@@ -154,14 +158,23 @@ async def evidence_pack(
     starts: Starts = None,
     ends: Ends = None,
 ) -> StreamingResponse:
-    """Download the evidence of one case, or of a period, as a zip. For operators, auditors and admins."""
+    """Download the evidence of one case, or of a period, as a zip. For operators, auditors and admins.
+
+    The pack of a period has the events that the caller may read.
+    """
     if (case_id is None) == (starts is None and ends is None):
         message = "send either a case (`case_id`), or a period by `from`, `to` or both"
         raise invalid(
             "The evidence pack needs a case or a period, not both.", [FieldError(field="case_id", message=message)]
         )
     since, until = (None, None) if case_id is not None else period(person, starts, ends)
-    scope = evidence_packs.EvidenceScope(case_id=case_id, since=since, until=until)
+    async with db.read() as conn:
+        if case_id is not None and not await scoped.may_read_case(conn, person.scope, case_id):
+            raise not_found("case")
+        readable = None if case_id is not None else await scoped.readable(conn, person.scope)
+    scope = evidence_packs.EvidenceScope(
+        case_id=case_id, since=since, until=until, readable=readable, audits=person.scope.audits
+    )
     with ExitStack() as unless_sent:
         # The file has no name in the file system, so nothing is left of it if this process dies.
         file = unless_sent.enter_context(TemporaryFile())

@@ -15,9 +15,20 @@ from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
-from api.http.security import Bearer, Caller, Requester, actor, check_own, may_operate, may_see_batch, person_of, viewer
-from api.services.live_updates import EventStream
+from api.http.security import (
+    Bearer,
+    Caller,
+    Requester,
+    actor,
+    check_own_batch,
+    in_scope,
+    may_see_batch,
+    operates_batch,
+    person_of,
+    viewer,
+)
 from api.services.on_behalf_of import asked_for
+from api.services.open_streams import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
 from intake.mapping.mapping_choice import MAX_MAPPING, SEVERAL
@@ -67,7 +78,7 @@ async def visible_batch(batch_id: Annotated[Plain, Path(max_length=100)], person
     """Return the batch with this id. Raises Problem 404 if there is none, or if the caller may not see the batch."""
     async with db.read() as conn:
         batch = await batches.get(conn, batch_id)
-    if batch is None or not may_see_batch(person, batch):
+    if batch is None or not await may_see_batch(db, person, batch):
         raise not_found("batch")
     return batch
 
@@ -84,7 +95,7 @@ async def list_batches(
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[BatchBrief]:
-    """List uploads, newest first. Operators, auditors and admins see all uploads.
+    """List uploads, newest first. People who oversee a process see all its uploads.
 
     Other people see their own uploads, and those of people who left and whose successor they are.
     """
@@ -164,7 +175,7 @@ async def upload(
         most = services.settings.max_upload_bytes
         raise Problem(413, f"The file has more than {most:,} bytes. Split the file.", kind="too-large")
     async with services.db.read() as conn:
-        behalf = await asked_for(conn, person, on_behalf_of)
+        behalf = await asked_for(conn, person, on_behalf_of, services.policy.current, process)
     take = services.uploads.dry_run if dry_run else partial(services.uploads.start, on_behalf_of=behalf)
     opening = {"encoding": encoding or "", "sheet": sheet or ""}
     report = await take(
@@ -201,7 +212,8 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
 
     async def still() -> Person | None:
         person = await person_of(services.db, credentials.credentials if credentials else None)
-        return person if person is not None and may_see_batch(person, batch) else None
+        person = person and in_scope(services, person)
+        return person if person is not None and await may_see_batch(services.db, person, batch) else None
 
     return services.live.batch(batch.batch_id, still)
 
@@ -299,7 +311,7 @@ async def cancel_batch(
 async def _order(
     batch: Batch, act: BatchAct, body: BatchReason, person: Person, services: Services, key: str | None
 ) -> BatchOrdered:
-    check_own(person, batch, f"{act} a batch")
+    await check_own_batch(services.db, person, batch, f"{act} a batch")
     rollback = isinstance(body, CancelReason) and body.rollback_started
     order = BatchOrder(
         id=decision_id_for(person.id, f"{batch.batch_id}/{act}", key) if key else uuid4().hex,
@@ -308,7 +320,7 @@ async def _order(
         reason=body.reason,
         at=datetime.now(UTC),
         rollback_started=rollback,
-        completed_too=rollback and may_operate(person),
+        completed_too=rollback and await operates_batch(services.db, person, batch),
     )
     await services.gateway.order(batch, order, services.starter.launcher)
     return BatchOrdered(batch_id=batch.batch_id, status=batch.status)

@@ -136,7 +136,7 @@ async def start_case(
     values. To submit a case again that was rejected, expired, cancelled or failed, send its id as `resubmits`.
     """
     async with services.db.read() as conn:
-        behalf = await asked_for(conn, person, new.on_behalf_of)
+        behalf = await asked_for(conn, person, new.on_behalf_of, services.policy.current, new.process)
     known = new.model_dump() | {"on_behalf_of": behalf}
     request = CaseRequest(**known, idempotency_key=idempotency_key)
     row = (await services.starter.start_case(request, person.id)).row
@@ -238,8 +238,8 @@ async def cancel_case(
 ) -> Cancelling:
     """Cancel a case. The case undoes its steps, newest first, and ends `cancelled`.
 
-    For the requester (or the successor of the requester), operators and admins. If a service account asked, also for
-    its owners and the person for whom it asked; the account itself cancels only what it asked for.
+    For the requester (or the successor of the requester), operators of the process and admins. If a service account
+    asked, also for its owners and the person for whom it asked; the account itself cancels only what it asked for.
     """
     check_own(person, case, "cancel a case")
     await gateway.cancel(person, case, body.reason, idempotency_key)
@@ -265,7 +265,7 @@ async def start_case_now(
 ) -> StartingNow:
     """Start a `scheduled` case before its time.
 
-    For the requester (or the successor of the requester), operators and admins.
+    For the requester (or the successor of the requester), operators of the process and admins.
 
     The audit log records who started the case. The answer is 409 if the case is not scheduled.
     """
@@ -279,13 +279,15 @@ async def start_case_now(
 async def roll_back_case(
     case: VisibleCase, body: CaseReason, person: Caller, services: TheServices, gateway: TheGateway
 ) -> RollingBack:
-    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`. Operators and admins only.
+    """Roll back a completed case: undo its steps, newest first. The case ends `rolled_back`.
+
+    For operators of the process and admins.
 
     If the policy has a gate `rollback` for the process, people must approve the rollback first. The answer is 409 if
     the case is not completed, if it has no step that can be undone, if another rollback runs or is done, or if the
     system that must undo a step refuses; the problem then has the reason.
     """
-    check_may_operate(person, "roll back a completed case")
+    check_may_operate(person, case.process, "roll back a completed case")
     under_way = case.rollback if not case.status.closed else None
     if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
         given = case  # a repeat gets the first answer

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from api.deps import Plain, TheServices
 from api.http.problems import documented, not_found
-from api.http.security import Overseer
+from api.http.security import DirectoryReader
 from store.receivers.accounts import Account, UnknownAccount
 
 router = APIRouter(prefix="/directory", tags=["directory"])
@@ -14,7 +14,9 @@ router = APIRouter(prefix="/directory", tags=["directory"])
 
 @router.get("/accounts/{username}", responses=documented(401, 404, 422, 503))
 async def directory_account(
-    username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])], _person: Overseer, services: TheServices
+    username: Annotated[Plain, Path(max_length=64, examples=["ada.lovelace"])],
+    _person: DirectoryReader,
+    services: TheServices,
 ) -> Account:
     """Return an account with all its present and past grants.
 

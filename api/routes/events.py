@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from api.deps import TheServices
 from api.http.problems import documented
 from api.http.security import Bearer, Caller, person_of
-from api.services.live_updates import EventStream
+from api.services.open_streams import EventStream
 from store.people.people import Person
 
 router = APIRouter(prefix="/events", tags=["tasks"])

@@ -78,7 +78,7 @@ async def _import_problem(services: Services) -> str | None:
         return None
     with suppress(DatabaseUnavailable):  # `missing` names the database already
         async with services.db.read() as conn:
-            return await why_not_requester(conn, settings.import_requester)
+            return await why_not_requester(conn, services.policy.current, settings.import_requester)
     return None
 
 

@@ -17,7 +17,7 @@ from api.routes.absences import PersonId, person_or_404
 from store.db.database import Database
 from store.people import identities
 from store.people.identities import UnknownIdentity
-from store.people.people import LastAdmin
+from store.people.last_admin import LastAdmin
 
 router = APIRouter(tags=["people"])
 

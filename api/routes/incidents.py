@@ -52,10 +52,10 @@ class BulkRetry(BaseModel):
 
 
 @router.get("", responses=documented(401, 404, 422, 503))
-async def list_incidents(_person: Operator, db: Db, process: Search = None, limit: Limit = 50) -> IncidentQueue:
-    """List open incidents, grouped by process, step and cause. For operators and admins."""
+async def list_incidents(person: Operator, db: Db, process: Search = None, limit: Limit = 50) -> IncidentQueue:
+    """List open incidents, grouped by process, step and cause. For operators of the processes and admins."""
     async with db.read() as conn:
-        return IncidentQueue(items=await incidents.groups(conn, process, limit))
+        return IncidentQueue(items=await incidents.groups(conn, person.scope.operates, process, limit))
 
 
 @router.post("/decisions", responses=documented(401, 404, 422, 503))
@@ -70,7 +70,7 @@ async def answer_incidents(
     """
     key = bulk.decision_id or idempotency_key
     async with services.db.read() as conn:
-        revisions = await incidents.revisions(conn, bulk.task_ids) | bulk.revisions
+        revisions = await incidents.revisions(conn, person.scope.operates, bulk.task_ids) | bulk.revisions
     items = [
         BulkItem(
             task_id=task_id,

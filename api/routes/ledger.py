@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Reference, TheServices
 from api.http.problems import FieldError, Problem, documented, forbidden, invalid, not_found
 from api.http.schemas import Page, checked_cursor, number_of, page_by_number
-from api.http.security import Caller, Overseer, check_admin, overseer
+from api.http.security import Caller, LedgerReader, check_admin, ledger_reader
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
 from store.db.client_keys import scoped_key
 from store.db.database import Database
@@ -75,7 +75,7 @@ class Balances(BaseModel):
 
 
 @router.get("/accounts", responses=documented(401, 404, 503))
-async def account_list(_person: Overseer, services: TheServices) -> Balances:
+async def account_list(_person: LedgerReader, services: TheServices) -> Balances:
     """List all accounts for payments."""
     return Balances(items=await services.ledger.balances())
 
@@ -84,7 +84,7 @@ async def account_list(_person: Overseer, services: TheServices) -> Balances:
 async def account(
     name: AccountName,
     currency: Annotated[Plain, Query(max_length=10, examples=["GBP"])],
-    _person: Overseer,
+    _person: LedgerReader,
     services: TheServices,
 ) -> Balance:
     """Return an account. A hold does not change `balance`, but lowers `available`, which is `balance` - `held`."""
@@ -96,7 +96,7 @@ async def account(
 
 @router.get("/entries", responses=documented(401, 404, 422, 503))
 async def entries(
-    _person: Overseer,
+    _person: LedgerReader,
     services: TheServices,
     reference: Annotated[Reference | None, Query(max_length=1000, examples=["INV-1042"])] = None,
     case_id: Annotated[Plain | None, Query(max_length=1500)] = None,
@@ -141,7 +141,7 @@ async def fund_account(
 
 @router.get("/changes", responses=documented(401, 404, 422, 503))
 async def change_list(
-    _person: Overseer, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
+    _person: LedgerReader, db: Db, status: Status | None = None, cursor: Cursor = None, limit: Limit = 50
 ) -> Page[LedgerChange]:
     """List the requested changes of the ledger with their outcomes, newest first."""
     with checked_cursor():
@@ -151,7 +151,7 @@ async def change_list(
 
 
 @router.get("/changes/{change_id}", responses=documented(401, 404, 422, 503))
-async def one_change(change_id: ChangeId, _person: Overseer, db: Db) -> LedgerChange:
+async def one_change(change_id: ChangeId, _person: LedgerReader, db: Db) -> LedgerChange:
     """Return one requested change of the ledger."""
     with _refusals():
         async with db.read() as conn:
@@ -191,7 +191,7 @@ async def _asked(
 
 async def _check_keeps(person: Person) -> None:
     """Raise Problem 404 for a caller who may not see the ledger, 403 for a caller who may only read it."""
-    await overseer(person)
+    await ledger_reader(person)
     check_admin(person, "Only admins open and fund accounts.")
 
 

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from api.deps import Db, Plain, TheGateway
 from api.gateway.refusal_problems import REFUSAL_CODES
 from api.http.problems import documented, not_found
-from api.http.security import Caller, viewer
+from api.http.security import Caller
 from domain.messages import Act
 from domain.refusals import RefusalCode
-from store.cases import actions, tasks
+from store.cases import actions, cases, tasks
+from store.db.database import Database
 from store.people.people import Person
 
 router = APIRouter(tags=["tasks"])
@@ -61,15 +62,15 @@ class ActionState(_Outcome):
 async def one_decision(decision_id: MessageId, person: Caller, db: Db, gateway: TheGateway) -> DecisionState:
     """Return the status of a decision: pending, counted or refused.
 
-    For the person who made the decision, operators, auditors and admins. The status `withdrawn` means that the decision
-    counted until the person took it back.
+    For the person who made the decision, and people who oversee the process. The status `withdrawn` means that the
+    decision counted until the person took it back.
     """
     async with db.read() as conn:
         found = await tasks.decision(conn, decision_id)
     if found is None and await gateway.noted(decision_id):
         async with db.read() as conn:
             found = await tasks.decision(conn, decision_id)
-    if found is None or not _may_see(person, found.person):
+    if found is None or not await _may_see(db, person, found.person, found.case_id):
         raise not_found("decision")
     return DecisionState.model_validate(found)
 
@@ -78,14 +79,18 @@ async def one_decision(decision_id: MessageId, person: Caller, db: Db, gateway: 
 async def one_action(action_id: MessageId, person: Caller, db: Db) -> ActionState:
     """Return the status of an action: pending, done or refused.
 
-    For the person who sent the action, operators, auditors and admins.
+    For the person who sent the action, and people who oversee the process.
     """
     async with db.read() as conn:
         found = await actions.get(conn, action_id)
-    if found is None or not _may_see(person, found.person):
+    if found is None or not await _may_see(db, person, found.person, found.case_id):
         raise not_found("action")
     return ActionState.model_validate(found)
 
 
-def _may_see(reader: Person, sender: str) -> bool:
-    return sender == reader.id or viewer(reader).sees_all
+async def _may_see(db: Database, reader: Person, sender: str, case_id: str) -> bool:
+    if sender == reader.id or reader.scope.sees.everywhere:
+        return True
+    async with db.read() as conn:
+        case = await cases.get(conn, case_id) if reader.scope.sees else None
+    return case is not None and case.process in reader.scope.sees

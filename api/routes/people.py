@@ -11,7 +11,7 @@ from api.http.field_errors import field_errors
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page
 from api.http.security import Admin, Caller, PeopleReader, check_for_another
-from api.http.step_up import check_password
+from api.http.step_up import Proof, check_password
 from api.routes.absences import PersonId, person_or_404
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
@@ -19,7 +19,8 @@ from domain.moments import Moment
 from domain.scopes import Scope
 from store.db.database import Database
 from store.people import passwords, people, people_list, sessions, tokens
-from store.people.people import LastAdmin
+from store.people.last_admin import LastAdmin
+from store.people.people import Person
 from store.people.people_list import RosterEntry, RosterGroup
 from store.people.tokens import Token, UnknownToken
 
@@ -236,9 +237,14 @@ async def my_tokens(person: Caller, db: Db) -> TokenList:
 async def make_my_token(new: NewToken, person: Caller, db: Db) -> MadeToken:
     """Create a token for a script of the caller. The caller must send their password. Only this answer shows the token.
 
-    A person without a password sets a password, or gets a token, with a one-time link.
+    A person without a password sets a password, or gets a token, with a one-time link. A person who signs in with an
+    identity provider creates tokens on the page Settings.
     """
-    proof = await check_password(db, person, new.password)
+    return await make_token(db, person, new, await check_password(db, person, new.password))
+
+
+async def make_token(db: Database, person: Person, new: NewToken, proof: Proof) -> MadeToken:
+    """Create a token for the person, who has proven to be present. Raises Problem 409 and 422."""
     with field_errors(field="label", others=("expires_at",)):
         async with db.write() as conn:
             await proof.still_holds(conn)

@@ -12,6 +12,8 @@ from api.http.problems import documented, not_found
 from api.http.security import Caller
 from policy.file import PolicyFile
 from policy.model import describe
+from policy.roles import roles_in
+from store.people.people import Person
 from workflows.registry import PROCESSES, Process
 
 router = APIRouter(prefix="/processes", tags=["processes"])
@@ -37,6 +39,10 @@ class ProcessView(BaseModel):
     gates: list[dict[str, Any]] = Field(description="As in the policy for new cases; empty if it has none")
     policy_hash: str
     startable: bool = Field(description="False if the policy has no section for the process: its cases are refused")
+    may_start: bool = Field(description="Whether the caller may start cases of the process")
+    roles: dict[str, list[str]] | None = Field(
+        description="The groups that start, view, operate and audit its cases; null unless the caller oversees it"
+    )
     template_url: str
 
 
@@ -48,15 +54,16 @@ class Processes(BaseModel):
 
 
 @router.get("", responses=documented(401, 503))
-async def list_processes(_person: Caller, services: TheServices) -> Processes:
-    """List all processes with their input, their words and the policy of their gates."""
-    return Processes(items=[_view(process, services.policy) for process in PROCESSES.values()])
+async def list_processes(person: Caller, services: TheServices) -> Processes:
+    """List the processes that the caller may start, oversee or decide, with their input, words and gates."""
+    known = (process for name, process in PROCESSES.items() if name in person.scope.knows)
+    return Processes(items=[_view(process, services.policy, person) for process in known])
 
 
 @router.get("/{name}", responses=documented(401, 404, 422, 503))
-async def one_process(name: str, _person: Caller, services: TheServices) -> ProcessView:
+async def one_process(name: str, person: Caller, services: TheServices) -> ProcessView:
     """Return one process with its input, its words and the policy of its gates."""
-    return _view(_known(name), services.policy)
+    return _view(_known(name, person), services.policy, person)
 
 
 @router.get(
@@ -67,9 +74,9 @@ async def one_process(name: str, _person: Caller, services: TheServices) -> Proc
         **documented(401, 404, 422, 503),
     },
 )
-async def template(name: str, _person: Caller) -> Response:
+async def template(name: str, person: Caller) -> Response:
     """Download a sample CSV file of the process that can be imported: a header line and one row."""
-    example = _known(name).example
+    example = _known(name, person).example
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows([example.keys(), example.values()])
     return Response(
@@ -77,13 +84,14 @@ async def template(name: str, _person: Caller) -> Response:
     )
 
 
-def _known(name: str) -> Process:
-    if name not in PROCESSES:
+def _known(name: str, person: Person) -> Process:
+    """Return the process. Raises Problem 404 if there is none, or if the caller has nothing to do with it."""
+    if name not in PROCESSES or name not in person.scope.knows:
         raise not_found("process")
     return PROCESSES[name]
 
 
-def _view(process: Process, file: PolicyFile) -> ProcessView:
+def _view(process: Process, file: PolicyFile, person: Person) -> ProcessView:
     policy, words = file.current, process.words
     return ProcessView(
         name=process.name,
@@ -99,5 +107,7 @@ def _view(process: Process, file: PolicyFile) -> ProcessView:
         gates=describe(policy, process.name),
         policy_hash=policy.hash,
         startable=policy.has(process.name),
+        may_start=policy.has(process.name) and process.name in person.scope.starts,
+        roles=roles_in(policy, process.name) if process.name in person.scope.sees else None,
         template_url=f"/api/v1/processes/{process.name}/template.csv",
     )

@@ -16,7 +16,7 @@ from api.http.security import Admin, Caller, is_in
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.moments import Moment
-from domain.names import ADMINS, AUDITORS
+from domain.names import ADMINS
 from domain.scopes import Scope
 from store.db.database import Database
 from store.people import service_accounts, tokens
@@ -220,7 +220,7 @@ async def revoke_account_token(account: Kept, token_id: TokenId, person: Caller,
 
 
 def _reads_all(person: Person) -> bool:
-    return is_in(person, AUDITORS, ADMINS)
+    return person.scope.audits_installation
 
 
 async def _detail(db: Database, id: str) -> AccountDetail:

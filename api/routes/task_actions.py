@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, VisibleTask
 from api.gateway.requests import ActionRequest
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
-from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid
+from api.http.problems import FieldError, Problem, ProblemBody, documented, forbidden, invalid
 from api.http.schemas import checked_cursor
-from api.http.security import Caller, check_admin, check_may_nudge, viewer
+from api.http.security import Caller, check_may_nudge, viewer
 from api.services.person_lookup import find_person
 from domain.ids import decision_id_for
 from domain.messages import Act
@@ -225,7 +225,7 @@ async def answer(actor: Acting, question_id: QuestionId, body: NewAnswer) -> Ans
 async def withdraw_question(actor: Acting, question_id: QuestionId, body: EmptyBody | None = None) -> Answered:
     """Withdraw a question that has no answer yet. Timers that stopped for this question continue.
 
-    For the person who asked, operators and admins.
+    For the person who asked, operators of the process and admins.
     """
     return await actor.act(Act.WITHDRAW_QUESTION, body, question=question_id)
 
@@ -285,13 +285,14 @@ async def no_follow_up(task: VisibleTask, person: Caller, db: Db) -> Response:
 async def reassign_many(
     body: ManyHandOvers, person: Caller, services: TheServices, key: IdempotencyKey = None
 ) -> HandOverResults:
-    """Give all open approval tasks that match the filter to one person. Admins only.
+    """Give all open approval tasks that match the filter to one person.
 
-    The answer has one result for each task.
+    Operators give away the tasks of their processes, admins all tasks. The answer has one result for each task.
 
     One call checks at most a thousand tasks. To continue, repeat the request with `next_cursor` as `cursor`.
     """
-    check_admin(person, "Only admins reassign tasks.")
+    if not person.scope.operates:
+        raise forbidden("Only operators of a process and admins reassign tasks.", "operators of a process, or admins")
     if not body.filter.model_dump(exclude_none=True):
         raise invalid(
             "Say which tasks to reassign.", [FieldError(field="filter", message="needs at least one condition")]
@@ -302,7 +303,9 @@ async def reassign_many(
             to = await find_person(conn, body.to, person, field="to", asking="To whom?")
             if body.filter.assignee:
                 wanted["assignee"] = await _holder(conn, body.filter.assignee, person)
-            found, following = await open_tasks.fitting(conn, viewer(person), after=body.cursor, limit=MOST, **wanted)
+            found, following = await open_tasks.fitting(
+                conn, viewer(person), reach=person.scope.operates, after=body.cursor, limit=MOST, **wanted
+            )
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(task: TaskView) -> HandOverResult:

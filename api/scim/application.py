@@ -3,6 +3,7 @@
 Import this module where a request needs it: the library takes half a second.
 """
 
+import asyncio
 import json
 import logging
 from http import HTTPStatus
@@ -132,6 +133,8 @@ class ScimApplication(ASGIApplication):
         """Serve the database. `base_url` is the address of the server for the provider, as it is in answers."""
         super().__init__(Storage(db, changes=False), PROVIDER, BoundedService(PROVIDER))
         self._db, self._base_url = db, base_url
+        self._changing = asyncio.Lock()
+        """Held by the request that changes something: other requests wait here, and not each with a connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -161,7 +164,11 @@ class ScimApplication(ASGIApplication):
         reads = request.method.upper() == "GET" or request.path.endswith("/.search")
         if request.body:
             _check_json(request.body)
-        return await AsyncScimHandler(self.service, Storage(self._db, changes=not reads)).handle(request)
+        handler = AsyncScimHandler(self.service, Storage(self._db, changes=not reads))
+        if reads:
+            return await handler.handle(request)
+        async with self._changing:
+            return await handler.handle(request)
 
     def handle_exception(self, request: ScimRequest, exception: Exception) -> ScimResponse:  # noqa: ARG002
         """Return the answer for an error. The log names only its status, because a detail may hold an address."""

@@ -4,17 +4,20 @@ import asyncio
 import hmac
 import importlib
 import sys
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.container import Services
 from api.http.problems import Problem
+from api.http.rate_limits import LimitReached, count_provider, count_stranger
 from store.people.scim_groups import BY
 
 MOUNT = "/scim"
@@ -28,9 +31,15 @@ class ScimEndpoint:
         self._server: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 404 while SCIM is off, 401 without the token, and otherwise what the SCIM server answers."""
+        """Answer 404 while SCIM is off, 401 without the token, 429 after too many requests, and otherwise what the SCIM
+        server answers.
+        """
         services: Services = scope["app"].state.services
         refused = _refusal(services.settings.scim_token, Headers(scope=scope))
+        try:
+            await (count_provider if refused is None else count_stranger)(Request(scope))
+        except LimitReached as no:
+            refused = _error(429, str(no), no.headers)
         if refused is not None:
             return await refused(scope, receive, send)
         scope.setdefault("state", {})["person"] = BY  # for the log, and for the limits of bodies
@@ -49,13 +58,13 @@ def _refusal(token: SecretStr | None, headers: Headers) -> Response | None:
     same = hmac.compare_digest(_digest(given.strip()), _digest(token.get_secret_value()))
     if same and scheme.lower() == "bearer":
         return None
-    error = {
-        "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-        "status": "401",
-        "detail": "Send the token of the setting HOLDGATE_SCIM_TOKEN: 'Authorization: Bearer TOKEN'.",
-    }
-    challenge = {"WWW-Authenticate": 'Bearer realm="SCIM"'}
-    return JSONResponse(error, 401, challenge, media_type="application/scim+json")
+    detail = "Send the token of the setting HOLDGATE_SCIM_TOKEN: 'Authorization: Bearer TOKEN'."
+    return _error(401, detail, {"WWW-Authenticate": 'Bearer realm="SCIM"'})
+
+
+def _error(status: int, detail: str, headers: Mapping[str, str] | None) -> Response:
+    error = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": str(status), "detail": detail}
+    return JSONResponse(error, status, headers, media_type="application/scim+json")
 
 
 def _digest(text: str) -> bytes:

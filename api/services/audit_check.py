@@ -7,11 +7,29 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from core.signing_keys import KeyFile
+from domain.scope import Reach
 from store.audit.checkpoints.keys import WrongKey
 from store.audit.verification import Folders, Trust, Verification, verify
 from store.db.database import Database, DatabaseUnavailable
+from workflows.registry import PROCESSES
 
 _log = logging.getLogger("holdgate.api")
+
+
+def shown_to(found: Verification, audits: Reach) -> Verification:
+    """Return the result of a check as a person may read it who audits these processes.
+
+    Problems that name a case of another process are only counted.
+    """
+    if audits.everywhere:
+        return found
+    hidden = [f"{process}:" for process in PROCESSES if process not in audits]  # the start of the id of each case
+    shown = [said for said in found.problems if not any(start in said for start in hidden)]
+    if left := len(found.problems) - len(shown):
+        shown.append(
+            f"{left:,} more problems are in cases of processes that you do not oversee. Tell an administrator."
+        )
+    return found.model_copy(update={"problems": shown})
 
 
 @dataclass

@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 
 from api.gateway.gateway import Gateway
-from api.http.security import is_in, may_operate, viewer
+from api.http.security import is_in, viewer
 from api.services.metrics import WORKER_SILENCE
 from domain.names import ADMINS
+from domain.scope import EVERYWHERE
 from domain.status import Status
 from policy.file import PolicyFile
 from store.cases import incidents
@@ -36,8 +37,8 @@ KEPT = 100
 """The most dashboards in the cache, except dashboards that are being counted.
 
 If there are more, those are removed that are or will be outdated first.
-Each dashboard is for one period and time zone, and for one person, or for all people who see all cases and have the
-same rights.
+Each dashboard is for one period and time zone, and for one person, or for all people who oversee all processes and have
+the same rights.
 """
 CAUSES = 10
 """The most causes of incidents that the dashboard names. The most frequent causes come first."""
@@ -77,7 +78,8 @@ class Dashboard(BaseModel):
     since: datetime = Field(description="When the period begins; it ends at `at`")
     zone: str = Field(description="The time zone of the days")
     everything: bool = Field(
-        description="False: only the caller's own requests and uploads, and tasks for the caller or their groups"
+        description="False: only processes that the caller oversees, the caller's own requests and uploads, and tasks "
+        "for the caller or their groups"
     )
     statuses: dict[Status, int] = Field(description="All cases, by status")
     total: Work = Field(description="The tasks of all steps")
@@ -90,8 +92,10 @@ class Dashboard(BaseModel):
     groups: list[GroupWork]
     reviewers: list[Reviewer] | None = Field(description="For admins; null for anybody else")
     batches: list[UnderWay]
-    incidents: list[Incident] | None = Field(description="For operators and admins; null for anybody else")
-    health: Health | None = Field(description="For operators, auditors and admins; null for anybody else")
+    incidents: list[Incident] | None = Field(description="Of the processes that the caller operates; null without one")
+    health: Health | None = Field(
+        description="For operators, auditors and admins of the installation; null for anybody else"
+    )
 
 
 class Dashboards:
@@ -105,8 +109,8 @@ class Dashboards:
         """Return the dashboard of a person for a period, perhaps from the cache. Raises DatabaseUnavailable."""
         scope = DashboardScope.of(viewer(person))
         # People who see the same cases share the figures.
-        seen = DashboardScope("", (), True) if scope.everything else scope
-        key = (seen, is_in(person, ADMINS), may_operate(person), period, zone.key)
+        seen = DashboardScope("", (), EVERYWHERE) if scope.everything else scope
+        key = (seen, is_in(person, ADMINS), person.scope, period, zone.key)
         kept = self._kept.setdefault(key, _Kept())
         async with kept.turn:
             if kept.dashboard is None or time.monotonic() >= kept.until:
@@ -127,7 +131,7 @@ class Dashboards:
         self, person: Person, scope: DashboardScope, period: Period, zone: ZoneInfo, now: datetime
     ) -> Dashboard:
         within = span(period, now, zone)
-        health = await self._health(now) if scope.everything else None
+        health = await self._health(now) if person.scope.oversees_installation else None
         # Each count has its own snapshot, so that the counts run side by side.
         whole, parts, did, stands = await asyncio.gather(
             self._whole(scope, within),
@@ -172,7 +176,8 @@ class Dashboards:
 
     async def _stands(self, person: Person, scope: DashboardScope) -> dict[str, Any]:
         async with self._db.read() as conn:
-            failed = await incidents.groups(conn, limit=CAUSES) if may_operate(person) else None
+            operates = person.scope.operates
+            failed = await incidents.groups(conn, operates, limit=CAUSES) if operates else None
             return {
                 "statuses": await current_status.statuses(conn, scope),
                 "batches": await current_status.under_way(conn, scope),

@@ -17,12 +17,14 @@ from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.pages.event_words import of_stored
 from api.pages.parts.translation import Reader, reader
+from api.services.audit_check import shown_to
 from domain.moments import moment_text
 from domain.proof.keys import KeyRegistry
+from domain.scope import EVERYWHERE, Reach
 from domain.state_words import decided
 from intake.csv_output import BOM, record as line
 from store.audit import search
@@ -84,11 +86,15 @@ class EvidenceScope(BaseModel):
     since: datetime | None = None
     until: datetime | None = None
     """The end of the period: events at or after this time are not in the pack."""
+    readable: Any = Field(None, exclude=True)
+    """The condition that the reader may read an event, from `store.audit.scoped.readable`; None for every event."""
+    audits: Reach = Field(EVERYWHERE, exclude=True)
+    """The processes whose events the reader may read, so that the check names no case of another process."""
 
     @property
     def sought(self) -> EventFilter:
         """Return the filter for the query of the events in the scope."""
-        return EventFilter(case_id=self.case_id, since=self.since, until=self.until)
+        return EventFilter(case_id=self.case_id, since=self.since, until=self.until, readable=self.readable)
 
     def __str__(self) -> str:
         if self.case_id is not None:
@@ -183,6 +189,7 @@ async def build(
         checked = await (
             verify_all(conn, keys=keys) if scope.case_id is None else verify_case(conn, scope.case_id, keys=keys)
         )
+        checked = shown_to(checked, scope.audits)
         as_before = reader.set(Reader())  # a pack is in English and UTC for every reader
         try:
             with ZipFile(into, "w", ZIP_DEFLATED) as zip:

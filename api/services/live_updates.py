@@ -13,17 +13,20 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from api.http.security import viewer
+from api.services.open_streams import EventStream, OpenStreams
+from cases.submit import PolicySource
 from core.repeat import repeat
 from domain.batch import BatchCounts
 from domain.status import Status
+from policy.scope import scope_of
 from store.audit import audit_log, feed
 from store.audit.feed import News
 from store.cases import batch_cases, batches
 from store.cases.batches import BatchStatus
+from store.cases.visibility import Viewer
 from store.db.database import Database, DatabaseUnavailable
 from store.people.people import Person
 
@@ -62,30 +65,17 @@ Still = Callable[[], Awaitable[Person | None]]
 the topic."""
 
 
-class EventStream(StreamingResponse):
-    """A response of server-sent events, which can send several events together.
-
-    FastAPI's own class sends each event alone.
-    """
-
-    media_type = "text/event-stream"
-
-    @classmethod
-    def of(cls, events: AsyncGenerator[str]) -> "EventStream":
-        """Return a response that streams these events, with headers that tell proxies not to buffer the events."""
-        return cls(events, headers={"X-Accel-Buffering": "no"})
-
-
 class LiveUpdates:
     """Has all topics of live updates in this gateway, and makes the streams of their listeners."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, policy: PolicySource) -> None:
         self._db = db
         self._pollers: set[asyncio.Task[None]] = set()
-        self.feed = Feed(db, self._pollers)
+        self.feed = Feed(db, self._pollers, policy)
         self.batches: dict[str, BatchProgress] = {}
         """The topics of batches that have a listener, by the id of the batch."""
         self._closed = False
+        self.streams = OpenStreams()
 
     def changes(self, person: Person, since: int | None, still: Still) -> EventStream:
         """Return a stream of the changes of tasks and cases that the person may see.
@@ -94,11 +84,11 @@ class LiveUpdates:
         first event has an id and no data. If `since` is more than `KEPT` positions behind, or newer than the audit log,
         the first event is `reset` instead.
         """
-        return EventStream.of(self.feed.listen(person, since, still))
+        return EventStream.of(self.feed.listen(person, since, still), self.streams)
 
     def batch(self, batch_id: str, still: Still) -> EventStream:
         """Return a stream of the counts of an existing batch: now, after each change, and when all is closed."""
-        return EventStream.of(self._batch(batch_id, still))
+        return EventStream.of(self._batch(batch_id, still), self.streams)
 
     async def _batch(self, batch_id: str, still: Still) -> AsyncGenerator[str]:
         topic = self.batches.setdefault(batch_id, BatchProgress(self._db, self._pollers, batch_id))
@@ -248,8 +238,11 @@ class Feed(Topic):
     failed = "changes of tasks and cases could not be read"
     pause_s = 0.5
 
-    def __init__(self, db: Database, pollers: set[asyncio.Task[None]]) -> None:
+    def __init__(self, db: Database, pollers: set[asyncio.Task[None]], policy: PolicySource) -> None:
         super().__init__(db, pollers)
+        self._file = policy
+        self.policy = policy.current
+        """The policy in force at the last read. It decides which processes a listener sees."""
         self.known: list[News] = []
         """All changes after the position `start` of the audit log up to `head`, in the order of their positions."""
         self.start = self.head = -1
@@ -299,6 +292,9 @@ class Feed(Topic):
 
     async def _look(self) -> bool:
         """Read the next events of the audit log for all listeners. Return True if more events wait to be read."""
+        if (policy := self._file.current).hash != self.policy.hash:
+            self.policy = policy
+            self._wake()  # each listener gets another scope before it gets the next events
         async with self._db.read() as conn:
             newest = await audit_log.position(conn)
             if self.head < 0 or newest < self.head or newest - self.head > KEPT:
@@ -328,23 +324,35 @@ class FeedListener(Listener):
         self.recheck_s = FEED_RECHECK_S
         self._topic = topic
         self._person = person.id
-        self._who = viewer(person)
+        self._policy = topic.policy.hash
+        self._who = self._seen_as(person)
+        self._rescoped = False
+        """True if the person now sees other processes than before, so that the browser must load the lists again."""
         self._at = self._told = at
         """Two positions of the audit log: up to which the listener got its changes (`_at`), and the last id that its
         browser got (`_told`)."""
         self._checked = topic.head
 
     def is_suspect(self) -> bool:
-        """Return True if the person's sign-in or groups may have changed since the last call."""
+        """Return True if the person's sign-in or groups, or the policy, may have changed since the last call."""
         before, self._checked = self._checked, self._topic.head
-        return self._topic.people.get(self._person, -1) > before
+        policy, self._policy = self._policy, self._topic.policy.hash
+        return self._topic.people.get(self._person, -1) > before or policy != self._policy
 
     def admit(self, person: Person) -> None:
-        self._who = viewer(person)
+        before, self._who = self._who, self._seen_as(person)
+        self._rescoped = self._rescoped or before.scope.sees != self._who.scope.sees
+
+    def _seen_as(self, person: Person) -> Viewer:
+        """Return the person as a viewer with the scope that the policy in force gives them."""
+        scope = scope_of(self._topic.policy, person.id, person.groups)
+        return viewer(person.model_copy(update={"scope": scope}))
 
     def news(self) -> str:
         topic, reset = self._topic, ""
-        if not topic.start <= self._at <= topic.head:  # the listener is too slow, or the database is another one
+        out_of_reach = not topic.start <= self._at <= topic.head  # too slow, or the database is another one
+        if out_of_reach or self._rescoped:
+            self._rescoped = False
             self._at = self._told = topic.head
             reset = _reset(self._at)
         heard = [

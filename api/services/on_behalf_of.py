@@ -1,7 +1,9 @@
 """Check for whom a service account asks, before a case or an upload is stored."""
 
 from api.http.problems import FieldError, forbidden, invalid
-from api.http.security import may_start
+from domain.names import SEVERAL
+from policy.model import Policy
+from policy.scope import scope_of
 from store.db.connection import AsyncConnection
 from store.people import people
 from store.people.people import Person
@@ -9,11 +11,13 @@ from store.people.people import Person
 FIELD = "on_behalf_of"
 
 
-async def asked_for(conn: AsyncConnection, caller: Person, named: str | None) -> str | None:
+async def asked_for(
+    conn: AsyncConnection, caller: Person, named: str | None, policy: Policy, process: str
+) -> str | None:
     """Return the id of the person whom `on_behalf_of` names by id or e-mail address; None if it names nobody.
 
     Raises Problem 403 if the caller is not a service account; 422 if the text names no active person, or if this person
-    may not start cases.
+    may not start cases of the process (for SEVERAL, of any process).
     """
     if named is None:
         return None
@@ -25,7 +29,8 @@ async def asked_for(conn: AsyncConnection, caller: Person, named: str | None) ->
     person = await people.named(conn, named)
     if person is None or person.kind != "person":
         raise _wrong("is not the id or the e-mail address of an active person")
-    if not may_start(person):
+    starts = scope_of(policy, person.id, person.groups).starts
+    if process not in starts and not (process == SEVERAL and starts):
         raise _wrong(f"names {person.id}, who may not start cases: name a person who may, or leave the field out")
     return person.id
 

@@ -28,6 +28,7 @@ from temporalio.worker import (
     WorkflowInterceptorClassInput,
 )
 
+from cases.pinned_policies import PinnedPolicies
 from domain.blocked import CAUSES, VERDICTS, WHAT_TO_DO, BlockKind
 from domain.case import CaseEvent, CaseState
 from domain.ids import task_id_for
@@ -38,7 +39,7 @@ from store.cases import blocked, cases, tasks
 from store.cases.blocked import BlockedWorkflow
 from store.cases.cases import CaseRow
 from store.db.database import Database
-from workflows.registry import PROCESSES
+from workflows.registry import INPUTS, PROCESSES
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class BlockedWorkflows:
         self, db: Database, client: Client, suspects: deque[str], processes: Collection[str] | None = None
     ) -> None:
         self._db, self._client, self._suspects = db, client, suspects
+        self._policies = PinnedPolicies(db, INPUTS)
         names = (*(PROCESSES if processes is None else processes), "rollback", "batch")
         self._types = ", ".join(f"'{name}'" for name in dict.fromkeys(names))
         self._after = ""
@@ -224,11 +226,12 @@ class BlockedWorkflows:
             technical=technical,
             since=now,
         )
+        operators = await self._operators(workflow_id)
         async with self._db.write() as conn:
             case = await cases.conducted_by(conn, workflow_id)
             task = event = None
             if case is not None:
-                task = _task(case, one, error, await blocked.tasks_so_far(conn, case.case_id) + 1)
+                task = _task(case, one, error, await blocked.tasks_so_far(conn, case.case_id) + 1, operators)
                 one = one.model_copy(
                     update={"case_id": case.case_id, "task_id": task.task_id, "status": _resting(case.status)}
                 )
@@ -251,6 +254,12 @@ class BlockedWorkflows:
         if new:
             log.error("%s is blocked: %s %s", workflow_id, cause, technical)
         return new
+
+    async def _operators(self, workflow_id: str) -> list[str]:
+        """Return the groups that operate the case of a Workflow, by the policy that is pinned to the case."""
+        async with self._db.read() as conn:
+            case = await cases.conducted_by(conn, workflow_id)
+        return [OPERATORS] if case is None else await self._policies.operators(case.policy_hash, case.process)
 
     async def _over(self, known: dict[str, BlockedWorkflow], failing: Collection[str]) -> int:
         """Close the incidents of cases that continue or have ended. Return the number of closed incidents."""
@@ -317,8 +326,8 @@ def _fails(described: WorkflowExecutionDescription) -> bool:
     return running and described.raw_description.pending_workflow_task.attempt > 1
 
 
-def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int) -> TaskView:
-    """Return the task that asks operators about a blocked case.
+def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int, operators: list[str]) -> TaskView:
+    """Return the task that asks the groups `operators` about a blocked case.
 
     `error` is the type of the error that the Workflow's code raises, empty if not known.
     """
@@ -346,7 +355,8 @@ def _task(case: CaseRow, one: BlockedWorkflow, error: str, number: int) -> TaskV
         requester=case.requester,
         on_behalf_of=case.on_behalf_of,
         asked_for=case.asked_for,
-        candidate_groups=[OPERATORS],
+        candidate_groups=operators,
+        operators=operators,
         quorum=Quorum(needed=1),
         verdicts=verdicts,
         opened_at=one.since,

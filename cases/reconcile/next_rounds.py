@@ -3,6 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
+from cases.start_permission import NotARequester
 from cases.submit import (
     CaseRequest,
     DuplicateCase,
@@ -58,7 +59,7 @@ class Resubmitter:
         )
         try:
             await self._starter.start_case(request, case.requester)
-        except (DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, UnknownProcess) as no:
+        except (DuplicateCase, InvalidCase, NoPolicy, NotARequester, NotResubmittable, UnknownProcess) as no:
             await self._not_again(case, str(no))
             return False
         return True

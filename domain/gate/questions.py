@@ -6,8 +6,7 @@ from datetime import datetime
 from domain.gate.clock import resume
 from domain.gate.state import GateEvent, GateState
 from domain.messages import Action, Actor
-from domain.names import ADMINS, OPERATORS
-from domain.permissions import among, same
+from domain.permissions import among, operates, operators_of, same
 from domain.refusals import Refusal, RefusalCode, not_allowed
 from domain.task import Question, TaskView
 
@@ -37,10 +36,10 @@ def check_asked(task: TaskView, action: Action) -> None:
 def check_asker(task: TaskView, action: Action) -> None:
     """Raise Refusal unless the person asked the question, or is an operator or admin."""
     asked = question_of(task, action.question)
-    if not (same(asked.by, action.by.id) or {ADMINS, OPERATORS}.intersection(action.by.groups)):
+    if not (same(asked.by, action.by.id) or operates(task, action.by)):
         raise not_allowed(
             f"Only {asked.by}, operators and admins can withdraw this question.",
-            "questions: only the person who asked, operators and admins can withdraw a question",
+            f"questions: only the person who asked, and members of {operators_of(task)} can withdraw a question",
         )
 
 

@@ -7,7 +7,6 @@ from domain.gate.count_decision import given
 from domain.gate.questions import lapse_questions
 from domain.gate.state import GateEvent, GateState
 from domain.gate.timers import Timer
-from domain.names import OPERATORS
 from domain.permissions import among, requesters
 from domain.quorum import answering, decisions_left
 from domain.records import Present
@@ -69,11 +68,12 @@ def _end_vain_claim(state: GateState, present: Present) -> list[GateEvent]:
 def _next_escalation(state: GateState, now: datetime) -> Timer | None:
     """Remove the next escalation from the timers and return this escalation; None if no escalation is left.
 
-    On an intervention task without an escalation, return one that adds all operators.
+    On an intervention task without an escalation, return one that adds all operators of the process.
     """
     level = next((timer for timer in state.timers if timer.kind == "escalate"), None)
     if level is not None:
         state.set_timers([timer for timer in state.timers if timer is not level])
-    elif state.task.kind == "intervention" and OPERATORS not in state.task.candidate_groups:
-        level = Timer(now, "escalate", (OPERATORS,))
+    elif state.task.kind == "intervention":
+        added = [group for group in state.task.operators if group not in state.task.candidate_groups]
+        level = Timer(now, "escalate", tuple(added)) if added else None
     return level

@@ -12,7 +12,16 @@ from domain.gate.validate_decision import check_open
 from domain.messages import Act, Action
 from domain.moments import LAST_MOMENT, moment_text
 from domain.names import ADMINS
-from domain.permissions import among, check_admin, check_can_receive, check_people, place_of, same, voters
+from domain.permissions import (
+    among,
+    check_admin,
+    check_can_receive,
+    check_operates,
+    check_people,
+    place_of,
+    same,
+    voters,
+)
 from domain.refusals import Refusal, RefusalCode, not_allowed
 
 
@@ -26,7 +35,7 @@ def check_action(state: GateState, action: Action) -> None:
         case Act.RELEASE:
             _check_release(state, action)
         case Act.REASSIGN:
-            check_admin(action.by, "reassign tasks")
+            check_operates(task, action.by, "reassign tasks")
             check_not_to_self(action)
             _check_handover(state, action)
         case Act.DELEGATE:

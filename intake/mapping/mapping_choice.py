@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from domain.base import FieldProblem
+from domain.names import SEVERAL as SEVERAL
+from domain.scope import EVERYWHERE, Reach
 from intake.mapping.column_mapping import ColumnMapping, Target, WrongMapping, parse_mapping
 from intake.mapping.saved_mappings import SavedMappings
 from intake.mixed_process_file import read_seed
@@ -13,8 +15,6 @@ from intake.read_file import Look, look, read_file
 from policy.model import Policy
 from workflows.registry import PROCESSES, Process, process_named
 
-SEVERAL = "several"
-"""The name that stands for the process of a file in which each row names its own process."""
 MAX_MAPPING = 200_000
 """The maximum number of characters of a mapping that is sent with a file."""
 
@@ -37,18 +37,25 @@ class MappingChoice:
         self.saved = SavedMappings(mappings, self._targets)
 
     def sheet(
-        self, process: str, data: bytes, policy: Policy | None = None, mapping: GivenMapping | None = None
+        self,
+        process: str,
+        data: bytes,
+        policy: Policy | None = None,
+        mapping: GivenMapping | None = None,
+        starts: Reach = EVERYWHERE,
     ) -> Sheet:
         """Return the rows of a file of one process or of SEVERAL.
 
-        With SEVERAL and `policy`, rows of a process without a section in the policy are invalid. `mapping` is a
+        With SEVERAL and `policy`, rows of a process without a section in the policy are invalid. With SEVERAL, rows of
+        processes that are not in `starts` are invalid, because their requester may not start such cases. `mapping` is a
         mapping, its JSON or the name of a saved one. Without `mapping`, a suggested mapping reads files whose headings
         are not the names of the fields. Raises UnknownProcess, UnreadableFile and WrongMapping.
         """
         if process == SEVERAL:
             given = _only_opening(mapping)
-            startable = [name for name in self._processes if policy is None or policy.has(name)]
-            return read_seed(data, self._processes, startable, given)
+            ruled = [name for name in self._processes if policy is None or policy.has(name)]
+            startable = [name for name in ruled if name in starts]
+            return read_seed(data, self._processes, startable, given, not_allowed=set(ruled) - set(startable))
         return read_file(data, self.target(process), self.mapping(process, mapping), lambda: self.saved.usual(process))
 
     def look(self, process: str, data: bytes, mapping: GivenMapping | None = None) -> Look:

@@ -18,6 +18,7 @@ from cases.forecast import Forecast
 from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.named_fields import Named, names_in
+from domain.scope import Reach
 from intake import invalid_rows as bad
 from intake.classify_rows import RowClassifier
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
@@ -114,10 +115,11 @@ def _report(
     policy: str,
     by: str,
     resubmit: bool,
+    starts: Reach,
 ) -> dict[str, Any]:
     rules = parse(policy, source="the policy", inputs=INPUTS, pinned=True)
     choice = MappingChoice(PROCESSES, mappings)
-    sheet = choice.sheet(process, data, rules, choice.opened(process, given, opening))
+    sheet = choice.sheet(process, data, rules, choice.opened(process, given, opening), starts)
     reading = {
         "blank": sheet.blank,
         "ignored_columns": sheet.ignored_columns,

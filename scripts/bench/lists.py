@@ -86,6 +86,7 @@ def gateway(url: str, folder: Path) -> Iterator[str]:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("HOLDGATE_", "TEMPORAL_"))},
         "HOLDGATE_DATABASE_URL": url,
+        "HOLDGATE_RATE_LIMITS": "off",
         "HOLDGATE_VAR": str(folder),
         "HOLDGATE_PORT": str(port),
         "HOLDGATE_TEMPORAL_PORT": str(free_port()),  # no server listens there

@@ -252,7 +252,7 @@ class Holdgate(System):
     def __init__(self, name: str, folder: Path) -> None:
         """Prepare a product with its state in this folder."""
         super().__init__(name, folder)
-        self._product = Product(folder, HOLDGATE_CHANNELS="console")
+        self._product = Product(folder, HOLDGATE_CHANNELS="console", HOLDGATE_RATE_LIMITS="off")
         self._tasks: dict[str, str] = {}
         self._clients: list[httpx2.AsyncClient] = []
 

@@ -114,10 +114,14 @@ async def begin(conn: AsyncConnection, first: Sequence[CaseEvent]) -> dict[str, 
 
 async def note(conn: AsyncConnection, kind: str, *, by: str, summary: str, data: dict[str, Any]) -> None:
     """Append an event about a change of people, tokens or policy."""
-    event = CaseEvent(
+    await append(conn, [noted(kind, by=by, summary=summary, data=data)])
+
+
+def noted(kind: str, *, by: str, summary: str, data: dict[str, Any]) -> CaseEvent:
+    """Return an event about a change of people, tokens or policy, which `append` can write with others at once."""
+    return CaseEvent(
         event_id=f"admin/{uuid4()}", case_id="", at=datetime.now(UTC), kind=kind, actor=by, summary=summary, data=data
     )
-    await append(conn, [event])
 
 
 async def page(

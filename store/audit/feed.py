@@ -52,8 +52,10 @@ class News(NamedTuple):
     """Position of the last event that changed the task or case."""
     name: Literal["task", "case"]
     data: str
+    process: str
+    """The process of the case. People who oversee the process see the case, too."""
     audience: frozenset[Name]
-    """Who may see the case now."""
+    """Who else may see the case now."""
     gone: str = ""
     """The update for people in `former` who no longer see the task; empty for a case."""
     former: frozenset[Name] = frozenset()
@@ -64,7 +66,7 @@ class News(NamedTuple):
 
         A viewer in `former` who no longer sees the task receives only the id of the task.
         """
-        if viewer.sees_all or not self.audience.isdisjoint(viewer.known_as):
+        if self.process in viewer.scope.sees or not self.audience.isdisjoint(viewer.known_as):
             return self.data
         return None if self.former.isdisjoint(viewer.known_as) else self.gone
 
@@ -110,7 +112,7 @@ async def news(conn: AsyncConnection, since: int, upto: int) -> list[News]:
     ]
     for case_id, audience in audiences.items():
         told = CaseNews(case_id=case_id, status=audience.status)
-        found.append(News(last[case_id], "case", told.model_dump_json(), audience.names))
+        found.append(News(last[case_id], "case", told.model_dump_json(), audience.process, audience.names))
     return sorted(found, key=lambda each: (each.position, each.name == "case"))
 
 
@@ -135,6 +137,7 @@ async def changed_people(conn: AsyncConnection, since: int, upto: int) -> dict[s
 
 class _Audience(NamedTuple):
     status: Status
+    process: str
     names: frozenset[Name]
 
 
@@ -154,7 +157,10 @@ async def _tasks(conn: AsyncConnection, case_ids: Sequence[str]) -> defaultdict[
 async def _audiences(
     conn: AsyncConnection, of_case: dict[str, list[Any]], case_ids: Sequence[str]
 ) -> dict[str, _Audience]:
-    """Return status and audience of each case. An audience is the set of names that `Viewer.sees` would match."""
+    """Return status, process and audience of each case.
+
+    An audience is the set of names that `Viewer.sees` would match. Overseers of the process see the case, too.
+    """
     names: defaultdict[str, set[Name]] = defaultdict(set)
     asked = (
         select(tasks.c.case_id, candidates.c.kind, candidates.c.name)
@@ -166,10 +172,10 @@ async def _audiences(
     for case_id, rows in of_case.items():
         names[case_id] |= {("person", task.assignee) for task in rows if task.assignee}
     found = {}
-    query = select(cases.c.case_id, cases.c.requester, cases.c.asked_for, cases.c.status)
-    for case_id, requester, asked_for, status in await conn.execute(query.where(cases.c.case_id.in_(case_ids))):
-        asking = {("person", name) for name in (requester, *asked_for)}
-        found[case_id] = _Audience(status, frozenset(names[case_id] | asking))
+    query = select(cases.c.case_id, cases.c.process, cases.c.requester, cases.c.asked_for, cases.c.status)
+    for row in await conn.execute(query.where(cases.c.case_id.in_(case_ids))):
+        asking = {("person", name) for name in (row.requester, *row.asked_for)}
+        found[row.case_id] = _Audience(row.status, row.process, frozenset(names[row.case_id] | asking))
     return found
 
 
@@ -208,6 +214,7 @@ def _task_news(task: Any, touch: _Touch, audience: frozenset[Name], deciders: li
         touch.position,
         "task",
         told.model_dump_json(exclude=None if told.decided_by else {"decided_by"}),
+        task.process,
         audience,
         gone.model_dump_json(exclude_none=True),
         frozenset(asked_then) | touch.given_up_by,

@@ -49,6 +49,7 @@ from store.tables import (
     cases as cases_tables,
     notifications as notifications_tables,
     people as people_tables,
+    rate_limits as rate_limits_tables,
     receivers as receivers_tables,
 )
 from store.tables.audit import seals
@@ -81,6 +82,7 @@ NOT_SEALED: Mapping[Table, str] = {
     people_tables.passkey_challenges: "transient: what a browser signs next; the answer is an event",
     cases_tables.pending_confirmations: "transient: what a person is asked to confirm; what was confirmed is signed",
     people_tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
+    rate_limits_tables.rate_limits: "transient: how many requests a caller sent in the last minutes",
     audit_tables.refusal_counts: "transient: how many refusals are still to be told in one event",
     people_tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",
     notifications_tables.notices: "transient: made of events by their reader, and deleted once sent",

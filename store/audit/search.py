@@ -34,6 +34,8 @@ class EventFilter(TypedDict, total=False):
     """From this moment on."""
     until: datetime | None
     """Before this moment."""
+    readable: ColumnElement[bool] | None
+    """The condition that the reader may read an event, from `store.audit.scoped.readable`; None for every event."""
     text: str | None
     """Words that must all be in the summary or the data of the event, without regard to case and accents."""
 
@@ -129,6 +131,8 @@ def _joined(query: Select[Any]) -> Select[Any]:
 def _conditions(sought: EventFilter) -> list[ColumnElement[bool]]:
     case_id, since, until, text = (sought.get(name) for name in ("case_id", "since", "until", "text"))
     found: list[ColumnElement[bool]] = []
+    if (condition := sought.get("readable")) is not None:
+        found.append(condition)
     if case_id is not None:
         found.append(events.c.case_id == case_id if case_id else events.c.case_id.is_(None))
     if actor := sought.get("actor"):

@@ -32,8 +32,9 @@ from sqlalchemy import (
 
 from domain.base import FieldProblem
 from domain.batch import BatchCounts
+from domain.scope import Reach
 from domain.state_words import state
-from store.cases.visibility import Viewer
+from store.cases.visibility import Viewer, uploads_within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection as AsyncConnection
 from store.tables.base import Instant
@@ -214,6 +215,12 @@ async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
     return Batch.model_validate(found) if found else None
 
 
+async def is_within(conn: AsyncConnection, batch_id: str, reach: Reach) -> bool:
+    """Return True if all rows of the batch are of these processes."""
+    query = select(batches.c.batch_id).where(batches.c.batch_id == batch_id, uploads_within(reach))
+    return (await conn.execute(query)).first() is not None
+
+
 async def page(
     conn: AsyncConnection,
     viewer: Viewer,
@@ -230,7 +237,8 @@ async def page(
     query = select(batches).where(_TAKEN)
     if not viewer.sees_all:
         theirs = select(batch_requesters.c.batch_id).where(batch_requesters.c.person.in_(viewer.asks_as))
-        query = query.where(or_(batches.c.requester.in_(viewer.asks_as), batches.c.batch_id.in_(theirs)))
+        own = or_(batches.c.requester.in_(viewer.asks_as), batches.c.batch_id.in_(theirs))
+        query = query.where(or_(own, uploads_within(viewer.scope.sees)))
     if process:
         query = query.where(batches.c.process == process)
     if status:

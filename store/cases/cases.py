@@ -386,7 +386,7 @@ async def to_resubmit(conn: AsyncConnection, at: datetime, limit: int, after: st
 
 async def may_see(conn: AsyncConnection, viewer: Viewer, case_id: str) -> bool:
     """Return True if the viewer may see the case; False also when the case does not exist."""
-    seen = select(cases.c.case_id).where(cases.c.case_id == case_id, viewer.sees(cases.c.case_id, cases.c.requester))
+    seen = select(cases.c.case_id).where(cases.c.case_id == case_id, _seen_by(viewer))
     return (await conn.execute(seen)).first() is not None
 
 
@@ -439,7 +439,7 @@ def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]
 
 def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
     """Restrict the query to cases that the viewer may see and that match the filter."""
-    query = query.where(viewer.sees(cases.c.case_id, cases.c.requester))
+    query = query.where(_seen_by(viewer))
     for column in (cases.c.process, cases.c.status, cases.c.batch_id):
         if wanted := sought.get(column.name):
             query = query.where(column == wanted)
@@ -452,6 +452,10 @@ def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[
     if q := sought.get("q"):
         query = query.where(words_say(cases.c.words, q))
     return query
+
+
+def _seen_by(viewer: Viewer) -> ColumnElement[bool]:
+    return viewer.sees(cases.c.case_id, cases.c.process, cases.c.requester)
 
 
 async def _head(conn: AsyncConnection, case_id: str) -> ChainHead:

@@ -11,8 +11,10 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, literal_column, select
 
+from domain.scope import Reach
 from domain.status import Outcome, Verdict
 from domain.task import TaskView
+from store.cases.visibility import within
 from store.db.connection import AsyncConnection
 from store.tables.cases import tasks
 
@@ -72,11 +74,13 @@ _FAILURE = tasks.c.view[("facts", "failure")].as_string()
 _OPEN = (tasks.c.status == literal_column("'open'"), tasks.c.kind == literal_column("'intervention'"))
 
 
-async def groups(conn: AsyncConnection, process: str | None = None, limit: int = 50) -> list[Incidents]:
-    """Return the `limit` largest groups of open incidents, largest first."""
+async def groups(conn: AsyncConnection, reach: Reach, process: str | None = None, limit: int = 50) -> list[Incidents]:
+    """Return the `limit` largest groups of open incidents of the processes in `reach`, largest first."""
     step, failure = func.coalesce(_STEP, ""), func.coalesce(_FAILURE, "")
     number = func.count()
-    query = select(tasks.c.process, step, failure, number, func.min(tasks.c.opened_at)).where(*_OPEN)
+    query = select(tasks.c.process, step, failure, number, func.min(tasks.c.opened_at)).where(
+        *_OPEN, within(tasks.c.process, reach)
+    )
     if process:
         query = query.where(tasks.c.process == process)
     query = query.group_by(tasks.c.process, step, failure)
@@ -113,13 +117,17 @@ async def waiting(conn: AsyncConnection, task_ids: Sequence[str]) -> list[OpenIn
     return [OpenIncident.model_validate(row) for row in rows]
 
 
-async def revisions(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, int]:
-    """Return the current revision of each task; for a closed task, its last revision."""
+async def revisions(conn: AsyncConnection, reach: Reach, task_ids: Sequence[str]) -> dict[str, int]:
+    """Return the current revision of each task of the processes in `reach`; for a closed task, its last revision."""
     query = select(tasks.c.task_id, tasks.c.revision).where(tasks.c.task_id.in_(task_ids))
+    query = query.where(within(tasks.c.process, reach))
     return {row.task_id: row.revision for row in await conn.execute(query)}
 
 
-async def answered(conn: AsyncConnection, task_ids: Sequence[str]) -> dict[str, InterventionState]:
-    """Return, by task id, the current state of the tasks in `task_ids`. Tasks that do not exist are left out."""
+async def answered(conn: AsyncConnection, reach: Reach, task_ids: Sequence[str]) -> dict[str, InterventionState]:
+    """Return, by task id, the current state of the tasks in `task_ids`. Tasks that do not exist, or whose process is
+    not in `reach`, are left out.
+    """
     query = select(*(tasks.c[name] for name in InterventionState.model_fields)).where(tasks.c.task_id.in_(task_ids))
+    query = query.where(within(tasks.c.process, reach))
     return {row.task_id: InterventionState.model_validate(row) for row in await conn.execute(query)}

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, literal, or_, select, tuple_
 
+from domain.scope import EVERYWHERE, Reach
 from domain.task import TaskView
 from store.cases.tasks import views
-from store.cases.visibility import Viewer
+from store.cases.visibility import Viewer, within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
 from store.tables.base import Instant
@@ -18,6 +19,7 @@ async def fitting(
     conn: AsyncConnection,
     viewer: Viewer,
     *,
+    reach: Reach = EVERYWHERE,
     task_ids: Sequence[str] | None = None,
     process: str | None = None,
     gate: str | None = None,
@@ -26,12 +28,13 @@ async def fitting(
     limit: int,
 ) -> tuple[list[TaskView], str | None]:
     """Return the open tasks of gates that the viewer may see and that match all filters, oldest first, and the cursor
-    of the next page.
+    of the next page. `reach` are the processes of which tasks are sought.
 
     `after` is the cursor of the previous page; raises ValueError for a cursor of another list.
     """
     query = select(tasks).where(tasks.c.status == "open", tasks.c.kind == "gate")
-    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.requester))
+    query = query.where(viewer.sees(tasks.c.case_id, tasks.c.process, tasks.c.requester))
+    query = query.where(within(tasks.c.process, reach))
     if task_ids is not None:
         query = query.where(tasks.c.task_id.in_(task_ids))
     for wanted, column in ((process, tasks.c.process), (gate, tasks.c.gate), (assignee, tasks.c.assignee)):

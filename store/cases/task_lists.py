@@ -27,7 +27,7 @@ from domain.permissions import shares_group
 from domain.task import TaskView
 from store.cases.requesters import counts_as_requester
 from store.cases.tasks import views
-from store.cases.visibility import Viewer
+from store.cases.visibility import Viewer, within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
 from store.db.text_search import words_say
@@ -231,12 +231,18 @@ async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
     named = await _asking(conn, or_(_means(viewer), asked))
     own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
     own_services = select(case_requesters.c.case_id).where(case_requesters.c.person.in_(viewer.asks_as))
+    overseen = select(tasks.c.task_id).where(within(tasks.c.process, viewer.scope.sees))
     if named is None or await _more(conn, own, FEW) or await _more(conn, own_services, FEW):
+        return None
+    if viewer.scope.sees and await _more(conn, overseen, FEW):
         return None
     other = tasks.alias()
     held = select(other.c.case_id).where(other.c.assignee == viewer.id)
     through = select(other.c.case_id).where(other.c.task_id.in_(named))
-    return select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, own_services, held, through)))
+    personal = select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, own_services, held, through)))
+    if not viewer.scope.sees:
+        return personal
+    return select(tasks.c.task_id).where(tasks.c.task_id.in_(union(personal, overseen)))
 
 
 def _means(viewer: Viewer) -> ColumnElement[bool]:
@@ -287,7 +293,9 @@ def matching(
     if sought.whose == "mine":
         query = query.where(status == _OPEN, _decidable(viewer, every and among is None))
     else:
-        sees = viewer.sees(tasks.c.case_id, tasks.c.requester, first=(first or every) and among is None)
+        sees = viewer.sees(
+            tasks.c.case_id, tasks.c.process, tasks.c.requester, first=(first or every) and among is None
+        )
         query = query.where(or_(asks_a_group_of(viewer), sees) if every and not viewer.sees_all else sees)
     if sought.whose == "claimed":
         query = query.where(tasks.c.assignee == viewer.id)

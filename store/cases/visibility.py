@@ -1,9 +1,9 @@
 """Find out who can see a case.
 
 These people can see a case: the requester or the requester's successor, people for whom a service account asks (or
-their successors), candidates and assignees of its tasks, people
-who were asked a question, substitutes of absent candidates and absent people who were asked, and operators, auditors
-and admins.
+their successors), candidates and assignees of its tasks, people who were asked a question, substitutes of absent
+candidates and absent people who were asked, and people who oversee the process of the case: its viewers, operators and
+auditors, and admins.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,12 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
 
-from domain.names import ADMINS, AUDITORS, OPERATORS
+from domain.names import SEVERAL
 from domain.permissions import requesters
+from domain.scope import Reach, Scope
 from domain.task import TaskView
 from store.cases.requesters import counts_as_requester
-from store.tables.cases import candidates, tasks
+from store.tables.cases import batch_rows, batches, candidates, tasks
 
 Name = tuple[str, str]
 """A reason why a person may see a case, as (kind, name).
@@ -42,6 +43,26 @@ def names_of(groups: Iterable[str], users: Iterable[str], members: Mapping[str, 
     return found
 
 
+def within(process: ColumnElement[str], reach: Reach) -> ColumnElement[bool]:
+    """Return the condition that a column with the name of a process has one of these processes."""
+    if reach.everywhere:
+        return true()
+    return process.in_(sorted(reach.processes)) if reach.processes else false()
+
+
+def uploads_within(reach: Reach) -> ColumnElement[bool]:
+    """Return the condition that all rows of a batch are of these processes. A batch of several processes has them in
+    its rows.
+    """
+    if not reach.processes:
+        return true() if reach.everywhere else false()
+    names = sorted(reach.processes)
+    foreign = exists().where(
+        batch_rows.c.batch_id == batches.c.batch_id, batch_rows.c.process.not_in([*names, SEVERAL])
+    )
+    return or_(batches.c.process.in_(names), and_(batches.c.process == SEVERAL, ~foreign))
+
+
 class Viewer(BaseModel):
     """A person who reads lists and cases, with the data that say which cases the person may see."""
 
@@ -55,11 +76,13 @@ class Viewer(BaseModel):
     """False for a service account, which is never a candidate, also if it is a member of a candidate group."""
     stands_in_for: "list[Viewer]" = []
     """People who are out of office now and have named this person as their substitute."""
+    scope: Scope = Scope()
+    """The processes that this person oversees. A substitute does not oversee the processes of an absent person."""
 
     @property
     def sees_all(self) -> bool:
-        """Return True if one of the viewer's roles gives access to every case."""
-        return not {OPERATORS, AUDITORS, ADMINS}.isdisjoint(self.groups)
+        """Return True if the viewer's roles give access to every case."""
+        return self.scope.sees.everywhere
 
     @property
     def asks_as(self) -> list[str]:
@@ -82,9 +105,14 @@ class Viewer(BaseModel):
         return frozenset(own.union(*(each._candidate_names for each in (self, *self.stands_in_for))))
 
     def sees(
-        self, case_id: ColumnElement[str], requester: ColumnElement[str], *, first: bool = False
+        self,
+        case_id: ColumnElement[str],
+        process: ColumnElement[str],
+        requester: ColumnElement[str],
+        *,
+        first: bool = False,
     ) -> ColumnElement[bool]:
-        """Return the condition under which the viewer may see a row with a case id and a requester.
+        """Return the condition under which the viewer may see a row with a case id, a process and a requester.
 
         If `first` is True, the caller needs only the first of many rows. The condition is then written so that
         PostgreSQL does not collect all visible cases before it returns the first row.
@@ -97,14 +125,16 @@ class Viewer(BaseModel):
         means = or_(asked, self.is_candidate(), *(absent.is_candidate() for absent in self.stands_in_for))
         named = exists().where(candidates.c.task_id == open_to.c.task_id, means)
         mine = or_(open_to.c.assignee == self.id, named)
-        asks = or_(requester.in_(self.asks_as), counts_as_requester(case_id, self.asks_as))
+        # What needs no other table comes first.
+        overseen = [within(process, self.scope.sees)] if self.scope.sees else []
+        asks = or_(*overseen, requester.in_(self.asks_as), counts_as_requester(case_id, self.asks_as))
         if first:
             one = select(open_to.c.task_id).where(open_to.c.case_id == case_id, mine).limit(1)
             return or_(asks, one.scalar_subquery().is_not(None))
         return or_(asks, exists().where(open_to.c.case_id == case_id, mine))
 
     def is_named_on(self, task: TaskView) -> bool:
-        """Return True if the viewer sees every case, or if the task names the viewer as requester or candidate.
+        """Return True if the viewer oversees the process, or if the task names the viewer as requester or candidate.
 
         A person whose successor the viewer is counts as requester too, and an absent person whom the viewer substitutes
         counts as candidate too. If the result is True, `sees` is true for the case of the task. `sees` may be true for
@@ -112,7 +142,7 @@ class Viewer(BaseModel):
         """
         names = names_of(task.candidate_groups, task.candidate_users, task.members)
         names |= {("person", name) for name in requesters(task)}
-        return self.sees_all or not self.known_as.isdisjoint(names)
+        return task.process in self.scope.sees or not self.known_as.isdisjoint(names)
 
     @property
     def _candidate_names(self) -> set[Name]:

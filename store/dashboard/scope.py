@@ -1,12 +1,14 @@
 """The scope of dashboard figures: the cases and tasks a person may see, and a period divided into hours or days."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
 from sqlalchemy import ColumnElement, or_, true
 
-from store.cases.visibility import Viewer
+from domain.scope import Reach
+from store.cases.visibility import Viewer, uploads_within, within
 from store.tables.cases import batches, cases
 
 Period = Literal["24h", "7d", "30d"]
@@ -57,29 +59,39 @@ def span(period: Period, now: datetime, zone: tzinfo) -> Span:
 class DashboardScope:
     """The cases, batches and tasks that count for a viewer.
 
-    For operators, auditors and admins, everything counts. For other people, the cases that they requested or that a
-    service account requested for them, the batches
-    that they uploaded, and the tasks that ask them or one of their groups count. People may open all of these cases,
+    For people who oversee all processes, everything counts. For other people, these count: the cases, batches and tasks
+    of the processes that they oversee, the cases that they requested or that a service account requested for them, the
+    batches that they uploaded, and the tasks that ask them or one of their groups. People may open all of these cases,
     batches and tasks, so no figure discloses anything else.
     """
 
     person: str
     groups: tuple[str, ...]
-    everything: bool
+    sees: Reach
+
+    @property
+    def everything(self) -> bool:
+        """Return True if everything counts."""
+        return self.sees.everywhere
 
     @classmethod
     def of(cls, viewer: Viewer) -> "DashboardScope":
         """Return the scope of this viewer, without cases and tasks of absent people whom the viewer substitutes."""
-        return cls(viewer.id, tuple(sorted(viewer.groups)), viewer.sees_all)
+        return cls(viewer.id, tuple(sorted(viewer.groups)), viewer.scope.sees)
 
     def cases(self) -> ColumnElement[bool]:
         """Return the SQL condition that a row of `cases` is in the scope."""
-        return true() if self.everything else or_(*(column == self.person for column in _ASKERS))
+        return self._own_or([column == self.person for column in _ASKERS], within(cases.c.process, self.sees))
 
     def batches(self) -> ColumnElement[bool]:
         """Return the SQL condition that a row of `batches` is in the scope."""
-        return true() if self.everything else batches.c.requester == self.person
+        return self._own_or([batches.c.requester == self.person], uploads_within(self.sees))
 
-    def asks(self, asked: str) -> bool:
-        """Return True if tasks with these candidate groups are in the scope."""
-        return self.everything or not set(self.groups).isdisjoint(asked.split(","))
+    def asks(self, process: str, asked: str) -> bool:
+        """Return True if tasks of this process with these candidate groups are in the scope."""
+        return process in self.sees or not set(self.groups).isdisjoint(asked.split(","))
+
+    def _own_or(self, own: Sequence[ColumnElement[bool]], overseen: ColumnElement[bool]) -> ColumnElement[bool]:
+        if self.everything:
+            return true()
+        return or_(*own, overseen) if self.sees else or_(*own)

@@ -83,7 +83,7 @@ async def by_step_and_group(conn: AsyncConnection, scope: DashboardScope, span: 
             for each in (total, step):
                 each.add(figures)
             for asks in filter(None, asked.split(",")):
-                if scope.everything or asks in scope.groups:
+                if process in scope.sees or asks in scope.groups:
                     name = asks.removeprefix("=")
                     groups.setdefault(name, GroupWork(name=name)).add(figures)
     return Tasks(
@@ -187,16 +187,17 @@ async def _counted(
 ) -> AsyncIterator[tuple[str, str, str, dict[str, Any]]]:
     """Yield process, step, groups and figures of the tasks that are in the scope of the reader.
 
-    A reader who does not see everything gets the tasks that ask their groups, and the other tasks that ask them by
-    name. The groups are compared in Python: there are few groups and many tasks.
+    A reader who does not see everything gets the tasks of processes that the reader oversees, the tasks that ask their
+    groups, and the other tasks that ask them by name. The groups are compared in Python: there are few groups and many
+    tasks.
     """
     for row in (await conn.execute(query.group_by(*_BY))).mappings():
-        if scope.asks(row["asked"]):
+        if scope.asks(row["process"], row["asked"]):
             yield _parted(row)
     for start in range(0, len(named), _CHUNK):
         mine = query.where(tasks.c.task_id.in_(named[start : start + _CHUNK]))
         for row in (await conn.execute(mine.group_by(*_BY))).mappings():
-            if not scope.asks(row["asked"]):
+            if not scope.asks(row["process"], row["asked"]):
                 yield _parted(row)
 
 

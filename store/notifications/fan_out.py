@@ -179,7 +179,7 @@ class _Recipients:
         found_tasks = await _by_key(conn, _TASKS.where(tasks.c.task_id.in_(task_ids)))
         named = await _sets(conn, _CANDIDATES.where(candidates.c.task_id.in_(task_ids)))
         groups = {name for names in named.values() for kind, name in names if kind == "group"}
-        groups |= {OPERATORS} if any(event.data.get("askers") for event in news) else set()
+        groups |= {group for event in news if event.data.get("askers") for group in _operators(found_tasks, event)}
         members = await _sets(conn, _MEMBERS.where(memberships.c.group_name.in_(groups)))
         decided = await _sets(conn, _DECIDED.where(decisions.c.task_id.in_(task_ids)))
         told = await _sets(conn, _TOLD.where(notices.c.task_id.in_(closed)))
@@ -270,9 +270,10 @@ class _Recipients:
             return
         if event.kind in _HANDED:
             new, old = event.data.get("to"), event.data.get("from")
-            # Questions to a person who left: notify the successor, or without one the askers and the operators.
+            # Questions to a person who left: notify the successor, or else the askers and operators.
             told = {name for name in (event.data.get("asked"), *event.data.get("askers", ())) if name}
-            told |= set(self.members[OPERATORS]) if event.data.get("askers") else set()
+            if event.data.get("askers"):
+                told |= {person for group in _operators(self.tasks, event) for person in self.members[group]}
             if task.status == "open":
                 yield from self._reached(NoticeKind.TASK_ASKED, told)
             if task.status == "open" and new and new not in told:
@@ -396,6 +397,7 @@ _CASES = select(
 _TASKS = select(
     *(tasks.c.task_id, tasks.c.kind, tasks.c.requester, tasks.c.status, tasks.c.assignee, tasks.c.substitutes),
     tasks.c.state["owner"].as_string().label("owner"),
+    tasks.c.view["operators"].label("operators"),
     cases.c.asked_for,
 ).join(cases, cases.c.case_id == tasks.c.case_id)
 _CANDIDATES = select(candidates.c.task_id, candidates.c.kind, candidates.c.name)
@@ -411,6 +413,12 @@ _TOLD = (
     .where(messages.c.state != "refused")
 )
 _ACTIVE = select(people.c.id, people.c.email).where(people.c.active, people.c.kind == "person")
+
+
+def _operators(found: Mapping[str, Row[Any]], event: _Event) -> Sequence[str]:
+    """Return the groups that operate the process of the event's task, by the policy of its case."""
+    task = found.get(event.task_id or "")
+    return () if task is None else task.operators or (OPERATORS,)
 
 
 async def _by_key(conn: AsyncConnection, query: Select[Any]) -> dict[str, Row[Any]]:

@@ -1,8 +1,8 @@
 """Emergency links: an administrator signs in with a link that was made on the server, also while passwords are off.
 
-If the identity provider fails, or gives nobody the group `admins` any more, nobody else could correct this. Whoever can
-run the command line on the server can change the database anyway. The link works once, within an hour, and there is
-only one at a time.
+If the identity provider fails, or gives nobody the group `admins` any more, nobody else could correct this. A person
+who can run the command line on the server can change the database anyway. The link works once, within an hour, and
+there is only one at a time.
 """
 
 import secrets

@@ -4,6 +4,7 @@ An account is the pair of the issuer and the subject, as the provider signs it. 
 a person: its owner can change it at the provider. An account belongs to one person; a person can have several accounts.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,17 @@ from store.people.one_time_links import SETTLES_IN
 from store.people.people import RESERVED, UnknownPerson
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
-from store.tables.people import identities, logout_tokens, memberships, people, sessions
+from store.tables.people import (
+    identities,
+    logout_tokens,
+    memberships,
+    passkeys,
+    passwords,
+    people,
+    sessions,
+    tokens,
+)
+from store.tables.scim import scim_users
 
 
 class Identity(BaseModel):
@@ -167,6 +178,22 @@ async def owner_of_address(conn: AsyncConnection, email: str, now: datetime) -> 
     [row] = found
     fresh = row.email_set_at is not None and row.email_set_at > now - SETTLES_IN
     return row.id, not (fresh and row.email_set_by and audit_log.is_person(row.email_set_by))
+
+
+async def provisioned(conn: AsyncConnection, user_names: Collection[str], external_ids: Collection[str]) -> list[str]:
+    """Return the active people whom the provider has sent by SCIM with one of these names or ids.
+
+    `user_names` are in the form for comparisons, see `fold`.
+    """
+    same = or_(scim_users.c.user_key.in_(sorted(user_names)), scim_users.c.external_id.in_(sorted(external_ids)))
+    query = select(scim_users.c.person).join(people, people.c.id == scim_users.c.person).where(same, people.c.active)
+    return list((await conn.execute(query.order_by(scim_users.c.person))).scalars())
+
+
+async def had_another_way(conn: AsyncConnection, person: str) -> bool:
+    """Return True if the person ever had a way to sign in: a password, passkey, token or account of a provider."""
+    tables = (passwords, passkeys, tokens, identities)
+    return any([await conn.scalar(select(exists().where(table.c.person == person))) for table in tables])
 
 
 async def admin_has_signed_in(conn: AsyncConnection, issuer: str) -> bool:

@@ -116,8 +116,8 @@ async def put(conn: AsyncConnection, person: str, hashed: str, now: datetime, by
     await audit_log.note(conn, "password_set", by=by, summary=summary, data=data)
 
 
-async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = FREE) -> int:
-    """Count an attempt to sign in under this key (a name or an address), and return the number of attempts.
+async def take_try(conn: AsyncConnection, key: str, now: datetime) -> int:
+    """Count an attempt to sign in under this key, such as `name:ada`, and return the number of attempts.
 
     Call this before the password is checked, so that concurrent attempts count too.
 
@@ -132,8 +132,8 @@ async def take_try(conn: AsyncConnection, key: str, now: datetime, free: int = F
         number = 1
         if not await insert_once(conn, sign_in_tries, {"key": hashed, "number": 1, "next_at": now}):
             raise TooManyAttempts((await conn.execute(select(sign_in_tries.c.next_at).where(here))).scalar_one())
-    if number > free:
-        wait = min(timedelta(seconds=2 ** min(number - free, 20)), LONGEST)
+    if number > FREE:
+        wait = min(timedelta(seconds=2 ** min(number - FREE, 20)), LONGEST)
         await conn.execute(update(sign_in_tries).where(here).values(next_at=now + wait))
     return number
 

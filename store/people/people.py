@@ -7,21 +7,21 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import bindparam, case, delete, func, insert, literal, or_, select, union_all, update
 
 from domain.input_errors import WrongField
 from domain.names import ADMINS
 from domain.normalization import check_visible, fold, identity_key
 from domain.notification import AccountNewsKind
+from domain.scope import Scope
 from store.audit import audit_log
-from store.cases.visibility import Viewer
 from store.db.connection import AsyncConnection
 from store.db.database import Database, insert_once
 from store.db.prepared import prepared
 from store.notifications import account_news
 from store.people import absences, group_owners, new_members, one_time_links, successors
-from store.people.last_admin import LastAdmin as LastAdmin, check_admin_left
+from store.people.last_admin import check_admin_left
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.base import Instant
@@ -80,6 +80,8 @@ class Person(BaseModel):
     """People out of office who named this person as substitute; loaded only for a signed-in person."""
     comes_after: list[str] = []
     """People who left and whose successor this person is; loaded only for a signed-in person."""
+    scope: Scope = Field(default=Scope(), exclude=True, repr=False)
+    """What the person may do with which processes; empty unless the gateway has computed it."""
 
     @property
     def asks_as(self) -> list[str]:
@@ -224,35 +226,30 @@ async def set_time_zone(conn: AsyncConnection, id: str, time_zone: str | None, b
     await audit_log.note(conn, "time_zone_set", by=by, summary=summary, data={"person": id, "time_zone": time_zone})
 
 
-async def join(
-    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
-) -> None:
-    """Add the person to a group. `provider` is the identity provider that gives the group; None for a change here.
+async def join(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Add the person to a group.
 
     Raises UnknownPerson, ValueError for an invalid group name, ProvidedGroup for a group that a provider owns.
     """
     named, group = await get(conn, id), group_named(group)
-    if provider is None and named.kind == "person":  # a provider does not know service accounts
+    if named.kind == "person":  # a provider does not know service accounts
         await group_owners.check_local(conn, [group])
-    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC), "provider": provider}
+    row = {"person": id, "group_name": group, "added_by": by, "added_at": datetime.now(UTC)}
     if await insert_once(conn, memberships, row):
         await new_members.tell(conn, id, [group], by)
         data = {"person": id, "group": group}
         await audit_log.note(conn, "group_joined", by=by, summary=f"{named.name} joined {group}", data=data)
 
 
-async def leave(
-    conn: AsyncConnection, id: str, group: str, by: str, provider: group_owners.Provider | None = None
-) -> None:
-    """Remove a member from a group. `provider` is the identity provider that gave the group; None for a change here.
+async def leave(conn: AsyncConnection, id: str, group: str, by: str) -> None:
+    """Remove a member from a group.
 
     Raises UnknownPerson, ValueError for a non-member, LastAdmin for the last admin, ProvidedGroup for a membership that
-    a provider gave.
+    an identity provider gave.
     """
     named, group = await get(conn, id), fold(group)
     its = (memberships.c.person == id, memberships.c.group_name == group)
-    ours = or_(memberships.c.provider.is_(None), memberships.c.provider == provider)
-    if not (await conn.execute(delete(memberships).where(*its, ours))).rowcount:
+    if not (await conn.execute(delete(memberships).where(*its, memberships.c.provider.is_(None)))).rowcount:
         if (given := await conn.scalar(select(memberships.c.provider).where(*its))) is not None:
             raise group_owners.ProvidedGroup(group, given)
         raise ValueError(f"{id} is not in {group}")
@@ -305,22 +302,6 @@ async def acting(conn: AsyncConnection, id: str, at: datetime) -> Person | None:
     away = await _found(conn, _PEOPLE.where(people.c.id.in_(names), people.c.active)) if names else []
     left = sorted(name for name, why in others if why == "left")
     return person.model_copy(update={"stands_in_for": away, "comes_after": left})
-
-
-def viewer(person: Person) -> Viewer:
-    """Return the person as a Viewer, the form that the rules of visibility use."""
-    absent = [Viewer(id=each.id, groups=each.groups) for each in person.stands_in_for]
-    known = {"id": person.id, "groups": person.groups, "comes_after": person.comes_after}
-    return Viewer(**known, stands_in_for=absent, decides=person.kind == "person")
-
-
-async def viewer_of(conn: AsyncConnection, id: str) -> Viewer:
-    """Return the person with this id as a Viewer.
-
-    An inactive person may see only cases and tasks that name this person.
-    """
-    person = await acting(conn, id, datetime.now(UTC))
-    return Viewer(id=id) if person is None else viewer(person)
 
 
 async def set_email(conn: AsyncConnection, id: str, email: str | None, by: str) -> None:

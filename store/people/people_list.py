@@ -10,7 +10,7 @@ from store.db.text_search import texts_say
 from store.people import group_owners
 from store.people.group_owners import Provider
 from store.people.people import Kind
-from store.tables.people import absences, memberships, passwords, people, tokens
+from store.tables.people import absences, identities, memberships, passwords, people, tokens
 
 
 class RosterEntry(BaseModel):
@@ -39,6 +39,8 @@ class RosterEntry(BaseModel):
     """The number of valid tokens of the person."""
     password: bool = False
     """True if the person has a password."""
+    single_sign_on: bool = False
+    """True if an account of an identity provider is connected to the person."""
     created_at: datetime
 
 
@@ -97,6 +99,7 @@ async def page(
     counted = select(tokens.c.person, func.count()).where(tokens.c.person.in_(ids), valid)
     number = {row[0]: row[1] for row in await conn.execute(counted.group_by(tokens.c.person))}
     known = set((await conn.execute(select(passwords.c.person).where(passwords.c.person.in_(ids)))).scalars())
+    connected = set((await conn.execute(select(identities.c.person).where(identities.c.person.in_(ids)))).scalars())
     return [
         RosterEntry(
             **{
@@ -110,6 +113,7 @@ async def page(
             substitute=away[row.id].substitute if row.id in away else None,
             tokens=number.get(row.id, 0),
             password=row.id in known,
+            single_sign_on=row.id in connected,
         )
         for row in found.values()
     ]

@@ -6,7 +6,7 @@ nothing.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -20,15 +20,13 @@ from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_into
 from store.people import group_owners, people, provided_groups
+from store.people.provided_groups import in_parts
 from store.people.scim_lock import lock_scim
-from store.tables.people import people as people_rows
 from store.tables.scim import scim_groups, scim_mappings, scim_members, scim_users
 
 BY = "provider:scim"
 """The actor that the audit log stores for changes by SCIM."""
 
-_AT_ONCE = 500
-"""The maximum number of names in one IN list."""
 _OTHER = re.compile(r"[^a-z0-9]+")
 
 
@@ -176,7 +174,7 @@ async def _follow(conn: AsyncConnection, before: ScimGroup, given: GivenGroup, a
     gone = sorted(each.user for each in had - set(has.values()))
     new = sorted(set(has.values()) - had)
     persons = await _persons(conn, [*gone, *(each.user for each in new)])
-    for some in _in_parts(gone):
+    for some in in_parts(gone):
         its = (scim_members.c.scim_group == before.scim_id, scim_members.c.scim_user.in_(some))
         await conn.execute(delete(scim_members).where(*its))
     if new:
@@ -199,7 +197,7 @@ async def _follow(conn: AsyncConnection, before: ScimGroup, given: GivenGroup, a
 async def _persons(conn: AsyncConnection, users: Collection[str]) -> set[str]:
     """Return the people of these users of the provider. Raises UnknownMember."""
     found: dict[str, str] = {}
-    for some in _in_parts(users):
+    for some in in_parts(users):
         query = select(scim_users.c.scim_id, scim_users.c.person).where(scim_users.c.scim_id.in_(some))
         found |= {row.scim_id: row.person for row in await conn.execute(query)}
     if unknown := sorted(set(users) - set(found)):
@@ -209,12 +207,8 @@ async def _persons(conn: AsyncConnection, users: Collection[str]) -> set[str]:
 
 async def give(conn: AsyncConnection, persons: Collection[str], by: str) -> None:
     """Make the memberships that people have by SCIM what the groups of the provider say. Raises LastAdmin."""
-    for some in _in_parts(persons):
-        # All people first, in one order, and before the audit log: two transactions that do not can deadlock.
-        rows = select(people_rows.c.id).where(people_rows.c.id.in_(some)).order_by(people_rows.c.id)
-        await conn.execute(rows.with_for_update(key_share=True))
-    for some in _in_parts(persons):
-        groups: dict[str, set[str]] = {person: set() for person in some}
+    wanted: dict[str, set[str]] = {person: set() for person in persons}
+    for some in in_parts(persons):
         query = (
             select(scim_users.c.person, scim_groups.c.group_name)
             .join(scim_members, scim_members.c.scim_user == scim_users.c.scim_id)
@@ -222,9 +216,8 @@ async def give(conn: AsyncConnection, persons: Collection[str], by: str) -> None
             .where(scim_users.c.person.in_(some), scim_users.c.active, scim_groups.c.group_name.is_not(None))
         )
         for row in await conn.execute(query):
-            groups[row.person].add(row.group_name)
-        for person in some:
-            await provided_groups.assign(conn, person, groups[person], "scim", by)
+            wanted[row.person].add(row.group_name)
+    await provided_groups.assign_all(conn, wanted, "scim", by)
 
 
 # ------------------------------------------------------------------------------------------------------------- mapping
@@ -320,8 +313,3 @@ async def _release(conn: AsyncConnection, group: str | None, by: str) -> None:
         if (await conn.execute(select(table.c.name_key).where(table.c.group_name == group).limit(1))).first():
             return
     await group_owners.release(conn, group, "scim", by)
-
-
-def _in_parts(names: Iterable[str]) -> list[list[str]]:
-    inside = sorted(set(names))
-    return [inside[first : first + _AT_ONCE] for first in range(0, len(inside), _AT_ONCE)]

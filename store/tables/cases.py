@@ -67,7 +67,9 @@ cases = Table(
     Column("words", String(400), nullable=False, server_default=""),  # case id, reference and title, as searched
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
-    Index("ix_cases_status", "status", "submitted_at", "requester"),
+    Index("ix_cases_process", "process", "submitted_at", "case_id"),
+    # With the process, so that people who oversee some processes count them without reading rows.
+    Index("ix_cases_status", "status", "submitted_at", "requester", "process"),
     Index("ix_cases_batch", "batch_id", "status"),
     Index("ix_cases_batch_newest", "batch_id", "submitted_at", "case_id"),
     Index("ix_cases_requester", "requester", "submitted_at"),
@@ -87,6 +89,7 @@ cases = Table(
         "took_ms",
         "waited_ms",
         "requester",
+        "process",
         sqlite_where=text("ended_at IS NOT NULL"),
         postgresql_where=text("ended_at IS NOT NULL"),
     ),
@@ -95,6 +98,7 @@ cases = Table(
         "closed_at",
         "requester",
         "case_id",
+        "process",
         sqlite_where=text("status = 'rolled_back'"),
         postgresql_where=text("status = 'rolled_back'"),
     ),
@@ -153,6 +157,7 @@ tasks = Table(
         postgresql_where=text("moved_at IS NOT NULL"),
     ),
     Index("ix_tasks_newest", "status", "opened_at"),
+    Index("ix_tasks_process", "process", "task_id"),
     Index("ix_tasks_due", "due_at", "task_id"),  # for lists of open and closed tasks
     Index(
         "ix_tasks_assignee",

@@ -140,7 +140,7 @@ sign_in_tries = Table(
     Column("number", Integer, nullable=False),
     Column("next_at", Instant, nullable=False),  # no attempt before this time
 )
-"""Failed sign-in attempts, by name and by address, until an attempt succeeds."""
+"""Failed attempts to sign in by password, by name, until an attempt succeeds."""
 
 sessions = Table(
     "sessions",

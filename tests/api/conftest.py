@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,6 +55,7 @@ PEOPLE = {
     "fraud-1": ["fraud-analysts"],
     "steward-1": ["data-stewards"],
     "security-1": ["security"],
+    "hr-1": ["hr"],
     "operator-1": ["operators"],
     "auditor-1": ["auditors"],
     "admin-1": ["admins"],
@@ -87,7 +88,7 @@ class Gate:
             headers = {"Authorization": f"Bearer {self.tokens[person]}"} if person else {}
             transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
             self._clients[person] = httpx2.AsyncClient(
-                transport=transport, base_url="http://gateway", headers=headers, timeout=30
+                transport=transport, base_url=self.settings.public_url, headers=headers, timeout=30
             )
         return self._clients[person]
 
@@ -105,7 +106,7 @@ class Gate:
         case_id: str = answer.json()["case_id"]
         return case_id
 
-    async def case(self, case_id: str, person: str = "auditor-1") -> dict[str, Any]:
+    async def case(self, case_id: str, person: str = "admin-1") -> dict[str, Any]:
         answer = await self.get(person, f"/cases/{quote(case_id, safe='')}")
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
@@ -229,28 +230,31 @@ async def _nobody_works(work: Work, request: pytest.FixtureRequest) -> None:
         await work.stop()
 
 
-@pytest_asyncio.fixture(scope="session")
-async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
-    """The gateway without a worker."""
-    folder: Path = tmp_path_factory.mktemp("gateway")
-    policy = folder / "policy.toml"
-    policy.write_text((ROOT / "config" / "policy.toml").read_text() + IMPATIENT)
-    settings = Settings(
-        var=folder,
-        policy=policy,
-        temporal_port=free_port(),
-        public_url="http://gateway",
-        demo=False,
-        max_upload_bytes=2 * 1024 * 1024,
-        batch_in_flight=5,
-        batch_rate=10,  # so that the import of a file of few rows takes long enough to be stopped
-    )
+@asynccontextmanager
+async def opened_gateway(
+    folder: Path, policy: str, everybody: Mapping[str, Sequence[str]] = PEOPLE, **chosen: Any
+) -> AsyncIterator[Gate]:
+    """The gateway without a worker, over a Temporal server and a database of its own, with these people.
+
+    `policy` is the text of the policy, and `chosen` are settings.
+    """
+    file = folder / "policy.toml"
+    file.write_text(policy)
+    usual = {
+        "public_url": "http://gateway",
+        "demo": False,
+        "rate_limits": "off",  # test_rate_limits.py has limits; here all tests share an address and tokens
+        "max_upload_bytes": 2 * 1024 * 1024,
+        "batch_in_flight": 5,
+        "batch_rate": 10,  # so that the import of a file of few rows takes long enough to be stopped
+    }
+    settings = Settings(var=folder, policy=file, temporal_port=free_port(), **{**usual, **chosen})
     migrated_copy(settings.var / "holdgate.db")
     make_missing_keys(settings)
     database = Database(settings.database_url)
     tokens = {}
     async with database.write() as conn:
-        for person, groups in PEOPLE.items():
+        for person, groups in everybody.items():
             await people.add(conn, person, person.title(), groups, by="holdgate")
             tokens[person] = await access_tokens.make(conn, person, "test", by="holdgate")  # as for the demo: no news
     await Ledger(database).fund("fund", "operating", "GBP", Decimal("100000000"))
@@ -264,8 +268,16 @@ async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
         async with app.router.lifespan_context(app):
             client = signing(env.client, own_key(settings, Role.WORKER))
             yield Gate(app, settings, database, client, tokens, Refusals(database), KeyFile(settings.trusted_keys))
-            await work.stop()
     await database.close()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def stopped(tmp_path_factory: Any, work: Work) -> AsyncIterator[Gate]:
+    """The gateway without a worker."""
+    policy = (ROOT / "config" / "policy.toml").read_text() + IMPATIENT
+    async with opened_gateway(tmp_path_factory.mktemp("gateway"), policy) as gate:
+        yield gate
+        await work.stop()
 
 
 @pytest_asyncio.fixture(scope="module")

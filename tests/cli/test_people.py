@@ -22,6 +22,7 @@ def test_the_first_admin_can_be_made_before_anything_runs(run: Run) -> None:
             "email": None,
             "manager": None,
             "time_zone": None,
+            "kind": "person",
             "demo": False,
         }
     ]

@@ -26,6 +26,7 @@ def a_gate(
     expires: timedelta | None = None,
     on_expiry: OnExpiry = "reject",
     verdicts: tuple[Verdict, ...] = (Verdict.APPROVE, Verdict.REJECT),
+    operators: tuple[str, ...] = ("operators",),
 ) -> Gate:
     expires_at = NOON + expires if expires else None
     task = TaskView(
@@ -39,6 +40,7 @@ def a_gate(
         candidate_groups=list(groups),
         candidate_users=list(users),
         excluded_users=list(excluded),
+        operators=list(operators),
         quorum=Quorum(needed=quorum),
         opened_at=NOON,
         expires_at=expires_at,

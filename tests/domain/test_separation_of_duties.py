@@ -138,3 +138,33 @@ def test_a_substitute_is_of_a_group_that_decides(by: list[str], away: Absent, fi
         with pytest.raises(Refusal, match="task needs a substitute who can decide it too"):
             decision = an_answer("sub", groups=())
             Gate(held, RULING).check(decision.model_copy(update={"by": actor}))
+
+
+@pytest.mark.parametrize(
+    ("groups", "operators", "may"),
+    [
+        (["treasury-ops"], ["treasury-ops"], True),
+        (["operators"], ["operators"], True),
+        (["operators"], ["treasury-ops"], False),
+        (["hr-ops"], ["treasury-ops", "operators"], False),
+        (["admins"], ["treasury-ops"], True),
+        (["managers", "auditors"], ["operators"], False),
+        ([], [], False),
+    ],
+)
+@pytest.mark.parametrize("act", [Act.REASSIGN, Act.WITHDRAW_QUESTION])
+def test_only_operators_of_the_process_and_admins_reassign(
+    act: Act, groups: list[str], operators: list[str], may: bool
+) -> None:
+    """The task says who operates its process, so that the Workflow needs no policy."""
+    gate = a_gate(operators=tuple(operators))
+    do(gate, action(Act.ASK, ANNA, to=BERT))
+    by = Actor(id="olga", groups=groups)
+    wanted = action(act, by, to=BERT) if act is Act.REASSIGN else action(act, by, question=f"{Act.ASK}")
+    if may:
+        do(gate, wanted)
+        return
+    with pytest.raises(Refusal) as no:
+        gate.check_action(wanted)
+    assert no.value.code is RefusalCode.NOT_ALLOWED
+    assert all(group in no.value.details["rule"] for group in [*operators, "admins"])

@@ -27,6 +27,7 @@ from policy.file import PolicyFile
 from store.cases import batches, cases
 from store.db.database import Database
 from tests.intake.bulk_worker import QUICK, bulk_worker
+from tests.support.requesters import add_requesters
 from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS, PROCESSES, Process
 
@@ -138,6 +139,7 @@ async def clients(request: pytest.FixtureRequest) -> AsyncIterator[Iterator[Clie
 @pytest_asyncio.fixture
 async def office(clients: Iterator[Client], sqlite_url: str, tmp_path: Path) -> AsyncIterator[Office]:
     db = Database(sqlite_url)
+    await add_requesters(db, "rita", "raul")
     yield Office(next(clients), db, sqlite_url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
     await db.close()
 

@@ -10,6 +10,7 @@ import pytest
 from domain.case import CaseEvent, CaseResult
 from domain.records import CaseRecord, DecisionRecord
 from domain.rollback import RollbackAsked
+from domain.scope import EVERYWHERE, OVERSEER
 from domain.status import Outcome, Status, Verdict
 from domain.task import TaskView
 from store.cases import cases, incidents
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.both_databases
 
 NOW = datetime(2026, 11, 26, 10, 20, tzinfo=UTC)
 """A Thursday."""
-ALL = DashboardScope.of(Viewer(id="operator-1", groups=["operators"]))
+ALL = DashboardScope.of(Viewer(id="operator-1", groups=["operators"], scope=OVERSEER))
 HOUR = timedelta(hours=1)
 
 
@@ -240,7 +241,9 @@ async def test_what_stands_is_counted_by_status_and_incidents_by_cause(story: St
             "expired": 1,
             "rolled_back": 1,
         }
-        assert [(each.cause, each.count) for each in await incidents.groups(conn)] == [("The account is locked", 1)]
+        assert [(each.cause, each.count) for each in await incidents.groups(conn, EVERYWHERE)] == [
+            ("The account is locked", 1)
+        ]
 
 
 async def test_workers_are_listed_for_an_hour_after_their_last_heartbeat(db: Database) -> None:

@@ -17,6 +17,7 @@ from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from core.settings import Settings
 from domain.case import CaseResult
+from domain.scope import EVERYWHERE
 from domain.status import Status
 from domain.task import TaskView
 from plugins.testing.server import time_skipping_server
@@ -115,7 +116,7 @@ async def test_a_defect_of_a_process_is_an_incident_until_the_code_is_corrected(
     assert "KeyError" in task.facts["error"] and "Correct the code" in task.summary
     assert (await plant.row(case)).status is Status.NEEDS_INTERVENTION
     async with plant.database.read() as conn:
-        (group,) = [each for each in await incidents.groups(conn) if task.task_id in each.task_ids]
+        (group,) = [each for each in await incidents.groups(conn, EVERYWHERE) if task.task_id in each.task_ids]
     assert group.step == "case" and "KeyError" in group.cause and group.verdicts == ["roll_back", "done_by_hand"]
     await deployed(plant, ErrandProcess)
     await gone(plant, finds, case)

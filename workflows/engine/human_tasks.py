@@ -9,7 +9,7 @@ from temporalio.exceptions import FailureError
 
 from domain.gate import Gate
 from domain.moments import until
-from domain.names import INTERVENTION, OPERATORS
+from domain.names import INTERVENTION
 from domain.permissions import voters
 from domain.ruling import GateRuling
 from domain.status import Outcome, Status, Verdict
@@ -280,12 +280,13 @@ class HumanTasks:
         answer can end its task.
         """
         run, case = self._run, self._run.case
-        rule = "its attempts have ended"
+        rule, operators = "its attempts have ended", case.operators
+        whom = ", ".join(operators)
         task = run.new_task(INTERVENTION, summary, facts=facts)
         task = task.model_copy(
             update={
                 "kind": "intervention",
-                "candidate_groups": [OPERATORS],
+                "candidate_groups": operators,
                 "verdicts": list(verdicts),
                 "substitutes": "same-group",
                 "editable": list(type(case.input).model_fields) if editable else [],
@@ -299,7 +300,7 @@ class HumanTasks:
                 why = failure_of(error, StepOptions()).said
                 run.journal.note(
                     "intervention_by_default",
-                    f"The policy gives no ruling on this incident, so {OPERATORS} must decide. {why}",
+                    f"The policy gives no ruling on this incident, so {whom} must decide. {why}",
                     {"reason": why},
                 )
             else:
@@ -308,10 +309,10 @@ class HumanTasks:
                     return Gate(opening.task.model_copy(update={"expires_at": ruling.expires_at}), ruling)
         answers = ", ".join(verdict.replace("_", " ") for verdict in task.verdicts)
         data = {"task_id": task.task_id, "verdicts": [verdict.value for verdict in task.verdicts]}
-        run.journal.note("intervention_opened", f"Waits for {OPERATORS}: {answers}", data)
+        run.journal.note("intervention_opened", f"Waits for {whom}: {answers}", data)
         run.status = Status.NEEDS_INTERVENTION
         await run.write(opened=task)
-        return Gate(task, GateRuling(needed=True, rule=rule, groups=[OPERATORS], separation_of_duties=False))
+        return Gate(task, GateRuling(needed=True, rule=rule, groups=operators, separation_of_duties=False))
 
 
 def raise_end_of(gate: Gate) -> None:

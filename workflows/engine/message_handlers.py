@@ -26,6 +26,9 @@ from workflows.engine.read_messages import (
 )
 from workflows.engine.state import CaseRun
 
+_TERMS = ("policy_hash", "process", "steps", "own_gates", "operators")
+"""What the policy says in the start input, and what the database can compare with the policy."""
+
 
 class MessageHandlers(GuardedWorkflow):
     """The message handlers of a case and of its rollback."""
@@ -39,7 +42,7 @@ class MessageHandlers(GuardedWorkflow):
 
     def start_received(self, start: Mapping[str, Any], read: CaseInput[Any]) -> None:
         """Keep what the first write shows to the database, which then confirms that Holdgate started this Workflow."""
-        known = {name: getattr(read, name) for name in ("policy_hash", "process", "steps", "own_gates")}
+        known = {name: getattr(read, name) for name in _TERMS}
         self.state.journal.start = CaseStart(digest=start_digest({**start, "start_at": read.start_at}), **known)
 
     # --------------------------------------------------------------------------------------------------------- updates

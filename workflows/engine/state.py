@@ -184,6 +184,7 @@ class CaseRun:
             process=case.process,
             gate=gate,
             requester=case.requester,
+            operators=case.operators,
             on_behalf_of=case.on_behalf_of,
             asked_for=case.asked_for,
             excluded_users=list(dict.fromkeys(excluded)),

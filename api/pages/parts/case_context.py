@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from api.container import Services
 from api.http.schemas import CaseDetail
-from api.http.security import asks, is_in
+from api.http.security import asks
 from api.pages.parts import timeline
 from api.pages.parts.case_progress import Pipeline, pipeline
 from api.pages.parts.page import templates
 from api.routes.cases import one_case
 from api.services.if_approved import preview_case
-from domain.names import ADMINS, AUDITORS, OPERATORS
 from domain.status import ENDED_UNDONE, Status
 from store.audit import evidence
 from store.audit.evidence import Attachment, Comment
@@ -35,7 +34,7 @@ class CaseContext:
     attachments: Sequence[Attachment]
     comments: Sequence[Comment]
     technical: bool
-    """True if the person may read the whole audit log, and so sees the technical data of events."""
+    """True if the person may read the audit log of the process, and so sees the technical data of events."""
     may_cancel: bool
     may_roll_back: bool
     may_start: bool
@@ -52,7 +51,7 @@ async def case_context(row: CaseRow, person: Person, services: Services) -> Case
     case, (attachments, comments) = await asyncio.gather(
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
-    operates = is_in(person, OPERATORS, ADMINS)
+    operates = row.process in person.scope.operates
     own = operates or asks(person, row)
     return CaseContext(
         case=case,
@@ -60,7 +59,7 @@ async def case_context(row: CaseRow, person: Person, services: Services) -> Case
         story=timeline.timeline(case.process, case.input, case.timeline),
         attachments=attachments,
         comments=comments,
-        technical=operates or is_in(person, AUDITORS),
+        technical=row.process in person.scope.audits,
         may_cancel=own and not case.status.closed and case.status is not Status.ROLLING_BACK and not _after(case),
         may_roll_back=operates and case.status is Status.COMPLETED and bool(case.if_rolled_back),
         may_start=own and case.status is Status.SCHEDULED,

@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from api.http.security import is_in
 from api.pages.parts.translation import _
-from domain.names import ADMINS, AUDITORS, OPERATORS, REQUESTERS
+from domain.scope import LEDGER_OF
 from store.people.people import Person
 
 
@@ -19,24 +18,22 @@ class NavigationEntry(NamedTuple):
 
 def places(person: Person) -> list[NavigationEntry]:
     """Return the entries of the navigation that this person may see, in their order."""
-    asks = is_in(person, REQUESTERS, ADMINS)
-    operates = is_in(person, OPERATORS, ADMINS)
-    oversees = is_in(person, OPERATORS, AUDITORS, ADMINS)
-    reads_rules = is_in(person, AUDITORS, ADMINS)
+    scope = person.scope
+    asks, sees, reads_rules = bool(scope.starts), bool(scope.sees), scope.audits_installation
     every = [
         (True, NavigationEntry("/", _("Inbox"))),
         (asks, NavigationEntry("/requests", _("My requests"))),
         (asks, NavigationEntry("/new", _("New request"))),
         (asks, NavigationEntry("/upload", _("Upload"))),
         (True, NavigationEntry("/cases", _("All requests"))),
-        (asks or oversees, NavigationEntry("/batches", _("Uploads"))),
+        (asks or sees, NavigationEntry("/batches", _("Uploads"))),
         (True, NavigationEntry("/dashboard", _("Dashboard"))),
-        (operates, NavigationEntry("/incidents", _("Incidents"))),
+        (bool(scope.operates), NavigationEntry("/incidents", _("Incidents"))),
         (reads_rules, NavigationEntry("/people", _("People"), rare=True)),
         (reads_rules, NavigationEntry("/policy", _("Policy"), rare=True)),
-        (asks or oversees, NavigationEntry("/mappings", _("Mappings"), rare=True)),
-        (oversees, NavigationEntry("/ledger", _("Ledger"), rare=True)),
-        (oversees, NavigationEntry("/audit", _("Audit log"), rare=True)),
+        (asks or sees, NavigationEntry("/mappings", _("Mappings"), rare=True)),
+        (LEDGER_OF in scope.audits, NavigationEntry("/ledger", _("Ledger"), rare=True)),
+        (bool(scope.audits) or scope.oversees_installation, NavigationEntry("/audit", _("Audit log"), rare=True)),
         (True, NavigationEntry("/docs", _("API docs"), rare=True)),
     ]
     return [place for shown, place in every if shown]

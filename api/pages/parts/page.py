@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.origins import is_foreign
 from api.http.problems import Problem
+from api.http.rate_limits import LimitReached, admitted
 from api.http.security import Visitor, bearer, csrf_of, visitor
 from api.http.strict_requests import check_address
 from api.pages.parts import formatting, translation
@@ -99,8 +100,9 @@ class Context:
     `person` is None for a visitor who is not signed in.
 
     Every template also knows the variables of `_around`, such as `csrf()`, `here` (the path), `places` (of the
-    navigation), `preferences`, `demo` (people to switch to), `demo_link` (whether the demo runs here), `session_ends`
-    and `account_news` (whether the person has unread news about their account).
+    navigation), `opens` (the paths of these places: a page links to one of them only if the reader may open it),
+    `preferences`, `demo` (people to switch to), `demo_link` (whether the demo runs here), `session_ends` and
+    `account_news` (whether the person has unread news about their account).
     """
 
     person: Person | None
@@ -170,10 +172,12 @@ class PageRoute(APIRoute):
             request = PageRequest(given.scope, given.receive)
             _read_by(request, None)
             try:
-                if for_people:
-                    await _signed_in(request, await visitor(request, await bearer(request)))
-                check_address(request.scope)
-                return await _noted(request, await answer(request))
+                person = await visitor(request, await bearer(request)) if for_people else None
+                async with admitted(request):
+                    if for_people:
+                        await _signed_in(request, person)
+                    check_address(request.scope)
+                    return await _noted(request, await answer(request))
             except NotSignedIn:
                 # A GET shows the sign-in form as its answer. A POST was not accepted, and its status says so.
                 status = 401 if request.method == "POST" else 200
@@ -181,6 +185,11 @@ class PageRoute(APIRoute):
                 return sign_in_form(request, SignInPage(None, address_of(request), why), status)
             except MustChange:
                 return Response(status_code=303, headers={"Location": "/password"})
+            except LimitReached as problem:
+                problem.body["detail"] = translation._(
+                    "There were too many requests in a short time. Try again in %(num)s s.", num=problem.seconds
+                )
+                return _wrong(request, problem)
             except Problem as problem:
                 return _wrong(request, problem)
             except RequestValidationError:
@@ -301,13 +310,15 @@ def _around(request: Request, person: Person | None) -> dict[str, Any]:
     secret = csrf_of(request) if signed_in else ""
     services = request.app.state.services
     ends: datetime | None = signed_in.session.ends_at if signed_in else None
+    menu = places(person) if person else []
     return {
         "csrf": lambda: Markup('<input type="hidden" name="csrf" value="{}">').format(secret),
         "secret": secret,
         "here": request.scope["path"],
         "page_address": address_of(request),
         "page_home": address_of(request).partition("?")[0],
-        "places": places(person) if person else [],
+        "places": menu,
+        "opens": {place.path for place in menu},
         "preferences": signed_in.preferences if signed_in else page_preferences.DEFAULTS,
         "demo": services.demo.people(request) if person is None or signed_in else [],
         "demo_link": services.demo.is_here(request),

@@ -147,7 +147,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_cases_ended",
         "cases",
-        ["ended_at", "ended_as", "status", "took_ms", "waited_ms", "requester"],
+        ["ended_at", "ended_as", "status", "took_ms", "waited_ms", "requester", "process"],
         unique=False,
         sqlite_where=sa.text("ended_at IS NOT NULL"),
         postgresql_where=sa.text("ended_at IS NOT NULL"),
@@ -155,6 +155,7 @@ def upgrade() -> None:
     op.create_index("ix_cases_newest", "cases", ["submitted_at", "case_id"], unique=False)
     op.create_index("ix_cases_parent", "cases", ["parent"], unique=False)
     op.create_index("ix_cases_on_behalf_of", "cases", ["on_behalf_of", "submitted_at"], unique=False)
+    op.create_index("ix_cases_process", "cases", ["process", "submitted_at", "case_id"], unique=False)
     op.create_index("ix_cases_requester", "cases", ["requester", "submitted_at"], unique=False)
     op.create_index(
         "ix_cases_resubmit",
@@ -164,11 +165,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("resubmit_at IS NOT NULL"),
         postgresql_where=sa.text("resubmit_at IS NOT NULL"),
     )
-    op.create_index("ix_cases_status", "cases", ["status", "submitted_at", "requester"], unique=False)
+    op.create_index("ix_cases_status", "cases", ["status", "submitted_at", "requester", "process"], unique=False)
     op.create_index(
         "ix_cases_taken_back",
         "cases",
-        ["closed_at", "requester", "case_id"],
+        ["closed_at", "requester", "case_id", "process"],
         unique=False,
         sqlite_where=sa.text("status = 'rolled_back'"),
         postgresql_where=sa.text("status = 'rolled_back'"),
@@ -488,6 +489,13 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_sign_in_tries"),
+    )
+    op.create_table(
+        "rate_limits",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("full_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_rate_limits"),
+        prefixes=["UNLOGGED"] if op.get_context().dialect.name == "postgresql" else [],
     )
     op.create_table(
         "stopped",
@@ -962,6 +970,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'open'"),
         postgresql_where=sa.text("status = 'open'"),
     )
+    op.create_index("ix_tasks_process", "tasks", ["process", "task_id"], unique=False)
     op.create_index("ix_tasks_priority", "tasks", ["status", "priority", "task_id"], unique=False)
     op.create_index("ix_tasks_requester", "tasks", ["status", "requester", "task_id"], unique=False)
     op.create_index("ix_tasks_subject", "tasks", ["status", "subject", "task_id"], unique=False)

@@ -49,7 +49,7 @@ def changed(**claims: Any) -> Sign:
 def tampered(provider: FakeProvider, claims: dict[str, Any]) -> str:
     """The signature of one token and the claims of another."""
     head, _, signature = signed(provider, claims).split(".")
-    return ".".join((head, signed(provider, claims | {"sub": "victim"}).split(".")[1], signature))
+    return ".".join((head, signed(provider, claims | {"sub": "somebody-else"}).split(".")[1], signature))
 
 
 NOW = int(time.time())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -19,7 +19,7 @@ from domain.task import TaskView
 from store.people import identities, leavers, people
 from store.people.people import Person
 from store.tables.people import identities as stored
-from tests.api.oidc.conftest import Site
+from tests.api.oidc.conftest import LOCAL, Site, opened
 
 
 @pytest_asyncio.fixture
@@ -128,12 +128,12 @@ async def test_a_provider_that_says_nothing_about_groups_keeps_the_last_ones(sit
 async def test_people_without_groups_of_the_provider_are_not_asked_about(site: Site, sign_on: SingleSignOn) -> None:
     await signed_in(site, "fay")
     async with site.db.write() as conn:
-        await people.join(conn, "fay", "managers", by="holdgate")
-    await site.somebody("loc", "managers")
+        await people.join(conn, "fay", LOCAL, by="holdgate")
+    await site.somebody("loc", LOCAL)
     site.provider.down = True
     site.provider.asked.clear()
     for id in ("fay", "loc"):
-        assert (await sign_on.fresh(await site.person(id), confirm=True)).groups == ["managers"]
+        assert (await sign_on.fresh(await site.person(id), confirm=True)).groups == [LOCAL]
     assert site.provider.asked == [] and await read_at(site, "fay") is None
 
 
@@ -173,8 +173,6 @@ async def test_a_person_who_was_deactivated_meanwhile_does_not_decide(site: Site
 
 
 async def test_the_last_administrator_stays_one_if_the_provider_takes_the_group_away(site: Site, tmp_path: Any) -> None:
-    from tests.api.oidc.conftest import opened
-
     table = {"it": "admins", "fin": ["managers", "requesters"]}
     async with opened(tmp_path, site.provider, oidc_groups=table) as other, other.browser() as browser:
         other.provider.users["root"] = {"preferred_username": "root", "groups": ["it", "fin", "operators"]}
@@ -192,10 +190,12 @@ async def test_the_gateway_asks_before_each_decision_and_says_if_it_must_be_conf
         asked.append(confirm)
         raise unavailable("the provider does not answer")
 
-    decisions = Decisions(*([cast(Any, None)] * 5), fresh=fresh)
+    nothing: Any = None
+    decisions = Decisions(nothing, nothing, nothing, nothing, nothing, fresh)
     person = Person(id="anna", name="Anna", groups=["managers"])
     for confirm in (Confirm.NONE, Confirm.PASSKEY):
-        task = TaskView.model_construct(task_id="t1", confirm=confirm)
+        known: dict[str, Any] = {"task_id": "t1", "confirm": confirm}
+        task = TaskView.model_construct(**known)
         with pytest.raises(Problem, match="does not answer"):
             await decisions.decide(person, task, DecisionRequest(verdict="approve"), "id-1")
     assert asked == [False, True]

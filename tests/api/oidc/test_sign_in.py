@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select, update
 
 from api.oidc.attempts import COOKIE
-from store.people import identities, leavers, passwords, people
+from store.people import identities, leavers, passwords, people, scim_users
+from store.people.scim_users import GivenUser
 from store.tables.people import identities as stored, people as persons
-from tests.api.oidc.conftest import Site, opened
+from tests.api.oidc.conftest import LOCAL, Site, opened
 from tests.api.pages.visits import secret
 
 PASSWORD = "correct horse battery"
@@ -63,7 +64,7 @@ async def test_a_person_signs_in_and_is_created_with_the_groups_of_the_provider(
 async def test_a_new_person_gets_an_id_that_nobody_had(site: Site, claims: dict[str, Any], id: str) -> None:
     async with site.db.write() as conn:
         if await people.active(conn, "manager-9") is None and id == "manager-9-2":
-            await people.add(conn, "manager-9", "Local manager", ["managers"], by="holdgate")
+            await people.add(conn, "manager-9", "Local manager", [LOCAL], by="holdgate")
     site.provider.users[f"new-{id}"] = claims
     async with site.browser() as browser:
         assert (await site.sign_in(browser, f"new-{id}")).status_code == 303
@@ -138,11 +139,11 @@ async def test_a_deactivated_person_cannot_sign_in_and_is_not_created_again(site
 @pytest.mark.parametrize("verified", [True, False])
 async def test_an_address_alone_never_signs_in_as_a_person_who_has_it(site: Site, verified: bool) -> None:
     id = f"paul-{verified}".lower()
-    await site.somebody(id, "managers", email=f"{id}@example.org")
+    await site.somebody(id, LOCAL, email=f"{id}@example.org")
     site.provider.users[id] = {"preferred_username": id, "email": f"{id}@EXAMPLE.org", "email_verified": verified}
     async with site.browser() as browser:
         answer = await site.sign_in(browser, id)
-        assert answer.status_code == 401 and "already has your e-mail address" in answer.text
+        assert answer.status_code == 401 and "already has your e-mail address or user name" in answer.text
     async with site.db.read() as conn:
         assert await identities.of(conn, id) == []
         assert await conn.scalar(select(persons.c.id).where(persons.c.id == f"{id}-2")) is None, (
@@ -151,7 +152,7 @@ async def test_an_address_alone_never_signs_in_as_a_person_who_has_it(site: Site
 
 
 async def test_a_local_person_connects_their_account_after_the_password(site: Site) -> None:
-    await site.somebody("rosa", "managers", email="rosa@example.org")
+    await site.somebody("rosa", LOCAL, email="rosa@example.org")
     async with site.db.write() as conn:
         await passwords.put(conn, "rosa", passwords.hash_of(PASSWORD), datetime.now(UTC), by="rosa")
     site.provider.users["r-1"] = {"preferred_username": "rosa", "email": "rosa@example.org"}
@@ -176,7 +177,7 @@ async def test_a_local_person_connects_their_account_after_the_password(site: Si
 
 
 async def test_an_open_browser_is_not_enough_to_connect_an_account(site: Site) -> None:
-    token = await site.somebody("olaf", "managers")
+    token = await site.somebody("olaf", LOCAL)
     async with site.browser() as browser:
         await browser.post("/sign-in", data={"token": token})
         browser.headers["X-CSRF"] = secret((await browser.get("/settings")).text)
@@ -228,7 +229,9 @@ async def test_while_the_provider_is_down_the_page_says_so_and_shows_the_other_w
         assert (await site.sign_in(browser, "kim")).status_code == 303
 
 
-@pytest.mark.parametrize("following", ["https://evil.example/", "//evil.example", "/\\evil", "/settings?x=1"])
+@pytest.mark.parametrize(
+    "following", ["https://evil.example/", "//evil.example", "/\\evil", "/upload?" + "x" * 7000, "/settings?x=1"]
+)
 async def test_the_sign_in_returns_only_to_pages_of_holdgate(site: Site, following: str) -> None:
     site.provider.users["ned"] = {"preferred_username": "ned"}
     async with site.browser() as browser:
@@ -259,7 +262,7 @@ async def test_tokens_of_the_provider_are_encrypted_in_the_database(site: Site) 
 
 async def test_a_verified_address_connects_a_person_only_if_a_setting_says_so(site: Site, tmp_path: Path) -> None:
     async with opened(tmp_path, site.provider, oidc_connect_by_email=True) as other, other.browser() as browser:
-        await other.somebody("vera", "managers", email="vera@example.org")
+        await other.somebody("vera", LOCAL, email="vera@example.org")
         for subject in ("v-1", "v-2"):
             site.provider.users[subject] = {"email": "vera@example.org", "email_verified": True}
 
@@ -277,3 +280,32 @@ async def test_a_verified_address_connects_a_person_only_if_a_setting_says_so(si
         assert (await other.sign_in(browser, "v-1")).status_code == 303
         assert "vera" in (await browser.get("/settings")).text
         assert (await other.sign_in(browser, "v-2")).status_code == 401, "the provider gave the address away"
+
+
+@pytest.mark.parametrize("same", ["userName", "externalId", "nothing"])
+async def test_a_person_whom_the_provider_sent_by_scim_signs_in_as_this_person(site: Site, same: str) -> None:
+    name = f"scim-{same}@example.org".lower()
+    given = GivenUser(name, "ext-1" if same == "externalId" else None, "Sima", name, True, {})
+    async with site.db.write() as conn:
+        person = (await scim_users.create(conn, given)).person
+    said = {"preferred_username": name.upper() if same == "userName" else "sima", "email": name, "oid": "ext-1"}
+    site.provider.in_id_token |= {"oid"}
+    site.provider.users[f"pairwise-{same}"] = said
+    async with site.browser() as browser:
+        answer = await site.sign_in(browser, f"pairwise-{same}")
+        assert answer.status_code == (401 if same == "nothing" else 303), answer.text
+        if same != "nothing":
+            assert person in (await browser.get("/settings")).text
+            site.provider.users[f"second-{same}"] = said
+            assert (await site.sign_in(browser, f"second-{same}")).status_code == 401, "the person has an account"
+
+
+async def test_a_local_person_is_not_taken_over_by_way_of_scim(site: Site) -> None:
+    await site.somebody("lola", LOCAL, email="lola@example.org")
+    async with site.db.write() as conn:
+        await scim_users.create(conn, GivenUser("lola@example.org", None, "Lola", "lola@example.org", True, {}))
+    site.provider.users["l-1"] = {"preferred_username": "lola@example.org", "email_verified": True}
+    async with site.browser() as browser:
+        assert (await site.sign_in(browser, "l-1")).status_code == 401
+    async with site.db.read() as conn:
+        assert await identities.of(conn, "lola") == []

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from api.scim.endpoint import MOUNT, ScimEndpoint
+from api.services.rate_limits import RateLimits
 from store.db.database import Database
 from store.people import people
 from store.people.people import Person
@@ -72,7 +73,7 @@ def endpoint(db: Database, token: str | None = TOKEN) -> Starlette:
     """Return an application with only the SCIM endpoint."""
     app = Starlette(routes=[Mount(MOUNT, ScimEndpoint())])
     settings = SimpleNamespace(scim_token=token and SecretStr(token), public_url="https://holdgate.example.org")
-    app.state.services = SimpleNamespace(db=db, settings=settings)
+    app.state.services = SimpleNamespace(db=db, settings=settings, limits=RateLimits(db, {}))
     return app
 
 

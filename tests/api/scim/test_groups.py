@@ -9,7 +9,7 @@ import pytest
 from store.audit import audit_log
 from store.people import leavers, people, provided_groups, scim_groups
 from store.people.group_owners import ProvidedGroup
-from store.people.people import LastAdmin
+from store.people.last_admin import LastAdmin
 from tests.api.scim.conftest import GROUP, USER, Provider, client_of, endpoint
 
 
@@ -159,7 +159,7 @@ async def test_the_last_administrator_is_removed_by_no_request(provider: Provide
 
 @pytest.mark.both_databases
 async def test_requests_at_the_same_time_lose_no_member(provider: Provider, another_db: Any) -> None:
-    users = [await provider.create(f"user-{number}") for number in range(12)]
+    users = [await provider.create(f"user-{number}") for number in range(8)]
     group = await provider.group("Managers", *users[:4])
     path = f"/Groups/{group['id']}"
     async with client_of(endpoint(another_db())) as client:
@@ -172,10 +172,10 @@ async def test_requests_at_the_same_time_lose_no_member(provider: Provider, anot
         ]
         gone = [second.patch(path, {"op": "remove", "path": f'members[value eq "{user["id"]}"]'}) for user in users[:2]]
         answers = await asyncio.gather(*adds, *gone)
-    assert [answer.status_code for answer in answers] == [204] * 10
+    assert [answer.status_code for answer in answers] == [204] * 6
     now = (await provider.send("GET", path)).json()
     assert {each["value"] for each in now["members"]} == {user["id"] for user in users[2:]}
-    assert now["meta"]["version"] == 'W/"11"'
+    assert now["meta"]["version"] == 'W/"7"'
     async with provider.db.read() as conn:
         members = [person.id for person in await people.all(conn) if "managers" in person.groups]
     assert sorted(members) == sorted(user["userName"] for user in users[2:])

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, delete, insert, select, text, 
 
 from domain.case import ChainHead
 from domain.records import CaseRecord
+from domain.scope import OVERSEER
 from domain.status import Status
 from store.audit import audit_log, hashing
 from store.audit.audit_log import UnknownCase
@@ -507,7 +508,7 @@ async def test_a_case_that_only_the_ledger_remembers_is_named(sqlite_url: str) -
 
 async def test_a_viewer_sees_nothing_of_an_empty_database(db: Database) -> None:
     async with db.read() as conn:
-        assert await cases.page(conn, Viewer(id="a", groups=["admins"])) == ([], None)
+        assert await cases.page(conn, Viewer(id="a", groups=["admins"], scope=OVERSEER)) == ([], None)
 
 
 async def _find_out(tamper: Callable[[Connection, random.Random], Tampered], url: str, chance: random.Random) -> None:

@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 
 from domain.records import CaseRecord
+from domain.scope import OVERSEER, Reach, Scope
 from domain.status import Status
 from store.audit import audit_log, feed
 from store.audit.feed import News
@@ -40,8 +41,9 @@ async def test_exactly_those_hear_of_a_case_who_may_see_it(db: Database) -> None
         await recorded(db, changed)
     found, _ = await read(db)
     people = ["requester-1", "requester-2", "ann", "bob", "cyd", "eve", "managers"]
-    groups: list[list[str]] = [[], ["managers"], ["directors"], ["auditors"]]
-    viewers = [Viewer(id=id, groups=each) for id, each in product(people, groups)]
+    groups: list[list[str]] = [[], ["managers"], ["directors"]]
+    scopes = (Scope(), OVERSEER, Scope(sees=Reach(processes={"payment"})), Scope(sees=Reach(processes={"deployment"})))
+    viewers = [Viewer(id=id, groups=each, scope=scope) for id, each, scope in product(people, groups, scopes)]
     viewers += [Viewer(id="eve", stands_in_for=[absent]) for absent in viewers]
     heard = 0
     async with db.read() as conn:
@@ -50,7 +52,7 @@ async def test_exactly_those_hear_of_a_case_who_may_see_it(db: Database) -> None
             hears = news.told_to(viewer) is not None
             assert hears is await cases.may_see(conn, viewer, case_id), (viewer, case_id)
             heard += hears
-    assert 20 < heard < 150
+    assert 100 < heard < 500
 
 
 async def test_who_can_no_longer_see_a_task_hears_that_it_is_gone_and_nothing_else(db: Database) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from domain.case import CaseResult, ChainHead
 from domain.records import CaseRecord, DecisionRecord, Written
+from domain.scope import OVERSEER
 from domain.status import Status, Verdict
 from store.audit import audit_log
 from store.audit.audit_log import UnknownCase
@@ -301,7 +302,7 @@ async def test_a_result_survives_whole(db: Database) -> None:
 
 
 REQUESTER, OTHER, MANAGER = Viewer(id="requester-1"), Viewer(id="requester-2"), Viewer(id="m", groups=["managers"])
-AUDITOR = Viewer(id="auditor-1", groups=["auditors"])
+AUDITOR = Viewer(id="auditor-1", groups=["auditors"], scope=OVERSEER)
 
 
 async def references(db: Database, viewer: Viewer, **filters: object) -> list[str]:
@@ -386,8 +387,8 @@ async def test_a_case_is_seen_by_whom_it_concerns(db: Database) -> None:
         (Viewer(id="managers"), []),
         (Viewer(id="d", groups=["directors", "deputy"]), []),
         (AUDITOR, ["INV-2", "INV-1"]),
-        (Viewer(id="o", groups=["operators"]), ["INV-2", "INV-1"]),
-        (Viewer(id="a", groups=["admins"]), ["INV-2", "INV-1"]),
+        (Viewer(id="o", groups=["operators"], scope=OVERSEER), ["INV-2", "INV-1"]),
+        (Viewer(id="a", groups=["admins"], scope=OVERSEER), ["INV-2", "INV-1"]),
     ):
         assert await references(db, viewer) == expected, viewer
         async with db.read() as conn:

@@ -8,6 +8,7 @@ import pytest
 from domain.case import CaseResult
 from domain.records import CaseRecord
 from domain.rollback import RollbackAsked
+from domain.scope import EVERYWHERE
 from domain.status import Status, Verdict
 from domain.step import StepCall
 from domain.undo import PlannedUndo
@@ -133,8 +134,8 @@ async def test_incidents_are_grouped_by_step_and_failure_whatever_their_sentence
     gate = await submitted(db, "INV-9")
     await recorded(db, opening(task(gate.case_id)))
     async with db.read() as conn:
-        found = await incidents.groups(conn)
-        assert await incidents.groups(conn, process="deployment") == []
+        found = await incidents.groups(conn, EVERYWHERE)
+        assert await incidents.groups(conn, EVERYWHERE, process="deployment") == []
     assert [(each.step, each.failure, each.cause, each.count) for each in found] == [
         ("reserve_funds", locked, "The account is locked.", 3),
         ("reserve_funds", silent, "The account is locked.", 1),

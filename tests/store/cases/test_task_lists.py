@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, event as sql_event
 
 from domain.records import CaseRecord
+from domain.scope import OVERSEER
 from domain.status import Status
 from domain.task import TaskView
 from store.cases import task_groups, task_lists, tasks
@@ -127,7 +128,7 @@ async def test_groups_and_pages_find_the_same_tasks(db: Database) -> None:
         dora,
         Viewer(id="requester-1"),
         Viewer(id="stranger"),
-        Viewer(id="auditor-1", groups=["auditors"]),
+        Viewer(id="auditor-1", groups=["auditors"], scope=OVERSEER),
         Viewer(id="dieter", stands_in_for=[dora]),
         Viewer(id="dieter", groups=["directors"], stands_in_for=[dora, MANAGER]),
     ]
@@ -188,7 +189,7 @@ async def test_both_ways_through_the_lists_find_the_same(db: Database, monkeypat
         Viewer(id="dora", groups=["directors"]),
         Viewer(id="requester-1"),
         Viewer(id="stranger"),
-        Viewer(id="auditor-1", groups=["auditors"]),
+        Viewer(id="auditor-1", groups=["auditors"], scope=OVERSEER),
         Viewer(id="dieter", stands_in_for=[Viewer(id="dora", groups=["directors"])]),
     ]
     narrowed: list[dict[str, Any]] = [

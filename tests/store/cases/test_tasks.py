@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from domain.records import CaseRecord, DecisionRecord
+from domain.scope import OVERSEER
 from domain.status import Status, Verdict
 from domain.task import Quorum, TaskView
 from store.cases import task_lists, tasks
@@ -18,7 +19,7 @@ from tests.store.sample_cases import MORNING, decision, ending, event, opening, 
 pytestmark = pytest.mark.both_databases
 
 MANAGER = Viewer(id="manager-1", groups=["managers"])
-AUDITOR = Viewer(id="auditor-1", groups=["auditors"])
+AUDITOR = Viewer(id="auditor-1", groups=["auditors"], scope=OVERSEER)
 
 
 async def waiting(db: Database, reference: str, **changes: Any) -> TaskView:

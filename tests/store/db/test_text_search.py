@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.scope import OVERSEER
 from store.audit import search
 from store.cases import cases, task_lists
 from store.cases.cases import Viewer
@@ -12,7 +13,7 @@ from tests.store.sample_cases import MORNING, event, opening, recorded, submitte
 
 pytestmark = pytest.mark.both_databases
 
-EVERYTHING = Viewer(id="auditor-1", groups=["auditors"])
+EVERYTHING = Viewer(id="auditor-1", groups=["auditors"], scope=OVERSEER)
 QUERIES = [
     *("muller", "M\u00dcLLER", "mu\u0308ller", "1250", "1,250.00", "1250.00", "1.250,00", "GMBH 1250", "strasse"),
     *("INV\u20111250", "payment:inv-1250", "payment%3Ainv-1250", "soren"),

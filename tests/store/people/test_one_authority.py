@@ -16,6 +16,7 @@ from domain.messages import Absent, Actor
 from domain.notification import NoticeKind
 from domain.permissions import places, voters
 from domain.records import CaseRecord, DecisionRecord
+from domain.scope import OVERSEER
 from domain.status import Status
 from domain.task import Quorum, TaskView
 from store.cases import task_lists, tasks
@@ -178,6 +179,6 @@ async def test_a_task_of_the_members_of_its_opening_is_nothing_to_who_joins_late
             assert bool(await task_lists.some(conn, viewer, [view.task_id])) is sees
             page, _ = await task_lists.page(conn, viewer, TaskFilter(whose="mine", status="open"), datetime.now(UTC))
             assert bool(page) is sees
-        every = Viewer(id="ada", groups=["admins"])
+        every = Viewer(id="ada", groups=["admins"], scope=OVERSEER)
         found, _ = await task_lists.page(conn, every, TaskFilter(group="managers"), datetime.now(UTC))
         assert [each.task_id for each in found] == [view.task_id], "it is still a task of this group"

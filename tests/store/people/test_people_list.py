@@ -8,7 +8,7 @@ import pytest
 from store.db.database import Database
 from store.people import absences, passwords, people, people_list, tokens
 from store.people.absences import Absence
-from store.people.people import LastAdmin
+from store.people.last_admin import LastAdmin
 from store.people.tokens import UnknownToken
 
 NOW = datetime.now(UTC)

@@ -17,7 +17,8 @@ from store.db.database import Database
 from store.notifications import account_news
 from store.people import absences, leavers, name_resolver, one_time_links, passwords, people, service_accounts, tokens
 from store.people.absences import Absence
-from store.people.people import LastAdmin, UnknownPerson
+from store.people.last_admin import LastAdmin
+from store.people.people import UnknownPerson
 from store.people.tokens import TokenRefused
 from store.tables.people import tokens as token_rows
 from tests.domain.test_gate import a_gate
