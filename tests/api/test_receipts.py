@@ -80,6 +80,7 @@ async def test_the_documented_program_verifies_a_receipt(gate: Gate, tmp_path: P
         "by": "manager-1",
         "on_behalf_of": None,
         "requester": "requester-1",
+        "asked_for": [],
         "at": said["at"],
         "via": "api",
         "revision": task["revision"],
