@@ -34,6 +34,7 @@ CHANGES: dict[str, Any] = {
     "input": {"parcel": "a parcel", "value": 900_000},
     "steps": {"fetch": {"attempts": 1}},
     "own_gates": ["intervention"],
+    "operators": ["managers"],
 }
 
 
@@ -95,7 +96,9 @@ async def test_many_refused_starts_do_not_fill_the_audit_log(house: House, monke
     monkeypatch.setattr(sql_records, "LISTED", 2)
     case_id, start = await sent(house, monkeypatch)
     store = sql_records.SqlRecords(house.database, house.policies)
-    terms = {name: start[name] for name in ("policy_hash", "process", "steps", "own_gates") if name in start}
+    terms = {
+        name: start[name] for name in ("policy_hash", "process", "steps", "own_gates", "operators") if name in start
+    }
     for number in range(4):
         forged = CaseStart(digest=f"{number}" * 64, **terms)
         with pytest.raises(NoCase):
@@ -145,7 +148,7 @@ async def start_of(case: Handle) -> dict[str, Any]:
 
 def test_the_digest_covers_each_field_of_a_start_input() -> None:
     """A new field of CaseInput needs a decision: covered by the digest, or by the policy with `policy_hash`."""
-    by_policy = {"steps", "own_gates"}
+    by_policy = {"steps", "own_gates", "operators"}
     assert {*CaseInput.model_fields} == {*CASE_FACTS} | by_policy | {"submitted_at"}
     start = dict.fromkeys(CASE_FACTS, "x") | {"start_at": None}
     for name in CASE_FACTS:
