@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from core.hosts import is_loopback
 
-_AGE = re.compile(r"\s*(\d{1,6})\s*([smhd]?)\s*")
+_AGE = re.compile(r"(\d{1,6}) ?([smhd]?)")
 _UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _GROUP = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 _TABLE = 'must be a table of claim values and groups, such as {"Finance managers": "managers"}'
@@ -127,7 +127,7 @@ class OidcSettings(BaseSettings):
 
 
 def _age(text: str) -> timedelta:
-    if (found := _AGE.fullmatch(text)) is None:
+    if (found := _AGE.fullmatch(text.strip())) is None:
         raise ValueError("must be a number of seconds, or a number with a unit: 90s, 15m, 2h, 1d")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 

@@ -128,7 +128,7 @@ async def test_without_temporal_nothing_is_recorded_and_everybody_is_told_to_try
 
 @pytest.mark.parametrize(
     ("requester", "said"),
-    [(None, "is not set"), ("nobody", "there is no active person"), ("mia", "in neither requesters nor admins")],
+    [(None, "is not set"), ("nobody", "there is no active person"), ("mia", "lets this person start no cases")],
 )
 async def test_the_health_page_says_why_no_dropped_file_is_imported(
     tmp_path: Path, requester: str | None, said: str

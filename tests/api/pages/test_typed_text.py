@@ -55,6 +55,8 @@ NO_PAGES = {
         "/events",
         "/password",
         "/sign-in",
+        "/sign-in/oidc",
+        "/sign-in/oidc/callback",
         "/link",
         "/batches/{batch_id}/bad-rows.csv",
         "/batches/{batch_id}/events",
