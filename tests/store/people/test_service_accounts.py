@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from domain.input_errors import WrongField
 from domain.ruling import GateRuling
-from domain.scope import Scope
+from domain.scope import OVERSEER
 from domain.scopes import Scope
 from policy.candidates import with_people
 from store.audit import audit_log
@@ -200,7 +200,7 @@ async def test_a_service_account_counts_nowhere_as_a_person_who_decides(db: Data
         assert await name_resolver.existing_names(conn, ["bot"]) == (set(), set())
         with pytest.raises(name_resolver.UnknownName):
             await name_resolver.id_meant(conn, "Bot")
-        assert not (await viewer_of(conn, "bot", Scope())).decides
+        assert not (await viewer_of(conn, "bot", OVERSEER)).decides
         await people.leave(conn, "otto", "admins", by="ada")
         with pytest.raises(LastAdmin):  # the account does not count as an administrator
             await people.leave(conn, "ada", "admins", by="ada")
