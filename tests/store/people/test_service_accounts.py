@@ -124,6 +124,19 @@ async def test_a_token_of_an_account_reaches_no_further_than_the_account(db: Dat
             await tokens.make(conn, "bot", "everything", "ada")
 
 
+async def test_a_jwt_of_an_account_has_at_most_the_scopes_of_the_account(db: Database) -> None:
+    async with db.write() as conn:
+        await bot(conn, expires_at=SOON)
+        for wanted, given in ((None, {"cases:ask", "cases:read"}), ({"cases:read", "audit:read"}, {"cases:read"})):
+            scopes = None if wanted is None else frozenset(wanted)
+            assert await service_accounts.scopes_now(conn, "bot", scopes, NOW) == given
+        with pytest.raises(TokenRefused, match="ended at"):
+            await service_accounts.scopes_now(conn, "bot", None, SOON)
+        await leavers.deactivate(conn, "mia", "gone", by="ada")
+        with pytest.raises(TokenRefused, match="no active owner"):
+            await service_accounts.scopes_now(conn, "bot", None, NOW)
+
+
 @pytest.mark.both_databases
 async def test_without_an_active_owner_an_account_is_suspended_and_administrators_hear_of_it(db: Database) -> None:
     async with db.write() as conn:
