@@ -58,7 +58,7 @@ def people_add(
     )
     groups = ", ".join(added.groups) or "no groups"
     print_answer(
-        added.model_dump(exclude={"stands_in_for", "kind"}),
+        added.model_dump(exclude={"stands_in_for"}),
         as_json,
         lambda _: output.say(f"added {added.id} ({added.name}): {groups}"),
     )
@@ -79,7 +79,7 @@ def people_list(as_json: AsJson = False) -> None:
         for each in found
     ]
     columns = ("Id", "Name", "Groups", "Mail", "Manager", "Time zone")
-    known = [person.model_dump(exclude={"stands_in_for", "comes_after", "kind"}) for person in found]
+    known = [person.model_dump(exclude={"stands_in_for", "comes_after"}) for person in found]
     print_answer(known, as_json, lambda _: output.table_of(columns, rows))
 
 

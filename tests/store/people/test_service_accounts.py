@@ -16,7 +16,16 @@ from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.notifications import account_news
-from store.people import absences, leavers, name_resolver, one_time_links, passwords, people, service_accounts, tokens
+from store.people import (
+    absences,
+    leavers,
+    name_resolver,
+    one_time_links,
+    passwords,
+    people,
+    service_accounts,
+    tokens,
+)
 from store.people.absences import Absence
 from store.people.last_admin import LastAdmin
 from store.people.people import UnknownPerson
@@ -113,6 +122,19 @@ async def test_a_token_of_an_account_reaches_no_further_than_the_account(db: Dat
                 await service_accounts.new_token(conn, "bot", "more", "mia", **more)
         with pytest.raises(ValueError, match="its tokens need scopes"):
             await tokens.make(conn, "bot", "everything", "ada")
+
+
+async def test_a_jwt_of_an_account_has_at_most_the_scopes_of_the_account(db: Database) -> None:
+    async with db.write() as conn:
+        await bot(conn, expires_at=SOON)
+        for wanted, given in ((None, {"cases:ask", "cases:read"}), ({"cases:read", "audit:read"}, {"cases:read"})):
+            scopes = None if wanted is None else frozenset(wanted)
+            assert await service_accounts.scopes_now(conn, "bot", scopes, NOW) == given
+        with pytest.raises(TokenRefused, match="ended at"):
+            await service_accounts.scopes_now(conn, "bot", None, SOON)
+        await leavers.deactivate(conn, "mia", "gone", by="ada")
+        with pytest.raises(TokenRefused, match="no active owner"):
+            await service_accounts.scopes_now(conn, "bot", None, NOW)
 
 
 @pytest.mark.both_databases
