@@ -214,7 +214,7 @@ async def test_more_offers_only_what_a_person_may_do(gate: Gate) -> None:
     for person, offered in (
         ("manager-1", {"claim", "delegate", "follow_up", "ask"}),
         ("requester-1", {"cancel"}),
-        ("operator-1", {"cancel"}),
+        ("operator-1", {"reassign", "cancel"}),
         ("admin-1", {"reassign", "set_clock", "cancel"}),
         ("auditor-1", set()),
     ):
