@@ -16,8 +16,8 @@ from api.http.bodies import Bodies, BodyLimit
 from api.http.cookies import Cookies
 from api.http.demo_host import DemoHost
 from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, RequestLog, SecurityHeaders
-from api.http.scopes import IN_SCOPE
 from api.http.strict_requests import KNOWN_PARAMETERS, StrictRequests
+from api.http.token_scopes import IN_SCOPE
 from api.pages import routers as pages
 from api.pages.parts.page import as_page, too_large
 from api.pages.parts.translation import catalogue

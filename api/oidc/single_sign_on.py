@@ -20,7 +20,7 @@ from api.oidc.provider import Provider
 from core.outbound import OutboundGuard, guarded_client
 from core.secret_box import open_secret_box
 from core.settings import Settings
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from policy.model import Policy
 from store.db.database import Database
 from store.people import identities, people, sessions
@@ -32,7 +32,7 @@ CALLBACK = "/sign-in/oidc/callback"
 MAX_ANSWER_BYTES = 1024 * 1024
 """The most bytes of an answer of the provider. Its keys, and the groups of a person, may be long."""
 
-SCOPES = frozenset(Scope)
+SCOPES = frozenset(TokenScope)
 
 
 @dataclass(frozen=True)

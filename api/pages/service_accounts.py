@@ -16,7 +16,7 @@ from api.pages.people import by_field
 from api.routes import service_accounts as routes
 from api.routes.service_accounts import AccountChanges, AccountDetail, NewAccountToken, NewServiceAccount
 from domain.names import ADMINS
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.people.people import Person
 from store.people.service_accounts import ServiceAccount
 
@@ -165,7 +165,7 @@ async def _changed(
 async def _list(person: Person, db: Db, cursor: str | None, **more: Any) -> AccountsPage:
     found = await routes.list_service_accounts(person, db, cursor=cursor)
     reads_people = person.scope.audits_installation
-    scopes = [scope.value for scope in Scope]
+    scopes = [scope.value for scope in TokenScope]
     return AccountsPage(
         person, found.items, found.next_cursor, cursor is None, is_in(person, ADMINS), reads_people, scopes, **more
     )

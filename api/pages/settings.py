@@ -26,7 +26,7 @@ from api.routes.absences import NewAbsence
 from api.routes.people import NewToken
 from api.services.relying_party import Obstacle, RelyingParty, obstacle, relying_party
 from domain.notification import AccountNewsKind, NoticeChoice, NoticeKind
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.notifications import account_news, choices
 from store.notifications.account_news import AccountNews
 from store.people import identities, page_preferences, passkeys, passwords, people, sessions
@@ -218,7 +218,7 @@ async def settings_page(request: Request, person: Person, services: Services, **
         look,
         (await away.my_absence(person, services.db)).items,
         [each for each in (await people_routes.my_tokens(person, services.db)).items if each.revoked_at is None],
-        [scope.value for scope in Scope],
+        [scope.value for scope in TokenScope],
         own_passkeys,
         None if off else relying_party(services.settings),
         off,

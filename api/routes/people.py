@@ -16,7 +16,7 @@ from api.routes.absences import PersonId, person_or_404
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.moments import Moment
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.db.database import Database
 from store.people import passwords, people, people_list, sessions, tokens
 from store.people.last_admin import LastAdmin
@@ -64,7 +64,7 @@ class NewToken(BaseModel):
     label: Plain = Field(
         min_length=1, max_length=60, description="Where the token is used", examples=["nightly import"]
     )
-    scopes: list[Scope] | None = Field(
+    scopes: list[TokenScope] | None = Field(
         None, min_length=1, description="What the token may be used for. Without this, all that you may do"
     )
     expires_at: Moment | None = Field(None, description="When the token ends. Without this, when you revoke the token")

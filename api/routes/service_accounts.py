@@ -17,7 +17,7 @@ from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.moments import Moment
 from domain.names import ADMINS
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.db.database import Database
 from store.people import service_accounts, tokens
 from store.people.people import Person, UnknownPerson
@@ -45,7 +45,7 @@ class NewServiceAccount(BaseModel):
     id: Plain = Field(max_length=200, description="Short; it never changes", examples=["invoice-bot"])
     name: Plain = Field(max_length=200, examples=["Invoice system"])
     owners: Owners = Field(examples=[["anna"]])
-    scopes: list[Scope] = Field(min_length=1, description="The most that a token of the account may be used for")
+    scopes: list[TokenScope] = Field(min_length=1, description="The most that a token of the account may be used for")
     expires_at: Moment | None = Field(None, description="The latest end of its tokens. Without it, they have no end")
     groups: list[Plain] | None = Field(
         None, max_length=50, description="The groups of the account. Without them: those that its scopes need"
@@ -66,7 +66,7 @@ class NewAccountToken(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     label: Plain = Field(min_length=1, max_length=60, examples=["nightly import"])
-    scopes: list[Scope] | None = Field(None, min_length=1)
+    scopes: list[TokenScope] | None = Field(None, min_length=1)
     expires_at: Moment | None = None
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Select, delete, insert, select, update
 from domain.input_errors import WrongField
 from domain.names import ADMINS, AUDITORS, REQUESTERS
 from domain.notification import AccountNewsKind
-from domain.scopes import Scope, scopes_named
+from domain.token_scopes import TokenScope, scopes_named
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.notifications import account_news
@@ -29,7 +29,7 @@ from store.tables.people import (
     service_accounts,
 )
 
-GROUPS = {Scope.CASES_ASK: REQUESTERS, Scope.BATCHES_UPLOAD: REQUESTERS, Scope.AUDIT_READ: AUDITORS}
+GROUPS = {TokenScope.CASES_ASK: REQUESTERS, TokenScope.BATCHES_UPLOAD: REQUESTERS, TokenScope.AUDIT_READ: AUDITORS}
 """By scope: the group without which a token of this scope could do nothing. A new account joins these groups."""
 FIRST_TOKEN = "first token"
 MOST_OWNERS = 20
@@ -46,7 +46,7 @@ class ServiceAccount(BaseModel):
     """`suspended`: the account has no active owner, so its tokens are refused."""
     owners: list[str]
     groups: list[str]
-    scopes: list[Scope]
+    scopes: list[TokenScope]
     """The most that a token of the account may be used for."""
     expires_at: datetime | None
     """The latest end of a token of the account; None for no end."""
@@ -284,7 +284,7 @@ async def _check_owners(conn: AsyncConnection, owners: Sequence[str]) -> None:
         raise WrongField("owners", f"'{unknown[0]}' is not an active person: an owner is a person, by id")
 
 
-def _scopes(names: Collection[str]) -> list[Scope]:
+def _scopes(names: Collection[str]) -> list[TokenScope]:
     try:
         return scopes_named(names)
     except ValueError as wrong:

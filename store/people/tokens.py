@@ -15,7 +15,7 @@ from sqlalchemy import Row, bindparam, delete, exists, func, insert, select, upd
 from domain.input_errors import WrongField
 from domain.moments import moment_text
 from domain.notification import AccountNewsKind
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_into
@@ -73,7 +73,7 @@ class Token(BaseModel):
     label: str
     created_at: datetime
     revoked_at: datetime | None
-    scopes: list[Scope] | None = None
+    scopes: list[TokenScope] | None = None
     """What the token may be used for; None for everything that its owner may do."""
     expires_at: datetime | None = None
     """When the token ends; None if the token works until it is revoked."""
@@ -123,7 +123,7 @@ async def make(
     label: str,
     by: str,
     *,
-    scopes: Sequence[Scope] | None = None,
+    scopes: Sequence[TokenScope] | None = None,
     expires_at: datetime | None = None,
 ) -> str:
     """Create a token for the person and return it.

@@ -8,10 +8,10 @@ import pytest
 
 from api.app import create_app
 from api.http.middleware import API
-from api.http.scopes import NEEDED
+from api.http.token_scopes import NEEDED
 from core.settings import Settings
 from domain.moments import moment_text
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.people import tokens
 from store.tables.people import tokens as token_rows
 from tests.api.conftest import Gate
@@ -51,7 +51,7 @@ EVERYTHING = {
     *("POST /cases/{case_id}/start", "POST /cases/{case_id}/rollback"),
     *("POST /cases/{case_id}/comments", "POST /cases/{case_id}/attachments"),
 }
-"""The routes that need a credential without scopes. Move a route to `api.http.scopes.NEEDED` only if no message to a
+"""The routes that need a credential without scopes. Move a route to `api.http.token_scopes.NEEDED` only if no message to a
 case other than a request or its cancellation can come through it.
 """
 NO_TOKEN = {"GET /health/live", "GET /health/ready", "GET /metrics"}
@@ -63,9 +63,9 @@ def test_every_route_of_the_document_says_which_scope_it_needs(tmp_path: Path) -
     scoped = {f"{method} {path}" for method, path in NEEDED}
     assert not scoped & EVERYTHING
     unclassified = routes - scoped - EVERYTHING - NO_TOKEN
-    assert not unclassified, f"say in api/http/scopes.py or here what a token with scopes may do: {unclassified}"
+    assert not unclassified, f"say in api/http/token_scopes.py or here what a token with scopes may do: {unclassified}"
     assert not (scoped | EVERYTHING) - routes, "these routes are gone"
-    assert all(NEEDED.values()) and set[Scope]().union(*NEEDED.values()) == set(Scope)
+    assert all(NEEDED.values()) and set[TokenScope]().union(*NEEDED.values()) == set(TokenScope)
 
 
 async def token(gate: Gate, person: str, **more: Any) -> str:
@@ -80,8 +80,8 @@ def filled(path: str) -> str:
     return path.replace("{", "").replace("}", "")
 
 
-@pytest.mark.parametrize("scope", Scope)
-async def test_a_scope_opens_its_routes_and_no_other(stopped: Gate, scope: Scope) -> None:
+@pytest.mark.parametrize("scope", TokenScope)
+async def test_a_scope_opens_its_routes_and_no_other(stopped: Gate, scope: TokenScope) -> None:
     who = await token(stopped, "admin-1", scopes=[scope])
     routes = [(method, path, NEEDED[method, path]) for method, path in NEEDED if path not in ("/metrics", "/events")]
     routes += [(*route.split(" "), frozenset()) for route in EVERYTHING]  # type: ignore[misc]
@@ -98,7 +98,7 @@ async def test_a_scope_opens_its_routes_and_no_other(stopped: Gate, scope: Scope
 
 
 async def test_a_token_with_scopes_begins_no_session_and_opens_no_page(stopped: Gate) -> None:
-    who = await token(stopped, "manager-1", scopes=[Scope.CASES_READ])
+    who = await token(stopped, "manager-1", scopes=[TokenScope.CASES_READ])
     page = await stopped.as_(who).get("/", headers={"Accept": "text/html"})
     assert "This token has scopes" in page.text and "Inbox" not in page.text
     assert (await stopped.as_(who).post("/settings/zone", data={"value": "Europe/London"})).status_code == 401
@@ -123,7 +123,7 @@ async def test_a_token_that_has_ended_says_so_and_when(stopped: Gate) -> None:
 
 
 async def test_people_make_tokens_with_scopes_and_an_end_and_see_their_last_use(stopped: Gate) -> None:
-    who = await token(stopped, "steward-1", scopes=[Scope.CASES_READ])
+    who = await token(stopped, "steward-1", scopes=[TokenScope.CASES_READ])
     assert (await stopped.get(who, "/cases")).status_code == 200
     listed = (await stopped.get("auditor-1", "/people/steward-1/tokens")).json()["items"]
     (mine,) = [each for each in listed if each["label"] == "scoped"]

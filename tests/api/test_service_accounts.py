@@ -13,8 +13,8 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from domain.messages import Act, Action, Actor, Cancellation, Decision, StartNow
 from domain.refusals import RefusalCode
-from domain.scopes import Scope
 from domain.status import Verdict
+from domain.token_scopes import TokenScope
 from store.audit import audit_log
 from store.people import absences, service_accounts
 from store.people.absences import Absence
@@ -28,7 +28,7 @@ GROUPS = ["managers", "operators", "admins", "requesters"]
 @pytest_asyncio.fixture(scope="module")
 async def bot(gate: Gate) -> AsyncIterator[str]:
     """A service account with every scope and the groups of a manager, an operator and an admin; a manager owns it."""
-    new = {"id": BOT, "name": "Invoice system", "owners": [OWNER], "scopes": [*Scope], "expires_at": None}
+    new = {"id": BOT, "name": "Invoice system", "owners": [OWNER], "scopes": [*TokenScope], "expires_at": None}
     made = await gate.post("admin-1", "/service-accounts", {**new, "groups": GROUPS})
     assert made.status_code == 201 and made.json()["id"] == BOT, made.text
     gate.tokens[BOT] = made.json()["token"]

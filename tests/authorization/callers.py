@@ -9,7 +9,7 @@ import httpx2
 from sqlalchemy import update
 
 from api.http.security import SECURE_COOKIE
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.people import leavers, passwords, people, service_accounts, sessions, tokens
 from store.tables.people import tokens as stored_tokens
 from tests.api.conftest import Gate
@@ -105,9 +105,9 @@ class Callers:
             made = {name: await tokens.make(conn, "admin-2", name, by="holdgate") for name in ("old", "gone")}
             its = stored_tokens.c.hash == tokens.credential_of(made["old"])
             await conn.execute(update(stored_tokens).where(its).values(expires_at=now - timedelta(days=1)))
-            scoped = await tokens.make(conn, "admin-2", "scoped", by="holdgate", scopes=[*Scope])
+            scoped = await tokens.make(conn, "admin-2", "scoped", by="holdgate", scopes=[*TokenScope])
             suspended = await service_accounts.create(
-                conn, "bot-1", "A bot", owners=["left-1"], scopes=[*Scope], expires_at=None, by="admin-2"
+                conn, "bot-1", "A bot", owners=["left-1"], scopes=[*TokenScope], expires_at=None, by="admin-2"
             )
         kept, gate.tokens["admin-2"] = gate.tokens["admin-2"], made["gone"]
         of_revoked = await self.new_browser("admin-2")

@@ -3,9 +3,9 @@
 import httpx2
 import pytest
 
-from api.http.scopes import NEEDED
+from api.http.token_scopes import NEEDED
 from domain.names import AUDITORS, REQUESTERS
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from store.people import people, service_accounts, tokens
 from tests.authorization.conftest import Product
 from tests.authorization.permissions import TABLE, Answer, Role, What
@@ -19,7 +19,7 @@ CHANGES = {What.START, What.CANCEL, What.ORDER_BATCH}
 OF_REQUESTERS = {What.START, What.REQUEST_TYPE}
 
 
-def covered(place: Place) -> frozenset[Scope]:
+def covered(place: Place) -> frozenset[TokenScope]:
     return NEEDED.get((place.method, place.path.removeprefix(BELOW)), frozenset())
 
 
@@ -36,8 +36,8 @@ def test_no_scope_covers_another_change_than_starts_and_cancellations() -> None:
         assert place.safe or not covered(place) or row.what in CHANGES, f"{name}: {row.what}"
 
 
-@pytest.mark.parametrize("scope", Scope)
-async def test_a_token_with_one_scope_does_only_what_the_scope_covers(product: Product, scope: Scope) -> None:
+@pytest.mark.parametrize("scope", TokenScope)
+async def test_a_token_with_one_scope_does_only_what_the_scope_covers(product: Product, scope: TokenScope) -> None:
     id = f"bot-{scope.replace(':', '-')}"
     async with product.gate.database.write() as conn:
         made = await service_accounts.create(

@@ -17,9 +17,9 @@ from domain.permissions import check_own_case, is_requester, places
 from domain.records import Present
 from domain.refusals import Refusal, RefusalCode
 from domain.ruling import GateRuling
-from domain.scopes import Scope, scopes_named
 from domain.status import TaskKind, Verdict
 from domain.task import TaskView
+from domain.token_scopes import TokenScope, scopes_named
 from tests.domain.test_gate import NOON, a_gate, an_answer
 
 EVERYTHING = ["managers", ADMINS, OPERATORS, "requesters"]
@@ -173,7 +173,7 @@ def test_the_requester_is_asked_for_by_one_function() -> None:
 
 
 def test_scopes_have_one_order_and_unknown_ones_are_refused() -> None:
-    assert scopes_named(["cases:read", "cases:ask", "cases:ask"]) == [Scope.CASES_ASK, Scope.CASES_READ]
+    assert scopes_named(["cases:read", "cases:ask", "cases:ask"]) == [TokenScope.CASES_ASK, TokenScope.CASES_READ]
     with pytest.raises(ValueError, match="'cases:decide' is not a scope: choose from cases:ask"):
         scopes_named(["cases:decide"])
     with pytest.raises(ValueError, match="at least one scope"):

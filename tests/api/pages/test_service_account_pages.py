@@ -4,7 +4,7 @@ import re
 from urllib.parse import quote
 from uuid import uuid4
 
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from tests.api.conftest import API, Gate, payment
 from tests.api.pages.visits import signed_in
 
@@ -54,7 +54,7 @@ async def test_an_account_is_created_used_revoked_and_deactivated(stopped: Gate)
 
 async def test_pages_say_for_whom_a_service_account_asks(gate: Gate) -> None:
     id = f"bot-{uuid4().hex[:6]}"
-    new = {"id": id, "name": "Invoice system", "owners": ["manager-2"], "scopes": [*Scope]}
+    new = {"id": id, "name": "Invoice system", "owners": ["manager-2"], "scopes": [*TokenScope]}
     gate.tokens[id] = (await gate.post("admin-1", "/service-accounts", new)).json()["token"]
     started = await gate.post(id, "/cases", payment(amount="700.00") | {"on_behalf_of": "requester-1"})
     case_id = started.json()["case_id"]

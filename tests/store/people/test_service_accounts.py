@@ -10,7 +10,7 @@ from sqlalchemy import select
 from domain.input_errors import WrongField
 from domain.ruling import GateRuling
 from domain.scope import OVERSEER
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 from policy.candidates import with_people
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
@@ -68,11 +68,11 @@ async def test_an_account_asks_with_its_token_and_shows_when_that_was_used(db: D
         (account,) = await service_accounts.listed(conn)
         assert account.model_dump(include={"status", "owners", "groups", "scopes", "tokens"}) == {
             **{"status": "active", "owners": ["mia"], "groups": ["requesters"], "tokens": 1},
-            "scopes": [Scope.CASES_ASK, Scope.CASES_READ],
+            "scopes": [TokenScope.CASES_ASK, TokenScope.CASES_READ],
         }
         assert account.last_used_at == NOW + timedelta(minutes=1) and account.expires_at == SOON
         (shown,) = await tokens.of(conn, "bot")
-        assert (shown.scopes, shown.expires_at) == ([Scope.CASES_ASK, Scope.CASES_READ], SOON)
+        assert (shown.scopes, shown.expires_at) == ([TokenScope.CASES_ASK, TokenScope.CASES_READ], SOON)
         assert [each.id for each in await service_accounts.listed(conn, owner="moe")] == []
         assert [each.id for each in await service_accounts.listed(conn, owner="mia")] == ["bot"]
         assert ("owner_named", "bot") in await news(conn, "mia")

@@ -12,16 +12,16 @@ from fastapi import Depends, Request
 from api.http.credentials import Credential
 from api.http.middleware import API
 from api.http.problems import Problem
-from domain.scopes import Scope
+from domain.token_scopes import TokenScope
 
-ASKS, READS = frozenset({Scope.CASES_ASK}), frozenset({Scope.CASES_READ})
-UPLOADS, AUDITS = frozenset({Scope.BATCHES_UPLOAD}), frozenset({Scope.AUDIT_READ})
-MEASURES = frozenset({Scope.METRICS_READ})
+ASKS, READS = frozenset({TokenScope.CASES_ASK}), frozenset({TokenScope.CASES_READ})
+UPLOADS, AUDITS = frozenset({TokenScope.BATCHES_UPLOAD}), frozenset({TokenScope.AUDIT_READ})
+MEASURES = frozenset({TokenScope.METRICS_READ})
 FORMS = ASKS | READS | UPLOADS
 """Who asks or uploads must know the input of a process."""
-ANY = frozenset(Scope)
+ANY = frozenset(TokenScope)
 
-NEEDED: Mapping[tuple[str, str], frozenset[Scope]] = {
+NEEDED: Mapping[tuple[str, str], frozenset[TokenScope]] = {
     ("GET", "/me"): ANY,
     ("GET", "/audit/keys"): ANY,
     ("GET", "/processes"): FORMS,
@@ -67,8 +67,8 @@ async def check_scope(request: Request) -> None:
         raise _beyond(needed, credential.scopes)
 
 
-def _beyond(needed: frozenset[Scope], has: frozenset[str]) -> Problem:
-    scopes = [scope.value for scope in Scope if scope in needed]
+def _beyond(needed: frozenset[TokenScope], has: frozenset[str]) -> Problem:
+    scopes = [scope.value for scope in TokenScope if scope in needed]
     said = (
         f"This token does not have the scope {' or '.join(scopes)}. Use a token with this scope."
         if scopes

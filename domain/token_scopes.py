@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 
-class Scope(StrEnum):
+class TokenScope(StrEnum):
     """One use of a token. A token with scopes is refused for every other use."""
 
     CASES_ASK = "cases:ask"
@@ -19,14 +19,14 @@ class Scope(StrEnum):
     """Read metrics."""
 
 
-def scopes_named(names: Iterable[str]) -> list[Scope]:
+def scopes_named(names: Iterable[str]) -> list[TokenScope]:
     """Return the scopes with these names, each once, in a fixed order.
 
     Raises ValueError for an unknown name, and if there is no name: a token without any use is a mistake.
     """
     wanted = set(names)
-    if unknown := sorted(wanted - set(Scope)):
-        raise ValueError(f"'{unknown[0]}' is not a scope: choose from {', '.join(Scope)}")
+    if unknown := sorted(wanted - set(TokenScope)):
+        raise ValueError(f"'{unknown[0]}' is not a scope: choose from {', '.join(TokenScope)}")
     if not wanted:
-        raise ValueError(f"name at least one scope: {', '.join(Scope)}")
-    return [scope for scope in Scope if scope in wanted]
+        raise ValueError(f"name at least one scope: {', '.join(TokenScope)}")
+    return [scope for scope in TokenScope if scope in wanted]
