@@ -44,7 +44,7 @@ ROWS: Rows = {
     # No identity provider is configured here: test_matrix.py is about who may ask.
     "GET /sign-in/oidc": Row(What.PUBLIC, refused=404),
     "GET /sign-in/oidc/callback": Row(What.PUBLIC, refused=404),
-    "POST /sign-in/oidc/connect": Row(What.OWN, form={"password": PASSWORD}, refused=404),
+    "POST /sign-in/oidc/connect": Row(What.PUBLIC, refused=404),
     "POST /sign-out/oidc": Row(What.PUBLIC, refused=404),
     "GET /link": PUBLIC,
     "POST /link act=sign-in": Row(What.PUBLIC, "emergency", form={"code": "{code}"}, ends_sessions=True),

@@ -14,9 +14,9 @@ from tests.authorization.rows import Place, Row, met, send
 from tests.authorization.rows_of_pages import ROWS
 from tests.authorization.things import Ids, path_of
 
-FOR_PROGRAMS = {"POST /sign-out/oidc"}
-"""The identity provider calls this address itself, and signs what it sends."""
-FORMS = [name for name in ROWS if not Place.named(name).safe and name not in FOR_PROGRAMS]
+NOT_HERE = {"POST /sign-out/oidc", "POST /sign-in/oidc/connect"}
+"""Forms that need an identity provider: the provider itself sends the first one, and signs what it sends."""
+FORMS = [name for name in ROWS if not Place.named(name).safe and name not in NOT_HERE]
 FIRST = [Role.ADMIN, Role.OPERATOR, Role.REQUESTER, Role.CANDIDATE]
 """Who sends a form: the first of these who may."""
 FOREIGN: dict[str, dict[str, str]] = {

@@ -201,6 +201,8 @@ class PageRoute(APIRoute):
                 )
             except ANSWERED_ERRORS as refusal:
                 return _wrong(request, problem_of_error(refusal))
+            finally:
+                await request.close()  # files of a form that only `check_same_site` has read
 
         return in_html
 
