@@ -51,8 +51,8 @@ EVERYTHING = {
     *("POST /cases/{case_id}/start", "POST /cases/{case_id}/rollback"),
     *("POST /cases/{case_id}/comments", "POST /cases/{case_id}/attachments"),
 }
-"""The routes that need a credential without scopes. Move a route to `api.http.token_scopes.NEEDED` only if no message to a
-case other than a request or its cancellation can come through it.
+"""The routes that need a credential without scopes. Move a route to `api.http.token_scopes.NEEDED` only if no message
+to a case other than a request or its cancellation can come through it.
 """
 NO_TOKEN = {"GET /health/live", "GET /health/ready", "GET /metrics"}
 
