@@ -16,7 +16,7 @@ OFF = "off"
 CLOCK_SLACK_S = 1.0
 """Seconds that a clock may go back without an effect.
 
-A bucket that is full again only after the seconds of its rate, and this slack, shows that the clock went back further.
+A bucket that is full again only after `Rate.most_s` and this slack shows that the clock went back further.
 Such a bucket counts as full: else its caller would be kept out until the clock is there again.
 """
 
@@ -49,6 +49,11 @@ class Rate:
     def most_s(self) -> float:
         """The most seconds until a bucket is full again: a little more than `seconds`, because sums are not exact."""
         return self.seconds + self.cost / 10
+
+    @property
+    def impossible_s(self) -> float:
+        """The seconds until a bucket is full again that only a clock which went back can explain."""
+        return self.most_s + CLOCK_SLACK_S
 
     def times(self, factor: int) -> "Rate":
         """Return the rate of so many callers together."""
@@ -99,7 +104,7 @@ def taken(full_at: float, now: float, rate: Rate) -> float | None:
 
     `full_at` is when the bucket is full without this request. All times are in seconds of one clock.
     """
-    if full_at > now + rate.seconds + CLOCK_SLACK_S:
+    if full_at > now + rate.impossible_s:
         full_at = now
     after = max(now, full_at) + rate.cost
     return after if after - now <= rate.most_s else None

@@ -14,7 +14,7 @@ from sqlalchemy import Double, bindparam, case, delete, func, literal_column, se
 from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-from domain.rate_limits import CLOCK_SLACK_S, Rate
+from domain.rate_limits import Rate
 from store.db.connection import AsyncConnection
 from store.db.prepared import Prepared
 from store.people.secret_hash import secret_hash
@@ -55,7 +55,7 @@ async def take(
         "key": key,
         "charge": charge,
         "most": rate.most_s,
-        "impossible": rate.seconds + CLOCK_SLACK_S,
+        "impossible": rate.impossible_s,
         "back_until": former.ends_at + unused * rate.cost,
         "most_back": former.charge,
     }
