@@ -25,7 +25,7 @@ from store.people import one_time_links, people
 from store.people.people import Person
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
-from store.tables.people import people as accounts, service_account_owners, sessions, token_uses, tokens
+from store.tables.people import people as people_table, service_account_owners, sessions, token_uses, tokens
 
 TOKEN_PREFIX = "hg_"
 """The prefix of each token, by which secret scanners and people recognise a token."""
@@ -267,7 +267,7 @@ def credential_of(token: str) -> str:
     return secret_hash(token)
 
 
-_owner = accounts.alias("owner")
+_owner = people_table.alias("owner")
 _OF_TOKEN = prepared(
     select(
         tokens.c.person,
