@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 
 from domain.input_errors import WrongField
 from domain.names import ADMINS, AUDITORS, REQUESTERS
@@ -18,6 +18,7 @@ from domain.notification import AccountNewsKind
 from domain.token_scopes import TokenScope, scopes_named
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
+from store.db.prepared import prepared
 from store.notifications import account_news
 from store.people import people, tokens
 from store.people.members import active_members
@@ -206,12 +207,24 @@ async def scopes_now(conn: AsyncConnection, id: str, wanted: frozenset[str] | No
     `wanted` are the scopes of the JWT; None if it has none. Raises TokenRefused for an account that has ended or
     has no active owner, and UnknownPerson.
     """
-    account = await get(conn, id)
-    if account.status == "suspended":
+    account = (await conn.execute(_LIMITS, {"of_account": id})).one_or_none()
+    if account is None:
+        raise UnknownPerson(f"there is no service account with the id '{id}'")
+    if not account.owned:
         raise tokens.suspended(id)
     if account.expires_at is not None and account.expires_at <= now:
         raise tokens.ended(account.expires_at, id)
-    return frozenset(account.scopes) & (wanted if wanted is not None else frozenset(account.scopes))
+    own = frozenset(account.scopes)
+    return own if wanted is None else own & wanted
+
+
+_LIMITS = prepared(
+    select(
+        service_accounts.c.scopes,
+        service_accounts.c.expires_at,
+        tokens.has_active_owner(service_accounts.c.account).label("owned"),
+    ).where(service_accounts.c.account == bindparam("of_account"))
+)
 
 
 async def listed(
@@ -264,13 +277,18 @@ async def asked_for(conn: AsyncConnection, requester: str, on_behalf_of: str | N
 
     For a service account, these are the person in `on_behalf_of` and the owners of the account; none for a person.
     """
-    query = select(people_table.c.kind, owners_table.c.owner).outerjoin(
-        owners_table, owners_table.c.account == people_table.c.id
-    )
-    rows = (await conn.execute(query.where(people_table.c.id == requester).order_by(owners_table.c.owner))).all()
+    rows = (await conn.execute(_ASKING, {"of_requester": requester})).all()
     if not rows or rows[0].kind != "service":
         return []
     return _once([name for name in (on_behalf_of, *(row.owner for row in rows)) if name])
+
+
+_ASKING = prepared(
+    select(people_table.c.kind, owners_table.c.owner)
+    .outerjoin(owners_table, owners_table.c.account == people_table.c.id)
+    .where(people_table.c.id == bindparam("of_requester"))
+    .order_by(owners_table.c.owner)
+)
 
 
 def _owned_by(person: str) -> Select[tuple[str]]:
