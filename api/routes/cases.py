@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheGateway, TheServices, VisibleCase
+from api.http.callers import Caller
 from api.http.problems import Problem, documented
 from api.http.schemas import (
     CaseBrief,
@@ -23,7 +24,7 @@ from api.http.schemas import (
     page_by_number,
     timeline_items,
 )
-from api.http.security import Caller, Requester, check_may_operate, check_own, viewer
+from api.http.security import Requester, check_may_operate, check_own, viewer
 from api.services.case_export import export
 from api.services.on_behalf_of import asked_for
 from cases.submit import DEFAULT_PRIORITY, CaseRequest
