@@ -13,21 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
+from api.http.callers import Bearer, Caller, person_of, with_scope
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
-from api.http.security import (
-    Bearer,
-    Caller,
-    Requester,
-    actor,
-    check_own_batch,
-    in_scope,
-    may_see_batch,
-    operates_batch,
-    person_of,
-    viewer,
-)
-from api.services.on_behalf_of import asked_for
+from api.http.security import Requester, actor, check_own_batch, may_see_batch, operates_batch, viewer
+from api.services.on_behalf_of import person_meant
 from api.services.open_streams import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
@@ -174,8 +164,7 @@ async def upload(
     if len(data) > services.settings.max_upload_bytes:
         most = services.settings.max_upload_bytes
         raise Problem(413, f"The file has more than {most:,} bytes. Split the file.", kind="too-large")
-    async with services.db.read() as conn:
-        behalf = await asked_for(conn, person, on_behalf_of, services.policy.current, process)
+    behalf = await person_meant(services.db, person, on_behalf_of, services.policy.current, process)
     take = services.uploads.dry_run if dry_run else partial(services.uploads.start, on_behalf_of=behalf)
     opening = {"encoding": encoding or "", "sheet": sheet or ""}
     report = await take(
@@ -212,7 +201,7 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
 
     async def still() -> Person | None:
         person = await person_of(services.db, credentials.credentials if credentials else None)
-        person = person and in_scope(services, person)
+        person = person and with_scope(services, person)
         return person if person is not None and await may_see_batch(services.db, person, batch) else None
 
     return services.live.batch(batch.batch_id, still)

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query
 
 from api.deps import TheServices
+from api.http.callers import Bearer, Caller, person_of
 from api.http.problems import documented
-from api.http.security import Bearer, Caller, person_of
 from api.services.open_streams import EventStream
 from store.people.people import Person
 
