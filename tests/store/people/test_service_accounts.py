@@ -168,6 +168,14 @@ async def test_the_successor_of_an_owner_owns_the_account(db: Database) -> None:
         assert await service_accounts.asked_for(conn, "moe", "otto") == []
 
 
+async def test_an_owner_who_left_before_does_not_keep_another_owner_from_leaving(db: Database) -> None:
+    async with db.write() as conn:
+        await bot(conn, owners=["mia", "moe"])
+        await leavers.deactivate(conn, "mia", "gone", by="ada")
+        await leavers.replace(conn, "moe", "otto", "left", by="ada")
+        assert (await service_accounts.get(conn, "bot")).owners == ["mia", "otto"]
+
+
 async def test_a_deactivated_account_loses_its_tokens_and_can_come_back(db: Database) -> None:
     async with db.write() as conn:
         token = await bot(conn)
