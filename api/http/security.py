@@ -124,6 +124,8 @@ async def by_jwt(request: Request, token: str) -> Person:
     person: Person
     credential: Credential
     person, credential = await sign_on.caller(token)
+    if (why := await without_demo(request, person, "")) is not None:
+        raise unauthenticated(why)
     if person.kind == "service":
         try:
             async with request.app.state.services.db.read() as conn:
