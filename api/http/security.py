@@ -167,6 +167,19 @@ def in_scope(services: Any, person: Person) -> Person:
     return person.model_copy(update={"scope": scope})
 
 
+async def caller_now(request: Request) -> Person | None:
+    """Return the caller of a stream as they are now; None if the token is not accepted any more."""
+    credentials = await bearer(request)
+    token, services = credentials.credentials if credentials else "", request.app.state.services
+    if is_jwt(token):
+        try:
+            return await by_jwt(request, token)
+        except Problem:
+            return None
+    person = await person_of(services.db, token)
+    return person and in_scope(services, person)
+
+
 async def caller(request: Request, _credentials: Bearer) -> Person:
     """Return the person whom `Authentication` found by the token in the header. Raises Problem 401."""
     person: Person | None = getattr(request.state, "caller", None)

@@ -16,15 +16,13 @@ from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServic
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
 from api.http.security import (
-    Bearer,
     Caller,
     Requester,
     actor,
+    caller_now,
     check_own_batch,
-    in_scope,
     may_see_batch,
     operates_batch,
-    person_of,
     viewer,
 )
 from api.services.on_behalf_of import asked_for
@@ -202,7 +200,7 @@ async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
     response_class=EventStream,
     responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
 )
-async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheServices) -> EventStream:
+async def batch_events(request: Request, batch: VisibleBatch, services: TheServices) -> EventStream:
     """Stream the progress of an upload as server-sent events: an event `counts` now and after each change.
 
     The data of each event is `{status, rows, cases}` as in `GET /batches/{batch_id}`. When the batch and all its cases
@@ -211,8 +209,7 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
     """
 
     async def still() -> Person | None:
-        person = await person_of(services.db, credentials.credentials if credentials else None)
-        person = person and in_scope(services, person)
+        person = await caller_now(request)
         return person if person is not None and await may_see_batch(services.db, person, batch) else None
 
     return services.live.batch(batch.batch_id, still)

@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import func, select, update
 
 from api.oidc.attempts import COOKIE, Attempt
+from api.services import live_updates
 from store.people import identities
 from store.tables.people import people, sessions
 from tests.api.oidc.conftest import API, LOCAL, Site
@@ -278,3 +279,15 @@ async def test_the_access_token_of_a_demo_person_is_refused_while_the_demo_is_of
             await conn.execute(update(people).where(people.c.id == "demo-9").values(demo=True))
         no = await caller.get(f"{API}/me")
         assert no.status_code == 401 and "the demo is off" in no.json()["detail"]
+
+
+async def test_a_stream_lives_as_long_as_the_access_token_is_accepted(
+    site: Site, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_updates, "LIFETIME_S", 0.5)
+    monkeypatch.setattr(live_updates, "PING_S", 0.1)
+    async with site.browser() as browser:
+        await site.sign_in(browser, victim)
+    async with site.browser(Authorization=f"Bearer {access(site.provider)}") as caller:
+        heard = (await caller.get(f"{API}/events")).text
+    assert ": ping" in heard, "the stream was not cut by its first check"
