@@ -13,7 +13,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from api.container import Services
 from api.deps import TheServices
-from api.http.rate_limits import forgive
 from api.http.security import Visitor
 from api.http.step_up import check_presence
 from api.http.ways_to_sign_in import not_configured
@@ -100,7 +99,6 @@ async def callback(request: Request, services: TheServices, _person: Visitor) ->
     except (ProviderDown, NotAccepted) as error:
         return await _refused(request, services, error, attempt)
     assert attempt is not None
-    forgive(request, 2)  # the way to the provider, and the way back
     answer = await welcome(
         request, services, found.person, "oidc", attempt.following, found.zone, provider=found.provider
     )

@@ -30,8 +30,10 @@ async def create(conn: AsyncConnection, person: str, by: str, now: datetime) -> 
 
     Raises WrongLink if the person is no active administrator.
     """
-    if await locked(conn, person) is None:
+    if (row := await locked(conn, person)) is None:
         raise WrongLink(f"{person} has left, or is not known")
+    if row.kind != "person":
+        raise WrongLink(f"{person} is a service account, which never signs in")
     is_admin = select(memberships.c.person).where(memberships.c.person == person, memberships.c.group_name == ADMINS)
     if (await conn.execute(is_admin)).first() is None:
         raise WrongLink(

@@ -242,6 +242,15 @@ async def test_while_the_provider_is_down_the_page_says_so_and_shows_the_other_w
         assert (await site.sign_in(browser, "kim")).status_code == 303
 
 
+async def test_a_sign_in_that_succeeds_lets_no_more_failed_ones_in(site: Site, tmp_path: Path) -> None:
+    site.provider.users["rob"] = {"preferred_username": "rob"}
+    async with opened(tmp_path, site.provider, rate_limits="sign-in=2/m") as other, other.browser() as browser:
+        assert (await other.sign_in(browser, "rob")).status_code == 303
+        browser.cookies.clear()
+        failed = [(await other.back(browser, code="x", state="y")).status_code for _ in range(3)]
+        assert failed == [401, 401, 429]
+
+
 @pytest.mark.parametrize(
     "following", ["https://evil.example/", "//evil.example", "/\\evil", "/upload?" + "x" * 7000, "/settings?x=1"]
 )
