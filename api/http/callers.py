@@ -14,7 +14,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.http import ways_to_sign_in
 from api.http.credentials import Credential
-from api.http.problems import unauthenticated
+from api.http.problems import Problem, unauthenticated
 from api.services.revoked_tokens import MAX_TOKEN
 from domain.scope import NOWHERE
 from policy.scope import scope_of
@@ -112,6 +112,8 @@ async def by_jwt(request: Request, token: str) -> Person:
     person: Person
     credential: Credential
     person, credential = await sign_on.caller(token)
+    if (why := await without_demo(request, person, "")) is not None:
+        raise unauthenticated(why)
     if person.kind == "service":
         try:
             async with request.app.state.services.db.read() as conn:
@@ -148,6 +150,19 @@ def with_scope(services: Any, person: Person) -> Person:
     if person.kind == "service":
         scope = scope.model_copy(update={"operates": NOWHERE})
     return person.model_copy(update={"scope": scope})
+
+
+async def caller_now(request: Request) -> Person | None:
+    """Return the caller of a stream as they are now; None if the token is not accepted any more."""
+    credentials = await bearer(request)
+    token, services = credentials.credentials if credentials else "", request.app.state.services
+    if is_jwt(token):
+        try:
+            return await by_jwt(request, token)
+        except Problem:
+            return None
+    person = await person_of(services.db, token)
+    return person and with_scope(services, person)
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:

@@ -1,8 +1,9 @@
 """One attempt to sign in with the identity provider: what the browser keeps until it comes back.
 
-The browser keeps the attempt in a cookie for ten minutes. The `state` proves that the answer of the provider returns to
-the browser that began, the `nonce` that the ID token belongs to this attempt, and the `verifier` that nobody else uses
-the code (PKCE).
+The browser keeps the attempt in an encrypted cookie for ten minutes: somebody at an open browser could otherwise write
+an attempt that connects an account without the password of the person. The `state` proves that the answer of the
+provider returns to the browser that began, the `nonce` that the ID token belongs to this attempt, and the `verifier`
+that nobody else uses the code (PKCE).
 """
 
 import base64
@@ -14,6 +15,7 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from api.oidc.errors import NotAccepted
+from core.secret_box import SecretBox
 
 COOKIE, SECURE_COOKIE = "holdgate-oidc", "__Host-holdgate-oidc"
 """Names of the cookie of an attempt. With https the second name is used, as for sessions."""
@@ -22,6 +24,7 @@ LASTS_S = 600
 LONGEST_FOLLOWING = 2_000
 """The most characters of the page to open after the sign-in: browsers drop cookies of more than 4,096 bytes."""
 _LONGEST = 4_096
+_OWNER = "sign-in attempt"
 
 
 def _random() -> str:
@@ -48,9 +51,9 @@ class Attempt:
         """Return the code challenge of the verifier (RFC 7636, S256)."""
         return base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).decode().rstrip("=")
 
-    def cookie(self) -> str:
-        """Return the attempt as the value of a cookie."""
-        return base64.urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode().rstrip("=")
+    def cookie(self, box: SecretBox) -> str:
+        """Return the attempt as the value of a cookie, which only a gateway with the key of the box can make."""
+        return box.encrypt(json.dumps(asdict(self)), _OWNER)
 
     def check(self, state: str) -> None:
         """Raise NotAccepted unless an answer with this state belongs to this attempt, and came in time."""
@@ -60,15 +63,11 @@ class Attempt:
             raise NotAccepted("late")
 
 
-def of_cookie(value: str | None) -> Attempt | None:
-    """Return the attempt in a cookie; None without a cookie, or with one that this version did not make."""
-    if not value or len(value) > _LONGEST:
+def of_cookie(value: str | None, box: SecretBox) -> Attempt | None:
+    """Return the attempt in a cookie; None without a cookie, or with one that no gateway of this version made."""
+    if not value or len(value) > _LONGEST or (kept := box.decrypt(value, _OWNER)) is None:
         return None
     try:
-        kept = json.loads(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
-        found = Attempt(**kept)
-    except (ValueError, TypeError, RecursionError):
+        return Attempt(**json.loads(kept))
+    except TypeError:  # another version of Holdgate made the cookie
         return None
-    texts = (found.following, found.state, found.nonce, found.verifier)
-    whole = isinstance(found.begun_at, int) and isinstance(found.connect, str | None)
-    return found if whole and all(isinstance(text, str) and text.isascii() for text in texts) else None

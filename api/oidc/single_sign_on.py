@@ -61,8 +61,9 @@ class SingleSignOn:
             self.issuer, settings.oidc_client_id, secret.get_secret_value() if secret else None, http
         )
         self._accounts = Accounts(settings, self.issuer)
-        box = open_secret_box(settings.secrets_key)
-        self._groups = FreshGroups(settings, db, self._provider, self._accounts, box, policy)
+        self.box = open_secret_box(settings.secrets_key)
+        """Encrypts the attempts in cookies, and the tokens of accounts."""
+        self._groups = FreshGroups(settings, db, self._provider, self._accounts, self.box, policy)
 
     async def close(self) -> None:
         """Let what runs in the background end."""
@@ -91,8 +92,8 @@ class SingleSignOn:
             person = await people.acting(conn, identity.person, now)
         if person is None:
             raise NotAccepted("deactivated", person=identity.person)
-        proved_at = answer.proved_at or (now if attempt.again else None)
-        session = ProviderSession(self.issuer, identity.subject, answer.claims.get("sid"), proved_at)
+        # Only what the provider signs: somebody at an open browser can remove `prompt=login` from the address.
+        session = ProviderSession(self.issuer, identity.subject, answer.claims.get("sid"), answer.proved_at)
         return SignedInThere(person, session, claims.time_zone_of(answer.known))
 
     async def _take_groups(self, identity: Identity, answer: Answer, now: datetime) -> None:
@@ -188,10 +189,15 @@ async def opened(settings: Settings, db: Database, policy: Callable[[], Policy])
 
 
 def scopes_of(said: Mapping[str, object]) -> frozenset[str] | None:
-    """Return the scopes of Holdgate in an access token; None if it has none, and so is not limited."""
-    listed = said.get("scope")
-    named = listed.split() if isinstance(listed, str) else []
-    return frozenset(SCOPES.intersection(named)) or None
+    """Return the scopes of Holdgate in an access token; None if it has none, and so is not limited.
+
+    RFC 9068 has one text, `scope`. Some providers send a list, or `scp`: a token with a limit must never have none.
+    """
+    named: set[str] = set()
+    for listed in (said.get("scope"), said.get("scp")):
+        names = listed.split() if isinstance(listed, str) else listed if isinstance(listed, list) else []
+        named.update(each for each in names if isinstance(each, str))
+    return frozenset(SCOPES & named) or None
 
 
 def _is_of_program(said: Mapping[str, object]) -> bool:

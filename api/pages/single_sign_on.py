@@ -14,7 +14,6 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from api.container import Services
 from api.deps import TheServices
 from api.http.callers import Visitor
-from api.http.rate_limits import forgive
 from api.http.step_up import check_presence
 from api.http.ways_to_sign_in import not_configured
 from api.oidc import attempts
@@ -82,14 +81,14 @@ async def sign_in(
         address = await _sign_on(services).address(attempt)
     except (ProviderDown, NotAccepted) as error:
         return await _refused(request, services, error, attempt)
-    return _remembered(RedirectResponse(address, status_code=303), attempt, services.settings)
+    return _remembered(RedirectResponse(address, status_code=303), attempt, services)
 
 
 @router.get("/sign-in/oidc/callback")
 async def callback(request: Request, services: TheServices, _person: Visitor) -> Response:
     """Sign in the person who comes back from the identity provider."""
     settings, params = services.settings, dict(request.query_params)
-    attempt = attempts.of_cookie(request.cookies.get(_cookie(settings)))
+    attempt = attempts.of_cookie(request.cookies.get(_cookie(settings)), _sign_on(services).box)
     try:
         if attempt and attempt.connect is not None:
             attempt.check(params.get("state", ""))
@@ -100,7 +99,6 @@ async def callback(request: Request, services: TheServices, _person: Visitor) ->
     except (ProviderDown, NotAccepted) as error:
         return await _refused(request, services, error, attempt)
     assert attempt is not None
-    forgive(request, 2)  # the way to the provider, and the way back
     answer = await welcome(
         request, services, found.person, "oidc", attempt.following, found.zone, provider=found.provider
     )
@@ -126,7 +124,7 @@ async def connect(
     except (ProviderDown, NotAccepted) as error:
         return await _refused(request, services, error, attempt)
     page = render(request, "connect.html", ConnectPage(person, _sign_on(services).name, address))
-    return _remembered(page, attempt, services.settings)
+    return _remembered(page, attempt, services)
 
 
 @router.post("/sign-out/oidc")
@@ -208,15 +206,15 @@ def _cookie(settings: Settings) -> str:
     return attempts.SECURE_COOKIE if settings.https else attempts.COOKIE
 
 
-def _remembered(answer: Response, attempt: Attempt, settings: Settings) -> Response:
+def _remembered(answer: Response, attempt: Attempt, services: Services) -> Response:
     """Return the answer with the cookie of the attempt. It is Lax, because the browser comes back from another site."""
     answer.set_cookie(
-        _cookie(settings),
-        attempt.cookie(),
+        _cookie(services.settings),
+        attempt.cookie(_sign_on(services).box),
         max_age=attempts.LASTS_S,
         httponly=True,
         samesite="lax",
-        secure=settings.https,
+        secure=services.settings.https,
     )
     return answer
 

@@ -11,7 +11,7 @@ from api.deps import Db, Plain, TheServices
 from api.gateway.requests import ActionRequest
 from api.http.callers import Caller
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
-from api.http.field_errors import provided_problem
+from api.http.field_errors import field_errors, provided_problem
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
 from api.http.security import Admin, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
@@ -174,7 +174,7 @@ def _not_so(wrong: ValueError) -> Problem:
     return Problem(409, f"{str(wrong)[:1].upper()}{str(wrong)[1:]}.", kind="nothing-to-do")
 
 
-@router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 422, 503))
+@router.post("/people/{person_id}/replace", responses=documented(401, 403, 404, 409, 422, 503))
 async def replace(person_id: PersonId, new: Replacement, caller: Admin, services: TheServices) -> HandOverResults:
     """Replace a person who leaves with a successor, also on open tasks. Admins only.
 
@@ -191,8 +191,12 @@ async def replace(person_id: PersonId, new: Replacement, caller: Admin, services
             "The successor must be another person.", [FieldError(field="by", message="must be another active person")]
         )
     if not done:
-        async with services.db.write() as conn:
-            await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
+        try:
+            with field_errors(field="by"):
+                async with services.db.write() as conn:
+                    await leavers.replace(conn, leaver.id, after, new.reason, by=caller.id)
+        except LastAdmin as last:
+            raise Problem(409, f"{last}.", kind="last-admin") from last
     async with services.db.read() as conn:
         named = await open_tasks.named_for(conn, leaver.id)
     found = [task for task in named if among(leaver.id, task.names)]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
-from api.http.callers import Bearer, Caller, person_of, with_scope
+from api.http.callers import Caller, caller_now
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
 from api.http.security import Requester, actor, check_own_batch, may_see_batch, operates_batch, viewer
@@ -191,7 +191,7 @@ async def one_batch(batch: VisibleBatch, services: TheServices) -> BatchAnswer:
     response_class=EventStream,
     responses={200: {"description": "Server-sent events"}, **documented(401, 404, 422, 503)},
 )
-async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheServices) -> EventStream:
+async def batch_events(request: Request, batch: VisibleBatch, services: TheServices) -> EventStream:
     """Stream the progress of an upload as server-sent events: an event `counts` now and after each change.
 
     The data of each event is `{status, rows, cases}` as in `GET /batches/{batch_id}`. When the batch and all its cases
@@ -200,8 +200,7 @@ async def batch_events(batch: VisibleBatch, credentials: Bearer, services: TheSe
     """
 
     async def still() -> Person | None:
-        person = await person_of(services.db, credentials.credentials if credentials else None)
-        person = person and with_scope(services, person)
+        person = await caller_now(request)
         return person if person is not None and await may_see_batch(services.db, person, batch) else None
 
     return services.live.batch(batch.batch_id, still)

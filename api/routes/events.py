@@ -1,14 +1,14 @@
 """The route of live updates, as server-sent events."""
 
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 
 from api.deps import TheServices
-from api.http.callers import Bearer, Caller, person_of
+from api.http.callers import Caller, caller_now
 from api.http.problems import documented
 from api.services.open_streams import EventStream
-from store.people.people import Person
 
 router = APIRouter(prefix="/events", tags=["tasks"])
 
@@ -37,7 +37,7 @@ Place = Annotated[int | None, Depends(_place)]
     response_class=EventStream,
     responses={200: {"description": "Server-sent events"}, **documented(401, 422, 503)},
 )
-async def events(person: Caller, credentials: Bearer, services: TheServices, place: Place) -> EventStream:
+async def events(request: Request, person: Caller, services: TheServices, place: Place) -> EventStream:
     """Stream changes of the tasks and cases that the caller may see, as server-sent events, within a second.
 
     The data of an event `task` is `{task_id, case_id, process, gate, kind, status, outcome, assignee, revision}` with
@@ -47,8 +47,4 @@ async def events(person: Caller, credentials: Bearer, services: TheServices, pla
     missed changes come first. If you missed more than 5,000 positions of the audit log, an event `reset` comes instead:
     load the lists again. The stream ends after 15 minutes.
     """
-
-    async def still() -> Person | None:
-        return await person_of(services.db, credentials.credentials if credentials else None)
-
-    return services.live.changes(person, place, still)
+    return services.live.changes(person, place, partial(caller_now, request))

@@ -31,8 +31,10 @@ async def create(conn: AsyncConnection, person: str, by: str, now: datetime) -> 
 
     Raises WrongLink if the person is no active administrator.
     """
-    if await locked(conn, person) is None:
+    if (row := await locked(conn, person)) is None:
         raise WrongLink(f"{person} has left, or is not known")
+    if row.kind != "person":
+        raise WrongLink(f"{person} is a service account, which never signs in")
     if person not in await active_members(conn, ADMINS):
         raise WrongLink(
             f"{person} is not in {ADMINS}, and an emergency link signs in an administrator. Add the person "

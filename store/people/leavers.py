@@ -35,8 +35,8 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     """Deactivate the person `old`. The person `new` gets the requests, groups, direct reports and
     substitutions of `old`, but not the groups whose members an identity provider sets.
 
-    Raises UnknownPerson, and ValueError if `old` and `new` are the same person. `store.cases.recounts` later changes
-    the open tasks of `old`.
+    Raises UnknownPerson, LastAdmin, and ValueError if `old` and `new` are the same person. `store.cases.recounts` later
+    changes the open tasks of `old`.
     """
     await locked(conn, old)
     leaver, successor = await get_person(conn, old), await get_person(conn, new)
@@ -52,6 +52,8 @@ async def replace(conn: AsyncConnection, old: str, new: str, reason: str, by: st
     summary = f"{leaver.name} was replaced by {successor.name}: {reason}"
     data = {"person": old, "by": new, "groups": leaver.groups, "token_ids": revoked, "reason": reason}
     await audit_log.note(conn, "person_replaced", by=by, summary=summary, data=data)
+    if ADMINS in leaver.groups:  # the successor does not get the group if a provider sets its members
+        await check_admin_left(conn, leaver.name)
 
 
 async def deactivate(conn: AsyncConnection, id: str, reason: str, by: str) -> None:

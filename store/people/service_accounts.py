@@ -129,9 +129,12 @@ async def set_owners(conn: AsyncConnection, id: str, owners: Sequence[str], by: 
     who are not active people.
     """
     await locked(conn, id)
-    before = await get(conn, id)
     await _check_owners(conn, owners)
-    named = _once(owners)
+    return await _put_owners(conn, id, owners, by)
+
+
+async def _put_owners(conn: AsyncConnection, id: str, owners: Sequence[str], by: str) -> ServiceAccount:
+    before, named = await get(conn, id), _once(owners)
     if sorted(named) == before.owners:
         return before
     await conn.execute(delete(owners_table).where(owners_table.c.account == id))
@@ -180,8 +183,9 @@ async def owner_left(conn: AsyncConnection, person: str, successor: str | None, 
     owned = [row.account for row in await conn.execute(_owned_by(person))]
     for id in owned:
         if successor is not None:
-            names = [successor, *(owner for owner in (await get(conn, id)).owners if owner != person)]
-            await set_owners(conn, id, names, by)
+            # Also those who left before and stay owners: they must not keep this person from leaving.
+            others = (owner for owner in (await get(conn, id)).owners if owner != person)
+            await _put_owners(conn, id, [successor, *others], by)
         elif (await get(conn, id)).status == "suspended":
             summary = f"The service account {id} is suspended, because its last owner {person} has left"
             data = {"person": id, "owner": person}

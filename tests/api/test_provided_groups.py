@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from store.people import leavers, people, provided_groups, tokens
+from store.people import group_owners, leavers, people, provided_groups, service_accounts, tokens
 from tests.api.conftest import API, Gate
 from tests.api.pages.visits import signed_in
 
@@ -102,3 +102,24 @@ async def test_an_administrator_deactivates_others_but_not_the_own_account(stopp
         assert page.status_code == 403 and "You cannot deactivate your own account" in page.text
     assert (await stopped.post("admin-1", f"/people/{second}/deactivate", {"reason": "left"})).status_code == 204
     assert (await stopped.get(second, "/me")).status_code == 401
+
+
+async def test_the_last_administrator_of_a_provider_has_no_successor_and_a_program_never_has_one(stopped: Gate) -> None:
+    suffix = uuid4().hex[:8]
+    heir, bot = f"heir-{suffix}", f"bot-{suffix}"
+    async with stopped.database.write() as conn:
+        await people.add(conn, heir, heir, [], by="cli:test")
+        await service_accounts.create(
+            conn, bot, bot, owners=[heir], scopes=["cases:ask"], expires_at=None, by="cli:test"
+        )
+        await group_owners.own(conn, "admins", "scim", by="cli:test")
+    try:
+        no = await stopped.post("admin-1", "/people/admin-1/replace", {"by": heir, "reason": "left"})
+        assert (no.status_code, no.json()["type"]) == (409, "urn:holdgate:last-admin")
+        assert (await stopped.get("admin-1", "/me")).status_code == 200
+        for old, new, why in ((bot, heir, "is a service account"), (heir, bot, "no active person")):
+            no = await stopped.post("admin-1", f"/people/{old}/replace", {"by": new, "reason": "left"})
+            assert no.status_code == 422 and why in no.text, no.text
+    finally:
+        async with stopped.database.write() as conn:
+            await group_owners.release(conn, "admins", "scim", by="cli:test")

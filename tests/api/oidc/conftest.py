@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy import delete
 
 from api.app import create_app
+from api.oidc.attempts import Attempt
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from store.audit import audit_log
@@ -57,6 +58,10 @@ class Site:
     async def sign_in(self, browser: httpx2.AsyncClient, subject: str, **query: str) -> httpx2.Response:
         """Sign in as the account with this subject; answers what the callback answers."""
         return await self.back(browser, **self.provider.authorize(await self.begin(browser, **query), subject))
+
+    def cookie(self, attempt: Attempt) -> str:
+        """The cookie of an attempt as the gateway makes it."""
+        return attempt.cookie(self.app.state.services.single_sign_on.box)
 
     async def person(self, id: str) -> Person:
         async with self.db.read() as conn:

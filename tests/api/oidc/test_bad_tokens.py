@@ -7,17 +7,19 @@ import base64
 import hmac
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from api.oidc.attempts import COOKIE, Attempt
+from api.services import live_updates
 from store.people import identities
-from store.tables.people import sessions
-from tests.api.oidc.conftest import API, Site
+from store.tables.people import people, sessions
+from tests.api.oidc.conftest import API, LOCAL, Site
 from tests.support.fake_provider import AUDIENCE, CLIENT, SECRET, FakeProvider, Sign, signed, unsigned
 
 EVIL = ECKey.generate_key("P-256", {"kid": "k1"})
@@ -179,7 +181,7 @@ async def test_a_code_is_useless_without_the_verifier_of_its_attempt(site: Site,
         params = site.provider.authorize(await site.begin(browser), victim)
         forged = Attempt("/", state=params["state"])  # another nonce and verifier
         browser.cookies.clear()
-        browser.cookies.set(COOKIE, forged.cookie())
+        browser.cookies.set(COOKIE, site.cookie(forged))
         assert (await site.back(browser, **params)).status_code == 401
 
 
@@ -187,7 +189,7 @@ async def test_an_attempt_ends_after_ten_minutes(site: Site, victim: str) -> Non
     async with site.browser() as browser:
         old = Attempt("/", begun_at=int(time.time()) - 601)
         params = site.provider.authorize(await site.app.state.services.single_sign_on.address(old), victim)
-        browser.cookies.set(COOKIE, old.cookie())
+        browser.cookies.set(COOKIE, site.cookie(old))
         answer = await site.back(browser, **params)
         assert answer.status_code == 401 and "10 minutes" in answer.text
 
@@ -244,6 +246,48 @@ async def test_the_good_access_token_calls_the_api_as_its_person(site: Site, vic
     async with site.browser(Authorization=f"Bearer {access(site.provider)}") as caller:
         answer = await caller.get(f"{API}/me")
         assert (answer.status_code, answer.json()["id"]) == (200, "victim")
-    limited = access(site.provider, scope="openid cases:read")
-    async with site.browser(Authorization=f"Bearer {limited}") as caller:
-        assert (await caller.get(f"{API}/me")).status_code in (200, 403), "what a scope allows: tests of scopes"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"scope": "openid cases:read"},
+        {"scope": ["openid", "cases:read"]},
+        {"scp": "cases:read"},
+        {"scope": "openid", "scp": [{}, "cases:read"]},
+    ],
+)
+async def test_an_access_token_with_scopes_is_limited_however_they_are_written(
+    site: Site, victim: str, said: dict[str, Any]
+) -> None:
+    async with site.browser() as browser:
+        await site.sign_in(browser, victim)
+    async with site.browser(Authorization=f"Bearer {access(site.provider, **said)}") as caller:
+        assert (await caller.get(f"{API}/cases")).status_code == 200
+        assert (await caller.get(f"{API}/me/tokens")).status_code == 403
+        assert 'action="/sign-in"' in (await caller.get("/settings")).text
+
+
+async def test_the_access_token_of_a_demo_person_is_refused_while_the_demo_is_off(site: Site) -> None:
+    await site.somebody("demo-9", LOCAL)
+    async with site.db.write() as conn:
+        await identities.connect(conn, "demo-9", site.provider.issuer, "demo-9", "cli:root", datetime.now(UTC))
+    token = access(site.provider, sub="demo-9")
+    async with site.browser(Authorization=f"Bearer {token}") as caller:
+        assert (await caller.get(f"{API}/me")).status_code == 200
+        async with site.db.write() as conn:
+            await conn.execute(update(people).where(people.c.id == "demo-9").values(demo=True))
+        no = await caller.get(f"{API}/me")
+        assert no.status_code == 401 and "the demo is off" in no.json()["detail"]
+
+
+async def test_a_stream_lives_as_long_as_the_access_token_is_accepted(
+    site: Site, victim: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_updates, "LIFETIME_S", 0.5)
+    monkeypatch.setattr(live_updates, "PING_S", 0.1)
+    async with site.browser() as browser:
+        await site.sign_in(browser, victim)
+    async with site.browser(Authorization=f"Bearer {access(site.provider)}") as caller:
+        heard = (await caller.get(f"{API}/events")).text
+    assert ": ping" in heard, "the stream was not cut by its first check"

@@ -187,7 +187,7 @@ async def test_node_accepts_no_altered_callback(node: Site) -> None:
         params = dict(parse_qsl(urlsplit(good).query))
         others = dict(parse_qsl(urlsplit(await node.back_from(other, "dora")).query))
         kept = browser.cookies[COOKIE]
-        forged = Attempt("/", state=params["state"]).cookie()
+        forged = node.cookie(Attempt("/", state=params["state"]))
         for altered, cookie in (
             (params | {"state": "x"}, kept),
             (params | {"state": others["state"]}, kept),
@@ -293,7 +293,7 @@ async def test_mock_accepts_no_altered_callback(mock: Site) -> None:
         for altered, cookie in (
             (params | {"state": "x"}, browser.cookies[COOKIE]),
             (params | {"code": "x"}, browser.cookies[COOKIE]),
-            (params, Attempt("/", state=params["state"]).cookie()),  # it ignores PKCE, so the nonce must protect
+            (params, mock.cookie(Attempt("/", state=params["state"]))),  # it ignores PKCE, so the nonce must protect
         ):
             async with mock.browser() as fresh:
                 answer = await fresh.get(

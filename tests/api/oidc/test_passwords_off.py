@@ -179,6 +179,10 @@ async def test_single_sign_on_is_fresh_only_if_the_person_proved_who_they_are(st
         assert no.status_code == 403
         address = await strict.begin(browser, again="true")
         assert re.search(r"prompt=login&max_age=0", address)
+        asked_nothing = address.replace("&prompt=login&max_age=0", "")  # changed in the open browser
+        await strict.back(browser, **strict.provider.authorize(asked_nothing, "boss"))
+        assert not await begun(browser), "the provider does not say that it asked"
+        address = await strict.begin(browser, again="true")
         await strict.back(browser, **strict.provider.authorize(address, "boss"))
         assert await begun(browser)
         page = (await browser.get("/settings")).text

@@ -1,6 +1,9 @@
 """People sign in with the identity provider: who they are here, which groups they get, and what happens otherwise."""
 
+import base64
+import json
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from api.oidc.attempts import COOKIE
+from api.oidc.attempts import COOKIE, Attempt
+from core.secret_box import SecretBox
 from store.people import identities, leavers, passwords, people, scim_users
 from store.people.scim_users import GivenUser
 from store.tables.people import identities as stored, people as persons
@@ -183,6 +187,15 @@ async def test_an_open_browser_is_not_enough_to_connect_an_account(site: Site) -
         browser.headers["X-CSRF"] = secret((await browser.get("/settings")).text)
         answer = await browser.post("/sign-in/oidc/connect")
         assert answer.status_code == 403 and "/sign-in/oidc?again=true" in answer.text
+        site.provider.users["thief"] = {"preferred_username": "thief"}
+        own = Attempt("/settings", connect="olaf")
+        address = await site.app.state.services.single_sign_on.address(own)
+        readable = base64.urlsafe_b64encode(json.dumps(asdict(own)).encode()).decode()
+        for cookie in (readable, readable.rstrip("="), own.cookie(SecretBox(b"0" * 32))):  # written in the open browser
+            browser.cookies.set(COOKIE, cookie, domain="localhost.local")
+            assert (await site.back(browser, **site.provider.authorize(address, "thief"))).status_code == 401
+    async with site.db.read() as conn:
+        assert await identities.of(conn, "olaf") == []
 
 
 async def test_a_disconnected_account_signs_in_no_more_and_its_sessions_end(site: Site) -> None:
@@ -227,6 +240,15 @@ async def test_while_the_provider_is_down_the_page_says_so_and_shows_the_other_w
         assert (await browser.get("/sign-in/oidc")).status_code == 303, "the metadata are known"
         site.provider.down = False
         assert (await site.sign_in(browser, "kim")).status_code == 303
+
+
+async def test_a_sign_in_that_succeeds_lets_no_more_failed_ones_in(site: Site, tmp_path: Path) -> None:
+    site.provider.users["rob"] = {"preferred_username": "rob"}
+    async with opened(tmp_path, site.provider, rate_limits="sign-in=2/m") as other, other.browser() as browser:
+        assert (await other.sign_in(browser, "rob")).status_code == 303
+        browser.cookies.clear()
+        failed = [(await other.back(browser, code="x", state="y")).status_code for _ in range(3)]
+        assert failed == [401, 401, 429]
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,11 @@ async def test_the_last_administrator_is_removed_by_no_request(provider: Provide
         async with provider.db.write() as conn:
             await scim_groups.unmap_name(conn, "Root", by="cli:test")
     async with provider.db.write() as conn:
+        await people.add(conn, "heir", "Heir", [], by="cli:test")
+    with pytest.raises(LastAdmin):
+        async with provider.db.write() as conn:
+            await leavers.replace(conn, "anna", "heir", "left", by="cli:test")
+    async with provider.db.write() as conn:
         await people.add(conn, "spare", "Spare", [], by="cli:test")
         await provided_groups.assign(conn, "spare", ["admins"], "oidc", by="oidc")
     assert (await provider.send("DELETE", f"/Users/{user['id']}")).status_code == 204

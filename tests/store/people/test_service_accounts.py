@@ -18,6 +18,7 @@ from store.db.database import Database
 from store.notifications import account_news
 from store.people import (
     absences,
+    emergency_links,
     leavers,
     name_resolver,
     one_time_links,
@@ -168,6 +169,14 @@ async def test_the_successor_of_an_owner_owns_the_account(db: Database) -> None:
         assert await service_accounts.asked_for(conn, "moe", "otto") == []
 
 
+async def test_an_owner_who_left_before_does_not_keep_another_owner_from_leaving(db: Database) -> None:
+    async with db.write() as conn:
+        await bot(conn, owners=["mia", "moe"])
+        await leavers.deactivate(conn, "mia", "gone", by="ada")
+        await leavers.replace(conn, "moe", "otto", "left", by="ada")
+        assert (await service_accounts.get(conn, "bot")).owners == ["mia", "otto"]
+
+
 async def test_a_deactivated_account_loses_its_tokens_and_can_come_back(db: Database) -> None:
     async with db.write() as conn:
         token = await bot(conn)
@@ -194,6 +203,7 @@ FOR_PEOPLE: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
     "an address": lambda conn: people.set_email(conn, "bot", "bot@example.org", by="ada"),
     "a password": lambda conn: passwords.put(conn, "bot", "a hash", NOW, by="ada"),
     "a one-time link": lambda conn: one_time_links.ask(conn, "bot", "ada", NOW, mail=False),
+    "an emergency link": lambda conn: emergency_links.create(conn, "bot", "cli:root", NOW),
     "an absence": lambda conn: absences.set_away(conn, away("bot", None), NOW, by="ada"),
     "to be a substitute": lambda conn: absences.set_away(conn, away("moe", "bot"), NOW, by="ada"),
     "a successor": lambda conn: leavers.replace(conn, "bot", "moe", "left", by="ada"),
@@ -206,7 +216,7 @@ FOR_PEOPLE: dict[str, Callable[[AsyncConnection], Awaitable[Any]]] = {
 @pytest.mark.parametrize("change", FOR_PEOPLE)
 async def test_a_service_account_gets_nothing_that_is_for_people(db: Database, change: str) -> None:
     async with db.write() as conn:
-        await bot(conn)
+        await bot(conn, groups=["admins"])
     with pytest.raises(ValueError, match=r"service account|no active person"):
         async with db.write() as conn:
             await FOR_PEOPLE[change](conn)
