@@ -31,9 +31,9 @@ async def create(conn: AsyncConnection, person: str, by: str, now: datetime) -> 
 
     Raises WrongLink if the person is no active administrator.
     """
-    if (row := await locked(conn, person)) is None:
+    if (locked_row := await locked(conn, person)) is None:
         raise WrongLink(f"{person} has left, or is not known")
-    if row.kind != "person":
+    if locked_row.kind != "person":
         raise WrongLink(f"{person} is a service account, which never signs in")
     if person not in await active_members(conn, ADMINS):
         raise WrongLink(
