@@ -27,7 +27,7 @@ class _Changes:
 
     joined: dict[str, list[str]] = field(default_factory=dict)
     taken: dict[str, list[str]] = field(default_factory=dict)
-    """Memberships that were added here and belong to the provider from now on."""
+    """Memberships that were added here, or by single sign-on, and belong to the provider from now on."""
     left: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -40,8 +40,9 @@ async def assign_all(conn: AsyncConnection, wanted: Mapping[str, Collection[str]
     """Make the memberships that the provider gives to each person in `wanted` exactly the groups of this person.
 
     A membership that was added here, in a group that the provider gives now, belongs to the provider from now on: it
-    ends when the provider takes the group away. Other memberships that were added here, and those that another provider
-    gives, stay. A person who is not active gets no groups. A few statements change thousands of members.
+    ends when the provider takes the group away. So does a membership that single sign-on gave and SCIM gives, too: a
+    group that SCIM takes away must end at once, and single sign-on gives the group again if it still says so. Other
+    memberships that were added here, and those that another provider gives, stay. A person who is not active gets no groups. A few statements change thousands of members.
 
     Raises UnknownPerson, ValueError for an invalid group name, LastAdmin if no administrator would be left.
     """
@@ -83,7 +84,7 @@ async def _compared(
         for group in after:
             if group not in have[person]:
                 changes.joined.setdefault(group, []).append(person)
-            elif have[person][group] is None:
+            elif have[person][group] != provider and (have[person][group] is None or provider == "scim"):
                 changes.taken.setdefault(group, []).append(person)
         for group, giver in have[person].items():
             if giver == provider and group not in after:

@@ -92,12 +92,15 @@ async def test_what_was_added_here_belongs_to_the_provider_that_gives_it_later(p
     anna = await provider.create("anna")
     async with provider.db.write() as conn:
         await people.join(conn, "anna", "managers", by="cli:test")
-        await provided_groups.assign(conn, "anna", ["auditors"], "oidc", by="oidc")
+        await provided_groups.assign(conn, "anna", ["auditors", "operators"], "oidc", by="oidc")
     group = await provider.group("Managers", anna)
     auditors = await provider.group("Auditors", anna)
+    async with provider.db.write() as conn:
+        await provided_groups.assign(conn, "anna", ["operators"], "oidc", by="oidc")
+    assert await provider.groups_of("anna") == ["auditors", "managers", "operators"], "SCIM gives auditors, too"
     for each in (group, auditors):
         await provider.patch(f"/Groups/{each['id']}", {"op": "remove", "path": "members"})
-    assert await provider.groups_of("anna") == ["auditors"]  # which single sign-on gave
+    assert await provider.groups_of("anna") == ["operators"], "what SCIM takes away is gone, whoever gave it first"
 
 
 # ------------------------------------------------------------------------------------------------------ the last admin
