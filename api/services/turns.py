@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-AT_ONCE = 6
-"""The most requests of one person that this gateway works on. A browser opens as many connections."""
+AT_ONCE = 4
+"""The most requests of one person that this gateway works on. A browser with six connections waits a little."""
 MOST_WAITING = 100
 """The most requests of one person that wait for their turn."""
 PATIENCE_S = 10.0

@@ -232,8 +232,11 @@ class Check:
 
     def check_table(self) -> None:
         """Compare events.csv, which people read, with the hashed events."""
-        csv.field_size_limit(2**31 - 1)
-        rows = list(csv.DictReader(io.StringIO(self.text("events.csv").lstrip("\ufeff"), newline="")))
+        usual = csv.field_size_limit(2**31 - 1)  # of the whole process
+        try:
+            rows = list(csv.DictReader(io.StringIO(self.text("events.csv").lstrip("\ufeff"), newline="")))
+        finally:
+            csv.field_size_limit(usual)
         if len(rows) != len(self.events):
             self.problems.append(f"events.csv has {len(rows)} events, {EVENTS} has {len(self.events)}")
         for row, event in zip(rows, self.events):
