@@ -42,7 +42,8 @@ async def assign_all(conn: AsyncConnection, wanted: Mapping[str, Collection[str]
     A membership that was added here, in a group that the provider gives now, belongs to the provider from now on: it
     ends when the provider takes the group away. So does a membership that single sign-on gave and SCIM gives, too: a
     group that SCIM takes away must end at once, and single sign-on gives the group again if it still says so. Other
-    memberships that were added here, and those that another provider gives, stay. A person who is not active gets no groups. A few statements change thousands of members.
+    memberships that were added here, and those that another provider gives, stay. A person who is not active gets no
+    groups. A few statements change thousands of members.
 
     Raises UnknownPerson, ValueError for an invalid group name, LastAdmin if no administrator would be left.
     """
