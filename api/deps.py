@@ -7,8 +7,9 @@ from pydantic import AfterValidator
 
 from api.container import Services
 from api.gateway.gateway import Gateway
+from api.http.callers import Caller
 from api.http.problems import not_found
-from api.http.security import Caller, viewer
+from api.http.security import viewer
 from core import logs
 from domain.ids import reference_key
 from domain.task import TaskView

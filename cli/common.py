@@ -17,6 +17,7 @@ from domain.strict_json import escape_control
 
 if TYPE_CHECKING:  # the commands that need more import it themselves, so that `up` starts at once
     from cli.client import Remote
+    from store.db.connection import AsyncConnection
     from store.db.database import Database
 
 REQUESTER = "requester-1"
@@ -105,6 +106,16 @@ def in_database(work: "Callable[[Database], Coroutine[Any, Any, ResultT]]", *, m
         return asyncio.run(run())
     except (UnknownPerson, ValueError) as wrong:
         raise CommandError(str(wrong)) from wrong
+
+
+def in_transaction(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
+    """Run `work` in one transaction that changes the database, and return its result. Raises as `in_database` does."""
+
+    async def change(database: "Database") -> ResultT:
+        async with database.write() as connection:
+            return await work(connection)
+
+    return in_database(change)
 
 
 async def sequenced(url: str) -> None:

@@ -14,6 +14,7 @@ from cli.common import (
     ResultT,
     gateway_as,
     in_database,
+    in_transaction,
     operator,
     print_answer,
     settings_with_plugins,
@@ -104,7 +105,7 @@ def people_leave(person: Id, group: Annotated[str, typer.Argument(metavar="GROUP
     from store.people import people
 
     id = id_of(person)
-    changed(lambda connection: people.leave(connection, id, group, by=operator()))
+    in_transaction(lambda connection: people.leave(connection, id, group, by=operator()))
     output.say(f"{id} is no longer in {group}")
 
 
@@ -117,7 +118,7 @@ def people_manager(
     from store.people import people
 
     id, above = id_of(person), id_of(manager) if manager.strip() else None
-    changed(lambda connection: people.set_manager(connection, id, above, by=operator()))
+    in_transaction(lambda connection: people.set_manager(connection, id, above, by=operator()))
     output.say(f"the manager of {id} is {above}" if above else f"{id} has no manager")
 
 
@@ -127,7 +128,7 @@ def people_zone(person: Id, time_zone: Annotated[str, typer.Argument(metavar="ZO
     from store.people import people
 
     id = id_of(person)
-    changed(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=operator()))
+    in_transaction(lambda connection: people.set_time_zone(connection, id, time_zone or None, by=operator()))
     output.say(f"the time zone of {id} is {time_zone or 'UTC'}")
 
 
@@ -151,7 +152,7 @@ def people_away(
         zone = people.zone_of((await people.get(connection, id)).time_zone)
         return await absences.add_by_days(connection, id, zone, (starts, ends), instead_of, by=operator())
 
-    made = changed(change)
+    made = in_transaction(change)
     instead = f"; the substitute is {instead_of}" if instead_of else "; there is no substitute"
     output.say(f"{id} is away from {moment_text(made.starts_at)} to {moment_text(made.ends_at)}{instead}")
 
@@ -166,7 +167,7 @@ def people_back(person: Id) -> None:
     async def change(connection: "AsyncConnection") -> bool:
         return await absences.set_back(connection, id, datetime.now(UTC), by=operator())
 
-    output.say(f"{id} is back" if changed(change) else f"{id} has no absence that can be ended")
+    output.say(f"{id} is back" if in_transaction(change) else f"{id} has no absence that can be ended")
 
 
 @app.command("replace")
@@ -198,7 +199,7 @@ def people_deactivate(
     from store.people import leavers
 
     id = id_of(person)
-    changed(lambda connection: leavers.deactivate(connection, id, reason, by=operator()))
+    in_transaction(lambda connection: leavers.deactivate(connection, id, reason, by=operator()))
     output.say(f"{id} has left; tasks that nobody else can decide escalate or ask operators")
 
 
@@ -227,7 +228,7 @@ def people_email(
     from store.people import people
 
     id = id_of(person)
-    changed(lambda connection: people.set_email(connection, id, address, by=operator()))
+    in_transaction(lambda connection: people.set_email(connection, id, address, by=operator()))
     output.say(f"{id} gets mail at {address}" if address else f"{id} gets no mail")
 
 
@@ -244,7 +245,7 @@ def people_token(
     from store.people import tokens
 
     id = id_of(person)
-    token = changed(lambda connection: tokens.make(connection, id, label, by=operator()))
+    token = in_transaction(lambda connection: tokens.make(connection, id, label, by=operator()))
     print_answer({"person": id, "token": token}, as_json, lambda _: output.say(token))
 
 
@@ -254,7 +255,7 @@ def people_revoke(person: Id) -> None:
     from store.people import tokens
 
     id = id_of(person)
-    number = changed(lambda connection: tokens.revoke_all(connection, id, by=operator()))
+    number = in_transaction(lambda connection: tokens.revoke_all(connection, id, by=operator()))
     output.say(f"access tokens of {id} that were revoked: {number}")
 
 
@@ -285,7 +286,7 @@ def people_unlock(person: Id) -> None:
     from store.people import passwords
 
     id = id_of(person)
-    changed(lambda connection: passwords.unlock(connection, id, by=operator()))
+    in_transaction(lambda connection: passwords.unlock(connection, id, by=operator()))
     output.say(f"{id} may try to sign in again")
 
 
@@ -305,19 +306,6 @@ def id_of(text: str) -> str:
                 return await id_meant(connection, text)
 
     return in_database(look)
-
-
-def changed(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
-    """Run `work` in one transaction of the database and return its result.
-
-    Raises CommandError if the change is refused.
-    """
-
-    async def change(database: "Database") -> ResultT:
-        async with database.write() as connection:
-            return await work(connection)
-
-    return in_database(change)
 
 
 def _put_into(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.common import CommandError, in_database, operator, print_answer
+from cli.common import CommandError, in_database, in_transaction, operator, print_answer
 from cli.options import AsJson
 
 if TYPE_CHECKING:  # imported by the commands that need it
@@ -86,11 +86,8 @@ def scim_map(
     """
     from store.people import scim_groups
 
-    async def change(database: "Database") -> str:
-        async with database.write() as connection:
-            return await scim_groups.map_name(connection, name, group, by=operator())
-
-    output.say(f"{name} fills {in_database(change)}")
+    filled = in_transaction(lambda connection: scim_groups.map_name(connection, name, group, by=operator()))
+    output.say(f"{name} fills {filled}")
 
 
 @app.command("unmap")
@@ -98,11 +95,7 @@ def scim_unmap(name: DisplayName) -> None:
     """Delete the mapping of a group of the identity provider. Then its name says which group it fills."""
     from store.people import scim_groups
 
-    async def change(database: "Database") -> str | None:
-        async with database.write() as connection:
-            return await scim_groups.unmap_name(connection, name, by=operator())
-
-    after = in_database(change)
+    after = in_transaction(lambda connection: scim_groups.unmap_name(connection, name, by=operator()))
     output.say(f"{name} fills {after}" if after else f"{name} fills no group")
 
 
@@ -118,9 +111,5 @@ def scim_link(
     if not 1 <= len(key := fold(user_name)) <= 500:
         raise CommandError("enter the userName of a user of the identity provider, with 1 to 500 characters")
 
-    async def change(database: "Database") -> None:
-        async with database.write() as connection:
-            await scim_people.link(connection, key, person, by=operator())
-
-    in_database(change)
+    in_transaction(lambda connection: scim_people.link(connection, key, person, by=operator()))
     output.say(f"the user {user_name} of the identity provider will be {person}")

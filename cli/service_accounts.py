@@ -1,12 +1,11 @@
 """The commands `./holdgate service-accounts ...`: accounts of programs, which ask and read, and never decide."""
 
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
-from cli.common import CommandError, ResultT, in_database, operator, print_answer
+from cli.common import CommandError, in_database, in_transaction, operator, print_answer
 from cli.options import AsJson
 from domain.moments import moment_of, moment_text
 
@@ -54,7 +53,7 @@ def add(
     from store.people import service_accounts
 
     last = _moment(expires)
-    token = _changed(
+    token = in_transaction(
         lambda conn: service_accounts.create(
             conn, account, name or account, owners=owner, scopes=scope, expires_at=last, by=operator(), groups=group
         )
@@ -125,7 +124,7 @@ def new_token(
     from store.people import service_accounts
 
     last = _moment(expires)
-    token = _changed(
+    token = in_transaction(
         lambda conn: service_accounts.new_token(
             conn, account, label, by=operator(), scopes=scope or None, expires_at=last
         )
@@ -153,7 +152,7 @@ def revoke(
             raise CommandError(str(unknown)) from unknown
         return 1
 
-    output.say(f"access tokens of {account} that were revoked: {_changed(change)}")
+    output.say(f"access tokens of {account} that were revoked: {in_transaction(change)}")
 
 
 @app.command("owners")
@@ -161,7 +160,7 @@ def owners(account: Id, owner: Owner) -> None:
     """Set the owners of a service account, which also ends a suspension."""
     from store.people import service_accounts
 
-    changed = _changed(lambda conn: service_accounts.set_owners(conn, account, owner, by=operator()))
+    changed = in_transaction(lambda conn: service_accounts.set_owners(conn, account, owner, by=operator()))
     output.say(f"the owners of {account} are {', '.join(changed.owners)}")
 
 
@@ -170,7 +169,7 @@ def deactivate(account: Id) -> None:
     """Deactivate a service account and revoke all its tokens. Its cases continue."""
     from store.people import service_accounts
 
-    _changed(lambda conn: service_accounts.deactivate(conn, account, by=operator()))
+    in_transaction(lambda conn: service_accounts.deactivate(conn, account, by=operator()))
     output.say(f"{account} is deactivated, and its tokens are revoked")
 
 
@@ -179,18 +178,8 @@ def reactivate(account: Id) -> None:
     """Reactivate a service account, which then needs a new token."""
     from store.people import service_accounts
 
-    _changed(lambda conn: service_accounts.reactivate(conn, account, by=operator()))
+    in_transaction(lambda conn: service_accounts.reactivate(conn, account, by=operator()))
     output.say(f"{account} is active; './holdgate service-accounts token {account}' creates a token")
-
-
-def _changed(work: "Callable[[AsyncConnection], Coroutine[Any, Any, ResultT]]") -> ResultT:
-    """Run `work` in one transaction of the database and return its result. Raises CommandError."""
-
-    async def change(database: "Database") -> ResultT:
-        async with database.write() as connection:
-            return await work(connection)
-
-    return in_database(change)
 
 
 def _moment(text: str | None) -> "datetime | None":

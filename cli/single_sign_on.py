@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.common import CommandError, operator, print_answer
+from cli.common import CommandError, in_transaction, operator, print_answer
 from cli.options import AsJson
-from cli.people import Id, app as app, changed, id_of
+from cli.people import Id, app as app, id_of
 from core.settings import load
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def people_link(person: Id, as_json: AsJson = False) -> None:
     from store.people import emergency_links
 
     id = id_of(person)
-    code = changed(lambda connection: emergency_links.create(connection, id, operator(), datetime.now(UTC)))
+    code = in_transaction(lambda connection: emergency_links.create(connection, id, operator(), datetime.now(UTC)))
     link = f"{load().public_url}/link#{code}"
     print_answer({"person": id, "link": link}, as_json, lambda _: output.say(link))
 
@@ -47,7 +47,7 @@ def people_connect(
     from store.people import identities
 
     id, named, now = id_of(person), _issuer(issuer), datetime.now(UTC)
-    changed(lambda connection: identities.connect(connection, id, named, subject, operator(), now))
+    in_transaction(lambda connection: identities.connect(connection, id, named, subject, operator(), now))
     output.say(f"{id} signs in with the account {subject} of {named}")
 
 
@@ -68,7 +68,7 @@ def people_disconnect(
             raise CommandError(f"{id} has no account {subject} of {named}")
         await identities.disconnect(connection, id, found.identity_id, by=operator())
 
-    changed(change)
+    in_transaction(change)
     output.say(f"{id} no longer signs in with the account {subject} of {named}")
 
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from temporalio.testing import WorkflowEnvironment
 
+from core.oidc_settings import OidcSettings
 from core.settings import PREFIX, Settings
 from ops import bootstrap
 from store.db.database import migrate
@@ -25,7 +26,15 @@ from tests.support.temporal import TEMPORAL
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "config" / "Dockerfile").read_text()
 CONTAINERS = ROOT / "docs" / "operate" / "containers.md"
-OPTIONAL = {
+OF_THE_GATEWAY = {
+    *(f"{PREFIX}{name.upper()}" for name in OidcSettings.model_fields),
+    "HOLDGATE_SECRETS_KEY",
+    "HOLDGATE_SCIM_TOKEN",
+    "HOLDGATE_RATE_LIMITS",
+    "HOLDGATE_OUTBOUND_ALLOW",
+}
+"""What only the gateway needs, and no other service gets."""
+OPTIONAL = OF_THE_GATEWAY | {
     "HOLDGATE_PUBLIC_URL",
     "HOLDGATE_PASSKEY_DOMAIN",
     "HOLDGATE_CHANNELS",
@@ -50,6 +59,13 @@ JOBS = {
 
 
 @pytest.mark.parametrize("name", SERVICES)
+def test_every_folder_of_a_key_belongs_to_the_user_of_the_image(name: str) -> None:
+    folders = {volume.split(":")[1] for volume in SERVICES[name].get("volumes", []) if "-key" in volume}
+    missing = {folder for folder in folders if not re.search(rf"{folder}\s", DOCKERFILE)}
+    assert not missing, "a new volume on a folder that is not in the image belongs to root"
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_every_image_is_pinned_to_a_version(name: str) -> None:
     _, colon, tag = SERVICES[name]["image"].partition(":")
     assert colon and re.match(r"\d+\.\d+", tag), SERVICES[name]["image"]
@@ -66,7 +82,13 @@ def test_server_and_tools_of_temporal_have_one_version() -> None:
     assert len(versions) == 1
 
 
-KEY_FILES = ("HOLDGATE_SIGNING_KEY", "HOLDGATE_WORKER_KEY", "HOLDGATE_TRUSTED_KEYS", "HOLDGATE_RECORD_KEY")
+KEY_FILES = (
+    "HOLDGATE_SIGNING_KEY",
+    "HOLDGATE_WORKER_KEY",
+    "HOLDGATE_TRUSTED_KEYS",
+    "HOLDGATE_RECORD_KEY",
+    "HOLDGATE_SECRETS_KEY",
+)
 
 
 def test_each_program_mounts_only_its_own_private_key() -> None:
@@ -83,6 +105,7 @@ def test_each_program_mounts_only_its_own_private_key() -> None:
         ],
         "gateway": [
             "gateway-key:/var/lib/holdgate-gateway-key:ro",
+            "secrets-key:/var/lib/holdgate-secrets-key",
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
         ],
         "worker": [
@@ -99,7 +122,8 @@ def test_every_secret_comes_from_a_variable_that_must_be_set(name: str) -> None:
         if variable in KEY_FILES:
             assert value.startswith("/var/lib/holdgate-"), f"{variable}: {value}"
         elif re.search("PASSWORD|PWD|TOKEN|KEY(?!_DOMAIN)|SECRET|DATABASE_URL", variable):
-            assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", value), f"{variable}: {value}"
+            needed = "-" if variable in OPTIONAL else r"\?[^}]+"
+            assert re.search(rf"\$\{{[A-Z_]+:{needed}\}}", value), f"{variable}: {value}"
     optional = set(re.findall(r"\$\{([A-Z_]+)(?::?-|\})", COMPOSE.read_text()))
     assert optional <= OPTIONAL, "a variable with a default, or without a guard"
 
@@ -149,12 +173,14 @@ def test_all_state_lies_in_named_volumes_and_the_worker_sees_the_uploads() -> No
     assert mounts["gateway"][0] == mounts["worker"][0] == "state:/var/lib/holdgate"
 
 
-def test_our_settings_are_spelled_right_and_the_same_in_gateway_and_worker() -> None:
+def test_our_settings_are_spelled_right_and_the_gateway_has_those_of_workers() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for name in BUILT:
         ours = {each for each in SERVICES[name]["environment"] if each.startswith(PREFIX)}
         assert ours <= known
-    assert SERVICES["gateway"]["environment"] == SERVICES["worker"]["environment"]
+    gateway, worker = SERVICES["gateway"]["environment"], SERVICES["worker"]["environment"]
+    assert gateway.items() >= worker.items()
+    assert gateway.keys() - worker.keys() == OF_THE_GATEWAY, "a setting of single sign-on that containers cannot get"
     assert set(re.findall(rf"{PREFIX}\w+(?==)", DOCKERFILE)) <= known
 
 

@@ -6,10 +6,10 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.http.callers import by_header
 from api.http.exception_handlers import problem_of_error
 from api.http.problems import Problem
 from api.http.rate_limits import admitted, count_stranger
-from api.http.security import by_header
 from store.db.database import DatabaseUnavailable
 
 API_ROOT = "/api"

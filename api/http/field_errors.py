@@ -26,11 +26,15 @@ def field_errors(*, field: str, others: Sequence[str] = ()) -> Iterator[None]:
         if type(wrong).__module__.startswith("pydantic"):
             raise
         at_fault = wrong.field if isinstance(wrong, WrongField) and wrong.field in others else field
-        message = f"{str(wrong)[:1].upper()}{str(wrong)[1:]}."
+        message = _sentence(wrong)
         raise invalid(message, [FieldError(field=at_fault, message=message)]) from wrong
 
 
 def provided_problem(refused: ProvidedGroup) -> Problem:
     """Return problem 409: an identity provider sets the members of the group."""
-    detail = str(refused)
-    return Problem(409, f"{detail[:1].upper()}{detail[1:]}.", kind="provided-group", provider=refused.provider)
+    return Problem(409, _sentence(refused), kind="provided-group", provider=refused.provider)
+
+
+def _sentence(error: Exception) -> str:
+    said = str(error)
+    return f"{said[:1].upper()}{said[1:]}."

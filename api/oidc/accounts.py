@@ -16,7 +16,7 @@ from policy.groups import known_groups
 from policy.model import Policy
 from store.db.connection import AsyncConnection
 from store.db.database import Database
-from store.people import identities, people, provided_groups
+from store.people import identities, new_ids, people, provided_groups
 from store.people.identities import AlreadyConnected, Identity
 from store.people.last_admin import LastAdmin
 from store.people.name_resolver import group_names
@@ -98,7 +98,7 @@ class Accounts:
 
     async def _new_person(self, conn: AsyncConnection, answer: Answer) -> str:
         said = answer.known
-        id = claims.id_for(said, await identities.taken_ids(conn))
+        id = await new_ids.free_id(conn, claims.id_stem(said))
         name, address = claims.name_of(said, id), claims.email_of(said)
         try:
             await people.add(conn, id, name, [], by=self.actor, email=address)

@@ -1,19 +1,15 @@
 """Read what an identity provider says about a person: groups, name, e-mail address."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from domain.names import ADMINS
-from domain.normalization import check_visible, without_accents
+from domain.normalization import check_visible
+from store.people import new_ids
 
 LONGEST_NAME = 200
-LONGEST_ID = 60
-"""The most characters of an id that is made here, before the number that makes it unique."""
 MOST_GROUPS = 2_000
 """The most values of the groups claim that are read."""
-
-_NOT_IN_ID = re.compile(r"[^a-z0-9._-]+")
 
 
 def groups_in(claim: str, *sources: Mapping[str, Any]) -> list[str] | None:
@@ -84,23 +80,10 @@ def time_zone_of(claims: Mapping[str, Any]) -> str:
     return _text(claims, "zoneinfo")[:60]
 
 
-def id_for(claims: Mapping[str, Any], taken: Collection[str]) -> str:
-    """Return an id for a new person: from the user name or the e-mail address, and none of the ids in `taken`.
-
-    `taken` holds ids in lower case.
-    """
-    for claim in ("preferred_username", "email", "name"):
-        local = _text(claims, claim).partition("@")[0]
-        base = _NOT_IN_ID.sub("-", without_accents(local).lower())[:LONGEST_ID].strip("-._")
-        if base:
-            break
-    else:
-        base = "person"
-    number, id = 1, base
-    while id in taken:
-        number += 1
-        id = f"{base}-{number}"
-    return id
+def id_stem(claims: Mapping[str, Any]) -> str:
+    """Return what the id of a new person begins with: the user name, or the e-mail address, or the name; or nothing."""
+    stems = (new_ids.stem_of(_text(claims, claim)) for claim in ("preferred_username", "email", "name"))
+    return next(filter(None, stems), "")
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

@@ -10,9 +10,10 @@ from fastapi.responses import RedirectResponse
 
 from api.container import Services
 from api.deps import Cursor, Plain, TheServices
+from api.http.callers import Bearer, looked_up
 from api.http.problems import Problem
 from api.http.schemas import Page
-from api.http.security import Bearer, asks, looked_up, may_see_batch, operates_batch
+from api.http.security import asks, may_see_batch, operates_batch
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (

@@ -3,7 +3,7 @@
 from fastapi import Request
 
 from api.deps import TheServices
-from api.http.security import Bearer, looked_up
+from api.http.callers import Bearer, looked_up
 from api.pages.parts.page import SignedIn, pages
 from api.routes.events import Place
 from api.services.open_streams import EventStream

@@ -15,7 +15,7 @@ from fastapi import Depends, Form, Request, Response
 
 from api.container import Services
 from api.deps import Plain, TheServices
-from api.http.security import Visitor
+from api.http.callers import Visitor
 from api.http.ways_to_sign_in import check_passwords_on
 from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, check_same_site, pages, render

@@ -11,6 +11,7 @@ from api.deps import Db, Plain, TheServices
 from api.http.problems import Problem
 from api.http.security import admin, is_in
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
+from api.pages.parts.token_end import end_of_day
 from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import service_accounts as routes
@@ -82,20 +83,11 @@ async def create(
     """Create a service account, as the JSON route does, and show its first token."""
     await admin(person)
     wanted = [str(each) for each in (await request.form()).getlist("scopes")]
-    typed: dict[str, Any] = {
-        "id": id.strip(),
-        "name": name.strip(),
-        "owners": owners.strip(),
-        "expires": expires.strip(),
-    }
-    typed |= {"scopes": wanted}
+    texts = {"id": id.strip(), "name": name.strip(), "owners": owners.strip(), "expires": expires.strip()}
+    typed: dict[str, Any] = {**texts, "scopes": wanted}
+    said = {"id": texts["id"], "name": texts["name"], "owners": _names(owners), "scopes": wanted}
     try:
-        new = NewServiceAccount.model_validate(
-            {
-                **{"id": typed["id"], "name": typed["name"], "owners": _names(owners), "scopes": wanted},
-                "expires_at": _end(expires),
-            }
-        )
+        new = NewServiceAccount.model_validate({**said, "expires_at": end_of_day(expires)})
         made = await routes.create_service_account(new, person, services)
     except (Problem, ValidationError) as no:
         wrong = by_field(no)
@@ -152,7 +144,7 @@ async def _changed(
         return _("The service account is active again. Create a token for the account."), ""
     kept = await routes.kept_account(account, person)
     if act == "token":
-        new = NewAccountToken.model_validate({"label": value, "expires_at": _end(expires)})
+        new = NewAccountToken.model_validate({"label": value, "expires_at": end_of_day(expires)})
         made = await routes.make_account_token(kept, new, person, db)
         return _("The new token, shown only once:"), made.token
     if act == "revoke":
@@ -181,8 +173,3 @@ async def _one(person: Person, id: str, services: Services, **more: Any) -> Acco
 def _names(typed: str) -> list[str]:
     """Return the names of people in a text, which are separated by commas."""
     return [name for name in (part.strip() for part in typed.split(",")) if name]
-
-
-def _end(day: str) -> str | None:
-    """Return the end of this day in UTC, as the routes read it; None for an empty text."""
-    return f"{day.strip()}T23:59:59Z" if day.strip() else None

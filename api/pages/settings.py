@@ -19,6 +19,7 @@ from api.http.step_up import Proof, check_password, is_fresh, is_fresh_at_provid
 from api.http.ways_to_sign_in import check_passwords_on
 from api.pages.parts.formatting import capital
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
+from api.pages.parts.token_end import end_of_day
 from api.pages.parts.translation import _
 from api.pages.people import by_field
 from api.routes import absences as away, one_time_links, people as people_routes
@@ -123,7 +124,7 @@ async def change(
     token = {
         "password": password,
         "scopes": [str(each) for each in sent.getlist("scopes")] or None,
-        "expires_at": _end(expires),
+        "expires_at": end_of_day(expires),
     }
     try:
         done, shown_once = await _changed(person, act, typed, look, kinds, token, session, services)
@@ -235,11 +236,6 @@ async def settings_page(request: Request, person: Person, services: Services, **
         browser,
         **more,
     )
-
-
-def _end(day: str) -> str | None:
-    """Return the end of this day in UTC, as the routes read it; None for an empty text."""
-    return f"{day.strip()}T23:59:59Z" if day.strip() else None
 
 
 def browser(agent: str) -> str:

@@ -17,9 +17,9 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from api.container import Services
 from api.deps import TheServices
+from api.http.callers import COOKIE, SECURE_COOKIE, Visitor, cookie_of, holder_of, without_demo
 from api.http.problems import Problem
 from api.http.rate_limits import forgive
-from api.http.security import COOKIE, SECURE_COOKIE, Visitor, cookie_of, holder_of, without_demo
 from api.http.step_up import check_password
 from api.http.ways_to_sign_in import check_passwords_on, passwords_off
 from api.pages.parts.page import (

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from api.container import Services
 from api.deps import TheServices
-from api.http.security import COOKIE, SECURE_COOKIE, Visitor
+from api.http.callers import COOKIE, SECURE_COOKIE, Visitor
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from store.people import sessions
 from store.people.sessions import Session

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from api.container import Services
 from api.deps import TheServices
-from api.http.security import Visitor
+from api.http.callers import Visitor
 from api.http.step_up import check_presence
 from api.http.ways_to_sign_in import not_configured
 from api.oidc import attempts

@@ -9,10 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Plain, TheServices
 from api.gateway.requests import ActionRequest
+from api.http.callers import Caller
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.field_errors import field_errors, provided_problem
 from api.http.problems import FieldError, Problem, ProblemBody, documented, invalid, not_found
-from api.http.security import Admin, Caller, PeopleReader, check_for_another
+from api.http.security import Admin, PeopleReader, check_for_another
 from api.routes.task_actions import AT_ONCE, HandOverResult, HandOverResults
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person

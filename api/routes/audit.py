@@ -12,9 +12,10 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel
 
 from api.deps import Cursor, Db, Plain, Search, TheServices
+from api.http.callers import Caller, caller
 from api.http.problems import FieldError, Problem, documented, invalid, not_found
 from api.http.schemas import number_of
-from api.http.security import Caller, Overseer, caller
+from api.http.security import Overseer
 from api.services import evidence_pack as evidence_packs
 from domain.input_errors import WrongField
 from domain.proof.keys import base64url

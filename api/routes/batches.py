@@ -13,19 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
+from api.http.callers import Caller, caller_now
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
-from api.http.security import (
-    Caller,
-    Requester,
-    actor,
-    caller_now,
-    check_own_batch,
-    may_see_batch,
-    operates_batch,
-    viewer,
-)
-from api.services.on_behalf_of import asked_for
+from api.http.security import Requester, actor, check_own_batch, may_see_batch, operates_batch, viewer
+from api.services.on_behalf_of import person_meant
 from api.services.open_streams import EventStream
 from domain.batch import BatchAct, BatchOrder
 from domain.ids import decision_id_for
@@ -172,8 +164,7 @@ async def upload(
     if len(data) > services.settings.max_upload_bytes:
         most = services.settings.max_upload_bytes
         raise Problem(413, f"The file has more than {most:,} bytes. Split the file.", kind="too-large")
-    async with services.db.read() as conn:
-        behalf = await asked_for(conn, person, on_behalf_of, services.policy.current, process)
+    behalf = await person_meant(services.db, person, on_behalf_of, services.policy.current, process)
     take = services.uploads.dry_run if dry_run else partial(services.uploads.start, on_behalf_of=behalf)
     opening = {"encoding": encoding or "", "sheet": sheet or ""}
     report = await take(

@@ -9,6 +9,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheGateway, TheServices, VisibleCase
+from api.http.callers import Caller
 from api.http.problems import Problem, documented
 from api.http.schemas import (
     CaseBrief,
@@ -23,9 +24,9 @@ from api.http.schemas import (
     page_by_number,
     timeline_items,
 )
-from api.http.security import Caller, Requester, check_may_operate, check_own, viewer
+from api.http.security import Requester, check_may_operate, check_own, viewer
 from api.services.case_export import export
-from api.services.on_behalf_of import asked_for
+from api.services.on_behalf_of import person_meant
 from cases.submit import DEFAULT_PRIORITY, CaseRequest
 from core import logs
 from domain.moments import Moment
@@ -135,8 +136,7 @@ async def start_case(
     If the caller may see that case, the problem also has its `case_status`, and in `differs` the fields with other
     values. To submit a case again that was rejected, expired, cancelled or failed, send its id as `resubmits`.
     """
-    async with services.db.read() as conn:
-        behalf = await asked_for(conn, person, new.on_behalf_of, services.policy.current, new.process)
+    behalf = await person_meant(services.db, person, new.on_behalf_of, services.policy.current, new.process)
     known = new.model_dump() | {"on_behalf_of": behalf}
     request = CaseRequest(**known, idempotency_key=idempotency_key)
     row = (await services.starter.start_case(request, person.id)).row

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query
 
 from api.deps import Plain, TheServices
+from api.http.callers import Caller
 from api.http.problems import FieldError, documented, invalid
-from api.http.security import Caller
 from api.services.dashboard import Dashboard
 from store.dashboard.scope import Period
 from store.people.people import Person, zone_of

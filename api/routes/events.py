@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 
 from api.deps import TheServices
+from api.http.callers import Caller, caller_now
 from api.http.problems import documented
-from api.http.security import Caller, caller_now
 from api.services.open_streams import EventStream
 
 router = APIRouter(prefix="/events", tags=["tasks"])

@@ -16,9 +16,9 @@ from fastapi import APIRouter, Form, Path, Response, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, TheServices, VisibleCase
+from api.http.callers import Caller
 from api.http.problems import FieldError, Problem, documented, invalid, not_found, unavailable
 from api.http.schemas import Page, number_of, page_by_number
-from api.http.security import Caller
 from core.file_storage import Unacceptable, base_name, content_type, keep
 from store.audit import evidence
 from store.audit.evidence import Attachment, Comment

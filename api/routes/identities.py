@@ -11,8 +11,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict
 
 from api.deps import Db, Plain
+from api.http.callers import Caller
 from api.http.problems import Problem, documented, not_found
-from api.http.security import Admin, Caller, PeopleReader
+from api.http.security import Admin, PeopleReader
 from api.routes.absences import PersonId, person_or_404
 from store.db.database import Database
 from store.people import identities

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Reference, TheServices
+from api.http.callers import Caller
 from api.http.problems import FieldError, Problem, documented, forbidden, invalid, not_found
 from api.http.schemas import Page, checked_cursor, number_of, page_by_number
-from api.http.security import Caller, LedgerReader, check_admin, ledger_reader
+from api.http.security import LedgerReader, check_admin, ledger_reader
 from domain.money import EXPECTED_AMOUNT, PLAIN_NUMBER
 from store.db.client_keys import scoped_key
 from store.db.database import Database

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db
+from api.http.callers import Caller
 from api.http.problems import documented
-from api.http.security import Caller
 from domain.notification import NoticeChoice, NoticeKind
 from store.notifications import choices
 

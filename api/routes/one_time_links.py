@@ -16,8 +16,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from api.deps import Db, Plain, TheServices
+from api.http.callers import Caller
 from api.http.problems import Problem, documented, forbidden, not_found
-from api.http.security import Admin, Caller, PeopleReader, admin
+from api.http.security import Admin, PeopleReader, admin
 from api.http.ways_to_sign_in import check_passwords_on
 from api.routes.absences import PersonId, person_or_404
 from core.settings import Settings

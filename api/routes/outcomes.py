@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.deps import Db, Plain, TheGateway
 from api.gateway.refusal_problems import REFUSAL_CODES
+from api.http.callers import Caller
 from api.http.problems import documented, not_found
-from api.http.security import Caller
 from domain.messages import Act
 from domain.refusals import RefusalCode
 from store.cases import actions, cases, tasks

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.container import Services
 from api.deps import Db, Plain, TheServices
+from api.http.callers import Caller
 from api.http.problems import FieldError, Problem, documented, invalid, not_found
-from api.http.security import Admin, Caller, PeopleReader
+from api.http.security import Admin, PeopleReader
 from api.http.step_up import Proof, check_presence
 from api.routes.absences import PersonId, person_or_404
 from api.services import passkeys as ceremonies

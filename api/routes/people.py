@@ -7,10 +7,11 @@ from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Limit, Plain, Search, TheServices
+from api.http.callers import Caller
 from api.http.field_errors import field_errors
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page
-from api.http.security import Admin, Caller, PeopleReader, check_for_another
+from api.http.security import Admin, PeopleReader, check_for_another
 from api.http.step_up import Proof, check_password
 from api.routes.absences import PersonId, person_or_404
 from api.services.add_to_groups import ConfirmGroup, put_into

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Plain, TheServices
+from api.http.callers import Caller
 from api.http.problems import FieldError, documented, invalid, not_found
 from api.http.schemas import checked_cursor
-from api.http.security import Caller, PolicyReader, is_in, viewer
+from api.http.security import PolicyReader, is_in, viewer
 from api.services.policy_apply import GateChange, gate_changes
 from domain.names import ADMINS
 from store.cases import open_tasks, policies

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from api.deps import TheServices
+from api.http.callers import Caller
 from api.http.problems import documented, not_found
-from api.http.security import Caller
 from policy.file import PolicyFile
 from policy.model import describe
 from policy.roles import roles_in

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, Limit, Plain, Search, TheServices
+from api.http.callers import Caller
 from api.http.field_errors import field_errors
 from api.http.problems import Problem, documented, forbidden, not_found
 from api.http.schemas import Page
-from api.http.security import Admin, Caller, is_in
+from api.http.security import Admin, is_in
 from api.services.add_to_groups import ConfirmGroup, put_into
 from api.services.person_lookup import find_person
 from domain.moments import Moment

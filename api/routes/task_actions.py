@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, VisibleTask
 from api.gateway.requests import ActionRequest
+from api.http.callers import Caller
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import FieldError, Problem, ProblemBody, documented, forbidden, invalid
 from api.http.schemas import checked_cursor
-from api.http.security import Caller, check_may_nudge, viewer
+from api.http.security import check_may_nudge, viewer
 from api.services.person_lookup import find_person
 from domain.ids import decision_id_for
 from domain.messages import Act

@@ -20,10 +20,11 @@ from api.deps import (
 )
 from api.gateway.requests import DecisionOutcome, DecisionRequest, PasskeyAnswer
 from api.gateway.temporal import UPDATE_PATIENCE_S
+from api.http.callers import Caller
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem, ProblemBody, documented
 from api.http.schemas import Page, TaskDetail, checked_cursor
-from api.http.security import Caller, can_decide, viewer
+from api.http.security import can_decide, viewer
 from api.services.decision_receipt import receipt_of
 from api.services.if_approved import if_approved
 from domain.proof.receipt import MEDIA_TYPE, DecisionReceipt

@@ -3,16 +3,15 @@
 Only tokens that were once valid are recorded, so that unknown clients cannot make the gateway write to the database.
 """
 
-import time
 from datetime import UTC, datetime
 
+from api.services.once_a_minute import OnceAMinute
 from store.db.database import Database
 from store.people import failed_sign_ins, tokens
 from store.people.secret_hash import secret_hash
 
 MAX_TOKEN = 200
 """The most characters of a token. Longer texts are never tokens, and are refused before they are hashed."""
-PAUSE_S = 60.0
 KNOWN = 1_000
 """The most tokens for which the time of the last record is kept in memory."""
 
@@ -22,7 +21,7 @@ class RevokedTokenLog:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._noted: dict[str, float] = {}
+        self._recorded = OnceAMinute(KNOWN)
 
     async def note(self, token: str, why: str = "revoked") -> None:
         """Record in the audit log that a request used this token, if the token was once valid.
@@ -31,15 +30,12 @@ class RevokedTokenLog:
         """
         if len(token) > MAX_TOKEN:
             return
-        key, now = secret_hash(token), time.monotonic()
-        if now - self._noted.get(key, -PAUSE_S) < PAUSE_S:
+        if (key := secret_hash(token)) in self._recorded:
             return
         async with self._db.read() as conn:
             owner = await tokens.former_owner(conn, token)
         if owner is None:
             return
-        if len(self._noted) >= KNOWN:
-            self._noted.clear()
-        self._noted[key] = now
+        self._recorded.note(key)
         async with self._db.write() as conn:
             await failed_sign_ins.note(conn, "token", why, owner, datetime.now(UTC))

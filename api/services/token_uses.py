@@ -4,13 +4,12 @@ The time is stored in the background, so that no request waits for it; a failed 
 """
 
 import asyncio
-import time
 from datetime import UTC, datetime
 
+from api.services.once_a_minute import OnceAMinute
 from store.db.database import Database, DatabaseUnavailable
 from store.people import tokens
 
-PAUSE_S = 60.0
 KNOWN = 10_000
 """The most tokens for which the time of the last write is kept in memory."""
 CLOSE_PATIENCE_S = 1.0
@@ -21,17 +20,14 @@ class TokenUses:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._noted: dict[str, float] = {}
+        self._stored = OnceAMinute(KNOWN)
         self._writing: set[asyncio.Task[None]] = set()
 
     def note(self, hash: str) -> None:
         """Store soon that the token with this hash was used, unless that was stored within the last minute."""
-        now = time.monotonic()
-        if now - self._noted.get(hash, -PAUSE_S) < PAUSE_S:
+        if hash in self._stored:
             return
-        if len(self._noted) >= KNOWN:
-            self._noted.clear()
-        self._noted[hash] = now
+        self._stored.note(hash)
         task = asyncio.create_task(self._store(hash, datetime.now(UTC)))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
@@ -41,7 +37,7 @@ class TokenUses:
             async with self._db.write() as conn:
                 await tokens.note_use(conn, hash, at)
         except DatabaseUnavailable:
-            self._noted.pop(hash, None)
+            self._stored.forget(hash)
 
     async def close(self) -> None:
         """Wait for the writes that are under way; call this before the database is closed."""

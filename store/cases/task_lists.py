@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     Column,
     ColumnElement,
+    CompoundSelect,
     Integer,
     Select,
     and_,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     or_,
     select,
     union,
+    union_all,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import GenericFunction
@@ -227,19 +229,19 @@ async def _seen(conn: AsyncConnection, viewer: Viewer) -> Select[tuple[str]] | N
     """Return a query of the tasks of cases that the viewer may see (`Viewer.sees`); None if too many tasks must be
     read.
     """
+    overseen = select(tasks.c.task_id).where(within(tasks.c.process, viewer.scope.sees))
+    if viewer.scope.sees and await _more(conn, overseen, FEW):  # most people who oversee a process end here
+        return None
     asked = and_(candidates.c.kind == "asked", candidates.c.name.in_(viewer.answers_for))
     named = await _asking(conn, or_(_means(viewer), asked))
-    own = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
-    own_services = select(case_requesters.c.case_id).where(case_requesters.c.person.in_(viewer.asks_as))
-    overseen = select(tasks.c.task_id).where(within(tasks.c.process, viewer.scope.sees))
-    if named is None or await _more(conn, own, FEW) or await _more(conn, own_services, FEW):
-        return None
-    if viewer.scope.sees and await _more(conn, overseen, FEW):
+    asks = select(cases.c.case_id).where(cases.c.requester.in_(viewer.asks_as))
+    asked_for = select(case_requesters.c.case_id).where(case_requesters.c.person.in_(viewer.asks_as))
+    if named is None or await _more(conn, union_all(asks, asked_for), FEW):
         return None
     other = tasks.alias()
     held = select(other.c.case_id).where(other.c.assignee == viewer.id)
     through = select(other.c.case_id).where(other.c.task_id.in_(named))
-    personal = select(tasks.c.task_id).where(tasks.c.case_id.in_(union(own, own_services, held, through)))
+    personal = select(tasks.c.task_id).where(tasks.c.case_id.in_(union(asks, asked_for, held, through)))
     if not viewer.scope.sees:
         return personal
     return select(tasks.c.task_id).where(tasks.c.task_id.in_(union(personal, overseen)))
@@ -257,7 +259,7 @@ async def _asking(conn: AsyncConnection, *means: ColumnElement[bool]) -> Select[
     return None if await _more(conn, named, HISTORY) else named
 
 
-async def _more(conn: AsyncConnection, query: Select[tuple[str]], most: int) -> bool:
+async def _more(conn: AsyncConnection, query: Select[tuple[str]] | CompoundSelect[tuple[str]], most: int) -> bool:
     """Return True if the query finds more than `most` rows."""
     some = query.limit(most + 1).subquery()
     return bool((await conn.execute(select(func.count()).select_from(some))).scalar_one() > most)

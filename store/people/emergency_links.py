@@ -8,7 +8,7 @@ there is only one at a time.
 import secrets
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, update
 
 from domain.names import ADMINS
 from domain.notification import AccountNewsKind
@@ -16,10 +16,11 @@ from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.notifications import account_news
 from store.people import one_time_links
+from store.people.members import active_members
 from store.people.one_time_links import WrongLink
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
-from store.tables.people import memberships, one_time_links as links
+from store.tables.people import one_time_links as links
 
 PREFIX = "hge_"
 VALID_FOR = timedelta(hours=1)
@@ -30,12 +31,11 @@ async def create(conn: AsyncConnection, person: str, by: str, now: datetime) -> 
 
     Raises WrongLink if the person is no active administrator.
     """
-    if (row := await locked(conn, person)) is None:
+    if (locked_row := await locked(conn, person)) is None:
         raise WrongLink(f"{person} has left, or is not known")
-    if row.kind != "person":
+    if locked_row.kind != "person":
         raise WrongLink(f"{person} is a service account, which never signs in")
-    is_admin = select(memberships.c.person).where(memberships.c.person == person, memberships.c.group_name == ADMINS)
-    if (await conn.execute(is_admin)).first() is None:
+    if person not in await active_members(conn, ADMINS):
         raise WrongLink(
             f"{person} is not in {ADMINS}, and an emergency link signs in an administrator. Add the person "
             f"to the group first: ./holdgate people join {person} {ADMINS}"

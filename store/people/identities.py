@@ -19,7 +19,7 @@ from store.db.database import insert_once
 from store.notifications import account_news
 from store.people import provided_groups
 from store.people.one_time_links import SETTLES_IN
-from store.people.people import RESERVED, UnknownPerson
+from store.people.people import UnknownPerson
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.people import (
@@ -158,11 +158,6 @@ async def take_turn(conn: AsyncConnection, identity: Identity, now: datetime, la
 async def forget_tokens(conn: AsyncConnection, person: str) -> None:
     """Delete the tokens of a person who leaves."""
     await conn.execute(update(identities).where(identities.c.person == person).values(encrypted_tokens=None))
-
-
-async def taken_ids(conn: AsyncConnection) -> set[str]:
-    """Return the ids, in lower case, that no new person can have."""
-    return set((await conn.execute(select(func.lower(people.c.id)))).scalars()) | RESERVED
 
 
 async def owner_of_address(conn: AsyncConnection, email: str, now: datetime) -> tuple[str, bool] | None:

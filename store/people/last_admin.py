@@ -1,10 +1,8 @@
 """Refuse changes of people that would leave no active administrator."""
 
-from sqlalchemy import select
-
 from domain.names import ADMINS
 from store.db.connection import AsyncConnection
-from store.tables.people import memberships, people
+from store.people.members import active_members
 
 
 class LastAdmin(ValueError):
@@ -17,7 +15,5 @@ async def check_admin_left(conn: AsyncConnection, name: str) -> None:
     Call this after the event of the change: two concurrent changes wait for each other at the audit log, and the second
     sees the first.
     """
-    others = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    others = others.where(memberships.c.group_name == ADMINS, people.c.active, people.c.kind == "person").limit(1)
-    if (await conn.execute(others)).first() is None:
+    if not await active_members(conn, ADMINS):
         raise LastAdmin(f"{name} is the last member of {ADMINS}. Add another administrator first")

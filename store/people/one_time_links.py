@@ -24,6 +24,7 @@ from domain.notification import AccountNewsKind
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.notifications import account_news
+from store.people.members import active_members
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
 from store.tables.people import memberships, one_time_links, people
@@ -162,7 +163,7 @@ async def confirm(conn: AsyncConnection, link_id: str, by: str, now: datetime) -
         raise LinkClosed(f"The link is already {link.status}.", link)
     if person is None:
         raise LinkClosed(f"{link.person} has left.", link)
-    if link.asked_by not in await _admins(conn):
+    if link.asked_by not in await active_members(conn, ADMINS):
         raise LinkClosed(
             f"{link.asked_by} requested the link and is no longer an administrator. Request a new link.", link
         )
@@ -308,7 +309,7 @@ async def _seconds(conn: AsyncConnection, first: str, person: str, now: datetime
         for who, by in await conn.execute(query):
             if by and audit_log.is_person(by) and by != who:
                 made_by[who].add(by)
-    admins = await _admins(conn) - {first, person}
+    admins = set(await active_members(conn, ADMINS)) - {first, person}
     behind_first = _behind(first, made_by)
     return {admin for admin in admins if behind_first.isdisjoint(_behind(admin, made_by))}
 
@@ -324,13 +325,6 @@ def _behind(person: str, made_by: "defaultdict[str, set[str]]") -> set[str]:
         found |= new
         ahead += new
     return found
-
-
-async def _admins(conn: AsyncConnection) -> set[str]:
-    query = select(people.c.id).join(memberships, memberships.c.person == people.c.id)
-    query = query.where(memberships.c.group_name == ADMINS, people.c.active, people.c.kind == "person")
-    found = await conn.execute(query)
-    return set(found.scalars())
 
 
 def _doubt(person: Row[Any], by: str, now: datetime, *, mail: bool) -> str | None:

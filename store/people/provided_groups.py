@@ -15,7 +15,7 @@ from store.people import group_owners, new_members, people
 from store.people.group_owners import ProvidedGroup as ProvidedGroup, Provider as Provider, owner as owner
 from store.people.last_admin import check_admin_left
 from store.people.people import UnknownPerson
-from store.tables.people import memberships, people as people_rows
+from store.tables.people import memberships, people as people_table
 
 AT_ONCE = 500
 """The most names in one statement."""
@@ -71,9 +71,9 @@ async def _compared(
     conn: AsyncConnection, wanted: Mapping[str, Collection[str]], provider: Provider, changes: _Changes
 ) -> dict[str, str]:
     """Lock these people, add to `changes` what must change, and return the names of the people."""
-    locking = select(people_rows.c.id, people_rows.c.name, people_rows.c.active).where(people_rows.c.id.in_(wanted))
+    locking = select(people_table.c.id, people_table.c.name, people_table.c.active).where(people_table.c.id.in_(wanted))
     # In one order, and before the audit log: two transactions that do not can deadlock.
-    rows = (await conn.execute(locking.order_by(people_rows.c.id).with_for_update(key_share=True))).all()
+    rows = (await conn.execute(locking.order_by(people_table.c.id).with_for_update(key_share=True))).all()
     known = {row.id: row for row in rows}
     if unknown := sorted(set(wanted) - set(known)):
         raise UnknownPerson(f"there is no person with the id '{unknown[0]}'")

@@ -4,26 +4,20 @@ A userName belongs to one person, also after the provider deleted the user. A us
 person who is here, if the id or the e-mail address of the person says so. Otherwise the user becomes a new person.
 """
 
-import re
 from datetime import UTC, datetime
 
 from sqlalchemy import and_, delete, func, or_, select
 
 from domain.names import ADMINS
-from domain.normalization import without_accents
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_into
-from store.people import identities, people
+from store.people import identities, new_ids, people
 from store.people.person_lock import locked
 from store.people.scim_groups import BY
 from store.people.scim_lock import lock_scim
-from store.tables.people import people as people_rows
+from store.tables.people import people as people_table
 from store.tables.scim import scim_names, scim_users
-
-_NOT_IN_IDS = re.compile(r"[^a-z0-9._-]+")
-_LONGEST_ID = 190
-"""The most characters of an id before a number is added."""
 
 
 class NotLinked(ValueError):
@@ -52,12 +46,12 @@ async def _here(conn: AsyncConnection, user_name: str, address: str | None) -> s
     """Return the person who is here and has this userName as id or address, or this address; None if there is none."""
     low = {text.lower() for text in (user_name, address) if text}
     like = or_(
-        func.lower(people_rows.c.id) == user_name.lower(),
-        and_(people_rows.c.active, func.lower(people_rows.c.email).in_(sorted(low))),
+        func.lower(people_table.c.id) == user_name.lower(),
+        and_(people_table.c.active, func.lower(people_table.c.email).in_(sorted(low))),
     )
     taken = select(scim_users.c.person)
-    query = select(people_rows.c.id, people_rows.c.kind).where(like, people_rows.c.id.not_in(taken))
-    found = (await conn.execute(query.order_by(people_rows.c.id).limit(2))).all()
+    query = select(people_table.c.id, people_table.c.kind).where(like, people_table.c.id.not_in(taken))
+    found = (await conn.execute(query.order_by(people_table.c.id).limit(2))).all()
     if not found:
         return None
     if len(found) > 1:
@@ -72,18 +66,16 @@ async def _here(conn: AsyncConnection, user_name: str, address: str | None) -> s
 
 async def _new_id(conn: AsyncConnection, user_name: str) -> str:
     """Return a free id that resembles the userName. Raises NotLinked if a person who is here has the obvious id."""
-    local = without_accents(user_name.partition("@")[0].casefold())
-    stem = _NOT_IN_IDS.sub("-", local).strip("-._")[:_LONGEST_ID] or "user"
-    id, number = stem, 1
-    while True:
-        same = (await conn.execute(select(people_rows.c.id).where(func.lower(people_rows.c.id) == id))).scalar()
-        if same is None and not people.is_reserved(id):
-            return id
-        by_scim = select(scim_names.c.user_key).where(scim_names.c.person == same)
-        if same is not None and (await conn.execute(by_scim.limit(1))).first() is None:
-            raise NotLinked(f"{same} may be this user, but neither the id nor the address says so. {_LINK}")
-        number += 1
-        id = f"{stem}-{number}"
+    for id in new_ids.ids_like(new_ids.stem_of(user_name)):
+        holder = await new_ids.holder_of(conn, id)
+        if holder is None:
+            if not people.is_reserved(id):
+                return id
+            continue
+        by_scim = select(scim_names.c.user_key).where(scim_names.c.person == holder)
+        if (await conn.execute(by_scim.limit(1))).first() is None:
+            raise NotLinked(f"{holder} may be this user, but neither the id nor the address says so. {_LINK}")
+    raise AssertionError("there is always another number")
 
 
 _LINK = (

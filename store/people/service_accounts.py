@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import BaseModel
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Select, bindparam, delete, insert, select, update
 
 from domain.input_errors import WrongField
 from domain.names import ADMINS, AUDITORS, REQUESTERS
@@ -18,13 +18,15 @@ from domain.notification import AccountNewsKind
 from domain.token_scopes import TokenScope, scopes_named
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
+from store.db.prepared import prepared
 from store.notifications import account_news
 from store.people import people, tokens
+from store.people.members import active_members
 from store.people.people import UnknownPerson
 from store.people.person_lock import locked
 from store.tables.people import (
     memberships,
-    people as accounts,
+    people as people_table,
     service_account_owners as owners_table,
     service_accounts,
 )
@@ -151,7 +153,7 @@ async def deactivate(conn: AsyncConnection, id: str, by: str) -> None:
     account = await get(conn, id)
     if account.status == "deactivated":
         return
-    await conn.execute(update(accounts).where(accounts.c.id == id).values(active=False))
+    await conn.execute(update(people_table).where(people_table.c.id == id).values(active=False))
     revoked = await tokens.end(conn, id, by)
     summary = f"The service account {account.name} was deactivated, and {len(revoked)} tokens were revoked"
     data = {"person": id, "token_ids": revoked}
@@ -167,7 +169,7 @@ async def reactivate(conn: AsyncConnection, id: str, by: str) -> None:
     account = await get(conn, id)
     if account.status != "deactivated":
         raise ValueError(f"{id} is not deactivated")
-    await conn.execute(update(accounts).where(accounts.c.id == id).values(active=True))
+    await conn.execute(update(people_table).where(people_table.c.id == id).values(active=True))
     summary = f"The service account {account.name} was reactivated"
     await audit_log.note(conn, "service_account_reactivated", by=by, summary=summary, data={"person": id})
 
@@ -188,7 +190,7 @@ async def owner_left(conn: AsyncConnection, person: str, successor: str | None, 
             summary = f"The service account {id} is suspended, because its last owner {person} has left"
             data = {"person": id, "owner": person}
             await audit_log.note(conn, "service_account_suspended", by=by, summary=summary, data=data)
-            for admin in await _admins(conn):
+            for admin in await active_members(conn, ADMINS):
                 await account_news.tell(conn, admin, AccountNewsKind.ACCOUNT_SUSPENDED, by, about=id)
 
 
@@ -209,12 +211,24 @@ async def scopes_now(conn: AsyncConnection, id: str, wanted: frozenset[str] | No
     `wanted` are the scopes of the JWT; None if it has none. Raises TokenRefused for an account that has ended or
     has no active owner, and UnknownPerson.
     """
-    account = await get(conn, id)
-    if account.status == "suspended":
+    account = (await conn.execute(_LIMITS, {"of_account": id})).one_or_none()
+    if account is None:
+        raise UnknownPerson(f"there is no service account with the id '{id}'")
+    if not account.owned:
         raise tokens.suspended(id)
     if account.expires_at is not None and account.expires_at <= now:
         raise tokens.ended(account.expires_at, id)
-    return frozenset(account.scopes) & (wanted if wanted is not None else frozenset(account.scopes))
+    own = frozenset(account.scopes)
+    return own if wanted is None else own & wanted
+
+
+_LIMITS = prepared(
+    select(
+        service_accounts.c.scopes,
+        service_accounts.c.expires_at,
+        tokens.has_active_owner(service_accounts.c.account).label("owned"),
+    ).where(service_accounts.c.account == bindparam("of_account"))
+)
 
 
 async def listed(
@@ -224,8 +238,8 @@ async def listed(
 
     With `owner`, return only the accounts of this owner; with `only`, only the account with this id.
     """
-    query = select(service_accounts, accounts.c.name, accounts.c.active).join(
-        accounts, accounts.c.id == service_accounts.c.account
+    query = select(service_accounts, people_table.c.name, people_table.c.active).join(
+        people_table, people_table.c.id == service_accounts.c.account
     )
     query = query.where(service_accounts.c.account > after).order_by(service_accounts.c.account).limit(limit)
     if owner is not None:
@@ -235,7 +249,9 @@ async def listed(
     rows = {row.account: row for row in await conn.execute(query)}
     owners: dict[str, list[str]] = {id: [] for id in rows}
     owned: set[str] = set()
-    of_owners = select(owners_table, accounts.c.active).join(accounts, accounts.c.id == owners_table.c.owner)
+    of_owners = select(owners_table, people_table.c.active).join(
+        people_table, people_table.c.id == owners_table.c.owner
+    )
     of_owners = of_owners.where(owners_table.c.account.in_(rows)).order_by(owners_table.c.owner)
     for row in await conn.execute(of_owners):
         owners[row.account].append(row.owner)
@@ -265,13 +281,18 @@ async def asked_for(conn: AsyncConnection, requester: str, on_behalf_of: str | N
 
     For a service account, these are the person in `on_behalf_of` and the owners of the account; none for a person.
     """
-    query = select(accounts.c.kind, owners_table.c.owner).outerjoin(
-        owners_table, owners_table.c.account == accounts.c.id
-    )
-    rows = (await conn.execute(query.where(accounts.c.id == requester).order_by(owners_table.c.owner))).all()
+    rows = (await conn.execute(_ASKING, {"of_requester": requester})).all()
     if not rows or rows[0].kind != "service":
         return []
     return _once([name for name in (on_behalf_of, *(row.owner for row in rows)) if name])
+
+
+_ASKING = prepared(
+    select(people_table.c.kind, owners_table.c.owner)
+    .outerjoin(owners_table, owners_table.c.account == people_table.c.id)
+    .where(people_table.c.id == bindparam("of_requester"))
+    .order_by(owners_table.c.owner)
+)
 
 
 def _owned_by(person: str) -> Select[tuple[str]]:
@@ -282,7 +303,9 @@ async def _check_owners(conn: AsyncConnection, owners: Sequence[str]) -> None:
     """Raise WrongField unless there are 1 to 20 owners, all of them active people."""
     if not 1 <= len(_once(owners)) <= MOST_OWNERS:
         raise WrongField("owners", f"name 1 to {MOST_OWNERS} owners: people who answer for the account")
-    query = select(accounts.c.id).where(accounts.c.id.in_(owners), accounts.c.active, accounts.c.kind == "person")
+    query = select(people_table.c.id).where(
+        people_table.c.id.in_(owners), people_table.c.active, people_table.c.kind == "person"
+    )
     known = set((await conn.execute(query)).scalars())
     if unknown := [owner for owner in owners if owner not in known]:
         raise WrongField("owners", f"'{unknown[0]}' is not an active person: an owner is a person, by id")
@@ -293,12 +316,6 @@ def _scopes(names: Collection[str]) -> list[TokenScope]:
         return scopes_named(names)
     except ValueError as wrong:
         raise WrongField("scopes", str(wrong)) from wrong
-
-
-async def _admins(conn: AsyncConnection) -> list[str]:
-    query = select(accounts.c.id).join(memberships, memberships.c.person == accounts.c.id)
-    query = query.where(memberships.c.group_name == ADMINS, accounts.c.active, accounts.c.kind == "person")
-    return list((await conn.execute(query.order_by(accounts.c.id))).scalars())
 
 
 def _once(names: Sequence[str]) -> list[str]:

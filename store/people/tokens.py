@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, bindparam, delete, exists, func, insert, select, update
 
 from domain.input_errors import WrongField
 from domain.moments import moment_text
@@ -25,7 +25,7 @@ from store.people import one_time_links, people
 from store.people.people import Person
 from store.people.person_lock import locked
 from store.people.secret_hash import secret_hash
-from store.tables.people import people as accounts, service_account_owners, sessions, token_uses, tokens
+from store.tables.people import people as people_table, service_account_owners, sessions, token_uses, tokens
 
 TOKEN_PREFIX = "hg_"
 """The prefix of each token, by which secret scanners and people recognise a token."""
@@ -267,15 +267,18 @@ def credential_of(token: str) -> str:
     return secret_hash(token)
 
 
-_owner = accounts.alias("owner")
+def has_active_owner(account: ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a service account has an active owner. Otherwise the account is suspended."""
+    owner = people_table.alias()
+    owns = and_(service_account_owners.c.account == account, service_account_owners.c.owner == owner.c.id)
+    return exists().where(owns, owner.c.active)
+
+
 _OF_TOKEN = prepared(
     select(
         tokens.c.person,
         tokens.c.scopes,
         tokens.c.expires_at,
-        exists()
-        .where(service_account_owners.c.account == tokens.c.person, service_account_owners.c.owner == _owner.c.id)
-        .where(_owner.c.active)
-        .label("owned"),
+        has_active_owner(tokens.c.person).label("owned"),
     ).where(tokens.c.hash == bindparam("of_hash"), tokens.c.revoked_at.is_(None))
 )

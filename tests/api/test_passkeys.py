@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from sqlalchemy import delete, update
 
 from api.app import create_app
+from api.http.callers import COOKIE
 from api.http.problems import Problem
-from api.http.security import COOKIE
 from api.services import passkeys as service
 from api.services.passkeys import NoPasskeys, NotAccepted, Verified
 from api.services.relying_party import RelyingParty, relying_party

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api.app import create_app
-from api.http.security import person_of
+from api.http.callers import person_of
 from api.services import live_updates
 from core.settings import Settings
 from core.signing_keys import make_missing_keys

@@ -8,7 +8,7 @@ from typing import Literal
 import httpx2
 from sqlalchemy import update
 
-from api.http.security import SECURE_COOKIE
+from api.http.callers import SECURE_COOKIE
 from domain.token_scopes import TokenScope
 from store.people import leavers, passwords, people, service_accounts, sessions, tokens
 from store.tables.people import tokens as stored_tokens

@@ -65,7 +65,10 @@ async def shown(
     own = [(name, value) for name, value in client.headers.items() if name in ("authorization", "cookie", "x-csrf")]
     path, query = path_of(place.path, ids), str(httpx2.QueryParams(row.request(ids)["params"]))
     found = []
-    odd = [*(("GET", spelling, {}) for spelling in spellings(path)), *((method, path, {}) for method in METHODS)]
+    odd: list[tuple[str, str, dict[str, str]]] = [
+        *(("GET", spelling, {}) for spelling in spellings(path)),
+        *((method, path, {}) for method in METHODS),
+    ]
     for method, target, headers in [("GET", path, {})] if itself else [*odd, ("GET", path, CONDITIONAL)]:
         answer = await call(product.gate.app, method, f"{target}?{query}", [*own, *headers.items()])
         if opened(answer):

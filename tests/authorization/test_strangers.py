@@ -194,7 +194,7 @@ async def test_a_stranger_is_told_no_text_and_not_whether_a_thing_exists(
     product: Product, planted: Mapping[str, Planted], of: Side, asking: Side
 ) -> None:
     theirs, person, own = planted[of.process], ASKS_AS[asking.process], planted[asking.process].ids
-    wrong = {}
+    wrong: dict[str, object] = {}
     for name, row in ROWS.items():
         place = Place.named(name)
         if row.ends_sessions or not named(row, place) or row.what in (What.READ_PEOPLE, What.CHANGE_PEOPLE):

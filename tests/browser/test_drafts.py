@@ -28,10 +28,12 @@ FILL = """([at, mark]) => {
   for (const field of form.elements) {
     if (!field.name || !field.matches("textarea, select, input:not([type=hidden], [type=password])")) continue;
     if (field.type === "file") continue;
-    if (field.matches("select")) field.selectedIndex = field.options.length - 1;
+    if (field.type === "checkbox") field.checked = true;
+    else if (field.matches("select")) field.selectedIndex = field.options.length - 1;
     else field.value = usual[field.type] ?? mark;
     field.dispatchEvent(new Event("input", { bubbles: true }));
-    typed[field.name] = field.value;
+    if (field.type === "checkbox") typed[`${field.name}=${field.value}`] = true;
+    else typed[field.name] = field.value;
   }
   return typed;
 }"""
@@ -41,7 +43,8 @@ SEND = """(at) => {
   form.requestSubmit(form.querySelector("button:not([type=button])"));
 }"""
 TYPED = """(at) => Object.fromEntries([...document.querySelectorAll("main form[method=post]")[at].elements]
-  .filter((each) => each.name).map((each) => [each.name, each.value]))"""
+  .filter((each) => each.name)
+  .map((each) => each.type === "checkbox" ? [`${each.name}=${each.value}`, each.checked] : [each.name, each.value]))"""
 
 
 def places(product: Product) -> dict[str, str]:

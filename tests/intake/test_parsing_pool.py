@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from api.http.exception_handlers import problem_of_error
+from domain.scope import EVERYWHERE
 from intake.parsing import parsing_pool
 from intake.parsing.parsing_pool import LARGE, MOST_WAITING_OF_ONE, QUICK, LineTooLong, ParserEnded, ParsingPool
 from intake.tables.table import UnreadableFile
@@ -33,7 +34,7 @@ async def nothing_stored(question: str, value: Any) -> Any:
 
 
 ABOUT: dict[str, Any] = {"process": "payment", "mappings": None, "given": None, "opening": {}}
-DRY_RUN = {**ABOUT, "policy": POLICY.read_text(), "by": "rita", "resubmit": False}
+DRY_RUN = {**ABOUT, "policy": POLICY.read_text(), "by": "rita", "resubmit": False, "starts": EVERYWHERE}
 
 
 async def dry_run(pool: ParsingPool, data: bytes, by: str = "rita") -> dict[str, Any]:

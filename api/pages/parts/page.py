@@ -21,11 +21,11 @@ from markupsafe import Markup
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
+from api.http.callers import Visitor, bearer, csrf_of, visitor
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.origins import is_foreign
 from api.http.problems import Problem
 from api.http.rate_limits import LimitReached, admitted
-from api.http.security import Visitor, bearer, csrf_of, visitor
 from api.http.strict_requests import check_address
 from api.pages.parts import formatting, translation
 from api.pages.parts.navigation import places

@@ -61,6 +61,11 @@ class Site:
         """Sign in at the provider; answers the address with which the browser comes back."""
         return await self.provider.sign_in(browser, await self.begin(browser), subject)
 
+    def cookie(self, attempt: Attempt) -> str:
+        """The cookie of an attempt as the gateway makes it."""
+        text: str = attempt.cookie(self.sign_on.box)
+        return text
+
     async def is_signed_in(self, browser: httpx2.AsyncClient) -> bool:
         return 'action="/sign-out"' in (await browser.get("/settings")).text
 

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from api.app import create_app
-from api.http.security import COOKIE
+from api.http.callers import COOKIE
 from api.services.demo_people import COOKIE as SECRET_COOKIE, SHORTEST
 from core import demo_people as demo_people_people_and_money, logs
 from core.settings import Settings

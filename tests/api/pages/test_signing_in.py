@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import httpx2
 
-from api.http.security import COOKIE
+from api.http.callers import COOKIE
 from store.people import passwords, people
 from tests.api.conftest import Gate
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.security import COOKIE
+from api.http.callers import COOKIE
 from tests.api.conftest import Gate
 from tests.api.pages.visits import browser, hidden
 

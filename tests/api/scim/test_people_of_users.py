@@ -31,9 +31,9 @@ async def here(provider: Provider, id: str, *groups: str, email: str | None = No
         ("anna", "anna"),
         ("J\u00f6rg M\u00fcller", "jorg-muller"),
         ("DOMAIN\\anna", "domain-anna"),
-        ("\u5c71\u7530", "user"),
+        ("\u5c71\u7530", "person"),
         ("holdgate", "holdgate-2"),
-        ("_-_@example.org", "user"),
+        ("_-_@example.org", "person"),
     ],
 )
 async def test_a_new_user_becomes_a_person_with_an_id_like_the_user_name(
