@@ -216,4 +216,5 @@ class RateLimits:
             bucket = self._buckets[kind, caller.name] = Bucket(kind, caller, rate)
             if len(self._buckets) > MOST_BUCKETS:
                 self._buckets.popitem(last=False)
+        self._buckets.move_to_end((kind, caller.name))  # strangers with many addresses must not push out who is here
         return bucket

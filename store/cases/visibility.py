@@ -51,14 +51,18 @@ def within(process: ColumnElement[str], reach: Reach) -> ColumnElement[bool]:
 
 
 def uploads_within(reach: Reach) -> ColumnElement[bool]:
-    """Return the condition that all rows of a batch are of these processes. A batch of several processes has them in
-    its rows.
+    """Return the condition that all rows of a batch are of these processes.
+
+    A batch of several processes has them in its rows. An invalid row that names no process which its requester may
+    start could belong to any process, so only people who oversee all processes see its batch.
     """
     if not reach.processes:
         return true() if reach.everywhere else false()
     names = sorted(reach.processes)
+    unknown = and_(batch_rows.c.process == SEVERAL, batch_rows.c.outcome == "invalid")
     foreign = exists().where(
-        batch_rows.c.batch_id == batches.c.batch_id, batch_rows.c.process.not_in([*names, SEVERAL])
+        batch_rows.c.batch_id == batches.c.batch_id,
+        or_(unknown, batch_rows.c.process.not_in([*names, SEVERAL])),
     )
     return or_(batches.c.process.in_(names), and_(batches.c.process == SEVERAL, ~foreign))
 

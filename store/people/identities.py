@@ -191,6 +191,16 @@ async def had_another_way(conn: AsyncConnection, person: str) -> bool:
     return any([await conn.scalar(select(exists().where(table.c.person == person))) for table in tables])
 
 
+async def describes_itself(conn: AsyncConnection, person: str, subject: str | None) -> bool:
+    """Return True if single sign-on connected an account to the person by itself, and not the one with this subject.
+
+    The owner of the account may have chosen the user name and the address at the provider, so neither says who it is.
+    """
+    query = select(identities.c.subject).where(identities.c.person == person, identities.c.connected_by.like("oidc:%"))
+    found = set((await conn.execute(query)).scalars())
+    return bool(found) and subject not in found
+
+
 async def admin_has_signed_in(conn: AsyncConnection, issuer: str) -> bool:
     """Return True if an active administrator has signed in with this provider."""
     query = (

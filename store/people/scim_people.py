@@ -12,7 +12,7 @@ from domain.names import ADMINS
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.db.database import insert_into
-from store.people import new_ids, people
+from store.people import identities, new_ids, people
 from store.people.person_lock import locked
 from store.people.scim_groups import BY
 from store.people.scim_lock import lock_scim
@@ -24,12 +24,16 @@ class NotLinked(ValueError):
     """Raised if a user may be a person who is here, and an administrator must decide. The text says what to do."""
 
 
-async def person_for(conn: AsyncConnection, key: str, user_name: str, name: str, address: str | None) -> str:
+async def person_for(
+    conn: AsyncConnection, key: str, user_name: str, external_id: str | None, name: str, address: str | None
+) -> str:
     """Return the id of the person of a new user; add the person if there is none. Raises NotLinked, ValueError."""
     known: str | None = await conn.scalar(select(scim_names.c.person).where(scim_names.c.user_key == key))
     if known is not None:
         return known
     if (person := await _here(conn, user_name, address)) is not None:
+        if await identities.describes_itself(conn, person, external_id):
+            raise NotLinked(f"{person} came here by single sign-on, and may be somebody else. {_LINK}")
         await locked(conn, person)
         await note_link(conn, person, BY)
         return person

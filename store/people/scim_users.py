@@ -102,7 +102,7 @@ async def create(conn: AsyncConnection, given: GivenUser) -> ScimUser:
     """
     key = fold(given.user_name)
     await _check_free(conn, key)
-    person = await scim_people.person_for(conn, key, given.user_name, given.name, given.address)
+    person = await scim_people.person_for(conn, key, given.user_name, given.external_id, given.name, given.address)
     if (await conn.execute(select(scim_users.c.scim_id).where(scim_users.c.person == person))).first() is not None:
         raise NameTaken(f"the person {person} belongs to another user of the identity provider")
     now, active = datetime.now(UTC), given.active is not False

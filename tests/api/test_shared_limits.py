@@ -210,8 +210,11 @@ async def test_what_is_given_back_can_be_used_again(clock: Clock) -> None:
 async def test_the_buckets_in_memory_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "MOST_BUCKETS", 10)
     limits = gateway(Memory(clock), Rate(60, 60))
+    await limits.take(KIND, [ADA])
+    [of_ada] = await limits.take(KIND, [ADA])
     for number in range(50):
         await limits.take(KIND, [Caller(f"address:{number}")])
+        assert await limits.take(KIND, [ADA]) == [of_ada], "strangers with many addresses do not push out who is here"
     assert len(limits._buckets) == 10
 
 

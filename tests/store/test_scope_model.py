@@ -28,6 +28,7 @@ from tests.store.sample_cases import opening, recorded, submitted, task
 
 PROCESSES = ("payment", "user_onboarding", "deployment", "gone")
 """The last one has cases, but no section in the policy any more."""
+UNKNOWN = "several"
 GROUPS = ("operators", "auditors", "admins", "hr", "staff", "reviewers", "clerks")
 ROLES = ("viewers", "operators", "auditors")
 PEOPLE = ("ann", "bob", "cyd", "dee", "eve", "fay")
@@ -44,7 +45,7 @@ class World:
     cases: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By case id: process, requester, candidate groups and people of its task, and whether it is an incident."""
     uploads: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
-    """By upload: its requester, and the processes of its rows."""
+    """By upload: its requester, and the processes of its rows; `UNKNOWN` for a row that names none."""
 
     def overseen(self, person: str, *roles: str) -> set[str]:
         """The processes in which a person has one of the roles; with all of them also the one that is gone."""
@@ -60,8 +61,11 @@ class World:
         return bool(named) or about["process"] in self.overseen(person, *ROLES)
 
     def sees_upload(self, person: str, id: str) -> bool:
-        by, processes = self.uploads[id]
-        return person == by or processes <= self.overseen(person, *ROLES)
+        return person == self.uploads[id][0] or self.is_within(id, self.overseen(person, *ROLES))
+
+    def is_within(self, id: str, reach: set[str]) -> bool:
+        """Whether all rows of an upload are of these processes. A row of an unknown one is within all of them only."""
+        return reach == set(PROCESSES) or self.uploads[id][1] <= reach
 
     def reads_all(self, person: str) -> bool:
         """Whether a person reads events that belong to no process."""
@@ -98,11 +102,14 @@ async def furnish(db: Database, world: World, chance: random.Random) -> None:
         }  # fmt: skip
     async with db.write() as conn:
         for number in range(6):
-            of_rows = set(chance.sample(PROCESSES, chance.choice([1, 1, 2])))
+            of_rows = set(chance.sample(PROCESSES, chance.choice([1, 1, 2]))) | {*chance.choice([[], [], [UNKNOWN]])}
             id, by = f"b{number:016x}", chance.choice(PEOPLE)
-            process = next(iter(of_rows)) if len(of_rows) == 1 else "several"
+            process = next(iter(of_rows)) if len(of_rows) == 1 else UNKNOWN
             await batches.receive(conn, batch(id, requester=by, process=process, status="running"))
-            rows = [PlannedRow(line=n, reference=f"{n}", outcome="valid", process=p) for n, p in enumerate(of_rows)]
+            rows = [
+                PlannedRow(line=n, reference=f"{n}", outcome="invalid" if p == UNKNOWN else "valid", process=p)
+                for n, p in enumerate(of_rows)
+            ]
             await batches.add_rows(conn, id, rows)
             world.uploads[id] = (by, of_rows)
             paused = CaseEvent(
@@ -172,7 +179,7 @@ async def test_every_list_shows_what_the_model_says(
                 wanted = {i for i, about in world.cases.items() if about["process"] in audits}
                 assert {each.case_id for each in events if each.case_id} == wanted, said
                 kinds = [each.kind for each in events if not each.case_id]
-                orders = sum(processes <= audits for _, processes in world.uploads.values())
+                orders = sum(world.is_within(id, audits) for id in world.uploads)
                 assert kinds.count("batch_paused") == orders, said
                 assert ("password_set" in kinds) is world.reads_all(person), said
                 assert ("books_closed" in kinds) is ("payment" in audits), said

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from api.oidc.attempts import COOKIE, Attempt
 from core.secret_box import SecretBox
 from store.people import identities, leavers, passwords, people, scim_users
+from store.people.scim_people import NotLinked
 from store.people.scim_users import GivenUser
 from store.tables.people import identities as stored, people as persons
 from tests.api.oidc.conftest import LOCAL, Site, opened
@@ -331,3 +332,21 @@ async def test_a_local_person_is_not_taken_over_by_way_of_scim(site: Site) -> No
         assert (await site.sign_in(browser, "l-1")).status_code == 401
     async with site.db.read() as conn:
         assert await identities.of(conn, "lola") == []
+
+
+@pytest.mark.parametrize(("claim", "name"), [("preferred_username", "dana"), ("email", "dana@example.org")])
+async def test_who_signed_in_first_gets_no_groups_of_a_user_with_the_same_name(
+    site: Site, claim: str, name: str
+) -> None:
+    thief = f"thief-{claim}"
+    site.provider.users[thief] = {"preferred_username": thief, claim: name}
+    async with site.browser() as browser:
+        assert (await site.sign_in(browser, thief)).status_code == 303
+    address = name if claim == "email" else None
+    other, same = (GivenUser(name, external, "Dana", address, True, {}) for external in ("dana", thief))
+    with pytest.raises(NotLinked, match="may be somebody else"):
+        async with site.db.write() as conn:
+            await scim_users.create(conn, other)
+    async with site.db.write() as conn:  # the provider itself says that both are one account
+        [account] = await identities.of(conn, (await scim_users.create(conn, same)).person)
+    assert account.subject == thief

@@ -100,7 +100,9 @@ async def test_what_was_added_here_belongs_to_the_provider_that_gives_it_later(p
     assert await provider.groups_of("anna") == ["auditors", "managers", "operators"], "SCIM gives auditors, too"
     for each in (group, auditors):
         await provider.patch(f"/Groups/{each['id']}", {"op": "remove", "path": "members"})
-    assert await provider.groups_of("anna") == ["operators"], "what SCIM takes away is gone, also if single sign-on gave it first"
+    assert await provider.groups_of("anna") == ["operators"], (
+        "what SCIM takes away is gone, also if single sign-on gave it first"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ the last admin
