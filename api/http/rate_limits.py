@@ -1,7 +1,8 @@
 """Let a request in, or answer 429 because its caller has sent too many: by credential, person and network address.
 
 The address counts only for requests of callers who are not signed in, because all people behind a proxy have the
-address of the proxy. Streams of live updates are not counted: `api/services/open_streams.py` limits how many are open.
+address of the proxy. A stream of live updates counts once, when it is opened, and `api/services/open_streams.py` limits
+how many are open.
 """
 
 import ipaddress
@@ -36,15 +37,20 @@ _KINDS = {
     rf"|/requests|/upload/{_ONE}|{_API}/audit/pack|{_API}/batches/{_ONE}(?:/rows)?"
     r"|/api/v1/(?:groups|datasets|risks|ledger/.*|one-time-links))",
 }
-_STREAM = rf"GET {_API}(?:/batches/{_ONE})?/events"
-_REQUEST = re.compile("|".join(f"({pattern})" for pattern in (_STREAM, *_KINDS.values())))
-_BY_GROUP: Sequence[RequestKind | None] = (None, *_KINDS)
+_STREAM = re.compile(rf"GET {_API}(?:/batches/{_ONE})?/events")
+_REQUEST = re.compile("|".join(f"({pattern})" for pattern in _KINDS.values()))
+_BY_GROUP = tuple(_KINDS)
 
 
-def kind_of(method: str, path: str) -> RequestKind | None:
-    """Return the kind of a request; None for a stream of live updates, which is not counted."""
+def kind_of(method: str, path: str) -> RequestKind:
+    """Return the kind of a request."""
     found = _REQUEST.fullmatch(f"{method} {path}")
     return _BY_GROUP[found.lastindex - 1] if found and found.lastindex else RequestKind.OTHER
+
+
+def is_stream(method: str, path: str) -> bool:
+    """Return True for a stream of live updates, which stays open and so takes no turn."""
+    return _STREAM.fullmatch(f"{method} {path}") is not None
 
 
 class LimitReached(Problem):
@@ -64,14 +70,14 @@ async def admitted(request: Request) -> AsyncIterator[None]:
     Raises LimitReached, and DatabaseUnavailable if a stranger cannot be counted.
     """
     services = request.app.state.services
-    kind, person = kind_of(request.method, request.scope["path"]), _person(request)
+    person, asked = _person(request), (request.method, request.scope["path"])
     if person is None:
         await count_stranger(request)
-    elif kind is not None:
+    else:
         credential: Credential = request.state.credential
         callers = Caller(f"{credential.kind}:{credential.key}"), Caller(f"person:{person.id}", PERSON_FACTOR)
-        await _take(request, services.limits, kind, callers)
-    if person is None or kind is None or services.limits.off:
+        await _take(request, services.limits, kind_of(*asked), callers)
+    if person is None or is_stream(*asked) or services.limits.off:
         yield
         return
     try:

@@ -258,6 +258,8 @@ async def redeem(conn: AsyncConnection, code: str, second: str, now: datetime, *
         raise NotUsable(row.status, row.person)
     if hashes[1:] != ([row.second_hash] if row.second_hash else []):
         raise NotUsable("half", row.person)
+    if emergency and row.person not in await active_members(conn, ADMINS):
+        raise NotUsable("void", row.person)
     await _close(conn, one_time_links.c.link_id == row.link_id, "used", row.person, now)
     await _note(conn, "link_used", row.person, await get(conn, row.link_id, now), "used")
     return str(row.person)

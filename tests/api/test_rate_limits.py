@@ -18,7 +18,7 @@ from starlette.requests import Request
 from api.app import create_app
 from api.http.connections import Connection
 from api.http.problems import ANY_ROUTE
-from api.http.rate_limits import address_of, kind_of
+from api.http.rate_limits import address_of, is_stream, kind_of
 from api.pages import routers
 from api.services import open_streams, turns
 from api.services.open_streams import OpenStreams, TooManyStreams
@@ -271,23 +271,21 @@ KINDS = {
     RequestKind.SCIM: "GET /scim/v2/Users, PATCH /scim/v2/Users/1",
     RequestKind.OTHER: "GET /sign-in, GET /sign-in/oidc, "
     "GET /link, GET /api/v1/cases/c, GET /api/v1/me, POST /settings/x, GET /tasks/t, "
-    "POST /api/v1/people, POST /api/v1/cases/c/comments, GET /nothing, POST /apix/v1/cases",
-    None: "GET /events, GET /api/v1/events, GET /batches/b/events, GET /api/v1/batches/b/events",
+    "POST /api/v1/people, POST /api/v1/cases/c/comments, GET /nothing, POST /apix/v1/cases, "
+    "GET /events, GET /api/v1/events, GET /batches/b/events, GET /api/v1/batches/b/events",
 }
 
 
 @pytest.mark.parametrize("kind, request_", [(kind, each) for kind, text in KINDS.items() for each in text.split(", ")])
-def test_each_request_has_its_kind(kind: RequestKind | None, request_: str) -> None:
+def test_each_request_has_its_kind(kind: RequestKind, request_: str) -> None:
     assert kind_of(*request_.split(" ")) == kind
 
 
-def test_only_streams_are_not_counted() -> None:
-    """A new route is counted without anybody thinking of it."""
+def test_only_streams_take_no_turn() -> None:
+    """A new route takes a turn without anybody thinking of it."""
     routes = [each for router in (routers.router, routers.uploads, routers.attachments) for each in all_routes(router)]
     assert len(routes) > 60
-    free = [
-        route.path for route in routes for method in route.methods or () if kind_of(method, filled(route.path)) is None
-    ]
+    free = [route.path for route in routes for method in route.methods or () if is_stream(method, filled(route.path))]
     assert sorted(free) == ["/batches/{batch_id}/events", "/events"]
 
 
@@ -365,14 +363,14 @@ def test_streams_are_bounded_for_a_person_an_address_and_in_all(monkeypatch: pyt
     assert not len(streams) and not streams._open
 
 
-async def test_a_stream_too_many_is_a_problem_and_streams_cost_no_requests(
+async def test_a_stream_too_many_is_a_problem_and_opening_one_counts_as_a_request(
     small: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(open_streams, "FOR_A_PERSON", 2)
     small.app.state.services.live.close()  # so that a stream ends at once: the transport of tests waits for its end
     token = await small.somebody("mia")
     async with small.client(token) as client:
-        assert await statuses(client, f"{API}/events", 30) == [200] * 30, "reconnects are not counted"
+        assert await statuses(client, f"{API}/events", 5) == [200] * 5
         assert not len(small.app.state.services.live.streams)
         with (
             small.app.state.services.live.streams.one("mia", "192.0.2.1"),
@@ -381,4 +379,5 @@ async def test_a_stream_too_many_is_a_problem_and_streams_cost_no_requests(
             refused = await client.get(f"{API}/events")
         assert refused.status_code == 429 and refused.json()["limit"] == "streams"
         assert refused.headers["Retry-After"] == "30"
+        assert 429 in await statuses(client, f"{API}/batches/none/events", 4), "8 others in a minute"
         assert (await client.get(CASES)).status_code == 200

@@ -79,3 +79,13 @@ async def test_an_emergency_link_is_used_once(db: Database) -> None:
         assert await one_time_links.redeem(conn, code, "", NOW, emergency=True) == "anna"
         with pytest.raises(NotUsable):
             await one_time_links.redeem(conn, code, "", NOW, emergency=True)
+
+
+async def test_an_emergency_link_is_void_for_somebody_who_is_no_administrator_any_more(db: Database) -> None:
+    async with db.write() as conn:
+        for person in ("anna", "otto"):
+            await people.add(conn, person, person.title(), ["admins"], by="t")
+        code = await emergency_links.create(conn, "anna", "cli:t", NOW)
+        await people.leave(conn, "anna", "admins", by="otto")
+        with pytest.raises(NotUsable):
+            await one_time_links.redeem(conn, code, "", NOW, emergency=True)
