@@ -34,7 +34,7 @@ bulk: $(dev) ## import a file of 100,000 rows and kill the worker meanwhile
 	@exec $(python) -m pytest -m soak tests/intake/test_hundred_thousand.py $(ARGS)
 
 conformance: $(dev) ## run the suites that need programs of other projects
-	@$(python) -m pip install --quiet --require-hashes -r config/requirements/conformance.txt
+	@$(python) -m pip install --quiet --no-deps --require-hashes -r config/requirements/conformance.txt
 	@mkdir -p var/conformance && cp tests/support/node_provider/package*.json var/conformance
 	@npm ci --silent --no-audit --no-fund --prefix var/conformance
 	@$(python) -m pytest -c pyproject.toml -q -m conformance $(ARGS) || test $$? -eq 5 # 5: there is no such test

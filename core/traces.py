@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from temporalio.contrib.opentelemetry import TracingInterceptor
 
 VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-INSTALL = ".venv/bin/python -m pip install --require-hashes -r config/requirements/otel.txt"
+INSTALL = ".venv/bin/python -m pip install --no-deps --require-hashes -r config/requirements/otel.txt"
 
 
 class NotInstalled(Exception):
