@@ -53,15 +53,6 @@ async def holder_of(db: Database, token: str | None) -> Holder | None:
         return await tokens.holder(conn, token, datetime.now(UTC))
 
 
-async def person_of(db: Database, token: str | None) -> Person | None:
-    """Return the person to whom an access token belongs; None for a token that is not accepted now."""
-    try:
-        found = await holder_of(db, token)
-    except TokenRefused:
-        return None
-    return found.person if found else None
-
-
 async def _noted_holder(services: Any, token: str) -> Holder | None:
     """Return what `holder_of` returns for the token of a request, and record the use of a token that was once valid."""
     try:
@@ -156,13 +147,13 @@ async def caller_now(request: Request) -> Person | None:
     """Return the caller of a stream as they are now; None if the token is not accepted any more."""
     credentials = await bearer(request)
     token, services = credentials.credentials if credentials else "", request.app.state.services
-    if is_jwt(token):
-        try:
+    try:
+        if is_jwt(token):
             return await by_jwt(request, token)
-        except Problem:
-            return None
-    person = await person_of(services.db, token)
-    return person and with_scope(services, person)
+        holder = await holder_of(services.db, token)
+    except (Problem, TokenRefused):
+        return None
+    return with_scope(services, holder.person) if holder else None
 
 
 async def caller(request: Request, _credentials: Bearer) -> Person:

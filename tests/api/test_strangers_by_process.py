@@ -20,7 +20,6 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api.app import create_app
-from api.http.callers import person_of
 from api.services import live_updates
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
@@ -256,7 +255,8 @@ async def test_a_changed_policy_counts_for_the_next_request_and_for_open_streams
     live, person = house.app.state.services.live, "audits-bravo"
 
     async def still() -> Person | None:
-        return await person_of(house.db, house.tokens[person])
+        async with house.db.read() as conn:
+            return await tokens_of_people.by_token(conn, house.tokens[person])
 
     async def listed() -> list[str]:
         return [each["case_id"] for each in (await house.ask(person, "GET", "/api/v1/cases")).json()["items"]]
