@@ -96,6 +96,11 @@ class Settings(OidcSettings):
     """The registry of public keys: cases believe only messages that one of these keys has signed."""
     secrets_key: Path = Field(default_factory=lambda data: data["var"] / "keys" / "secrets.key")
     """The file of the key that encrypts secrets in the database, such as refresh tokens of identity providers."""
+    payload_keys: Path | None = None
+    """The file of the keys that encrypt the payloads of Workflows in Temporal, the current key first.
+
+    None: Temporal stores payloads in plain.
+    """
     mappings: Path = ROOT / "config" / "mappings.toml"
     """The file of saved column mappings, and of values for fields that files do not contain."""
     processes: Path | None = None
@@ -214,6 +219,11 @@ class Settings(OidcSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @field_validator("payload_keys")
+    @classmethod
+    def _absolute_if_set(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().absolute()
 
     @field_validator("processes", "import_dir")
     @classmethod

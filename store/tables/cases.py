@@ -65,6 +65,9 @@ cases = Table(
     Column("took_ms", BigInteger, nullable=True),
     Column("waited_ms", BigInteger, nullable=True),
     Column("words", String(400), nullable=False, server_default=""),  # case id, reference and title, as searched
+    # Random, part of every digest of the case's content. Without it nobody can guess the content of an erased case.
+    Column("salt", String(32), nullable=True),
+    Column("erased_at", Instant, nullable=True),  # its content was erased; the row stays, with ids, status and times
     UniqueConstraint("process", "reference_key", "round"),
     Index("ix_cases_newest", "submitted_at", "case_id"),
     Index("ix_cases_process", "process", "submitted_at", "case_id"),
@@ -337,6 +340,7 @@ batches = Table(
     Column("mapping", JSON, nullable=True),  # which columns contain which fields; null: the fields' own names
     Column("created_at", Instant, nullable=False),
     Column("closed_at", Instant, nullable=True),
+    Column("erased_at", Instant, nullable=True),  # its file, the data of its rows and its cases were erased
 )
 
 batch_requesters = Table(
@@ -428,3 +432,33 @@ stopped = Table(
     Column("since", Instant, nullable=False),
 )
 """Workflows that cannot continue, as a worker has found out. A row is removed when its Workflow continues."""
+
+case_keys = Table(
+    "case_keys",
+    metadata,
+    Column("subject", String(900), primary_key=True),  # a case id, or `batch:` and the id of a batch
+    Column("wrapped", Text, nullable=True),  # the data key, encrypted with the key `kek`; null: erased
+    Column("kek", String(60), nullable=True),  # id of a key in the file HOLDGATE_PAYLOAD_KEYS; null: erased
+    Column("strict", Boolean, nullable=False),  # the Workflow began encrypted, so that no plain payload is its own
+    Column("created_at", Instant, nullable=False),
+    Column("erased_at", Instant, nullable=True),
+    Index("ix_case_keys_kek", "kek"),
+)
+"""The data keys with which the payloads of Temporal Workflows are encrypted, each encrypted with a key outside the
+database.
+"""
+
+legal_holds = Table(
+    "legal_holds",
+    metadata,
+    Column("hold_id", String(40), primary_key=True),
+    Column("kind", String(10), nullable=False),  # case | person | upload
+    Column("subject", String(900), nullable=False),  # the id of the case, person or batch
+    Column("reason", Text, nullable=False),
+    Column("placed_by", String(200), nullable=False),
+    Column("placed_at", Instant, nullable=False),
+    Column("lifted_by", String(200), nullable=True),
+    Column("lifted_at", Instant, nullable=True),
+    Index("ix_legal_holds_subject", "kind", "subject"),
+)
+"""Reasons why a case, a person or an upload must not be erased. A hold counts until somebody lifts it."""

@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("mapping", sa.JSON(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("batch_id", name="pk_batches"),
     )
     op.create_index("ix_batches_sha256", "batches", ["sha256"], unique=False)
@@ -102,6 +103,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_bulk_results"),
     )
     op.create_index("ix_bulk_results_at", "bulk_results", ["at"], unique=False)
+    op.create_table(
+        "case_keys",
+        sa.Column("subject", sa.String(length=900), nullable=False),
+        sa.Column("wrapped", sa.Text(), nullable=True),
+        sa.Column("kek", sa.String(length=60), nullable=True),
+        sa.Column("strict", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("subject", name="pk_case_keys"),
+    )
+    op.create_index("ix_case_keys_kek", "case_keys", ["kek"], unique=False)
+    op.create_table(
+        "legal_holds",
+        sa.Column("hold_id", sa.String(length=40), nullable=False),
+        sa.Column("kind", sa.String(length=10), nullable=False),
+        sa.Column("subject", sa.String(length=900), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("placed_by", sa.String(length=200), nullable=False),
+        sa.Column("placed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("lifted_by", sa.String(length=200), nullable=True),
+        sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("hold_id", name="pk_legal_holds"),
+    )
+    op.create_index("ix_legal_holds_subject", "legal_holds", ["kind", "subject"], unique=False)
     op.create_table(
         "cases",
         sa.Column("case_id", sa.String(length=900), nullable=False),
@@ -138,6 +163,8 @@ def upgrade() -> None:
         sa.Column("took_ms", sa.BigInteger(), nullable=True),
         sa.Column("waited_ms", sa.BigInteger(), nullable=True),
         sa.Column("words", sa.String(length=400), server_default="", nullable=False),
+        sa.Column("salt", sa.String(length=32), nullable=True),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("case_id", name="pk_cases"),
         sa.UniqueConstraint("idempotency_key", name="uq_cases_idempotency_key"),
         sa.UniqueConstraint("process", "reference_key", "round", name="uq_cases_process_reference_key_round"),
