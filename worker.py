@@ -110,7 +110,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
         log.warning("%s", said)
     keys, key = KeyFile(settings.trusted_keys), own_key(settings, Role.WORKER)
-    client = signing(await connect_when_reachable(settings, runtime), key)
+    client = signing(await connect_when_reachable(settings, None, runtime), key)
     database = Database(settings.database_url)
     binding = NamespaceBinding(client, database)
     await binding.hold_when_reachable()
