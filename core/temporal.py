@@ -7,6 +7,7 @@ that `make up` starts.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
@@ -103,6 +104,16 @@ def metrics_of_sdk(address: str | None) -> Runtime | None:
             f"HOLDGATE_WORKER_METRICS={address}: metrics cannot be served at this address ({error}): "
             "set another address"
         ) from error
+
+
+def foreign_payloads(runtime: Runtime | None) -> Callable[[], None] | None:
+    """Return the function that counts a payload which nobody with a key wrote, among the metrics of the SDK."""
+    if runtime is None:
+        return None
+    counter = runtime.metric_meter.create_counter(
+        "holdgate_foreign_payloads", "Payloads in encrypted Workflows that nobody with a key wrote"
+    )
+    return lambda: counter.add(1)
 
 
 def _unreachable(target: str, reason: str) -> str:

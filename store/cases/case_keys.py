@@ -10,7 +10,8 @@ can unwrap it has the right file.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -119,8 +120,6 @@ class CaseKeys:
         self._since = since
         await self.key_of(MARKER, create=False)
         self._known.pop(MARKER, None)  # each call reads the row
-        async with self._db.read() as conn:
-            self._report_missing(await keys_in_use(conn))
 
     async def forget_erased(self) -> int:
         """Drop the keys of cases that were erased lately from memory. Return their number."""
@@ -130,15 +129,16 @@ class CaseKeys:
         self._looked_at = now
         return sum(self._known.pop(subject, None) is not None for subject in erased)
 
+    async def rewrap(self) -> int:
+        """Wrap all data keys with the current payload key: see `rewrap`. Keys that the file lacks are left out."""
+        with suppress(PayloadKeyMissing):  # `missing` tells operators
+            return await rewrap(self._db, self._file.current())
+        return 0
+
     async def missing(self) -> list[str]:
         """Return the ids of payload keys that wrap data keys, and that the file does not have."""
         async with self._db.read() as conn:
             return [key_id for key_id in await keys_in_use(conn) if key_id not in self._file.current().keys]
-
-    def _report_missing(self, in_use: Sequence[str]) -> None:
-        for key_id in in_use:
-            if key_id not in self._file.current().keys:
-                log.error("%s lacks the key %s, which some cases need: they wait for it", self._file.path, key_id)
 
     async def _settled(self) -> bool:
         """Return True if all programs of the installation know by now that it encrypts."""
@@ -222,7 +222,7 @@ def _row(keys: PayloadKeys, subject: str, *, strict: bool) -> dict[str, Any]:
 
 
 def _owner(subject: str, strict: bool) -> str:
-    """Return what a wrapped key is bound to: somebody who can write to the database must not make a case less strict."""
+    """Return what a wrapped key is bound to, so that nobody makes a case less strict by a change of its row."""
     return f"{subject} strict" if strict else subject
 
 
