@@ -179,11 +179,12 @@ async def uses(conn: AsyncConnection) -> list[KeyUse]:
     return [KeyUse(key_id, count) for key_id, count in found]
 
 
-async def rewrap(db: Database, keys: PayloadKeys) -> int:
+async def rewrap(db: Database, keys: PayloadKeys, *, by: str = audit_log.ENGINE) -> int:
     """Wrap all data keys again that another key than the current one wraps, in small transactions.
 
-    Return the number of wrapped data keys. Programs that have a data key in memory go on with it. Raises
-    PayloadKeyMissing if the file lacks a key, after all other data keys were wrapped.
+    Return the number of wrapped data keys; an event in the audit log has the number, too. Programs that have a data key
+    in memory go on with it. `by` wanted this. Raises PayloadKeyMissing if the file lacks a key, after all other data
+    keys were wrapped.
     """
     done = 0
     missing: PayloadKeyMissing | None = None
@@ -202,6 +203,11 @@ async def rewrap(db: Database, keys: PayloadKeys) -> int:
             if len(rows) < AT_ONCE:
                 break
             after = rows[-1].subject
+    if done:
+        said = f"{done} data keys are wrapped by the payload key {keys.current} now"
+        async with db.write() as conn:
+            data = {"key_id": keys.current, "count": done}
+            await audit_log.note(conn, "data_keys_rewrapped", by=by, summary=said, data=data)
     if missing is not None:
         raise missing
     return done
