@@ -73,6 +73,14 @@ class Words:
         """Return the masked fields, with the functions that mask them."""
         return Masking(self.masked)
 
+    def label_of(self, field: str) -> str:
+        """Return the label of a field. For a part of a field, such as `beneficiary.iban`, name both."""
+        root, _dot, part = field.partition(".")
+        name = self.labels.get(field) or self.labels.get(root) or root.replace("_", " ").capitalize()
+        if not part or field in self.labels:
+            return name
+        return f"{name}: {part.replace('.', ' ').replace('_', ' ')}"
+
     def title_of(self, case: BaseModel) -> str:
         """Return the title of a case. `case` is the input of the case as a model object."""
         return self._say(self.title, case, self.nouns[0].capitalize())
