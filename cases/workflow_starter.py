@@ -135,10 +135,10 @@ class Launcher:
                     if _for_good(wrong):
                         launch.refused[row.case_id] = f"Temporal refuses to start the case: {wrong.message}"
                     else:
-                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
+                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong)
                         launch.waiting.append(row)
                 except (TimeoutError, RuntimeError) as wrong:  # RuntimeError: there was no connection
-                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong or "no answer")
+                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong)
                     launch.waiting.append(row)
 
         async with asyncio.TaskGroup() as group:
@@ -165,7 +165,7 @@ class Launcher:
                 summary=f"{'Cancel' if cancel else 'Import'} {batch.filename} ({batch.total:,} rows)",
             )
         except (RPCError, TimeoutError, RuntimeError) as wrong:
-            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong or "no answer")
+            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong)
             return False
         return True
 

@@ -6,3 +6,5 @@ class Mistake(Exception):
 
     The text of the exception names the error; the exit code of the program is 2.
     """
+
+    safe_to_log = True
