@@ -7,6 +7,8 @@ class Mistake(Exception):
     The text of the exception names the error; the exit code of the program is 2.
     """
 
+    safe_to_log = True
+
 
 class PayloadsUnreadable(Exception):
     """The payloads of a Workflow cannot be read or written, because of the state of our own keys.
