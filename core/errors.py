@@ -16,6 +16,8 @@ class PayloadsUnreadable(Exception):
     The text names no content of the case. A payload that somebody else wrote never raises this error.
     """
 
+    safe_to_log = True
+
 
 class PayloadKeyMissing(PayloadsUnreadable):
     """The file of payload keys does not have the key that wraps the data key of a case.
