@@ -32,7 +32,7 @@ from core.exit import leave
 from core.settings import Settings, WrongSettings, load, unknown_variables
 from core.signed_client import signing
 from core.signing_keys import KeyFile, own_key
-from core.temporal import connect_when_reachable, foreign_payloads, metrics_of_sdk
+from core.temporal import connect_when_reachable, foreign_payloads, runtime_of_sdk
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.proof.keys import Role
 from intake.drop_folder import DropFolder
@@ -173,7 +173,8 @@ def run() -> int:
     keep_private()
     try:
         settings = load()
-        logs.configure(settings.log)
+        logs.configure(settings.log, texts=settings.log_texts)
+        logs.take_uncaught()
         for line in unknown_variables():
             log.warning("%s", line)
         check(settings)
@@ -185,7 +186,7 @@ def run() -> int:
         read_apps(settings.apps)
         gc.enable()
         gc.freeze()
-        event_loop.run(main(settings, policy_file, metrics_of_sdk(settings.worker_metrics)))
+        event_loop.run(main(settings, policy_file, runtime_of_sdk(settings.worker_metrics)))
     except (WrongSettings, WrongApps, WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2

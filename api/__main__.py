@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from temporalio.runtime import Runtime
 
 from api.app import create_app
 from api.container import Services
@@ -23,7 +24,7 @@ from core import logs, loopback, traces
 from core.payload_keys import read_payload_keys
 from core.settings import WrongSettings, load, unknown_variables
 from core.signing_keys import own_key
-from core.temporal import TemporalUnreachable, profile
+from core.temporal import TemporalUnreachable, profile, runtime_of_sdk
 from domain.proof.keys import Role
 from intake.parsing.parsing_pool import start_template
 from plugins.errors import WrongProcess
@@ -80,11 +81,13 @@ def main() -> int:
     keep_private()
     try:
         settings = load()
-        logs.configure(settings.log)
+        logs.configure(settings.log, texts=settings.log_texts)
+        logs.take_uncaught()
         for line in unknown_variables():
             log.warning("%s", line)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
+        Runtime.set_default(runtime_of_sdk(None))
         profile()  # a configuration of the Temporal SDK that cannot be read does not correct itself
         app = create_app(settings)
         own_key(settings, Role.GATEWAY)

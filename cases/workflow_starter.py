@@ -137,12 +137,12 @@ class Launcher:
                     if _for_good(wrong):
                         launch.refused[row.case_id] = f"Temporal refuses to start the case: {wrong.message}"
                     else:
-                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
+                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong)
                         launch.waiting.append(row)
                 except PayloadErased as wrong:
                     launch.refused[row.case_id] = str(wrong)
                 except (TimeoutError, RuntimeError) as wrong:  # RuntimeError: there was no connection
-                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong or "no answer")
+                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong)
                     launch.waiting.append(row)
                 except (PayloadKeyMissing, DatabaseUnavailable) as wrong:
                     log.error("case %s cannot be encrypted, and waits: %s", row.case_id, wrong)
@@ -172,7 +172,7 @@ class Launcher:
                 summary=f"{'Cancel' if cancel else 'Import'} {batch.filename} ({batch.total:,} rows)",
             )
         except (RPCError, TimeoutError, RuntimeError) as wrong:
-            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong or "no answer")
+            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong)
             return False
         except (PayloadsUnreadable, DatabaseUnavailable) as wrong:
             log.error("batch %s cannot be encrypted, and waits: %s", batch.batch_id, wrong)

@@ -7,12 +7,16 @@ class Mistake(Exception):
     The text of the exception names the error; the exit code of the program is 2.
     """
 
+    safe_to_log = True
+
 
 class PayloadsUnreadable(Exception):
     """The payloads of a Workflow cannot be read or written, because of the state of our own keys.
 
     The text names no content of the case. A payload that somebody else wrote never raises this error.
     """
+
+    safe_to_log = True
 
 
 class PayloadKeyMissing(PayloadsUnreadable):

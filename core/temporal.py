@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig
 
 from core import traces
 from core.payload_codec import DataKeys
@@ -28,6 +28,8 @@ class TemporalUnreachable(Exception):
     """Raised if no Temporal server answers, or the SDK's configuration cannot be read. The text is one line with the
     reason.
     """
+
+    safe_to_log = True
 
 
 def profile() -> ClientConfigProfile:
@@ -59,7 +61,7 @@ async def connect(
     """Return a client of the configured Temporal server, which converts data with Pydantic.
 
     With `keys`, the client encrypts payloads. With `lazy`, the client connects at its first call; a Worker cannot use
-    such a client. `runtime` is the result of `metrics_of_sdk`. Raises TemporalUnreachable.
+    such a client. `runtime` is the result of `runtime_of_sdk`. Raises TemporalUnreachable.
     """
     target = address(settings)
     try:
@@ -90,18 +92,25 @@ async def connect_when_reachable(settings: Settings, keys: DataKeys | None, runt
             await asyncio.sleep(1)
 
 
-def metrics_of_sdk(address: str | None) -> Runtime | None:
-    """Return the runtime that serves the metrics of the Temporal SDK at this address; None if `address` is None.
+def runtime_of_sdk(metrics_address: str | None) -> Runtime:
+    """Return the runtime of the Temporal SDK, whose lines go to the logs of this program.
 
-    Raises WrongSettings if the metrics cannot be served at the address.
+    The SDK itself would print lines with whole failures. The runtime serves the metrics of the SDK at
+    `metrics_address`, if that is not None. Raises WrongSettings if the metrics cannot be served there.
     """
-    if address is None:
-        return None
+    forwarding = LogForwardingConfig(
+        logging.getLogger("temporalio"),
+        append_target_to_name=False,
+        prepend_target_on_message=False,
+        append_log_fields_to_message=False,  # `core.library_logs` adds those that are ids
+    )
+    lines = LoggingConfig(filter=LoggingConfig.default.filter, forwarding=forwarding)
+    metrics = PrometheusConfig(bind_address=metrics_address) if metrics_address else None
     try:
-        return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+        return Runtime(telemetry=TelemetryConfig(logging=lines, metrics=metrics))
     except (RuntimeError, ValueError) as error:
         raise WrongSettings(
-            f"HOLDGATE_WORKER_METRICS={address}: metrics cannot be served at this address ({error}): "
+            f"HOLDGATE_WORKER_METRICS={metrics_address}: metrics cannot be served at this address ({error}): "
             "set another address"
         ) from error
 

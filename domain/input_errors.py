@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.base import FieldProblem
+from domain.masking import hidden_values
 
 SHOWN = 60
 """Maximum number of characters of a wrong value in a message."""
@@ -80,7 +81,7 @@ def _repeats(text: str, value: Any) -> bool:
 def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     column = ".".join(map(str, detail["loc"])) or None
     # A validator may have wrapped or changed the value, so the message shows the value as it was sent.
-    kind, value = detail["type"], shown.get(column or "", detail["input"])
+    kind, value = detail["type"], _at(shown, detail["loc"], detail["input"])
     if kind == "missing":
         return FieldProblem(column=column, message="enter a value", expected="a value")
     if kind == "extra_forbidden":
@@ -91,6 +92,8 @@ def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     if kind in {"value_error", "assertion_error"}:
         # The message is a sentence by our own model. Pydantic puts "Value error, " before it.
         own = str(detail.get("ctx", {}).get("error", detail["msg"]))
+        if any(_repeats(own, hidden) for hidden in hidden_values(detail["input"], value if column else shown)):
+            own = "has a value that is not accepted"
         message = own if not single or str(value) in own else f"{quoted(value)}: {own}"
         return FieldProblem(column=column, message=message, value=repeated, expected=own)
     words = _EXPECTED.get(kind)
@@ -105,6 +108,19 @@ def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
         value=repeated,
         expected=expected.format_map(about),
     )
+
+
+def _at(shown: Mapping[str, Any], where: tuple[int | str, ...], otherwise: Any) -> Any:
+    """Return the value at the place of an error; `otherwise` if there is none, as for an error about all fields."""
+    found: Any = shown
+    for part in where:
+        if isinstance(found, Mapping) and part in found:
+            found = found[part]
+        elif isinstance(found, list | tuple) and isinstance(part, int) and part < len(found):
+            found = found[part]
+        else:
+            return otherwise
+    return found if where else otherwise
 
 
 def _lower_first(text: str) -> str:

@@ -194,6 +194,9 @@ STEPS: dict[str, StepNames] = {name: process.steps for name, process in PROCESSE
 GATES: dict[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
 """The gates of each process, so that a policy with a mistyped or missing gate is refused when it is loaded."""
 
+MASKED: dict[str, frozenset[str]] = {name: process.words.masked for name, process in PROCESSES.items()}
+"""The masked fields of each process, so that a policy that lets people reveal another field is refused."""
+
 
 def register(process: Process) -> None:
     """Add a process to the tables of this module. Call this before any other package uses the tables."""
@@ -201,6 +204,7 @@ def register(process: Process) -> None:
     INPUTS[process.name] = process.input
     STEPS[process.name] = process.steps
     GATES[process.name] = list(process.words.gates)
+    MASKED[process.name] = process.words.masked
 
 
 def workflows() -> dict[str, type]:

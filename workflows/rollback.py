@@ -11,6 +11,7 @@ from temporalio.exceptions import FailureError
 # The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from domain.case import CaseInput, CaseResult
+    from domain.masking import hidden_values, without
     from domain.names import INTERVENTION, ROLLBACK
     from domain.rollback import RollbackInput
     from domain.status import Outcome, Status, Verdict
@@ -41,6 +42,10 @@ class RollbackPresentation:
 
     def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError(f"nobody may edit the input in a rollback: {sorted(stored)}")
+
+    def without_masked(self, case: CaseInput[Any], said: Any) -> Any:
+        whole = _rollback(case)
+        return without(said, list(hidden_values(whole.input, whole.shown)))
 
     def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
         whole = _rollback(case)

@@ -84,7 +84,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise Gone from error
-        _log.warning("Temporal: %s", error.message)
+        _log.warning("Temporal: %s", error)
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             raise Problem(
                 422, "Temporal refused the message, probably because of its size. Send a shorter one.", kind="too-large"
@@ -115,7 +115,7 @@ def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer | Problem:
             return unavailable(NOT_TRUSTED)
         if refusal:
             return refusal
-    _log.error("Temporal: an Update failed with an unknown error: %r", cause)
+    _log.error("Temporal: an Update failed with an unknown error: %s", cause)
     return NoAnswer()
 
 

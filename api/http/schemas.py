@@ -94,6 +94,9 @@ class TaskDetail(TaskView):
     """One task with its case, and whether the caller may decide the task."""
 
     can_decide: CanDecide
+    revealable: list[str] = Field(
+        description="Masked fields of the input whose whole value the caller may see: `POST /tasks/{task_id}/reveal`"
+    )
     if_approved: list[Consequence] = Field(
         description="What happens if the task is approved, in order, up to the next approval step at which people "
         "decide; empty after the task is decided"

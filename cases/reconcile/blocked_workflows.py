@@ -266,7 +266,7 @@ class BlockedWorkflows:
                 )
             new = await blocked.add(conn, one, task, event)
         if new:
-            log.error("%s is blocked: %s %s", workflow_id, cause, technical)
+            log.error("%s is blocked: %s The incident has the error", workflow_id, cause)
         return new
 
     async def _operators(self, workflow_id: str) -> list[str]:
