@@ -25,7 +25,7 @@ from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavail
 from domain.base import FieldProblem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
-from domain.input_errors import problems_of
+from domain.input_errors import masked_values, problems_of
 from domain.moments import asked
 from domain.scope import Scope
 from domain.state_words import state
@@ -432,8 +432,8 @@ def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseMode
         problems.append(FieldProblem(column="reference", message=str(wrong)))
     if request.priority is not None and not 1 <= request.priority <= 5:
         problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    start_at = request.start_at
-    if start_at is not None and (wrong_time := why_not_at(start_at)):
+    problems += masked_values(request.input, process.shown_input)
+    if (start_at := request.start_at) is not None and (wrong_time := why_not_at(start_at)):
         problems.append(FieldProblem(column="start_at", message=wrong_time))
         start_at = None  # other dates cannot be compared with it
     try:

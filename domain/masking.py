@@ -5,7 +5,7 @@ list of objects the part of each of them.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -110,6 +110,16 @@ def _at(value: Any, path: Sequence[str]) -> Iterator[Any]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from _at(each, path)
+
+
+def left_masked(values: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:
+    """Return the fields whose values somebody sends back as they were shown, masked, such as `…5432`.
+
+    `shown` returns an input as people may see it. Such a value would replace the whole value.
+    """
+    sent = {name: value for name, value in values.items() if isinstance(value, str) and value.startswith(HIDDEN)}
+    probe = "x" * SHORTEST
+    return [name for name in sent if shown({name: probe})[name] != probe]
 
 
 def hidden_values(whole: Any, shown: Any) -> Iterator[str]:
