@@ -125,11 +125,9 @@ def _at(shown: Mapping[str, Any], where: tuple[int | str, ...], otherwise: Any) 
     """Return the value at the place of an error; `otherwise` if there is none, as for an error about all fields."""
     found: Any = shown
     for part in where:
-        if isinstance(found, Mapping) and part in found:
+        try:
             found = found[part]
-        elif isinstance(found, list | tuple) and isinstance(part, int) and part < len(found):
-            found = found[part]
-        else:
+        except (LookupError, TypeError):
             return otherwise
     return found if where else otherwise
 
