@@ -117,7 +117,7 @@ def left_masked(values: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], 
 
     `shown` returns an input as people may see it. Such a value would replace the whole value.
     """
-    sent = {name: value for name, value in values.items() if isinstance(value, str) and value.startswith(HIDDEN)}
+    sent = {name: value for name, value in values.items() if isinstance(value, str) and _is_mask(value)}
     probe = "x" * SHORTEST
     return [name for name in sent if shown({name: probe})[name] != probe]
 
@@ -132,9 +132,12 @@ def hidden_values(whole: Any, shown: Any) -> Iterator[str]:
     elif isinstance(whole, list | tuple) and isinstance(shown, list):
         for value, seen in zip(whole, shown, strict=False):
             yield from hidden_values(value, seen)
-    elif isinstance(whole, str) and whole.strip() and isinstance(shown, str):
-        if shown.startswith(HIDDEN) and shown != whole:
-            yield whole
+    elif isinstance(whole, str) and whole.strip() and isinstance(shown, str) and _is_mask(shown) and shown != whole:
+        yield whole
+
+
+def _is_mask(text: str) -> bool:
+    return text.startswith(HIDDEN)
 
 
 def without(said: Any, hidden: Collection[str]) -> Any:
@@ -165,6 +168,6 @@ def _text_without(text: str, hidden: Collection[str]) -> str:
         squeezed = squeezed or _BLANKS.sub("", text).casefold()
         if compact.casefold() in squeezed:
             # The same number can be written with blanks between its groups, and in small letters.
-            signs, seen = r"\s*".join(map(re.escape, compact)), str(masked(value))
-            text, squeezed = re.sub(signs, lambda _, seen=seen: seen, text, flags=re.IGNORECASE), None
+            signs = re.compile(r"\s*".join(map(re.escape, compact)), re.IGNORECASE)
+            text, squeezed = str(masked(value)).join(signs.split(text)), None
     return text

@@ -63,7 +63,7 @@ _OF_ALL = frozenset({"taskid", "tasktype", "error"})
 
 
 def _headings(named: str | Collection[str]) -> list[str]:
-    """Return the headings that a mapping names for a field: one, several, or several that are joined (`{No}/{Line}`)."""
+    """Return the headings that a mapping names for a field: one, several, or joined ones (`{No}/{Line}`)."""
     texts = [named] if isinstance(named, str) else named
     return [heading_key(part) for text in texts for part in (re.findall(r"\{([^{}]*)\}", text) or [text])]
 
