@@ -31,7 +31,7 @@ def masked(value: Any) -> Any:
         case None | "":
             return value
         case str():
-            text = value.strip()
+            text = _BLANKS.sub("", value)  # as in `GB82 WEST 1234`
             return f"{HIDDEN}{text[-READABLE:] if len(text) >= SHORTEST else ''}" if text else ""
         case BaseModel():
             return masked(value.model_dump(mode="json"))
