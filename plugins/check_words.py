@@ -86,16 +86,18 @@ def _wrong_mask(name: str, input: Model) -> Iterator[str]:
     """Yield a sentence if a masked field does not exist, or holds numbers, of which no end can be shown."""
     types: set[Any] = {input}
     for part in name.split("."):
-        models = [each for each in types if isinstance(each, type) and issubclass(each, BaseModel)]
+        models = [each for each in types if _is_model(each)]
         found = [model.model_fields[part].annotation for model in models if part in model.model_fields]
         if not found and dict not in types:
             yield f"Words.masked names '{name}', which is no field of the input"
             return
         types = {kind for annotation in found for kind in _kinds(annotation)} or {str}
-    if not types & {str, dict, Any} and not any(
-        issubclass(each, BaseModel) for each in types if isinstance(each, type)
-    ):
+    if not any(each in (str, dict, Any) or _is_model(each) for each in types):
         yield f"Words.masked names '{name}', which is not text: people could see nothing of it, so use a text field"
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

@@ -60,7 +60,7 @@ def test_a_mask_shows_at_most_the_last_four_characters(value: Any, shown: Any) -
 @given(st.text(min_size=1))
 def test_no_more_than_four_characters_of_any_text_are_readable(text: str) -> None:
     shown = masked(text)
-    assert len(shown.removeprefix(HIDDEN)) <= (4 if len(text.strip()) >= 8 else 0)
+    assert len(shown.removeprefix(HIDDEN)) <= (4 if len("".join(text.split())) >= 8 else 0)
 
 
 def test_parts_of_fields_are_masked_also_in_lists_and_in_models() -> None:
@@ -86,13 +86,8 @@ def test_a_value_of_another_form_than_the_name_says_is_masked_whole(odd: Any) ->
 
 def test_values_that_a_rule_has_read_are_masked_by_their_names() -> None:
     read = {"beneficiary.iban": IBAN, "beneficiary": {"iban": IBAN, "bank": "x"}, "payee": IBAN, "facts.score": 3}
-    shown = {
-        "beneficiary.iban": "…5432",
-        "beneficiary": {"iban": "…5432", "bank": "x"},
-        "payee": IBAN,
-        "facts.score": 3,
-    }
-    assert MASKING.values(read) == shown
+    shown = {"beneficiary.iban": "…5432", "beneficiary": {"iban": "…5432", "bank": "x"}}
+    assert MASKING.values(read) == read | shown
 
 
 @pytest.mark.parametrize(
