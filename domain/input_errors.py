@@ -46,7 +46,7 @@ def masked_values(
     """Return a problem for each value that is sent back as people see it, masked. `shown` masks an input."""
     expected = "the whole value, because only its end is shown"
     return [
-        FieldProblem(column=name, message=f"{quoted(values[name])} is masked: enter {expected}", expected=expected)
+        FieldProblem(column=name, message=f"is masked: enter {expected}", expected=expected)
         for name in left_masked(values, shown)
     ]
 

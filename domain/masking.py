@@ -54,6 +54,10 @@ class Masking:
         parts = field.split(".")
         return any(".".join(parts[: n + 1]) in self.fields for n in range(len(parts)))
 
+    def touches(self, name: str) -> bool:
+        """Return True if a field of the input is masked, or a part of it."""
+        return any(path[0] == name for path in self._paths)
+
     @cached_property
     def _paths(self) -> Sequence[tuple[str, ...]]:
         return [tuple(field.split(".")) for field in sorted(self.fields)]
@@ -117,9 +121,33 @@ def left_masked(values: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], 
 
     `shown` returns an input as people may see it. Such a value would replace the whole value.
     """
-    sent = {name: value for name, value in values.items() if isinstance(value, str) and _is_mask(value)}
-    probe = "x" * SHORTEST
-    return [name for name in sent if shown({name: probe})[name] != probe]
+    probes = {name: _probe(value) for name, value in values.items()}
+    return list(_left(values, shown(probes), "")) if _has_mask(values) else []
+
+
+def _has_mask(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return _is_mask(value) if isinstance(value, str) else any(map(_has_mask, parts))
+
+
+def _probe(value: Any) -> Any:
+    """Return the value with texts of which a mask hides a part."""
+    if isinstance(value, str):
+        return "x" * SHORTEST
+    if isinstance(value, Mapping):
+        return {name: _probe(each) for name, each in value.items()}
+    return [_probe(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _left(sent: Any, probed: Any, where: str) -> Iterator[str]:
+    if isinstance(sent, Mapping) and isinstance(probed, Mapping):
+        for name, value in sent.items():
+            yield from _left(value, probed.get(name), f"{where}.{name}" if where else str(name))
+    elif isinstance(sent, list | tuple) and isinstance(probed, list):
+        for number, (value, seen) in enumerate(zip(sent, probed, strict=False)):
+            yield from _left(value, seen, f"{where}.{number}")
+    elif isinstance(sent, str) and _is_mask(sent) and isinstance(probed, str) and _is_mask(probed):
+        yield where
 
 
 def hidden_values(whole: Any, shown: Any) -> Iterator[str]:

@@ -118,7 +118,9 @@ def test_an_error_of_a_model_repeats_no_masked_value() -> None:
 
 
 def test_a_masked_value_that_is_sent_back_is_found() -> None:
-    sent = {"pin": "…5432", "payee": "…and Sons", "beneficiary": None}
-    assert left_masked(sent, MASKING.input) == ["pin"]
-    (problem,) = masked_values(sent, MASKING.input)
-    assert str(problem) == "pin: '…5432' is masked: enter the whole value, because only its end is shown"
+    parts = [{"iban": IBAN}, {"iban": "…5678", "bank": "…"}]
+    sent = {"pin": "…5432", "payee": "…and Sons", "beneficiary": {"iban": "…"}, "parts": parts}
+    assert left_masked(sent, MASKING.input) == ["pin", "beneficiary.iban", "parts.1.iban"]
+    (problem, *_others) = masked_values(sent, MASKING.input)
+    assert str(problem) == "pin: is masked: enter the whole value, because only its end is shown"
+    assert [name for name in Transfer.model_fields if MASKING.touches(name)] == ["pin", "beneficiary", "parts"]
