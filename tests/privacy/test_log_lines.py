@@ -109,7 +109,7 @@ def raised(error: BaseException) -> BaseException:
         try:
             raise LookupError(CANARY)
         except LookupError:
-            raise error
+            raise error  # noqa: B904  # the context must be left out, too
     except BaseException as seen:
         return seen
 
@@ -241,7 +241,7 @@ def test_what_nobody_catches_is_logged_without_its_message(option: str, times: i
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 LOGGERS = {"log", "_log", "logger", "logging"}
 EXCEPTIONS = {"error", "cause", "away", "why", "wrong"}
-"""Variables with an exception: the formatter writes its type and place. `wrong` of the drop folder is a text of ours."""
+"""Variables with an exception, of which the formatter writes type and place. In the drop folder `wrong` is our text."""
 IDS = {
     *("row.case_id", "case.case_id", "batch.batch_id", "workflow_id", "each.workflow_id", "execution.id"),
     *("decision.id", "due.message_id", "entry.inode()", "process", "process.pid", "self._policy.hash"),
@@ -264,9 +264,10 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
         if path.relative_to(ROOT).parts[0] == "scripts":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
-                if ast.unparse(node.func.value).rpartition(".")[2] in LOGGERS:
-                    yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+            function = node.func if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call) and isinstance(function, ast.Attribute) and function.attr in LEVELS:
+                logger = ast.unparse(function.value).rpartition(".")[2]
+                yield from [(f"{path.relative_to(ROOT)}:{node.lineno}", node)] if logger in LOGGERS else []
 
 
 def test_each_log_call_writes_only_ids_exceptions_and_texts_of_this_code() -> None:
