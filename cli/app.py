@@ -24,6 +24,7 @@ from cli import (
     namespace,
     notices,
     output,
+    payload_keys,
     policy,
     process,
     programs,
@@ -54,6 +55,7 @@ app.add_typer(single_sign_on.app, name="people")  # the commands of `people`, an
 app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(payload_keys.app, name="payload-keys")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")

@@ -7,13 +7,15 @@ that `make up` starts.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig
 
 from core import traces
-from core.payloads import data_converter
+from core.payload_codec import DataKeys
+from core.payloads import converter
 from core.settings import Settings, WrongSettings
 
 CONNECT_TIMEOUT = 5.0
@@ -53,11 +55,13 @@ def namespace() -> str:
     return profile().namespace or "default"
 
 
-async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
+async def connect(
+    settings: Settings, *, keys: DataKeys | None = None, lazy: bool = False, runtime: Runtime | None = None
+) -> Client:
     """Return a client of the configured Temporal server, which converts data with Pydantic.
 
-    With `lazy`, the client connects at its first call; a Worker cannot use such a client. `runtime` is the result of
-    `runtime_of_sdk`. Raises TemporalUnreachable.
+    With `keys`, the client encrypts payloads. With `lazy`, the client connects at its first call; a Worker cannot use
+    such a client. `runtime` is the result of `runtime_of_sdk`. Raises TemporalUnreachable.
     """
     target = address(settings)
     try:
@@ -66,7 +70,7 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await Client.connect(
                 **config,
-                data_converter=data_converter,
+                data_converter=converter(keys),
                 interceptors=traces.interceptors(),
                 lazy=lazy,
                 runtime=runtime,
@@ -75,14 +79,14 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
         raise TemporalUnreachable(_unreachable(target, _one_line(error))) from error
 
 
-async def connect_when_reachable(settings: Settings, runtime: Runtime | None) -> Client:
+async def connect_when_reachable(settings: Settings, keys: DataKeys | None, runtime: Runtime | None) -> Client:
     """Wait until the Temporal server answers, and return a client.
 
     The function waits without a limit, because somebody would have to restart a worker that stopped waiting.
     """
     while True:
         try:
-            return await connect(settings, runtime=runtime)
+            return await connect(settings, keys=keys, runtime=runtime)
         except TemporalUnreachable as error:
             log.warning("%s; trying again", error)
             await asyncio.sleep(1)
@@ -109,6 +113,16 @@ def runtime_of_sdk(metrics_address: str | None) -> Runtime:
             f"HOLDGATE_WORKER_METRICS={metrics_address}: metrics cannot be served at this address ({error}): "
             "set another address"
         ) from error
+
+
+def foreign_payloads(runtime: Runtime | None) -> Callable[[], None] | None:
+    """Return the function that counts a payload which nobody with a key wrote, among the metrics of the SDK."""
+    if runtime is None:
+        return None
+    counter = runtime.metric_meter.create_counter(
+        "holdgate_foreign_payloads", "Payloads in encrypted Workflows that nobody with a key wrote"
+    )
+    return lambda: counter.add(1)
 
 
 def _unreachable(target: str, reason: str) -> str:

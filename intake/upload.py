@@ -246,6 +246,8 @@ class Uploads:
             about["same_file_as"] = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
             batch = batch.model_copy(update=about)
             await batches.finish_receiving(conn, batch)
+            if self._starter.keys:
+                await self._starter.keys.begin(conn, [f"batch:{batch.batch_id}"])
             if taking is not None:
                 await taking(conn, batch.batch_id)
         return batch

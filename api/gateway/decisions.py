@@ -37,6 +37,7 @@ from api.http.problems import not_found, unavailable
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
+from core.errors import PayloadsUnreadable
 from domain.confirmation import Confirm
 from domain.gate import Gate, wrong_verdict
 from domain.ids import decision_id_for
@@ -310,7 +311,7 @@ class Decisions:
         """
         for pause in LOOKS_S:
             await asyncio.sleep(pause)
-            with suppress(DatabaseUnavailable, NoAnswer):
+            with suppress(DatabaseUnavailable, NoAnswer, PayloadsUnreadable):
                 async with self._db.read() as conn:
                     known = await tasks.decision(conn, decision.id)
                 if known is None or known.status != "accepted":

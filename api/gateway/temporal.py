@@ -22,6 +22,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.problems import Problem, unavailable
+from core.errors import PayloadsUnreadable
 from domain.case import CaseState
 from domain.messages import Signed
 from domain.refusals import Refusal, RefusalCode
@@ -145,7 +146,9 @@ async def state_of(client: Client, workflow_id: str) -> CaseState | None:
             handle = client.get_workflow_handle(workflow_id)
             state: CaseState = await handle.query("status", result_type=CaseState)
             return state
-    except (NoAnswer, Gone, WorkflowQueryFailedError, ValidationError):  # the last: from newer or older code
+    except (NoAnswer, Gone, WorkflowQueryFailedError, PayloadsUnreadable):
+        return None
+    except ValidationError:  # from newer or older code
         return None
 
 

@@ -14,6 +14,7 @@ from api.http.problems import FieldError, Problem, forbidden, invalid, temporal_
 from cases.rollback import NotRollable
 from cases.start_permission import NotARequester
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
+from core.errors import PayloadErased, PayloadKeyMissing
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
 from intake.tables.open_table import UnreadableFile
@@ -61,6 +62,12 @@ def problem_of_error(error: Exception) -> Problem:
             return unavailable(f"Nothing was started: {error}.")
         case TemporalUnavailable():
             return temporal_unreachable()
+        case PayloadErased():
+            said = "The data of this case were erased, so nothing can be done with the case."
+            return Problem(409, said, kind="erased", code="Erased")
+        case PayloadKeyMissing():
+            _log.error("%s", error)
+            return unavailable("The key that encrypts this case is missing. Tell an operator; try again later.")
         case UnusableValue():
             # The type of the route should have named the field. An error without a location is a defect of Holdgate.
             _log.warning("a value reached the database that it cannot take: %s", type(error.__cause__).__name__)
@@ -83,6 +90,8 @@ ANSWERED_ERRORS = (
     LineTooLong,
     ParserEnded,
     TemporalUnavailable,
+    PayloadErased,
+    PayloadKeyMissing,
     DatabaseUnavailable,
     UnusableValue,
 )

@@ -245,9 +245,20 @@ EXCEPTIONS = {"error", "cause", "away", "why", "wrong"}
 IDS = {
     *("row.case_id", "case.case_id", "batch.batch_id", "workflow_id", "each.workflow_id", "execution.id"),
     *("decision.id", "due.message_id", "entry.inode()", "process", "process.pid", "self._policy.hash"),
+    *("subject or 'a Workflow'", "self._keys.current"),
 }
 OUR_OWN = {
-    *("server.foreign_namespace", "line", "said", "changed", "self._path", "where", "self.issuer", "provider.issuer"),
+    *(
+        "server.must_stop",
+        "line",
+        "said",
+        "changed",
+        "self._path",
+        "self.path",
+        "where",
+        "self.issuer",
+        "provider.issuer",
+    ),
     *("self._client.namespace", "own", "had", "own.database", "place", "refusal.message", "template", "missing"),
     *("kinds", "latest.status", "answer.status_code", "response.status", "count", "len(failed)", "len(connections)"),
     *("len(going)", "name", "_ending(code)", "delay", "self._program.name", "self._program.grace", "pause", "what"),
