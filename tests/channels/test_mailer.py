@@ -1,6 +1,7 @@
 """Single mails to external people, by a real mail server or into the log."""
 
 import io
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -57,14 +58,18 @@ async def test_without_mail_it_is_printed() -> None:
     assert f"to {ADA}: Your account" in output.getvalue() and "Hello Ada" in output.getvalue()
 
 
-async def test_a_printed_message_names_ids_only_unless_texts_are_asked_for() -> None:
-    output, text = io.StringIO(), MessageText("Pay Acme", "Pay Acme 10\n", html="")
-    console = Console(output)
+async def test_only_ids_of_messages_are_logged_unless_texts_are_asked_for(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    text = MessageText("Pay Acme", "Pay Acme 10\n", html="")
+    console = Console()
     await console.send(Outgoing("m-1", "manager-1", "Mo Manager", "mo@example.org", text))
     await Mailer(console).send("m-2", ADA, "Your account", "Hello Ada\n")
-    first, second = output.getvalue().splitlines()
-    assert first.startswith("notice m-1 to manager-1;") and second.startswith("notice m-2 to somebody outside")
-    assert not [secret for secret in (ADA, "Acme", "Mo", "Hello", "account") if secret in output.getvalue()]
+    first, second = caplog.messages
+    assert "message m-1 for manager-1" in first and "message m-2 for somebody outside" in second
+    said = caplog.text + capsys.readouterr().out
+    assert not [secret for secret in (ADA, "Acme", "Mo M", "Hello", "Your account") if secret in said]
 
 
 async def test_the_channels_of_the_settings_say_which_it_is(sink: Sink, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.oidc.errors import NotAccepted, ProviderDown
 from channels.channel import RefusedForGood
-from core import logs
+from core import library_logs, logs
 from core.exception_places import described, trace
 from core.settings import WrongSettings
 from domain.errors import Refused, Trouble
@@ -145,20 +145,14 @@ def test_an_exception_in_a_mapping_of_arguments_is_described() -> None:
     assert "it failed: ValueError" in written.text and CANARY not in written.text
 
 
-async def test_an_exception_that_no_task_waits_for_has_no_message() -> None:
+async def test_an_exception_that_no_task_waits_for_has_no_message(caplog: pytest.LogCaptureFixture) -> None:
     """Asyncio puts the representation of the task, and so of its exception, into the text of the line."""
     written, loop = Written(), asyncio.get_running_loop()
-    logger, found = logging.getLogger("asyncio"), []
-    handler = logging.Handler()
-    handler.emit = found.append  # type: ignore[method-assign]
-    logger.addHandler(handler)
-    try:
-        loop.default_exception_handler(
-            {"message": "Task exception was never retrieved", "exception": ValueError(CANARY), "future": CANARY}
-        )
-    finally:
-        logger.removeHandler(handler)
-    (record,) = found
+    caplog.set_level(logging.ERROR)
+    loop.default_exception_handler(
+        {"message": "Task exception was never retrieved", "exception": ValueError(CANARY), "future": CANARY}
+    )
+    (record,) = caplog.records
     assert CANARY in record.getMessage()
     written.handler.handle(record)
     assert "Task exception was never retrieved" in written.text and "ValueError" in written.text
@@ -195,7 +189,7 @@ def test_a_line_of_the_core_of_the_sdk_keeps_only_its_ids() -> None:
 def test_an_http_client_logs_no_urls() -> None:
     for name in ("httpx", "httpx2", "httpcore2"):
         logging.getLogger(name).setLevel(logging.NOTSET)
-    logs.library_logs.quieten()
+    library_logs.quieten()
     assert not logging.getLogger("httpx2").isEnabledFor(logging.INFO)
 
 
@@ -244,7 +238,16 @@ EXCEPTIONS = {"error", "cause", "away", "why", "wrong"}
 """Variables with an exception, of which the formatter writes type and place. In the drop folder `wrong` is our text."""
 IDS = {
     *("row.case_id", "case.case_id", "batch.batch_id", "workflow_id", "each.workflow_id", "execution.id"),
-    *("decision.id", "due.message_id", "entry.inode()", "process", "process.pid", "self._policy.hash"),
+    *(
+        "decision.id",
+        "due.message_id",
+        "message.message_id",
+        "reader",
+        "entry.inode()",
+        "process",
+        "process.pid",
+        "self._policy.hash",
+    ),
     *("subject or 'a Workflow'", "self._keys.current"),
 }
 OUR_OWN = {
