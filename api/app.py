@@ -29,12 +29,14 @@ from api.routes import (
     dashboard,
     datasets,
     directory,
+    erasure,
     events,
     evidence,
     health,
     identities,
     incidents,
     ledger,
+    legal_holds,
     me,
     metrics,
     one_time_links,
@@ -139,6 +141,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         identities,
         one_time_links,
         service_accounts,
+        erasure,
+        legal_holds,
         dashboard,
     ):
         app.include_router(noun.router, **below_api)

@@ -1,4 +1,4 @@
-"""Ask for the erasure of a case, an upload or a person: a case of the process `erasure`, one at a time for a subject."""
+"""Ask for the erasure of a case, an upload or a person: a case of the process `erasure`, one at a time for each."""
 
 import hashlib
 from dataclasses import dataclass

@@ -37,9 +37,11 @@ async def erased_by(conn: AsyncConnection, kind: HoldKind, subject: str) -> str 
     query = (
         select(event_payloads.c.payload)
         .join(events, events.c.number == event_payloads.c.number)
-        .where(about, events.c.kind == "erased", event_payloads.c.payload.contains(subject, autoescape=True))
+        .where(about, events.c.kind == "erased", event_payloads.c.payload.is_not(None))
         .order_by(events.c.number.desc())
     )
+    if kind != "case":
+        query = query.where(event_payloads.c.payload.contains(subject, autoescape=True))
     for payload in (await conn.execute(query)).scalars():
         data = json.loads(payload).get("data") or {}
         if kind == "case" or data.get("subject") == subject:
