@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.check(settings)
     check_url(settings.database_url)
     loader.load(settings.processes)
+    loader.retention(settings.retention)
     policy = loader.policy_file(settings.policy)
     catalogue(settings.locale)
     numbers = Metrics()
