@@ -93,7 +93,7 @@ def retention_jobs(database: Database, settings: Settings) -> list[Job]:
     """Return the job that erases what is older than its retention period, if there are periods."""
     if not (periods := loader.retention(settings.retention)):
         return []
-    owner = owner_of(database, settings.database_owner_url)
+    owner = owner_of(database, settings.owner_url)
     job = Retention(database, owner, periods, ErasedFiles(settings.var))
     said = "%d cases and uploads were erased: their retention period is over"
     return [Job(job.look, said, "cases and uploads could not be erased by their age", RETENTION_EVERY)]

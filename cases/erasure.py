@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from pydantic import SecretStr
-
 from activities.erasure.request import ErasureRequest
 from activities.erasure.steps import Erased, ErasureSurvey
 from cases.erasure_files import ErasedFiles
@@ -33,12 +31,12 @@ from store.people import people
 from store.receivers import idempotency
 
 
-def owner_of(db: Database, owner_url: SecretStr | None) -> Database:
+def owner_of(db: Database, owner_url: str | None) -> Database:
     """Return the database with the role that owns its tables: the same database if there is only one role.
 
     Only this role may erase audit events. Connections open when they are used first.
     """
-    return Database(owner_url.get_secret_value()) if owner_url else db
+    return Database(owner_url) if owner_url else db
 
 
 async def why_not(conn: AsyncConnection, request: ErasureRequest) -> str:

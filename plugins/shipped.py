@@ -40,7 +40,7 @@ def steps(
             unisolated=settings.unisolated_code == "accept",
         ),
         Erasures(
-            SqlEraser(database, owner_of(database, settings.database_owner_url), policies, ErasedFiles(settings.var))
+            SqlEraser(database, owner_of(database, settings.owner_url), policies, ErasedFiles(settings.var))
         ),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),
