@@ -1,12 +1,7 @@
-"""Erase the content of an ended case."""
+"""Erase the content of an ended case, or of an upload with its cases."""
 
 from store.db.connection import AsyncConnection
 from store.erasure.result import Erased
-
-
-async def check_case(conn: AsyncConnection, case_id: str) -> None:
-    """Raise NotErasable if the case cannot be erased now. A case that was erased before can be erased again."""
-    raise NotImplementedError
 
 
 async def erase_case(conn: AsyncConnection, case_id: str, *, by: str, reason: str, request: str | None) -> Erased:
@@ -17,4 +12,9 @@ async def erase_case(conn: AsyncConnection, case_id: str, *, by: str, reason: st
 
     After the commit the caller calls `files.delete_files`; a job repeats this after a crash. Raises NotErasable.
     """
+    raise NotImplementedError
+
+
+async def erase_upload(conn: AsyncConnection, batch_id: str, *, by: str, reason: str, request: str | None) -> Erased:
+    """Erase an upload and all its cases like `erase_case`, in this transaction. Raises NotErasable."""
     raise NotImplementedError
