@@ -19,10 +19,13 @@ from temporalio.runtime import Runtime
 from activities.deployment.apps import WrongApps, read_apps
 from activities.engine.signatures import Signatures
 from activities.shared import isolation
+from cases.erasure import owner_of
+from cases.erasure_files import ErasedFiles
 from cases.namespace_binding import NamespaceBinding
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.jobs import Job, heartbeat, jobs
 from cases.reconcile.refused_messages import Refusals
+from cases.reconcile.retention import Retention
 from cases.reconcile.send_notifications import dispatcher
 from cases.submit import Starter
 from channels.registry import check
@@ -57,6 +60,7 @@ IMPORT_EVERY = timedelta(seconds=2)
 KEYS_EVERY = timedelta(seconds=1)
 """How soon a worker believes a new key, or no longer believes a revoked key."""
 CHECKPOINTS_EVERY = timedelta(seconds=5)
+RETENTION_EVERY = timedelta(minutes=5)
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
@@ -83,6 +87,16 @@ def key_job(keys: KeyFile) -> Job:
 
     said = "%d registry of public keys has changed and is in use"
     return Job(look, said, "the registry of public keys could not be read", KEYS_EVERY)
+
+
+def retention_jobs(database: Database, settings: Settings) -> list[Job]:
+    """Return the job that erases what is older than its retention period, if there are periods."""
+    if not (periods := loader.retention(settings.retention)):
+        return []
+    owner = owner_of(database, settings.database_owner_url)
+    job = Retention(database, owner, periods, ErasedFiles(settings.var))
+    said = "%d cases and uploads were erased: their retention period is over"
+    return [Job(job.look, said, "cases and uploads could not be erased by their age", RETENTION_EVERY)]
 
 
 def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
@@ -132,6 +146,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
             key_job(keys).run(),
+            *(job.run() for job in retention_jobs(database, settings)),
             *(job.run() for job in checkpoint_jobs(database, settings)),
         )
     ]
@@ -167,6 +182,7 @@ def run() -> int:
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-worker")
         loader.load(settings.processes)
+        loader.retention(settings.retention)
         policy_file = loader.policy_file(settings.policy)
         read_apps(settings.apps)
         gc.enable()

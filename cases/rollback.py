@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from cases.submit import Starter
 from cases.workflow_starter import settle
 from domain.case import CaseEvent
+from domain.erasure import check_content
 from domain.ids import rollback_id_for
 from domain.rollback import RollbackAsked
 from domain.state_words import state
@@ -51,6 +52,7 @@ class Rollbacks:
         `by` is the id of the person who asks. Raises NotRollable, UnknownProcess, NoPolicy, TemporalUnavailable and
         DatabaseUnavailable; after any of these errors the case has not changed.
         """
+        check_content(case)
         if why := why_not(case):
             raise NotRollable(why)
         plan = case.plan or await self.plan_of(case.conductor)

@@ -16,6 +16,7 @@ from cli import (
     audit,
     batches,
     cases,
+    erase,
     incidents,
     keys,
     ledger,
@@ -47,6 +48,9 @@ app = typer.Typer(
 for commands in (programs, replay, batches, cases, tasks, notices):
     app.add_typer(commands.app)
 app.add_typer(batches.batch_app, name="batch")
+app.add_typer(erase.app, name="erase")
+app.add_typer(erase.holds, name="hold")
+app.add_typer(erase.periods)
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")

@@ -80,6 +80,8 @@ class EventKind(StrEnum):
     COMMENT_ADDED = "comment_added"
     ATTACHMENT_ADDED = "attachment_added"
     ERASED = "erased"
+    HOLD_PLACED = "hold_placed"
+    HOLD_LIFTED = "hold_lifted"
 
     # Uploads
     BATCH_PAUSED = "batch_paused"

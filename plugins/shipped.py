@@ -7,10 +7,13 @@ from activities.deployment.apps import read_apps
 from activities.deployment.releases import Releases
 from activities.deployment.steps import Deployments
 from activities.engine.child_cases import ChildCases
+from activities.erasure.steps import Erasures
 from activities.payment.steps import Payments
 from activities.security_review.steps import SecurityReviews
 from activities.user_onboarding.steps import Onboarding
 from cases.child_cases import SqlChildren
+from cases.erasure import SqlEraser, owner_of
+from cases.erasure_files import ErasedFiles
 from cases.pinned_policies import PinnedPolicies
 from cases.submit import Starter
 from channels.registry import mailer
@@ -35,6 +38,9 @@ def steps(
             settings.files,
             settings.var / "checks",
             unisolated=settings.unisolated_code == "accept",
+        ),
+        Erasures(
+            SqlEraser(database, owner_of(database, settings.database_owner_url), policies, ErasedFiles(settings.var))
         ),
         Onboarding(AccountDirectory(database), mailer(settings), policies.lists("user_onboarding")),
         Payments(Ledger(database), policies.lists("payment")),

@@ -12,12 +12,9 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
-    case as either,
-    func,
     literal,
     or_,
     select,
-    true,
     tuple_,
     update,
 )
@@ -77,6 +74,8 @@ class CaseRow(BaseModel):
     head_hash: str
     workflow_id: str | None = None
     """The id of the Workflow that rolls the case back; None while the case's own Workflow runs the case."""
+    erased_at: datetime | None = None
+    """When the content of the case was erased. Ids, status and times stay."""
     plan: list[PlannedUndo] = []
     """What a rollback would undo, oldest first."""
     rollback: RollbackAsked | None = None
@@ -132,14 +131,6 @@ class CaseFilter(TypedDict, total=False):
     """True for cases that have ended, False for cases that have not ended."""
     q: str | None
     """Search words: each of them must be in the title, the reference or the case id."""
-
-
-class Fields(BaseModel):
-    """The names of all fields in inputs and results of the selected cases, unordered."""
-
-    input: set[str]
-    output: set[str]
-    processes: set[str]
 
 
 class OtherStart(Exception):
@@ -402,7 +393,7 @@ async def page(
 
     Raises ValueError for a cursor of another list.
     """
-    query = _narrowed(select(cases), viewer, sought)
+    query = narrowed(select(cases), viewer, sought)
     key = tuple_(cases.c.submitted_at, cases.c.case_id)
     if cursor:
         at, case_id = cursors.decode(cursor, datetime, str)
@@ -416,28 +407,7 @@ async def page(
     return found[:limit], cursors.encode(last.submitted_at, last.case_id)
 
 
-async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
-    """Return the names of all fields in the inputs and results of the cases that match the filter."""
-    output = cases.c.result["output"]
-    return Fields(
-        input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
-        output={row.key for row in await conn.execute(_narrowed(_keys(conn, output), viewer, sought))},
-        processes=set((await conn.execute(_narrowed(select(cases.c.process).distinct(), viewer, sought))).scalars()),
-    )
-
-
-def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]]:
-    """Return a query of the names in JSON objects; other JSON values have no names."""
-    if conn.dialect.name == "postgresql":
-        # The SQL function fails for values that are no objects. A CASE without ELSE gives NULL, which counts as empty.
-        an_object = either((func.json_typeof(value, type_=String) == "object", value))
-        each = func.json_object_keys(an_object).table_valued("key", name="each").render_derived()
-    else:
-        each = func.json_each(value).table_valued("key", name="each")
-    return select(each.c.key).select_from(cases.join(each, true())).where(each.c.key.is_not(None)).distinct()
-
-
-def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
+def narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
     """Restrict the query to cases that the viewer may see and that match the filter."""
     query = query.where(_seen_by(viewer))
     for column in (cases.c.process, cases.c.status, cases.c.batch_id):

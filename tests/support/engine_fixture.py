@@ -237,6 +237,7 @@ PEOPLE = {
     "release-managers": ["ray"],
     "operators": ["olga", "otto"],
     "admins": ["ada"],
+    "privacy": ["pia"],
 }
 
 
