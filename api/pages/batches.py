@@ -11,11 +11,10 @@ from fastapi.responses import RedirectResponse
 from api.container import Services
 from api.deps import Cursor, Plain, TheServices
 from api.http.callers import Bearer, looked_up
-from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem
 from api.http.schemas import Page
 from api.http.security import asks, may_see_batch, operates_batch
-from api.pages.parts.erasure import ErasureContext, erasure_context
+from api.pages.parts.erasure import REFUSALS, ErasureContext, erasure_context, refusal
 from api.pages.parts.formatting import in_path
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
@@ -149,8 +148,8 @@ async def order(
         if not reason.strip():
             raise Problem(422, _("Enter a reason. The audit log shows your reason."))
         if act == "erase":
-            if len(reason.strip()) < 3 or len(reason) > 500 or not sure:
-                raise Problem(422, _("Enter a reason of 3 to 500 characters, and confirm that nobody can restore it."))
+            if not sure:
+                raise Problem(422, _("Confirm that nobody can restore it."))
             asked = await erase_upload(batch, ErasureReason(reason=reason.strip()), person, services)
             return RedirectResponse(f"/cases/{in_path(asked.request_id)}", status_code=303)
         if act == "cancel":
@@ -158,8 +157,8 @@ async def order(
             await cancel_batch(batch, body, person, services)
         else:
             await (pause_batch if act == "pause" else resume_batch)(batch, BatchReason(reason=reason), person, services)
-    except (Problem, *ANSWERED_ERRORS) as refused:
-        no = refused if isinstance(refused, Problem) else problem_of_error(refused)
+    except REFUSALS as refused:
+        no = refusal(refused)
         return await _page(request, batch, person, services, wrong=no.body["detail"], reason=reason, status=no.status)
     return RedirectResponse(f"/batches/{batch.batch_id}", status_code=303)
 

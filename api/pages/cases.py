@@ -10,13 +10,12 @@ from fastapi.responses import RedirectResponse
 
 from api.container import Services
 from api.deps import CaseId, Cursor, TheServices, visible_case
-from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem
 from api.http.schemas import CaseDetail
 from api.http.security import check_may_operate
 from api.pages.event_words_of_cases import why_ended
 from api.pages.parts.case_context import CaseContext, case_context
-from api.pages.parts.erasure import ErasureContext, erasure_context
+from api.pages.parts.erasure import REFUSALS, ErasureContext, erasure_context, refusal
 from api.pages.parts.fields import ChangedField, LabelledField, changed, labelled
 from api.pages.parts.page import Context, SignedIn, check_same_site, local_address, pages, render
 from api.pages.parts.timeline import TimelineLine, timeline
@@ -184,7 +183,7 @@ async def erase(
     case_id: CaseId,
     person: SignedIn,
     services: TheServices,
-    reason: Annotated[str, Form(min_length=3, max_length=500)],
+    reason: Annotated[str, Form(max_length=1000)] = "",
     sure: Annotated[str, Form(max_length=10)] = "",
 ) -> Response:
     """Ask for the erasure of the case, as the JSON route does, and show the request."""
@@ -194,9 +193,8 @@ async def erase(
         if not sure:
             raise Problem(422, _("Confirm that nobody can restore it."))
         asked = await erase_case(found, ErasureReason(reason=reason.replace("\0", "")), person, services)
-    except (Problem, *ANSWERED_ERRORS) as no:
-        problem = no if isinstance(no, Problem) else problem_of_error(no)
-        return await _refused(request, case_id, person, services, problem)
+    except REFUSALS as no:
+        return await _refused(request, case_id, person, services, refusal(no))
     return _back(asked.request_id)
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from api.container import Services
 from api.deps import Cursor, Plain, TheServices
-from api.http.problems import Problem
+from api.pages.parts.erasure import REFUSALS, refusal
 from api.pages.parts.page import Context, SignedIn, check_same_site, local_address, pages, render
 from api.pages.parts.translation import _
 from api.routes import legal_holds as routes
@@ -60,14 +60,16 @@ async def place(
 ) -> Response:
     """Place a legal hold, as the JSON route does."""
     await holder(person)
-    new = NewHold(kind=kind, subject=subject.strip(), reason=reason)
     try:
+        new = NewHold(kind=kind, subject=subject, reason=reason)
         await routes.place_hold(new, person, services.db)
-    except Problem as no:
-        if no.status != 404:
-            raise
-        alert = _("There is no %(what)s with this ID, or you may not see it.", what=_KINDS[kind]())
-        page = await _page(person, services, False, None, alert=alert, typed=new.model_dump())
+    except REFUSALS as refused:
+        no = refusal(refused)
+        alert = str(no.body["detail"])
+        if no.status == 404:
+            alert = _("There is no %(what)s with this ID, or you may not see it.", what=_KINDS[kind]())
+        typed = {"kind": kind, "subject": subject, "reason": reason}
+        page = await _page(person, services, False, None, alert=alert, typed=typed)
         return render(request, "legal_holds/list.html", page, 422)
     return RedirectResponse(local_address(back), status_code=303)
 
@@ -85,8 +87,9 @@ async def lift(
     await holder(person)
     try:
         await routes.lift_hold(hold_id, HoldLifted(reason=reason), person, services.db)
-    except Problem as no:
-        if no.status != 409:
+    except REFUSALS as refused:
+        no = refusal(refused)
+        if no.status == 404:
             raise
         page = await _page(person, services, True, None, alert=str(no.body["detail"]))
         return render(request, "legal_holds/list.html", page, no.status)

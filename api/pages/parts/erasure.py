@@ -4,11 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from api.container import Services
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
+from api.http.problems import Problem
+from api.pages.parts.translation import _
 from store.cases import legal_holds
 from store.cases.legal_holds import HoldKind, LegalHold
 from store.erasure import requests
 from store.people.people import Person
+
+REFUSALS = (Problem, ValidationError, *ANSWERED_ERRORS)
+"""What the form of an erasure or of a legal hold can be refused with."""
+
+
+def refusal(no: Exception) -> Problem:
+    """Return one of `REFUSALS` as a problem, for the page of the form."""
+    if isinstance(no, ValidationError):
+        return Problem(422, _("The reason is too short or too long, or has characters that cannot be stored."))
+    return no if isinstance(no, Problem) else problem_of_error(no)
 
 
 @dataclass(frozen=True)
