@@ -27,7 +27,7 @@ from store.people import (
 from store.people.last_admin import check_admin_left
 from store.people.people import check_new, get_person, group_named
 from store.people.person_lock import locked
-from store.people.successors import is_active, is_erased
+from store.people.successors import is_active
 from store.tables.people import memberships, passwords, people, sessions
 
 
@@ -87,8 +87,6 @@ async def reactivate(conn: AsyncConnection, id: str, groups: Sequence[str], by: 
     back = await get_person(conn, id)
     if await is_active(conn, id):
         raise ValueError(f"{id} has not left")
-    if await is_erased(conn, id):
-        raise ValueError(f"{id} was erased, and cannot return under this id. Add the person with a new id")
     await check_new(conn, id, back.email)
     named = sorted({group_named(group) for group in groups})
     await group_owners.check_local(conn, named)
