@@ -36,7 +36,7 @@ class ErasureRequests:
         """
         stem = _stem(wanted.kind, wanted.id)
         async with self._db.read() as conn:
-            if (waiting := await requests.open_about(conn, stem)) is not None:
+            if (waiting := await requests.open_about(conn, stem, wanted.id)) is not None:
                 return Asked(waiting, created=False)
             if why := await why_not(conn, wanted):
                 raise NotErasable(why)
@@ -46,13 +46,13 @@ class ErasureRequests:
             return Asked((await self._starter.start_case(request, by)).row, created=True)
         except DuplicateCase:
             async with self._db.read() as conn:
-                if (waiting := await requests.open_about(conn, stem)) is not None:
+                if (waiting := await requests.open_about(conn, stem, wanted.id)) is not None:
                     return Asked(waiting, created=False)
             raise
 
     async def waiting(self, conn: AsyncConnection, kind: SubjectKind, subject: str) -> CaseRow | None:
         """Return the open request for the erasure of a subject; None without one."""
-        return await requests.open_about(conn, _stem(kind, subject))
+        return await requests.open_about(conn, _stem(kind, subject), subject)
 
 
 def _stem(kind: SubjectKind, subject: str) -> str:

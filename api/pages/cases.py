@@ -257,7 +257,7 @@ async def _record(case_id: str, services: Services) -> str:
         "Audit log checked: %(num)s entry, unchanged.", "Audit log checked: %(num)s entries, unchanged.", found.events
     )
     if found.erased:
-        return told + " " + _("%(erased)s entries were erased at a person's request.", erased=found.erased)
+        return told + " " + _("The content of %(erased)s entries was erased.", erased=found.erased)
     return told
 
 
