@@ -68,7 +68,6 @@ class CaseRow(BaseModel):
     submitted_at: datetime
     updated_at: datetime
     closed_at: datetime | None = None
-    erased_at: datetime | None = None  # when its content was erased
     idempotency_key: str | None
     """Hash of the requester and the `Idempotency-Key` of the HTTP request that created the case."""
     head_count: int
