@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -71,6 +72,11 @@ class CaseKeys:
         """Return the keys with which a client encrypts; None if it does not encrypt."""
         codec = client.data_converter.payload_codec
         return codec.keys if isinstance(codec, PayloadCodec) and isinstance(codec.keys, cls) else None
+
+    @property
+    def path(self) -> Path:
+        """Return the path of the file of payload keys."""
+        return self._file.path
 
     async def key_of(self, subject: str, *, create: bool) -> DataKey | None:
         """Return the data key of a case or import: see `DataKeys`."""

@@ -21,6 +21,7 @@ from core.errors import Mistake
 from domain.batch import BatchInput
 from domain.status import Verdict
 from ops.replay.check import replayed
+from store.cases.case_keys import CaseKeys
 from tests.ops.changed_process import (
     Broken,
     Demanding,
@@ -305,6 +306,9 @@ def run(
     """Run a command line against the server of the fixture."""
     monkeypatch.setenv("HOLDGATE_VAR", str(tmp_path))
     monkeypatch.setenv("TEMPORAL_ADDRESS", house.env.client.service_client.config.target_host)
+    if keys := CaseKeys.of(house.env.client):
+        monkeypatch.setenv("HOLDGATE_DATABASE_URL", house.url)
+        monkeypatch.setenv("HOLDGATE_PAYLOAD_KEYS", str(keys.path))
 
     async def run(*arguments: str) -> Answer:
         code = await asyncio.to_thread(command_line.main, arguments)
@@ -354,3 +358,21 @@ async def test_wrong_usage_and_an_unreachable_server_exit_with_2(
     monkeypatch.setenv("TEMPORAL_ADDRESS", "127.0.0.1:9")
     wrong = await run("replay")
     assert wrong.code == 2 and wrong.err.startswith("no Temporal server answers at 127.0.0.1:9")
+
+
+async def test_encrypted_cases_are_replayed_and_their_differences_explained(
+    tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_house(tmp_path, encrypted=True) as house:
+        keys = CaseKeys.of(house.env.client)
+        assert keys is not None
+        monkeypatch.setenv("TEMPORAL_ADDRESS", house.env.client.service_client.config.target_host)
+        monkeypatch.setenv("HOLDGATE_DATABASE_URL", house.url)
+        case = await at_the_gate(house)
+        assert "pack" in await words(house, case, Reordered)
+        monkeypatch.delenv("HOLDGATE_PAYLOAD_KEYS", raising=False)
+        without = await run("replay", "--case", case.id)
+        assert without.code == 2 and "HOLDGATE_PAYLOAD_KEYS is not set, but this installation encrypts" in without.err
+        monkeypatch.setenv("HOLDGATE_PAYLOAD_KEYS", str(keys.path))
+        found = await run("replay", "--case", case.id, "--json")
+        assert json.loads(found.out)["differences"][0]["kind"] == "unknown_process", "read, and not of this code"

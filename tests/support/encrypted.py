@@ -1,6 +1,6 @@
 """Encrypt payloads in tests: where a test asks for it, and in a whole run of the tests of engine, gateway and imports.
 
-    HOLDGATE_TEST_ENCRYPTED=1 pytest tests/workflows tests/api tests/intake
+    TEST_ENCRYPTED=1 pytest tests/workflows tests/api tests/intake
 
 Tests with the marker `plain_payloads` read payloads in Temporal, and are left out of such a run.
 """
@@ -15,7 +15,7 @@ from plugins.testing.trial import new_keys
 from store.cases.case_keys import CaseKeys
 from store.db.database import Database
 
-EVERYWHERE = bool(os.environ.get("HOLDGATE_TEST_ENCRYPTED"))
+EVERYWHERE = bool(os.environ.get("TEST_ENCRYPTED"))
 
 
 async def encrypting(client: Client, db: Database, folder: Path) -> Client:

@@ -305,7 +305,7 @@ async def restarted(house: House) -> None:
 
 async def rotation(house: House, number: int) -> None:
     """Rotate the payload keys while so many cases are open, and finish all cases."""
-    keys, path = keys_of(house), keys_of(house)._file.path
+    keys, path = keys_of(house), keys_of(house).path
     opened = [await house.start() for _ in range(number)]
     old = PayloadKeyFile(path).current().current
     new = rotated(path)
@@ -336,7 +336,7 @@ async def test_keys_rotate_while_two_hundred_cases_are_open(house: House) -> Non
 async def test_cases_wait_for_a_missing_key_and_go_on_when_it_is_there(house: House) -> None:
     case = await house.start(task_timeout=timedelta(seconds=1))
     task = await house.open_task(case)
-    path = keys_of(house)._file.path
+    path = keys_of(house).path
     needed = PayloadKeyFile(path).current().current
     sender = plain(house).get_workflow_handle(case.id)
     context = house.env.client.data_converter.with_context(_context(house, case.id))
