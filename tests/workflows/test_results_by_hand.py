@@ -1,0 +1,223 @@
+"""Activities that somebody ends by hand in Temporal: no result jams a case, and with encryption none is believed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
+from temporalio.api.failure.v1 import ApplicationFailureInfo, Failure
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    RespondActivityTaskCompletedByIdRequest,
+    RespondActivityTaskFailedByIdRequest,
+)
+from temporalio.client import WorkflowQueryFailedError
+from temporalio.common import RawValue
+
+from core.payload_codec import ENCODING
+from core.payloads import data_converter
+from domain.status import Status, Verdict
+from domain.task import TaskView
+from store.cases import case_keys
+from tests.support.engine_fixture import Handle, House, open_house
+from tests.support.errands import ErrandRequest, Weighed
+from tests.workflows.test_payload_encryption import plain, replays
+
+
+def of(encoding: bytes, data: bytes, **metadata: bytes) -> Payload:
+    return Payload(metadata={"encoding": encoding, **metadata}, data=data)
+
+
+MISFITS: Mapping[str, Payload | None] = {
+    "nothing at all": None,
+    "null": of(b"binary/null", b""),
+    "JSON null": of(b"json/plain", b"null"),
+    "another type": of(b"json/plain", b'{"grams": "heavy"}'),
+    "no JSON": of(b"json/plain", b"{"),
+    "bytes": of(b"binary/plain", b"\x00\xff"),
+    "unknown encoding": of(b"by/hand", b"1"),
+    "no encoding": Payload(data=b"{}"),
+    "unknown message": of(b"json/protobuf", b"{}", messageType=b"holdgate.Nothing"),
+    "known message": of(b"json/protobuf", b"{}", messageType=b"temporal.api.common.v1.WorkflowExecution"),
+    "encrypted by somebody else": of(ENCODING, b"0" * 60, subject=b"payment:nobody"),
+    "a reference": of(b"json/protobuf", b"", messageType=b"temporal.api.common.v1.ExternalStorageReference"),
+}
+"""Results that do not fit a step which returns a model."""
+FITTING = {"fetch": of(b"json/plain", b'{"grams": 1}'), "pack": of(b"binary/null", b"")}
+"""Results that fit, by step."""
+
+
+@pytest_asyncio.fixture(scope="module", params=[False, True], ids=["plain", "encrypted"])
+async def house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("by-hand")
+    async with open_house(folder, encrypted=request.param, defects_fail=False) as house:
+        yield house
+
+
+def encrypts(house: House) -> bool:
+    return case_keys.CaseKeys.of(house.env.client) is not None
+
+
+class ByHand:
+    """Somebody with access to Temporal, and no key."""
+
+    def __init__(self, house: House, case: Handle) -> None:
+        self._service = house.env.client.workflow_service
+        self._case = case
+        self._names = {"namespace": house.env.client.namespace, "workflow_id": case.id}
+
+    async def pending(self, activity: str, after: str = "") -> str:
+        """The id of the running activity of this type; it is another one than `after`."""
+        execution = WorkflowExecution(workflow_id=self._case.id)
+        request = DescribeWorkflowExecutionRequest(namespace=self._names["namespace"], execution=execution)
+        async with asyncio.timeout(30):
+            while True:
+                found = (await self._service.describe_workflow_execution(request)).pending_activities
+                for each in found:
+                    if each.activity_type.name == activity and each.activity_id != after and each.HasField(
+                        "last_started_time"
+                    ):
+                        return each.activity_id
+                await asyncio.sleep(0.05)
+
+    async def complete(self, activity_id: str, result: Payload | None) -> None:
+        payloads = None if result is None else Payloads(payloads=[result])
+        await self._service.respond_activity_task_completed_by_id(
+            RespondActivityTaskCompletedByIdRequest(**self._names, activity_id=activity_id, result=payloads)
+        )
+
+    async def fail(self, activity_id: str, failure: Failure) -> None:
+        await self._service.respond_activity_task_failed_by_id(
+            RespondActivityTaskFailedByIdRequest(**self._names, activity_id=activity_id, failure=failure)
+        )
+
+
+async def started(house: House, step: str) -> tuple[Handle, ByHand]:
+    """A case whose step goes on until a test removes it from the slow ones."""
+    case = await house.start(before=lambda case_id: house.receiver.slow.add((case_id, step)))
+    return case, ByHand(house, case)
+
+
+async def incident(house: House, case: Handle, before: TaskView | None = None) -> TaskView:
+    """The open incident of a case; another one than `before`."""
+    old = before.task_id if before else ""
+    state = await house.until(
+        case, lambda s: any(t.gate == "intervention" and t.status == "open" and t.task_id != old for t in s.tasks)
+    )
+    return next(t for t in state.tasks if t.gate == "intervention" and t.status == "open")
+
+
+async def finishes(house: House, case: Handle, step: str) -> None:
+    """The case goes on as if nothing had happened, and its history replays."""
+    house.receiver.slow.discard((case.id, step))
+    await house.decide(case, "olga", Verdict.RETRY)
+    await house.open_task(case, "approval")
+    await house.decide(case)
+    assert (await house.end(case)).status is Status.COMPLETED
+    assert house.effects(case) == ["fetch", "pack", "send"]
+    await replays(house, case)
+    assert await house.audit_problems() == []
+
+
+@pytest.mark.parametrize("step", ["fetch", "pack"])
+async def test_no_unreadable_result_is_believed_or_jams_a_case(house: House, step: str) -> None:
+    case, hand = await started(house, step)
+    results = dict(MISFITS) if step == "fetch" else {k: v for k, v in MISFITS.items() if k not in {"null", "JSON null"}}
+    if encrypts(house):
+        results["a result that fits"] = FITTING[step]
+    task, last = None, ""
+    for name, result in results.items():
+        last = await hand.pending(step, after=last)
+        await hand.complete(last, result)
+        task = await incident(house, case, before=task)
+        assert task.facts["failure"] == "UnreadableResult", name
+        assert "by hand" in task.facts["cause"] and "retry the step" in task.facts["cause"]
+        if name != [*results][-1]:
+            await house.decide(case, "olga", Verdict.RETRY)
+    await finishes(house, case, step)
+
+
+def failure(message: str = "by hand", type: str = "Refused", **more: Any) -> Failure:
+    info = ApplicationFailureInfo(type=type, non_retryable=True, **more)
+    return Failure(message=message, application_failure_info=info)
+
+
+FAILURES = {
+    "details of an unknown encoding": failure(type="X", details=Payloads(payloads=[of(b"by/hand", b"1")])),
+    "an unknown category": failure(type="X", category=99),
+    "no message": Failure(application_failure_info=ApplicationFailureInfo(non_retryable=True)),
+    "attempts that are no number": failure(
+        type="X", details=Payloads(payloads=[of(b"json/plain", b'{"attempt": "many", "about": {"a": []}}')])
+    ),
+    "a text that PostgreSQL cannot store": failure("a\0b" * 100_000, type="X\0"),
+    "encoded attributes by hand": Failure(
+        message="by hand",
+        encoded_attributes=of(b"json/plain", b'{"message": "a\\u0000"}'),
+        application_failure_info=ApplicationFailureInfo(type="X", non_retryable=True),
+    ),
+}
+
+
+async def test_no_failure_by_hand_jams_a_case(house: House) -> None:
+    case, hand = await started(house, "pack")
+    failures = dict(FAILURES)
+    if encrypts(house):
+        failures["a refusal of the receiver"] = failure()
+    task, last = None, ""
+    for name, each in failures.items():
+        last = await hand.pending("pack", after=last)
+        await hand.fail(last, each)
+        task = await incident(house, case, before=task)
+        said = f"{task.facts} {task.summary}"
+        assert "\0" not in said and len(said) < 20_000, name
+        if encrypts(house):
+            assert task.facts["failure"] == "UnreadableFailure", name
+        if name != [*failures][-1]:
+            await house.decide(case, "olga", Verdict.RETRY)
+    await finishes(house, case, "pack")
+
+
+async def test_no_unreadable_result_of_an_undo_counts_as_undone(house: House) -> None:
+    case = await house.start()
+    await house.open_task(case, "approval")
+    house.receiver.slow.add((case.id, "unpack"))
+    await house.cancel(case)
+    results = [MISFITS["nothing at all"], MISFITS["unknown encoding"], MISFITS["encrypted by somebody else"]]
+    if encrypts(house):
+        results.append(of(b"json/plain", b"true"))
+    hand, last = ByHand(house, case), ""
+    for result in results:
+        last = await hand.pending("unpack", after=last)
+        await hand.complete(last, result)
+    await hand.pending("unpack", after=last)
+    house.receiver.slow.clear()
+    assert (await house.end(case)).status is Status.CANCELLED
+    assert house.effects(case) == ["fetch", "pack", "unpack", "bring_back"]
+    await replays(house, case)
+
+
+async def test_messages_and_queries_by_hand_jam_no_case(house: House) -> None:
+    case = await house.start(ErrandRequest())
+    task = await house.open_task(case)
+    forger = plain(house).get_workflow_handle(case.id)
+    for payload in filter(None, MISFITS.values()):
+        for signal in ("submit_decision", "submit_action", "cancel_case", "resynchronise", "case_ended", "nothing"):
+            await forger.signal(signal, RawValue(payload))
+        for query in ("status", "plan"):
+            try:
+                await forger.query(query, RawValue(payload), result_type=RawValue)
+            except WorkflowQueryFailedError:
+                pass
+    now = await house.open_task(case)
+    assert (now.task_id, now.decisions) == (task.task_id, [])
+    await house.decide(case)
+    assert (await house.end(case)).status is Status.COMPLETED
+    await replays(house, case)
+
+
+def test_the_forged_result_fits() -> None:
+    assert data_converter.payload_converter.from_payload(FITTING["fetch"], Weighed) == Weighed(grams=1)
+    assert timedelta(0) < case_keys.SETTLED
