@@ -1,9 +1,11 @@
 """Activities that somebody ends by hand in Temporal: no result jams a case, and with encryption none is believed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -16,9 +18,14 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.common import RawValue
+from temporalio.worker import Worker
 
+from activities.engine.batch_rows import Imports
 from core.payload_codec import ENCODING
 from core.payloads import data_converter
+from domain.batch import BatchAct, BatchCounts, BatchInput, BatchNote, BatchOrder, BatchResult
+from domain.messages import Actor
+from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.status import Status, Verdict
 from domain.task import TaskView
 from store.cases import case_keys
@@ -67,21 +74,23 @@ class ByHand:
     def __init__(self, house: House, case: Handle) -> None:
         self._service = house.env.client.workflow_service
         self._case = case
-        self._names = {"namespace": house.env.client.namespace, "workflow_id": case.id}
+        self._names: dict[str, Any] = {"namespace": house.env.client.namespace, "workflow_id": case.id}
 
     async def pending(self, activity: str, after: str = "") -> str:
         """The id of the running activity of this type; it is another one than `after`."""
+        async with asyncio.timeout(30):
+            while (found := await self.running(activity)) in ("", after):
+                await asyncio.sleep(0.05)
+        return found
+
+    async def running(self, activity: str | None = None) -> str:
+        """The id of the running activity, of this type if one is given; empty if none runs."""
         execution = WorkflowExecution(workflow_id=self._case.id)
         request = DescribeWorkflowExecutionRequest(namespace=self._names["namespace"], execution=execution)
-        async with asyncio.timeout(30):
-            while True:
-                found = (await self._service.describe_workflow_execution(request)).pending_activities
-                for each in found:
-                    if each.activity_type.name == activity and each.activity_id != after and each.HasField(
-                        "last_started_time"
-                    ):
-                        return each.activity_id
-                await asyncio.sleep(0.05)
+        for each in (await self._service.describe_workflow_execution(request)).pending_activities:
+            if activity in (None, each.activity_type.name) and each.HasField("last_started_time"):
+                return each.activity_id
+        return ""
 
     async def complete(self, activity_id: str, result: Payload | None) -> None:
         payloads = None if result is None else Payloads(payloads=[result])
@@ -207,10 +216,8 @@ async def test_messages_and_queries_by_hand_jam_no_case(house: House) -> None:
         for signal in ("submit_decision", "submit_action", "cancel_case", "resynchronise", "case_ended", "nothing"):
             await forger.signal(signal, RawValue(payload))
         for query in ("status", "plan"):
-            try:
+            with suppress(WorkflowQueryFailedError):
                 await forger.query(query, RawValue(payload), result_type=RawValue)
-            except WorkflowQueryFailedError:
-                pass
     now = await house.open_task(case)
     assert (now.task_id, now.decisions) == (task.task_id, [])
     await house.decide(case)
@@ -218,6 +225,70 @@ async def test_messages_and_queries_by_hand_jam_no_case(house: House) -> None:
     await replays(house, case)
 
 
+class SlowImporter:
+    """An importer of no rows, whose activities go on until a test lets them end."""
+
+    def __init__(self) -> None:
+        self.may_end: set[str] = set()
+
+    async def _end(self, name: str, batch_id: str) -> BatchResult:
+        while name not in self.may_end:
+            await asyncio.sleep(0.05)
+        return BatchResult(batch_id=batch_id, rows=BatchCounts())
+
+    async def run(self, batch: BatchInput, progress: Callable[[int], None]) -> BatchResult:  # noqa: ARG002
+        return await self._end("import_rows", batch.batch_id)
+
+    async def note(self, note: BatchNote) -> BatchResult:
+        return await self._end("note_order", note.batch_id)
+
+    async def roll_back(self, note: BatchNote, progress: Callable[[int], None]) -> int:  # noqa: ARG002
+        await self._end("roll_back_cases", note.batch_id)
+        return 0
+
+
+async def test_an_import_goes_on_after_results_by_hand(house: House) -> None:
+    importer, client, batch_id = SlowImporter(), house.env.client, f"b{uuid4().hex}"
+    imports = Imports(importer)
+    if keys := case_keys.CaseKeys.of(client):
+        async with house.database.write() as conn:
+            await keys.begin(conn, [f"batch:{batch_id}"])
+    start = BatchInput(
+        batch_id=batch_id, process="errand", path="x", sha256="x", filename="x", requester="rita", policy_hash="x"
+    )
+    order = BatchOrder(
+        id="o",
+        act=BatchAct.CANCEL,
+        by=Actor(id="olga", groups=["operators"]),
+        reason="why",
+        rollback_started=True,
+        at=datetime.now(UTC),
+    )
+    activities: list[Callable[..., Any]] = [imports.import_rows, imports.note_order, imports.roll_back_cases]
+    async with Worker(client, task_queue=BULK_TASK_QUEUE, activities=activities):
+        batch: Any = await client.start_workflow(
+            "batch", start, id=f"batch:{batch_id}", task_queue=TASK_QUEUE, result_type=BatchResult
+        )
+        hand, last = ByHand(house, batch), ""
+        results = [MISFITS["null"], MISFITS["unknown encoding"], MISFITS["encrypted by somebody else"]]
+        if encrypts(house):
+            results.append(of(b"json/plain", b'{"batch_id": "x", "rows": {}}'))
+        for name in ("import_rows", "note_order", "roll_back_cases", "note_order"):
+            for result in results:
+                last = await hand.pending(name, after=last)
+                await hand.complete(last, result)
+            last = await hand.pending(name, after=last)
+            if name == "import_rows":
+                await batch.signal("order", order)  # which cancels the activity
+            else:
+                importer.may_end = {name}
+            async with asyncio.timeout(30):
+                while (await hand.running()) == last:
+                    await asyncio.sleep(0.05)
+            importer.may_end = set()
+        assert (await batch.result()).batch_id == batch_id
+        await replays(house, batch)
+
+
 def test_the_forged_result_fits() -> None:
     assert data_converter.payload_converter.from_payload(FITTING["fetch"], Weighed) == Weighed(grams=1)
-    assert timedelta(0) < case_keys.SETTLED

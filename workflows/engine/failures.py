@@ -125,7 +125,9 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
             said = f"No attempt succeeded within {in_words(options.retry_for)}. The last time: {found.said}"
             return replace(found, said=said)
         return found
-    return Failure(UNFORESEEN, _text(str(cause or error), MAX_MESSAGE), type(cause or error).__name__, attempts=attempts)
+    return Failure(
+        UNFORESEEN, _text(str(cause or error), MAX_MESSAGE), type(cause or error).__name__, attempts=attempts
+    )
 
 
 def options_of(case: CaseInput[Any], name: str, default: StepOptions | None = None) -> StepOptions:

@@ -11,9 +11,10 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
 from core.payload_codec import UNREADABLE
+from core.payload_failures import UNREADABLE_FAILURE
 
 _JSON = b"json/plain"
 
@@ -26,6 +27,12 @@ class UnreadableResult(ApplicationError):
 
     def __init__(self, activity: str, why: str) -> None:
         super().__init__(f"the result of {activity} {why}", type=type(self).__name__)
+
+
+def ended_by_hand(error: BaseException | None) -> bool:
+    """Return True if nothing is known of what an activity did, because no worker wrote its result or its failure."""
+    cause = error.cause if isinstance(error, ActivityError) else error
+    return isinstance(cause, ApplicationError) and cause.type in {UnreadableResult.__name__, UNREADABLE_FAILURE}
 
 
 def result_type(activity: Callable[..., Any]) -> Any:
@@ -43,7 +50,7 @@ def read_result(activity: str, sent: RawValue | None, kind: Any = Any) -> Any:
     if sent.payload.data == UNREADABLE.data:
         raise UnreadableResult(activity, "was not written by a worker of Holdgate")
     try:
-        found = workflow.payload_converter().from_payload(sent.payload, None if kind is Any else kind)
+        found = workflow.payload_converter().from_payload(sent.payload, *([] if kind is Any else [kind]))
         if kind is Any or sent.payload.metadata.get("encoding") == _JSON or _is_a(found, kind):
             return found
         return TypeAdapter(kind).validate_python(found)  # Other encodings ignore the type.
