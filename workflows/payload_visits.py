@@ -92,8 +92,9 @@ def without_effect(converter: Any) -> bool:
 
 
 def only_codec(converter: Any) -> bool:
-    """Return True if a data converter has a codec and no external storage. Call this after `without_effect`."""
-    return isinstance(converter, DataConverter) and getattr(converter, "external_storage", converter) is None
+    """Return True if a data converter has a codec and no external storage."""
+    is_known = isinstance(converter, DataConverter) and hasattr(converter, "external_storage")
+    return is_known and converter.payload_codec is not None and converter.external_storage is None
 
 
 def _needed(visit: Callable[..., Awaitable[Any]], names: Sdk, method: str, headers: str) -> Callable[..., Any]:
