@@ -60,7 +60,7 @@ def iban(number: int) -> str:
     return f"GB{98 - int(digits) % 97:02}{bban}"
 
 
-ACCOUNTS = [iban(926_000 + 37 * number) for number in range(40)]
+ACCOUNTS = [iban(926_000 + 37 * number) for number in range(60)]
 WRONG = [f"GB00{BANK}60161331{926_000 + number:06}" for number in range(10)]
 """Account numbers with wrong check digits."""
 _PARTS = {number[at : at + 8] for number in ACCOUNTS + WRONG for at in range(15)}
@@ -229,11 +229,14 @@ class Story:
 
     async def _uploads(self) -> None:
         mapped = {"columns": {"payee_account": "Bank details", "payee": "Supplier", "reference": "No"}}
-        files = {"plain": _sheet(self), "mapped": _foreign(self), "again": _sheet(self, same=True)}
+        files = {"plain": _sheet(self), "mapped": _foreign(self), "again": _sheet(self, same=True), "fixed": _fixed()}
         for name, data in files.items():
             sent = {"file": (f"{name}.csv", data, "text/csv")}
             mapping = {"mapping": json.dumps(mapped | {"constants": CONSTANTS})}
-            more: dict[str, Any] = {"data": mapping} if name == "mapped" else {}
+            fixed = {"mapping": json.dumps({"constants": CONSTANTS | {"payee_account": self.account()}})}
+            more: dict[str, Any] = (
+                {"data": {"mapped": mapping, "fixed": fixed}[name]} if name in ("mapped", "fixed") else {}
+            )
             for dry in ("true", "false"):
                 path = f"/batches?process=payment&dry_run={dry}"
                 self.refusals[f"upload {name}, dry run {dry}"] = answer = await self.product.gate.as_(
@@ -286,6 +289,11 @@ def _sheet(story: Story, same: bool = False) -> bytes:
         rows += [[f"ROW-{uuid4()}", "1.00", "GBP", "operating", story.account()]]
     lines = [["reference", "payee", "amount", "currency", "account", "payee_account"], *rows]
     return "\n".join(",".join(line) for line in lines).encode()
+
+
+def _fixed() -> bytes:
+    """A file for which the same account is given for every row."""
+    return f"reference,payee,amount\nROW-{uuid4()},Somebody,1.00\n".encode()
 
 
 def _foreign(story: Story) -> bytes:
