@@ -412,7 +412,7 @@ async def test_no_answer_holds_an_account_number_whoever_asks(story: Story) -> N
 
 async def test_rows_come_back_with_the_ends_of_their_account_numbers(story: Story) -> None:
     """Otherwise the tests above would look at files without rows."""
-    for batch, rows, ends in ((0, 6, 5), (1, 1, 2)):
+    for batch, rows, ends in ((0, 6, 6), (1, 1, 2)):
         (batch_id,) = [ids["batch_id"] for ids in story.ids if "batch_id" in ids][batch : batch + 1]
         answer = await story.product.gate.as_("requester-1").get(
             f"/api/v1/batches/{batch_id}/rows", headers={"Accept": "text/csv"}
