@@ -8,40 +8,41 @@ as the row is stored.
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from temporalio.client import Client
 
+from cases.case_request import (
+    DEFAULT_PRIORITY as DEFAULT_PRIORITY,
+    CaseRequest as CaseRequest,
+    DuplicateCase as DuplicateCase,
+    InvalidCase as InvalidCase,
+    NoPolicy as NoPolicy,
+    NotResubmittable as NotResubmittable,
+    Started as Started,
+    checked,
+    duplicate,
+    next_round,
+    repeated,
+)
 from cases.check_names import NamesCheck
-from cases.differences import differing
 from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
-from cases.schedule import why_not_at
 from cases.start_permission import check_may_start, scope_now
 from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavailable as TemporalUnavailable, settle
-from domain.base import FieldProblem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
-from domain.input_errors import masked_values, problems_of
-from domain.moments import asked
-from domain.scope import Scope
-from domain.state_words import state
-from domain.status import ENDED_UNDONE
 from policy.model import Policy
 from store.cases import batches, cases, policies
+from store.cases.case_keys import CaseKeys
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
-from store.db.connection import AsyncConnection
 from store.db.database import Database, DatabaseUnavailable
 from store.people import service_accounts
-from store.people.viewers import viewer_of
 from workflows.registry import PROCESSES, Process, process_named
 
-DEFAULT_PRIORITY = 3
-"""The priority of a case that is submitted alone, without a priority. 1 comes first, 5 comes last."""
 SWEEP_AFTER = timedelta(seconds=10)
 """After this time in status `starting`, a row counts as left by a process that died.
 
@@ -55,77 +56,6 @@ RECEIVED_WITHIN = timedelta(hours=1)
 """
 
 log = logging.getLogger(__name__)
-
-
-# ---------------------------------------------------------------------------------------------------- requests, answers
-
-
-class CaseRequest(BaseModel):
-    """A request for a case. `input` is checked against the input model of the process."""
-
-    process: str
-    reference: str
-    input: dict[str, Any]
-    priority: int | None = None
-    start_at: datetime | None = None
-    resubmits: str | None = None
-    parent: str | None = None
-    """The id of the case that requests this case; None if a person requests the case."""
-    on_behalf_of: str | None = None
-    """The id of the person for whom a service account requests the case."""
-    asked_for: list[str] = []
-    """More people who count as requester, because they count as requester of the case in `parent`."""
-    idempotency_key: str | None = None
-    """The client's idempotency key: a repeat with the same key starts no second case.
-
-    A hash of person and key is stored.
-    """
-
-
-@dataclass(frozen=True)
-class Started:
-    """A stored case. `created` is False if an earlier request with the same idempotency key stored the case."""
-
-    row: CaseRow
-    created: bool
-
-
-class NoPolicy(Exception):
-    """Raised if the policy has no section for the process of a case, so that nobody could decide at its gates."""
-
-
-class InvalidCase(Exception):
-    """Raised if a request does not fit its process.
-
-    `problems` has one entry for each error, with the name of the field.
-    """
-
-    def __init__(self, problems: Sequence[FieldProblem]) -> None:
-        super().__init__("; ".join(map(str, problems)))
-        self.problems = list(problems)
-
-
-class DuplicateCase(Exception):
-    """Raised if a case with the reference exists already, or the idempotency key was used for another request.
-
-    `existing` is the earlier case. If the requester may not see the earlier case, `existing` is None, the status, round
-    and differences of the earlier case stay hidden, and `case_id` is the id of the first round, which follows from the
-    reference alone.
-    """
-
-    def __init__(self, message: str, case_id: str, existing: CaseRow | None, differs: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.case_id = case_id
-        self.existing = existing
-        self.differs = list(differs)
-
-
-class NotResubmittable(Exception):
-    """Raised if the case in `resubmits` cannot be submitted again.
-
-    A case can be submitted again by its requester if it is the last round of its reference, was rejected, expired,
-    cancelled or failed, and the policy allows another round.
-    """
 
 
 class PolicySource(Protocol):
@@ -156,6 +86,8 @@ class Starter:
         steps = {name: process.steps for name, process in processes.items()}
         self.pinned = PinnedPolicies(db, inputs, steps)
         self.launcher = Launcher(client, processes, self.pinned)
+        self.keys = CaseKeys.of(client)
+        """The keys of new cases; None if payloads are not encrypted."""
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the requested case and start its Workflow. `by` is the id of the requester.
@@ -169,7 +101,7 @@ class Starter:
         policy = self.policy(request.process)
         scope = await scope_now(self._db, policy, by, request.on_behalf_of)
         check_may_start(policy, process.name, scope)
-        reference, key, parsed = _checked(request, process)
+        reference, key, parsed = checked(request, process)
         idempotency_key = scoped_key(by, request.idempotency_key) if request.idempotency_key else None
         await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
@@ -177,13 +109,13 @@ class Starter:
         async with self._db.write() as conn:
             repeat = await cases.by_idempotency_key(conn, idempotency_key) if idempotency_key else None
             if repeat:
-                return _repeated(repeat, request, key, parsed)
+                return repeated(repeat, request, key, parsed)
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
-                raise await _duplicate(conn, latest, parsed, by, scope)
+                raise await duplicate(conn, latest, parsed, by, scope)
             # Another person must not learn that the case exists, and cannot continue it.
             own = latest if latest and latest.requester == by else None
-            round_ = _next_round(own, request.resubmits, policy.rounds(process.name))
+            round_ = next_round(own, request.resubmits, policy.rounds(process.name))
             behalf = request.on_behalf_of or (own.on_behalf_of if own else None)
             asked_for = await service_accounts.asked_for(conn, by, behalf)
             new, event = self.prepare(
@@ -203,12 +135,14 @@ class Starter:
             )
             try:
                 row = await cases.insert(conn, new, event)
+                if self.keys:
+                    await self.keys.begin(conn, [row.case_id])
                 if own and request.resubmits:
                     await cases.link_next_round(conn, new)
-            except cases.CaseExists as duplicate:
-                if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
-                    return _repeated(duplicate.existing, request, key, parsed)
-                raise await _duplicate(conn, duplicate.existing, parsed, by, scope) from duplicate
+            except cases.CaseExists as there:
+                if idempotency_key and there.existing.idempotency_key == idempotency_key:
+                    return repeated(there.existing, request, key, parsed)
+                raise await duplicate(conn, there.existing, parsed, by, scope) from there
         launch = await self.launcher.launch([row])
         try:
             async with self._db.write() as conn:
@@ -228,7 +162,7 @@ class Starter:
         policy = self.policy(request.process)
         check_may_start(policy, process.name, await scope_now(self._db, policy, by, request.on_behalf_of))
         forecast = Forecast(policy, self._processes, by)
-        reference, _, parsed = _checked(request, process)
+        reference, _, parsed = checked(request, process)
         await self._check_names(process, parsed, policy, by)
         forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
         return forecast.report()
@@ -403,98 +337,6 @@ class Starter:
         return new, event
 
 
-# ------------------------------------------------------------------------------------------------------------- in words
-
-
 def _joined(*names: Iterable[str]) -> list[str]:
     """Return all names, each once, in their order."""
     return list(dict.fromkeys(name for some in names for name in some))
-
-
-def _begins(start_at: datetime | None) -> datetime:
-    """Return when the case begins: `start_at`, or now if `start_at` is None or past.
-
-    Input dates that must be in the future are compared with this time.
-    """
-    return max(filter(None, (datetime.now(UTC), start_at)))
-
-
-def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
-    """Return the reference, its key for comparison, and the input as the model of the process.
-
-    Raises InvalidCase with all problems of the request.
-    """
-    problems: list[FieldProblem] = []
-    reference = key = ""
-    try:
-        reference, key = normalise_reference(request.reference), reference_key(request.reference)
-    except ValueError as wrong:
-        problems.append(FieldProblem(column="reference", message=str(wrong)))
-    if request.priority is not None and not 1 <= request.priority <= 5:
-        problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    problems += masked_values(request.input, process.shown_input)
-    if (start_at := request.start_at) is not None and (wrong_time := why_not_at(start_at)):
-        problems.append(FieldProblem(column="start_at", message=wrong_time))
-        start_at = None  # other dates cannot be compared with it
-    try:
-        parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))
-    except ValidationError as wrong:
-        raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
-    if problems:
-        raise InvalidCase(problems)
-    return reference, key, parsed
-
-
-def _repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:
-    same = existing.process == request.process and existing.reference_key == key
-    differs = differing(existing.input, parsed) if same else ["reference"]
-    if existing.priority != (request.priority or DEFAULT_PRIORITY):
-        differs.append("priority")
-    if request.on_behalf_of not in (None, existing.on_behalf_of):
-        differs.append("on_behalf_of")
-    if differs:
-        raise DuplicateCase(
-            "this Idempotency-Key was already used for another request: send a new key",
-            existing.case_id,
-            existing,
-            differs,
-        )
-    return Started(existing, created=False)
-
-
-async def _duplicate(
-    conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str, scope: Scope
-) -> DuplicateCase:
-    if not await cases.may_see(conn, await viewer_of(conn, by, scope), existing.case_id):
-        said = "The reference belongs to a case of another person. Choose another reference"
-        return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
-    differs = differing(existing.input, parsed)
-    note = f"; it differs in: {', '.join(differs)}" if differs else ""
-    said = (
-        f"{existing.reference} already exists and is {state(existing.status).lower()}{note}. "
-        "For another request choose another reference"
-    )
-    return DuplicateCase(said, existing.case_id, existing, differs)
-
-
-def _next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:
-    """Return the number of the new case among the rounds of its reference; 1 if it resubmits no case.
-
-    `most` is the number of rounds that the policy allows. Raises NotResubmittable.
-    """
-    if not resubmits:
-        return 1
-    if latest is None or latest.case_id != resubmits:
-        known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
-        raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
-    if latest.status not in ENDED_UNDONE:
-        raise NotResubmittable(
-            f"{resubmits} is {state(latest.status).lower()}; "
-            "only a case that was rejected, expired, cancelled or failed can be submitted again."
-        )
-    if latest.round >= most:
-        raise NotResubmittable(
-            f"{resubmits} was round {latest.round}, and the policy allows {most} rounds of one reference. "
-            "Choose another reference."
-        )
-    return latest.round + 1

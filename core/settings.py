@@ -25,7 +25,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
 from core.oidc_settings import OidcSettings
 from core.outbound_guard import OutboundGuard
-from domain import rate_limits
+from domain import rate_limits, retention
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
@@ -50,6 +50,8 @@ class WrongSettings(ValueError):
 
     The text has one line for each wrong setting, which names its variable.
     """
+
+    safe_to_log = True
 
 
 class Settings(OidcSettings):
@@ -163,6 +165,10 @@ class Settings(OidcSettings):
 
     log: Literal["console", "json"] = "console"
     """The format of logs: `console` (text for people) or `json` (one JSON object a line)."""
+    log_texts: bool = False
+    """True if logs also hold the messages of exceptions and the texts of notifications, which can quote people's
+    data. This setting is for development.
+    """
     worker_metrics: str | None = None
     """The address and port on which a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`.
 
@@ -189,6 +195,11 @@ class Settings(OidcSettings):
     rate_limits: str | None = None
     """How many requests of a kind one caller may send: `off`, or changes of the defaults, such as
     `decisions=60/m, uploads=6/m`. None: the defaults of `domain/rate_limits.py`.
+    """
+    retention: str | None = None
+    """How long the content of ended cases is kept, by process, such as `payment=3650d, approval=90d`.
+
+    A process without a period keeps everything. None: nothing is erased by its age.
     """
     outbound_allow: str | None = None
     """Hosts and networks, separated by commas, to which Holdgate may connect although they are not public, such as
@@ -268,6 +279,12 @@ class Settings(OidcSettings):
     def _rates(cls, limits: str | None) -> str | None:
         rate_limits.parse(limits)
         return limits
+
+    @field_validator("retention")
+    @classmethod
+    def _periods(cls, periods: str | None) -> str | None:
+        retention.parse(periods)
+        return periods
 
     @field_validator("outbound_allow")
     @classmethod

@@ -82,6 +82,8 @@ class EventKind(StrEnum):
     ATTACHMENT_ADDED = "attachment_added"
     FIELD_REVEALED = "field_revealed"
     ERASED = "erased"
+    HOLD_PLACED = "hold_placed"
+    HOLD_LIFTED = "hold_lifted"
 
     # Uploads
     BATCH_PAUSED = "batch_paused"
@@ -144,6 +146,10 @@ class EventKind(StrEnum):
     ACCOUNT_UNLOCKED = "account_unlocked"
     KEYS_CHANGED = "keys_changed"
     NAMESPACE_BOUND = "namespace_bound"
+    PAYLOADS_ENCRYPTED = "payloads_encrypted"
+    PAYLOAD_KEY_ADDED = "payload_key_added"
+    PAYLOAD_KEY_REMOVED = "payload_key_removed"
+    DATA_KEYS_REWRAPPED = "data_keys_rewrapped"
     BOOKS_CLOSED = "books_closed"
     LEDGER_CHANGE_ASKED = "ledger_change_asked"
     LEDGER_CHANGE_CONFIRMED = "ledger_change_confirmed"

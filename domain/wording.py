@@ -136,11 +136,11 @@ def _filled(template: str, values: Mapping[str, str], plain: str) -> str:
     except (LookupError, ValueError, TypeError, AttributeError) as wrong:
         if template not in _told:
             _told.add(template)
-            why = f"{type(wrong).__name__}: {wrong}"
+            missing = f": {wrong}" if isinstance(wrong, KeyError) else ""  # other messages can quote a value
             _log.warning(
-                "the template %r cannot be filled (%s): correct the template; people read %r instead",
+                "the template %r cannot be filled (%s%s): correct the template; people read a general sentence instead",
                 template,
-                why,
-                plain,
+                type(wrong).__name__,
+                missing,
             )
         return plain

@@ -237,6 +237,8 @@ class Importer:
                 lines[prepared[-1][0].case_id] = row
         async with self._db.write() as conn:
             there = await cases.insert_many(conn, prepared)
+            if self._starter.keys:
+                await self._starter.keys.begin(conn, [case_id for case_id, existing in there.items() if not existing])
             for new, _ in prepared:
                 if new.resubmits and there[new.case_id] is None:
                     await cases.link_next_round(conn, new)
@@ -312,6 +314,8 @@ class Importer:
         process = self._starter.process(row.process)
         if case.requester != requester:
             return _ended(row, "duplicate", case_id_for(process.name, row.reference))
+        if case.erased_at is not None:  # there is nothing to compare with
+            return _ended(row, "duplicate", case.case_id)
         parsed = process.input.model_validate(row.input)
         return _ended(
             row,

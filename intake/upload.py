@@ -63,6 +63,8 @@ class BatchReport(BaseModel):
     requester: str
     on_behalf_of: str | None = None
     """The person for whom a service account uploaded the file."""
+    erased_at: datetime | None = None
+    """When the file, the data of the rows and the content of the cases were erased."""
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
@@ -246,6 +248,8 @@ class Uploads:
             about["same_file_as"] = await batches.same_file(conn, batch.process, batch.sha256, batch.requester)
             batch = batch.model_copy(update=about)
             await batches.finish_receiving(conn, batch)
+            if self._starter.keys:
+                await self._starter.keys.begin(conn, [f"batch:{batch.batch_id}"])
             if taking is not None:
                 await taking(conn, batch.batch_id)
         return batch

@@ -41,6 +41,8 @@ class PolicyProblem:
 class PolicyError(ValueError):
     """Raised if a policy is invalid. `str()` of the error has one line for each mistake, with file, line and key."""
 
+    safe_to_log = True
+
     def __init__(self, problems: list[PolicyProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems

@@ -11,9 +11,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api.http.problems import FieldError, Problem, forbidden, invalid, temporal_unreachable, unavailable
+from cases.erasure_requests import NotErasable
 from cases.rollback import NotRollable
 from cases.start_permission import NotARequester
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
+from core.errors import PayloadErased, PayloadKeyMissing
+from domain.erasure import CODE, ContentErased
+from domain.moments import rfc3339
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
 from intake.tables.open_table import UnreadableFile
@@ -36,6 +40,10 @@ def problem_of_error(error: Exception) -> Problem:
         case InvalidCase():
             errors = [FieldError(field=each.column or "input", message=each.message) for each in error.problems]
             return invalid("The case is not valid. Correct the fields in `errors` and send the case again.", errors)
+        case ContentErased():
+            return Problem(409, f"{error}.", kind="erased", code=CODE, erased_at=rfc3339(error.erased_at))
+        case NotErasable():
+            return Problem(409, str(error), kind="not-erasable")
         case NotRollable():
             return Problem(409, str(error), kind="not-rollable")
         case NotResubmittable():
@@ -61,6 +69,12 @@ def problem_of_error(error: Exception) -> Problem:
             return unavailable(f"Nothing was started: {error}.")
         case TemporalUnavailable():
             return temporal_unreachable()
+        case PayloadErased():
+            said = "The data of this case were erased, so nothing can be done with the case."
+            return Problem(409, said, kind="erased", code="Erased")
+        case PayloadKeyMissing():
+            _log.error("%s", error)
+            return unavailable("The key that encrypts this case is missing. Tell an operator; try again later.")
         case UnusableValue():
             # The type of the route should have named the field. An error without a location is a defect of Holdgate.
             _log.warning("a value reached the database that it cannot take: %s", type(error.__cause__).__name__)
@@ -71,6 +85,8 @@ def problem_of_error(error: Exception) -> Problem:
 
 
 ANSWERED_ERRORS = (
+    ContentErased,
+    NotErasable,
     UnknownProcess,
     NoPolicy,
     NotARequester,
@@ -83,6 +99,8 @@ ANSWERED_ERRORS = (
     LineTooLong,
     ParserEnded,
     TemporalUnavailable,
+    PayloadErased,
+    PayloadKeyMissing,
     DatabaseUnavailable,
     UnusableValue,
 )

@@ -113,7 +113,15 @@ def upgrade() -> None:
         sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("subject", name="pk_case_keys"),
     )
-    op.create_index("ix_case_keys_kek", "case_keys", ["kek"], unique=False)
+    op.create_index("ix_case_keys_kek", "case_keys", ["kek", "subject"], unique=False)
+    op.create_index(
+        "ix_case_keys_erased",
+        "case_keys",
+        ["erased_at"],
+        unique=False,
+        sqlite_where=sa.text("erased_at IS NOT NULL"),
+        postgresql_where=sa.text("erased_at IS NOT NULL"),
+    )
     op.create_table(
         "legal_holds",
         sa.Column("hold_id", sa.String(length=40), nullable=False),
@@ -432,6 +440,7 @@ def upgrade() -> None:
         sa.Column("successor", sa.String(length=200), nullable=True),
         sa.Column("demo", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("kind", sa.String(length=10), server_default="person", nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_people"),
     )
     op.create_index("ix_people_successor", "people", ["successor"], unique=False)
