@@ -233,7 +233,7 @@ def _text(form: FormData, name: str) -> str:
 
 
 def _section(policy: Policy, name: str, period: timedelta | None) -> ProcessSection:
-    kept = days(period.days, reader()) if period else _("for ever")
+    kept = days(period.days, reader.get().texts) if period else _("for ever")
     summary = PROCESSES[name].words.summary
     if not policy.has(name):
         return ProcessSection(name, summary, [], [], [], [], kept, missing=True)
