@@ -115,6 +115,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_case_keys_kek", "case_keys", ["kek"], unique=False)
     op.create_table(
+        "erased_files",
+        sa.Column("path", sa.String(length=255), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("path", name="pk_erased_files"),
+    )
+    op.create_table(
         "legal_holds",
         sa.Column("hold_id", sa.String(length=40), nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),
