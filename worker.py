@@ -12,6 +12,7 @@ import signal
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -20,7 +21,6 @@ from activities.deployment.apps import WrongApps, read_apps
 from activities.engine.signatures import Signatures
 from activities.shared import isolation
 from cases.erasure import owner_of
-from cases.erasure_files import ErasedFiles
 from cases.namespace_binding import NamespaceBinding
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.jobs import Job, heartbeat, jobs
@@ -50,8 +50,10 @@ from store.audit.checkpoints import keys as record_keys
 from store.audit.checkpoints.sign import Signer
 from store.audit.key_changes import note_changed_keys
 from store.audit.sequencer import Sequencer
+from store.audit.verification import Folders
 from store.db.database import Database, DatabaseUnavailable, check_url
 from store.db.private_files import keep_private, tighten
+from store.erasure.files import delete_files
 from workflows.registry import PROCESSES
 
 log = logging.getLogger("holdgate.worker")
@@ -93,8 +95,9 @@ def retention_jobs(database: Database, settings: Settings) -> list[Job]:
     """Return the job that erases what is older than its retention period, if there are periods."""
     if not (periods := loader.retention(settings.retention)):
         return []
-    owner = owner_of(database, settings.database_owner_url)
-    job = Retention(database, owner, periods, ErasedFiles(settings.var))
+    owner = owner_of(database, settings.owner_url)
+    clean_up = partial(delete_files, database, Folders(settings.attachments, settings.uploads))
+    job = Retention(database, owner, periods, clean_up)
     said = "%d cases and uploads were erased: their retention period is over"
     return [Job(job.look, said, "cases and uploads could not be erased by their age", RETENTION_EVERY)]
 

@@ -1,12 +1,9 @@
 """Carry out erasures that people have approved: the steps of the process `erasure`, on the database."""
 
-from collections.abc import Sequence
-
-from pydantic import SecretStr
+from collections.abc import Awaitable, Callable, Sequence
 
 from activities.erasure.request import ErasureRequest
 from activities.erasure.steps import Erased, ErasureSurvey
-from cases.erasure_files import ErasedFiles
 from cases.pinned_policies import PinnedPolicies
 from domain.errors import Refused
 from domain.names import ADMINS
@@ -29,16 +26,20 @@ from store.erasure.checks import (
 )
 from store.erasure.content import erase_case, erase_upload
 from store.erasure.person import NotErasable, erase_person
+from store.erasure.result import Erased as ErasedContent
 from store.people import people
 from store.receivers import idempotency
 
+CleanUp = Callable[[], Awaitable[int]]
+"""Deletes the files that erasures have listed, and returns their number."""
 
-def owner_of(db: Database, owner_url: SecretStr | None) -> Database:
+
+def owner_of(db: Database, owner_url: str | None) -> Database:
     """Return the database with the role that owns its tables: the same database if there is only one role.
 
     Only this role may erase audit events. Connections open when they are used first.
     """
-    return Database(owner_url.get_secret_value()) if owner_url else db
+    return Database(owner_url) if owner_url else db
 
 
 async def why_not(conn: AsyncConnection, request: ErasureRequest) -> str:
@@ -55,9 +56,12 @@ async def why_not(conn: AsyncConnection, request: ErasureRequest) -> str:
 class SqlEraser:
     """Counts and erases in the database. Each case is erased in a transaction of its own, so that others can write."""
 
-    def __init__(self, db: Database, owner: Database, policies: PinnedPolicies, files: ErasedFiles) -> None:
-        """`owner` is the database with the role that owns its tables, which alone may erase audit events."""
-        self._db, self._owner, self._policies, self._files = db, owner, policies, files
+    def __init__(self, db: Database, owner: Database, policies: PinnedPolicies, clean_up: CleanUp) -> None:
+        """`owner` is the database with the role that owns its tables, which alone may erase audit events.
+
+        `clean_up` deletes the files of what was erased, after each transaction.
+        """
+        self._db, self._owner, self._policies, self._clean_up = db, owner, policies, clean_up
 
     async def survey(self, call: StepCall[ErasureRequest]) -> ErasureSurvey:
         """Return what the erasure erases. Raises Refused if the requester may not erase the subject, or nobody may."""
@@ -80,20 +84,18 @@ class SqlEraser:
                 raise Refused(why)
             ids = await self._cases_first(conn, request)
         told = {"by": call.requester, "reason": request.reason, "request": call.case_id}
-        number, events, gone = 0, 0, 0
+        total = Erased()
         try:
             for case_id in ids:
                 async with self._owner.write() as conn:
-                    one = await erase_case(conn, case_id, **told)
-                number, events = number + 1, events + one.events
-                gone += await self._files.delete(one.files)
+                    total = _plus(total, await erase_case(conn, case_id, **told))
+                await self._clean_up()
             async with self._owner.write() as conn:
-                more, files = await self._erase_subject(conn, request, told)
-                total = Erased(cases=number + (request.kind == "case"), events=events + more, files=gone + len(files))
+                total = await self._erase_subject(conn, request, told, total)
                 await idempotency.do(conn, call.key, "erase", call.case_id, total.model_dump())
         except NotErasable as no:
             raise Refused(str(no)) from no
-        await self._files.delete(files)
+        await self._clean_up()
         return total
 
     async def _cases_first(self, conn: AsyncConnection, request: ErasureRequest) -> Sequence[str]:
@@ -103,17 +105,17 @@ class SqlEraser:
         return await unerased_cases_of_upload(conn, request.id) if request.kind == "upload" else []
 
     async def _erase_subject(
-        self, conn: AsyncConnection, request: ErasureRequest, told: dict[str, str]
-    ) -> tuple[int, Sequence[str]]:
-        """Erase the subject itself. Return the number of events that lost their content, and the files to delete."""
+        self, conn: AsyncConnection, request: ErasureRequest, told: dict[str, str], total: Erased
+    ) -> Erased:
+        """Erase the subject itself. Return what was erased in all."""
         match request.kind:
             case "case":
-                content = await erase_case(conn, request.id, **told)
+                return _plus(total, await erase_case(conn, request.id, **told))
             case "upload":
-                content = await erase_upload(conn, request.id, **told)
+                return _plus(total, await erase_upload(conn, request.id, **told))
             case "person":
-                return (await erase_person(conn, request.id, **told)).events, []
-        return content.events, content.files
+                person = await erase_person(conn, request.id, **told)
+                return total.model_copy(update={"events": total.events + person.events})
 
     async def _check_may_erase(self, conn: AsyncConnection, call: StepCall[ErasureRequest], policy: Policy) -> None:
         """Raise Refused unless the requester operates the process of the case or upload; of a person, is an admin.
@@ -135,3 +137,10 @@ class SqlEraser:
                     raise Refused(UNKNOWN_UPLOAD)
             case "person":
                 raise Refused(UNKNOWN_PERSON)
+
+
+def _plus(total: Erased, one: ErasedContent) -> Erased:
+    """Return the sum of what was erased before, and by one call."""
+    return Erased(
+        cases=total.cases + len(one.cases), events=total.events + one.events, files=total.files + len(one.files)
+    )

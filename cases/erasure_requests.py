@@ -3,11 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 
-from activities.erasure.request import ErasureRequest
+from activities.erasure.request import ErasureRequest, SubjectKind
 from cases.erasure import why_not
 from cases.submit import CaseRequest, DuplicateCase, Starter
 from domain.names import ERASURE
 from store.cases.cases import CaseRow
+from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.erasure import requests
 from store.erasure.person import NotErasable as NotErasable
@@ -33,9 +34,9 @@ class ErasureRequests:
         The number of earlier requests is part of the reference, so that two people who ask at the same time get the
         same request. Raises NotErasable if nobody can erase the subject now, and the errors of `Starter.start_case`.
         """
-        stem = _stem(wanted)
+        stem = _stem(wanted.kind, wanted.id)
         async with self._db.read() as conn:
-            if (waiting := await requests.open_about(conn, stem)) is not None:
+            if (waiting := await requests.open_about(conn, stem, wanted.id)) is not None:
                 return Asked(waiting, created=False)
             if why := await why_not(conn, wanted):
                 raise NotErasable(why)
@@ -45,11 +46,15 @@ class ErasureRequests:
             return Asked((await self._starter.start_case(request, by)).row, created=True)
         except DuplicateCase:
             async with self._db.read() as conn:
-                if (waiting := await requests.open_about(conn, stem)) is not None:
+                if (waiting := await requests.open_about(conn, stem, wanted.id)) is not None:
                     return Asked(waiting, created=False)
             raise
 
+    async def waiting(self, conn: AsyncConnection, kind: SubjectKind, subject: str) -> CaseRow | None:
+        """Return the open request for the erasure of a subject; None without one."""
+        return await requests.open_about(conn, _stem(kind, subject), subject)
 
-def _stem(wanted: ErasureRequest) -> str:
+
+def _stem(kind: SubjectKind, subject: str) -> str:
     """Return the first part of the references of all requests about a subject. It does not disclose the id."""
-    return f"{wanted.kind}-{hashlib.sha256(f'{wanted.kind}:{wanted.id}'.encode()).hexdigest()[:20]}"
+    return f"{kind}-{hashlib.sha256(f'{kind}:{subject}'.encode()).hexdigest()[:20]}"

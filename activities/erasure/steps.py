@@ -19,13 +19,12 @@ __all__ = ["Erased", "ErasureSurvey", "Erasures", "SubjectKind"]
 class ErasureSurvey(Message):
     """What an erasure erases, and what stays, in numbers: the facts on which people decide.
 
-    The numbers count all cases that the erasure reaches.
+    The numbers count all cases that the erasure reaches. A value that the subject does not have is None.
     """
 
-    process: str = ""
-    """The process of the case or of the upload; empty for a person."""
-    status: str = ""
-    """The status of the case or of the upload; empty for a person."""
+    process: str | None = None
+    """The process of the case or of the upload."""
+    status: str | None = None
     ended_at: datetime | None = None
     cases: int = 0
     """Cases whose content is erased."""
@@ -38,9 +37,9 @@ class ErasureSurvey(Message):
     upload_rows: int = 0
     other_rounds_that_stay: int = 0
     """Other rounds of the same references that this erasure does not erase."""
-    cases_that_stay: int = 0
+    cases_that_stay: int | None = None
     """For a person: ended cases that the person asked for, and that this erasure does not erase."""
-    decisions_that_keep_the_id: int = 0
+    decisions_that_keep_the_id: int | None = None
     """For a person: decisions about cases of others. They keep the id of the person, and lose the name."""
     ledger_entries_that_stay: int = 0
     """Entries of the ledger. Their amounts stay, because books must be kept; they lose the payee."""

@@ -54,7 +54,7 @@ class CaseBrief(BaseModel):
 
 
 class TimelineItem(BaseModel):
-    """One event of a case. `data` is null if the data was erased at a person's request."""
+    """One event of a case. `data` is null if the data was erased."""
 
     seq: int
     at: datetime

@@ -1,11 +1,13 @@
 """Routes that ask for the erasure of a case, an upload or a person: each starts a case of the process `erasure`."""
 
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from activities.erasure.request import ErasureRequest, SubjectKind
+from activities.shared.text_fields import lines
 from api.deps import Plain, TheServices, VisibleCase
 from api.http.callers import Caller
 from api.http.problems import documented, forbidden, not_found
@@ -26,9 +28,9 @@ _ASKS = documented(401, 403, 404, 409, 422, 503)
 class ErasureReason(BaseModel):
     """The reason for an erasure."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    reason: Plain = Field(
+    reason: Annotated[Plain, AfterValidator(lines)] = Field(
         min_length=3, max_length=500, description=REASON, examples=["Request 2026-114 of the data subject"]
     )
 

@@ -32,7 +32,7 @@ HoldId = Annotated[Plain, Path(max_length=40)]
 class NewHold(BaseModel):
     """A new legal hold."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     kind: HoldKind
     subject: Plain = Field(
@@ -52,7 +52,7 @@ class NewHold(BaseModel):
 class HoldLifted(BaseModel):
     """The reason for lifting a legal hold."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
     reason: Plain = Field(min_length=3, max_length=1000, examples=["Matter 2026-7 is closed"])
 
@@ -91,7 +91,7 @@ async def place_hold(new: NewHold, person: Holder, db: Db) -> LegalHold:
         raise not_found(new.kind)
     try:
         async with db.write() as conn:
-            return await legal_holds.place(conn, new.kind, new.subject, new.reason.strip(), person.id)
+            return await legal_holds.place(conn, new.kind, new.subject, new.reason, person.id)
     except UnknownSubject as unknown:
         raise not_found(new.kind) from unknown
 
@@ -105,7 +105,7 @@ async def lift_hold(hold_id: HoldId, body: HoldLifted, person: Holder, db: Db) -
         raise not_found("legal hold")
     try:
         async with db.write() as conn:
-            await legal_holds.lift(conn, hold_id, body.reason.strip(), person.id)
+            await legal_holds.lift(conn, hold_id, body.reason, person.id)
     except UnknownHold as gone:
         raise Problem(409, "This legal hold was lifted before.", kind="lifted") from gone
     return Response(status_code=204)

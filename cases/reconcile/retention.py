@@ -4,15 +4,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from cases.erasure_files import ErasedFiles
+from cases.erasure import CleanUp
 from domain.retention import Periods
 from store.audit.audit_log import ENGINE
 from store.db import leases
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.erasure import due
-from store.erasure.content import Erased, erase_case, erase_upload
+from store.erasure.content import erase_case, erase_upload
 from store.erasure.person import NotErasable
+from store.erasure.result import Erased
 
 LEASE = "retention"
 LEASE_FOR = timedelta(minutes=5)
@@ -27,9 +28,9 @@ Erase = Callable[[AsyncConnection, str], Awaitable[Erased]]
 class Retention:
     """The job that erases what is older than the retention period of its process, one case in one transaction."""
 
-    def __init__(self, db: Database, owner: Database, periods: Periods, files: ErasedFiles) -> None:
+    def __init__(self, db: Database, owner: Database, periods: Periods, clean_up: CleanUp) -> None:
         """`owner` is the database with the role that owns its tables, which alone may erase audit events."""
-        self._db, self._owner, self._periods, self._files = db, owner, periods, files
+        self._db, self._owner, self._periods, self._clean_up = db, owner, periods, clean_up
         self._holder = uuid4().hex
 
     async def look(self) -> int:
@@ -62,10 +63,10 @@ class Retention:
         for id in ids:
             try:
                 async with self._owner.write() as conn:
-                    erased = await erase(conn, id)
+                    await erase(conn, id)
             except NotErasable:
                 continue  # such as a legal hold on the person who asked
-            await self._files.delete(erased.files)
+            await self._clean_up()
             count += 1
         return count
 

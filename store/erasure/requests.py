@@ -15,11 +15,14 @@ from store.tables.audit import event_payloads, events
 from store.tables.cases import cases
 
 
-async def open_about(conn: AsyncConnection, stem: str) -> CaseRow | None:
-    """Return the open request whose reference begins with `stem`; None without one."""
-    query = select(cases).where(*_about(stem), cases.c.closed_at.is_(None)).order_by(cases.c.submitted_at).limit(1)
-    row = (await conn.execute(query)).one_or_none()
-    return None if row is None else CaseRow.model_validate(row)
+async def open_about(conn: AsyncConnection, stem: str, subject: str) -> CaseRow | None:
+    """Return the open request about the subject whose reference begins with `stem`; None without one.
+
+    The requester may have changed the subject after a request for changes, so the reference alone does not say it.
+    """
+    query = select(cases).where(*_about(stem), cases.c.closed_at.is_(None)).order_by(cases.c.submitted_at)
+    rows = [CaseRow.model_validate(row) for row in await conn.execute(query)]
+    return next((row for row in rows if row.input.get("id") == subject), None)
 
 
 async def count_about(conn: AsyncConnection, stem: str) -> int:

@@ -16,10 +16,10 @@ COMMENT = "comment_added"
 
 
 class Survey(NamedTuple):
-    """What an erasure erases, and what stays, in numbers."""
+    """What an erasure erases, and what stays, in numbers. A value that the subject does not have is None."""
 
-    process: str = ""
-    status: str = ""
+    process: str | None = None
+    status: str | None = None
     ended_at: datetime | None = None
     cases: int = 0
     events: int = 0
@@ -29,8 +29,8 @@ class Survey(NamedTuple):
     uploaded_files: int = 0
     upload_rows: int = 0
     other_rounds_that_stay: int = 0
-    cases_that_stay: int = 0
-    decisions_that_keep_the_id: int = 0
+    cases_that_stay: int | None = None
+    decisions_that_keep_the_id: int | None = None
     ledger_entries_that_stay: int = 0
 
 
