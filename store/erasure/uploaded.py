@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, null, select, update
 
 from domain.proof.envelope import Kind
 from store.erasure.case_rows import EMPTY_ROW
@@ -34,7 +34,7 @@ async def erase_rest(erasing: Erasing, batch: Row[Any]) -> None:
         "filename": NAME,
         "ignored_columns": [],
         "format": {},
-        "mapping": None,
+        "mapping": null(),
         "erased_at": erasing.at,
     }
     await erasing.run(update(batches).where(batches.c.batch_id == own).values(nothing))

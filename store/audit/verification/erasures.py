@@ -106,7 +106,7 @@ async def check_all(conn: AsyncConnection, erased: Erased) -> list[str]:
     without_file = type_coerce(batches.c.path, NullType) == ""
     gone = set(await _texts(conn, select(type_coerce(batches.c.batch_id, String)).where(without_file)))
     problems += [
-        f"table batches, row {batch_id}: its file was removed, and no event says that it was erased"
+        f"upload {batch_id}: its file was removed, and no event says that it was erased"
         for batch_id in sorted(gone - erased.uploads)
     ]
     return problems + await _proofs(conn, erased, None)
@@ -156,10 +156,9 @@ async def _subjects(
     told = erased.subjects(kind) & ({only} if only is not None else erased.subjects(kind))
     query = select(type_coerce(key, String)).where(type_coerce(erased_at, NullType).is_not(None))
     marked = set(await _texts(conn, query if only is None else query.where(key == only)))
-    name = f"table {key.table.name}, row"
     return [
-        *(f"{name} {id} is marked as erased, and no event says so" for id in sorted(marked - told)),
-        *(f"{name} {id} was erased, and is not marked as erased" for id in sorted(told - marked)),
+        *(f"{kind} {id} is marked as erased, and no event says so" for id in sorted(marked - told)),
+        *(f"{kind} {id} was erased, and is not marked as erased" for id in sorted(told - marked)),
     ]
 
 
