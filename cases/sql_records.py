@@ -10,6 +10,7 @@ from domain.records import CaseRecord, CaseStart, Written
 from domain.refusals import RefusalCode
 from domain.undo import PlannedUndo
 from store.audit import audit_log
+from store.audit.hashing import sha256
 from store.cases import cases
 from store.db.database import Database
 
@@ -62,9 +63,12 @@ class SqlRecords:
 
         After `LISTED` refused messages of the case, only the log of the worker tells it.
         """
-        digest = record.start.digest if record.start else ""
+        async with self._database.read() as connection:
+            case = await cases.get(connection, record.case_id)
+        # The digest covers the other input, which may differ from that of the case in one field only.
+        salted = f"{case.salt if case else ''}{record.start.digest if record.start else ''}"
         event = CaseEvent(
-            event_id=f"{record.case_id}/start-refused/{digest[:16]}",
+            event_id=f"{record.case_id}/start-refused/{sha256(salted)[:16]}",
             case_id=record.case_id,
             at=datetime.now(UTC),
             kind="message_refused",
