@@ -22,6 +22,7 @@ from activities.engine.signatures import Signatures
 from activities.shared import isolation
 from cases.erasure import owner_of
 from cases.namespace_binding import NamespaceBinding
+from cases.payload_encryption import PayloadEncryption
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.jobs import Job, heartbeat, jobs
 from cases.reconcile.refused_messages import Refusals
@@ -34,7 +35,7 @@ from core.exit import leave
 from core.settings import Settings, WrongSettings, load, unknown_variables
 from core.signed_client import signing
 from core.signing_keys import KeyFile, own_key
-from core.temporal import connect_when_reachable, metrics_of_sdk
+from core.temporal import connect_when_reachable, foreign_payloads, runtime_of_sdk
 from domain.names import BULK_TASK_QUEUE, TASK_QUEUE
 from domain.proof.keys import Role
 from intake.drop_folder import DropFolder
@@ -61,6 +62,7 @@ log = logging.getLogger("holdgate.worker")
 IMPORT_EVERY = timedelta(seconds=2)
 KEYS_EVERY = timedelta(seconds=1)
 """How soon a worker believes a new key, or no longer believes a revoked key."""
+REWRAP_EVERY = timedelta(seconds=30)
 CHECKPOINTS_EVERY = timedelta(seconds=5)
 RETENTION_EVERY = timedelta(minutes=5)
 ERASED_FILES_EVERY = timedelta(minutes=1)
@@ -90,6 +92,14 @@ def key_job(keys: KeyFile) -> Job:
 
     said = "%d registry of public keys has changed and is in use"
     return Job(look, said, "the registry of public keys could not be read", KEYS_EVERY)
+
+
+def rewrap_jobs(encryption: PayloadEncryption) -> list[Job]:
+    """Return the job that wraps data keys again after a rotation of the payload keys, if this worker has the keys."""
+    if encryption.keys is None:
+        return []
+    said = "%d data keys are wrapped by the current payload key now"
+    return [Job(encryption.keys.rewrap, said, "data keys could not be wrapped again", REWRAP_EVERY)]
 
 
 def retention_jobs(database: Database, settings: Settings) -> list[Job]:
@@ -123,14 +133,17 @@ def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
 async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running.
 
-    Raises WrongProcess, and ForeignNamespace if the namespace belongs to another installation, now or later.
+    Raises WrongProcess; ForeignNamespace if the namespace belongs to another installation, now or later; and
+    WrongEncryption if the installation encrypts payloads, now or later, and this worker has not its keys.
     """
     own_steps = equip(settings.var)
     if said := await asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept"):
         log.warning("%s", said)
     keys, key = KeyFile(settings.trusted_keys), own_key(settings, Role.WORKER)
-    client = signing(await connect_when_reachable(settings, runtime), key)
     database = Database(settings.database_url)
+    encryption = PayloadEncryption(database, settings.payload_keys, foreign_payloads(runtime))
+    await encryption.check_when_reachable()
+    client = signing(await connect_when_reachable(settings, encryption.keys, runtime), key)
     binding = NamespaceBinding(client, database)
     await binding.hold_when_reachable()
     stopped = asyncio.Event()
@@ -151,6 +164,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
             *(job.run() for job in jobs(database, client, starter, refusals, defects, demo=settings.demo)),
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
             key_job(keys).run(),
+            *(job.run() for job in rewrap_jobs(encryption)),
             *(job.run() for job in retention_jobs(database, settings)),
             *(job.run() for job in checkpoint_jobs(database, settings)),
         )
@@ -158,7 +172,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
     runs = [asyncio.create_task(worker.run()) for worker in running]
     log.info("working on %s and %s", TASK_QUEUE, BULK_TASK_QUEUE)
-    ends = [asyncio.create_task(stopped.wait()), asyncio.create_task(binding.watch())]
+    ends = [asyncio.create_task(end) for end in (stopped.wait(), binding.watch(), encryption.watch())]
     await asyncio.wait([*ends, *runs], return_when=asyncio.FIRST_COMPLETED)
     for task in (*background, *ends):
         task.cancel()
@@ -170,8 +184,8 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
     await database.close()
     sequencing.cancel()  # last: it also sequences what was written while the process stopped
     await asyncio.gather(sequencing, return_exceptions=True)
-    if binding.foreign is not None:
-        raise binding.foreign
+    if wrong := binding.foreign or encryption.wrong:
+        raise wrong
 
 
 def run() -> int:
@@ -179,7 +193,8 @@ def run() -> int:
     keep_private()
     try:
         settings = load()
-        logs.configure(settings.log)
+        logs.configure(settings.log, texts=settings.log_texts)
+        logs.take_uncaught()
         for line in unknown_variables():
             log.warning("%s", line)
         check(settings)
@@ -192,7 +207,7 @@ def run() -> int:
         read_apps(settings.apps)
         gc.enable()
         gc.freeze()
-        event_loop.run(main(settings, policy_file, metrics_of_sdk(settings.worker_metrics)))
+        event_loop.run(main(settings, policy_file, runtime_of_sdk(settings.worker_metrics)))
     except (WrongSettings, WrongApps, WrongProcess, PolicyError, traces.NotInstalled) as error:
         log.error("%s", error)
         return 2

@@ -14,16 +14,17 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from temporalio.runtime import Runtime
 
 from api.app import create_app
 from api.container import Services
 from api.http.connections import Connection, most_connections
 from api.services.passwords_off import check_passwords_off
-from cases.namespace_binding import ForeignNamespace
 from core import logs, loopback, traces
+from core.payload_keys import read_payload_keys
 from core.settings import WrongSettings, load, unknown_variables
 from core.signing_keys import own_key
-from core.temporal import TemporalUnreachable, profile
+from core.temporal import TemporalUnreachable, profile, runtime_of_sdk
 from domain.proof.keys import Role
 from intake.parsing.parsing_pool import start_template
 from plugins.errors import WrongProcess
@@ -62,13 +63,13 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Return True if the server must stop now. uvicorn calls this before the first request, then each 0.1 s."""
-        return self.foreign_namespace is not None or await super().on_tick(counter)
+        return self.must_stop is not None or await super().on_tick(counter)
 
     @property
-    def foreign_namespace(self) -> ForeignNamespace | None:
-        """Return why this gateway must not run; None if its Temporal namespace is its own, or is not checked yet."""
+    def must_stop(self) -> WrongSettings | None:
+        """Return why this gateway must not run; None if nothing forbids it, or if it is not checked yet."""
         services: Services | None = getattr(self._app.state, "services", None)
-        return services.binding.foreign if services else None
+        return services.must_stop if services else None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.services.live.close()
@@ -80,14 +81,18 @@ def main() -> int:
     keep_private()
     try:
         settings = load()
-        logs.configure(settings.log)
+        logs.configure(settings.log, texts=settings.log_texts)
+        logs.take_uncaught()
         for line in unknown_variables():
             log.warning("%s", line)
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-gateway")
+        Runtime.set_default(runtime_of_sdk(None))
         profile()  # a configuration of the Temporal SDK that cannot be read does not correct itself
         app = create_app(settings)
         own_key(settings, Role.GATEWAY)
+        if settings.payload_keys is not None:
+            read_payload_keys(settings.payload_keys)
         asyncio.run(check_passwords_off(settings))
     except (WrongSettings, WrongProcess, PolicyError, TemporalUnreachable, traces.NotInstalled) as error:
         print(error, file=sys.stderr)  # noqa: T201  # this is what the command says
@@ -111,8 +116,8 @@ def main() -> int:
     start_template()
     with suppress(KeyboardInterrupt):  # the server has stopped in order, and reports only now what stopped it
         server.run(sockets)
-    if server.foreign_namespace is not None:
-        log.error("%s", server.foreign_namespace)
+    if server.must_stop is not None:
+        log.error("%s", server.must_stop)
         return CANNOT_START
     return 0 if server.started else CANNOT_LISTEN
 

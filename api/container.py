@@ -19,10 +19,11 @@ from api.services.token_uses import TokenUses
 from api.services.turns import Turns
 from cases.erasure_requests import ErasureRequests
 from cases.namespace_binding import NamespaceBinding
+from cases.payload_encryption import PayloadEncryption
 from cases.rollback import Rollbacks
 from cases.settle_blocked import Settlement
 from cases.submit import Starter
-from core.settings import Settings
+from core.settings import Settings, WrongSettings
 from core.signed_client import signing
 from core.signing_keys import KeyFile, own_key
 from core.temporal import connect
@@ -77,8 +78,14 @@ class Services:
     revoked_token_log: RevokedTokenLog
     token_uses: TokenUses
     binding: NamespaceBinding
+    encryption: PayloadEncryption
     single_sign_on: "SingleSignOn | None"
     """Single sign-on with an identity provider; None if the settings name no provider."""
+
+    @property
+    def must_stop(self) -> WrongSettings | None:
+        """Return why this gateway must not run: the namespace or the encryption is that of another installation."""
+        return self.binding.foreign or self.encryption.wrong
 
     @classmethod
     @asynccontextmanager
@@ -86,8 +93,10 @@ class Services:
         """Open all services, and close them in order when the block ends. Temporal and the database need not answer."""
         # Lazy: a gateway that starts before Temporal answers 503 until Temporal is up.
         key, keys = own_key(settings, Role.GATEWAY), KeyFile(settings.trusted_keys)
-        client = signing(await connect(settings, lazy=True), key)
         db = Database(settings.database_url, patience=WRITE_PATIENCE_S)
+        encryption = PayloadEncryption(db, settings.payload_keys)
+        await encryption.check_soon()
+        client = signing(await connect(settings, keys=encryption.keys, lazy=True), key)
         if not settings.demo:
             with suppress(DatabaseUnavailable):  # each request checks the database anyway
                 await demo_people.dismiss_all(db, by="holdgate")
@@ -133,14 +142,16 @@ class Services:
             revoked_token_log=RevokedTokenLog(db),
             token_uses=TokenUses(db),
             binding=binding,
+            encryption=encryption,
             single_sign_on=sign_on,
         )
-        watching = asyncio.create_task(binding.watch())
+        watching = [asyncio.create_task(watch) for watch in (binding.watch(), encryption.watch())]
         sequencing = asyncio.create_task(Sequencer(settings.database_url).run())
         try:
             yield services
         finally:
-            watching.cancel()
+            for watch in watching:
+                watch.cancel()
             await services.checks.close()
             await services.live.ended()
             await gateway.close()

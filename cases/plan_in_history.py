@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
+from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.step import StepCall
@@ -16,8 +17,10 @@ async def plan_in_history(client: Client, workflow_id: str) -> list[PlannedUndo]
     """Return the undos of the steps, other than local steps, that began and were not undone, in the order of the steps.
 
     A step that began but had no effect is included: its undo finds nothing, and stores the step's key so that the step
-    can no longer take effect. The list is empty if Temporal does not know the Workflow.
+    can no longer take effect. The list is empty if Temporal does not know the Workflow. Raises PayloadErased and
+    PayloadKeyMissing.
     """
+    converter = client.data_converter.with_context(WorkflowSerializationContext(client.namespace, workflow_id))
     planned: dict[str, PlannedUndo] = {}
     doing: dict[int, str] = {}
     undoing: dict[int, str] = {}
@@ -25,7 +28,7 @@ async def plan_in_history(client: Client, workflow_id: str) -> list[PlannedUndo]
         async for event in client.get_workflow_handle(workflow_id).fetch_history_events():
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
                 scheduled = event.activity_task_scheduled_event_attributes
-                call = await _call(client, scheduled.input.payloads)
+                call = await _call(converter, scheduled.input.payloads)
                 if call is None:
                     continue
                 if call.undoes is not None:
@@ -44,9 +47,9 @@ async def plan_in_history(client: Client, workflow_id: str) -> list[PlannedUndo]
     return list(planned.values())
 
 
-async def _call(client: Client, payloads: Any) -> StepCall[Any] | None:
+async def _call(converter: DataConverter, payloads: Any) -> StepCall[Any] | None:
     with suppress(ValidationError, RuntimeError, ValueError):
-        (call,) = await client.data_converter.decode(payloads, [StepCall[Any]])
+        (call,) = await converter.decode(payloads, [StepCall[Any]])
         return call if isinstance(call, StepCall) else None
     return None
 

@@ -13,6 +13,7 @@ from temporalio.service import RPCError
 
 from cases.submit import Starter
 from cases.workflow_starter import settle
+from core.errors import PayloadErased
 from domain.case import CaseEvent
 from domain.erasure import check_content
 from domain.ids import rollback_id_for
@@ -115,12 +116,14 @@ class Rollbacks:
         """Return the list of undos that a running or ended Workflow has planned.
 
         The list is empty if the Workflow does not answer in time, or if Temporal or this code does not know the
-        Workflow.
+        Workflow. Raises NotRollable if the data of the case were erased, and PayloadKeyMissing.
         """
         try:
             async with asyncio.timeout(QUERY_PATIENCE_S):
                 found = await self._client.get_workflow_handle(workflow_id).query("plan")
             return PLAN.validate_python(found)
+        except PayloadErased as erased:
+            raise NotRollable("The data of the case were erased, so its steps cannot be rolled back.") from erased
         except (TimeoutError, RPCError, WorkflowQueryFailedError, ValidationError):
             return []
 

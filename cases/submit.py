@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from temporalio.client import Client
 
-from cases.case_requests import (
+from cases.case_request import (
     DEFAULT_PRIORITY as DEFAULT_PRIORITY,
     CaseRequest as CaseRequest,
     DuplicateCase as DuplicateCase,
@@ -23,23 +23,21 @@ from cases.case_requests import (
     NoPolicy as NoPolicy,
     NotResubmittable as NotResubmittable,
     Started as Started,
-    duplicate_of,
+    checked,
+    duplicate,
     next_round,
     repeated,
 )
 from cases.check_names import NamesCheck
 from cases.forecast import Forecast, ForecastReport
 from cases.pinned_policies import PinnedPolicies
-from cases.schedule import why_not_at
 from cases.start_permission import check_may_start, scope_now
 from cases.workflow_starter import Launch, Launcher, StoredCase, TemporalUnavailable as TemporalUnavailable, settle
-from domain.base import FieldProblem
 from domain.case import CaseEvent
 from domain.ids import case_id_for, normalise_reference, reference_key
-from domain.input_errors import problems_of
-from domain.moments import asked
 from policy.model import Policy
 from store.cases import batches, cases, policies
+from store.cases.case_keys import CaseKeys
 from store.cases.cases import CaseRow, NewCaseRow
 from store.db.client_keys import scoped_key
 from store.db.database import Database, DatabaseUnavailable
@@ -89,6 +87,8 @@ class Starter:
         steps = {name: process.steps for name, process in processes.items()}
         self.pinned = PinnedPolicies(db, inputs, steps)
         self.launcher = Launcher(client, processes, self.pinned)
+        self.keys = CaseKeys.of(client)
+        """The keys of new cases; None if payloads are not encrypted."""
 
     async def start_case(self, request: CaseRequest, by: str) -> Started:
         """Store the requested case and start its Workflow. `by` is the id of the requester.
@@ -102,7 +102,7 @@ class Starter:
         policy = self.policy(request.process)
         scope = await scope_now(self._db, policy, by, request.on_behalf_of)
         check_may_start(policy, process.name, scope)
-        reference, key, parsed = _checked(request, process)
+        reference, key, parsed = checked(request, process)
         idempotency_key = scoped_key(by, request.idempotency_key) if request.idempotency_key else None
         await self._check_names(process, parsed, policy, by, request, key)
         await self.launcher.reach()
@@ -113,7 +113,7 @@ class Starter:
                 return repeated(repeat, request, key, parsed)
             latest = await cases.latest_round(conn, process.name, key)
             if latest and not request.resubmits:
-                raise await duplicate_of(conn, latest, parsed, by, scope)
+                raise await duplicate(conn, latest, parsed, by, scope)
             # Another person must not learn that the case exists, and cannot continue it.
             own = latest if latest and latest.requester == by else None
             round_ = next_round(own, request.resubmits, policy.rounds(process.name))
@@ -136,12 +136,14 @@ class Starter:
             )
             try:
                 row = await cases.insert(conn, new, event)
+                if self.keys:
+                    await self.keys.begin(conn, [row.case_id])
                 if own and request.resubmits:
                     await cases.link_next_round(conn, new)
-            except cases.CaseExists as duplicate:
-                if idempotency_key and duplicate.existing.idempotency_key == idempotency_key:
-                    return repeated(duplicate.existing, request, key, parsed)
-                raise await duplicate_of(conn, duplicate.existing, parsed, by, scope) from duplicate
+            except cases.CaseExists as there:
+                if idempotency_key and there.existing.idempotency_key == idempotency_key:
+                    return repeated(there.existing, request, key, parsed)
+                raise await duplicate(conn, there.existing, parsed, by, scope) from there
         launch = await self.launcher.launch([row])
         try:
             async with self._db.write() as conn:
@@ -161,7 +163,7 @@ class Starter:
         policy = self.policy(request.process)
         check_may_start(policy, process.name, await scope_now(self._db, policy, by, request.on_behalf_of))
         forecast = Forecast(policy, self._processes, by)
-        reference, _, parsed = _checked(request, process)
+        reference, _, parsed = checked(request, process)
         await self._check_names(process, parsed, policy, by)
         forecast.valid(process.name, reference, request.priority or DEFAULT_PRIORITY, parsed)
         return forecast.report()
@@ -337,43 +339,6 @@ class Starter:
         return new, event
 
 
-# ------------------------------------------------------------------------------------------------------------- in words
-
-
 def _joined(*names: Iterable[str]) -> list[str]:
     """Return all names, each once, in their order."""
     return list(dict.fromkeys(name for some in names for name in some))
-
-
-def _begins(start_at: datetime | None) -> datetime:
-    """Return when the case begins: `start_at`, or now if `start_at` is None or past.
-
-    Input dates that must be in the future are compared with this time.
-    """
-    return max(filter(None, (datetime.now(UTC), start_at)))
-
-
-def _checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
-    """Return the reference, its key for comparison, and the input as the model of the process.
-
-    Raises InvalidCase with all problems of the request.
-    """
-    problems: list[FieldProblem] = []
-    reference = key = ""
-    try:
-        reference, key = normalise_reference(request.reference), reference_key(request.reference)
-    except ValueError as wrong:
-        problems.append(FieldProblem(column="reference", message=str(wrong)))
-    if request.priority is not None and not 1 <= request.priority <= 5:
-        problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    start_at = request.start_at
-    if start_at is not None and (wrong_time := why_not_at(start_at)):
-        problems.append(FieldProblem(column="start_at", message=wrong_time))
-        start_at = None  # other dates cannot be compared with it
-    try:
-        parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))
-    except ValidationError as wrong:
-        raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
-    if problems:
-        raise InvalidCase(problems)
-    return reference, key, parsed

@@ -25,6 +25,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from cases.pinned_policies import PinnedPolicies
+from core.errors import PayloadErased, PayloadKeyMissing, PayloadsUnreadable
 from domain.batch import BatchInput, BatchOrder
 from domain.case import CaseEvent, CaseInput, CaseResult
 from domain.input_errors import problems_of
@@ -35,6 +36,7 @@ from domain.status import Status
 from store.cases import cases
 from store.cases.batches import AsyncConnection, Batch
 from store.cases.cases import CaseRow, NewCaseRow
+from store.db.database import DatabaseUnavailable
 from workflows.registry import Process
 
 START_CONCURRENCY = 2
@@ -135,10 +137,15 @@ class Launcher:
                     if _for_good(wrong):
                         launch.refused[row.case_id] = f"Temporal refuses to start the case: {wrong.message}"
                     else:
-                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong.message)
+                        log.warning("case %s waits for Temporal: %s", row.case_id, wrong)
                         launch.waiting.append(row)
+                except PayloadErased as wrong:
+                    launch.refused[row.case_id] = str(wrong)
                 except (TimeoutError, RuntimeError) as wrong:  # RuntimeError: there was no connection
-                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong or "no answer")
+                    log.warning("case %s waits for Temporal: %s", row.case_id, wrong)
+                    launch.waiting.append(row)
+                except (PayloadKeyMissing, DatabaseUnavailable) as wrong:
+                    log.error("case %s cannot be encrypted, and waits: %s", row.case_id, wrong)
                     launch.waiting.append(row)
 
         async with asyncio.TaskGroup() as group:
@@ -165,7 +172,10 @@ class Launcher:
                 summary=f"{'Cancel' if cancel else 'Import'} {batch.filename} ({batch.total:,} rows)",
             )
         except (RPCError, TimeoutError, RuntimeError) as wrong:
-            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong or "no answer")
+            log.warning("batch %s waits for Temporal: %s", batch.batch_id, wrong)
+            return False
+        except (PayloadsUnreadable, DatabaseUnavailable) as wrong:
+            log.error("batch %s cannot be encrypted, and waits: %s", batch.batch_id, wrong)
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""The interface of a channel, which sends messages, and the two exceptions that a channel raises."""
+"""The interface of a channel, which sends messages, and the exceptions that a channel raises."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,18 +6,24 @@ from typing import Protocol
 from channels.message import MessageText
 
 
-class TryLater(Exception):
-    """Raised if the message cannot be sent now, but perhaps later.
+class NotSent(Exception):
+    """The base class of the two reasons why a message was not sent.
 
-    The text of the exception says why, and does not contain the address of the person.
+    The text says why, and does not contain the address of the person. `code` is the code of the receiving system, if
+    it gave one. Logs contain the code and not the text, because the text can quote the message.
     """
 
+    def __init__(self, why: str, code: int | None = None) -> None:
+        super().__init__(why)
+        self.code = code
 
-class RefusedForGood(Exception):
-    """Raised if the receiver would refuse the message at every attempt.
 
-    The text of the exception says why, and does not contain the address of the person.
-    """
+class TryLater(NotSent):
+    """Raised if the message cannot be sent now, but perhaps later."""
+
+
+class RefusedForGood(NotSent):
+    """Raised if the receiver would refuse the message at every attempt."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def _smtp(settings: Settings) -> Channel:
 
 
 CHANNELS: Mapping[str, ChannelEntry] = {
-    "console": ChannelEntry(lambda _: Console()),
+    "console": ChannelEntry(lambda settings: Console(texts=settings.log_texts)),
     MAIL: ChannelEntry(_smtp, needs=("smtp_url", "mail_from"), purpose="send mail"),
 }
 
@@ -70,6 +70,7 @@ def channels_of(settings: Settings) -> dict[str, Channel]:
 def mailer(settings: Settings) -> Mailer:
     """Return the sender of mails to people outside Holdgate.
 
-    If the mail channel is switched off, the sender prints the mails to the worker's output. Raises WrongSettings.
+    If the mail channel is switched off, the sender prints to the worker's output, as the channel `console` does.
+    Raises WrongSettings.
     """
-    return Mailer(channels_of(settings).get(MAIL) or Console())
+    return Mailer(channels_of(settings).get(MAIL) or Console(texts=settings.log_texts))

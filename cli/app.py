@@ -25,6 +25,7 @@ from cli import (
     namespace,
     notices,
     output,
+    payload_keys,
     policy,
     process,
     programs,
@@ -48,6 +49,7 @@ app = typer.Typer(
 for commands in (programs, replay, batches, cases, tasks, notices):
     app.add_typer(commands.app)
 app.add_typer(batches.batch_app, name="batch")
+app.add_typer(tasks.tasks_app, name="tasks")
 app.add_typer(erase.app, name="erase")
 app.add_typer(erase.holds, name="hold")
 app.add_typer(erase.periods)
@@ -58,6 +60,7 @@ app.add_typer(single_sign_on.app, name="people")  # the commands of `people`, an
 app.add_typer(service_accounts.app, name="service-accounts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(keys.app, name="keys")
+app.add_typer(payload_keys.app, name="payload-keys")
 app.add_typer(namespace.app, name="namespace")
 app.add_typer(policy.app, name="policy")
 app.add_typer(ledger.app, name="ledger")

@@ -2,18 +2,28 @@
 
 All modules log with the `logging` module of Python. This module adds the format and the id of the case: in the worker,
 Temporal's context has the id; in the gateway, `about()` sets the id.
+
+Logs hold ids, and no texts from people: an exception is written as its type and its places, see
+`core/exception_places.py`. What libraries write is shortened in `core/library_logs.py`. With `HOLDGATE_LOG_TEXTS=on`,
+for developers, nothing is left out.
 """
 
+import copy
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, TextIO
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from structlog.types import Processor
 from temporalio import activity, workflow
 
+from core import library_logs
+from core.exception_places import described, trace
 from domain.strict_json import escape_control
 
 Format = Literal["console", "json"]
@@ -25,12 +35,49 @@ Any other field is dropped, so that no request body or token is logged.
 _CONTROL = {code: repr(chr(code))[1:-1] for code in [*range(32), *range(127, 160), 0x2028, 0x2029]}
 """Each character with which text from people could start a new line or control a terminal, with its escaped form."""
 
+log = logging.getLogger("holdgate.logs")
 
-def configure(form: Format) -> None:
-    """Write all logs of this program to stderr, as text (`console`) or as JSON (`json`)."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_formatter(form))
+
+def configure(form: Format, *, texts: bool = False) -> None:
+    """Write all logs of this program to stderr, as text (`console`) or as JSON (`json`).
+
+    With `texts`, logs also hold the messages of exceptions and the texts of libraries, which can quote what people
+    wrote.
+    """
+    handler = _Handler(sys.stderr)
+    handler.setFormatter(_formatter(form, texts=texts))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    library_logs.quieten()
+    if texts:
+        log.warning("HOLDGATE_LOG_TEXTS is on: logs hold texts of people. Do not use this setting in production")
+
+
+def take_uncaught() -> None:
+    """Log what Python itself would print to stderr with its message: exceptions that nobody catches, and warnings."""
+
+    def stopped(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return sys.__excepthook__(kind, error, where)
+        return log.critical("the program stops because of an error", exc_info=error.with_traceback(where))
+
+    def unraisable(wrong: "sys.UnraisableHookArgs") -> None:
+        log.error("an error that no caller can get", exc_info=wrong.exc_value)
+
+    def in_thread(wrong: threading.ExceptHookArgs) -> None:
+        log.error("a thread ended because of an error", exc_info=wrong.exc_value)
+
+    def warned(
+        message: Warning | str,  # noqa: ARG001  # Pydantic quotes the value in its warnings
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,  # noqa: ARG001
+        line: str | None = None,  # noqa: ARG001
+    ) -> None:
+        log.warning("%s at %s:%d", category.__name__, filename, lineno)
+
+    sys.excepthook, sys.unraisablehook, threading.excepthook = stopped, unraisable, in_thread
+    warnings.showwarning = warned
 
 
 def about(**fields: str) -> None:
@@ -43,7 +90,34 @@ def begin() -> None:
     clear_contextvars()
 
 
-def _formatter(form: Format) -> logging.Formatter:
+class _Handler(logging.StreamHandler[Any]):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Name the log call that could not be written. Python would print its arguments."""
+        self.stream.write(f"a line of the log could not be written: {record.pathname}:{record.lineno}\n")
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Formats a log record without the messages of exceptions, unless `texts` is set."""
+
+    def __init__(self, *, texts: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._texts = texts
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not self._texts:
+            record = library_logs.shortened(copy.copy(record))
+            if isinstance(record.args, tuple):
+                record.args = tuple(map(_without_message, record.args))
+            elif record.args:
+                record.args = {name: _without_message(value) for name, value in record.args.items()}
+        return super().format(record)
+
+
+def _without_message(argument: object) -> object:
+    return described(argument) if isinstance(argument, BaseException) else argument
+
+
+def _formatter(form: Format, *, texts: bool = False) -> logging.Formatter:
     renderer: list[Processor]
     if form == "json":
         renderer = [_json]
@@ -51,8 +125,9 @@ def _formatter(form: Format) -> logging.Formatter:
         colours = sys.stderr.isatty()
         renderer = [_one_line, structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, pad_level=False)]
     # As plain text: a rich stack trace shows local variables, which can hold tokens.
-    renderer.insert(0, structlog.processors.format_exc_info)
-    return structlog.stdlib.ProcessorFormatter(
+    renderer.insert(0, structlog.processors.format_exc_info if texts else _places)
+    return _Formatter(
+        texts=texts,
         foreign_pre_chain=[
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.ExtraAdder(FIELDS),
@@ -63,6 +138,15 @@ def _formatter(form: Format) -> logging.Formatter:
         ],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
     )
+
+
+def _places(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace the exception of a log line by its types and places."""
+    found = line.pop("exc_info", None)
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        line["exception"] = trace(error)
+    return line
 
 
 def _of_temporal(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

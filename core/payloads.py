@@ -8,7 +8,13 @@ adapters.
 from dataclasses import replace
 
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
-from temporalio.converter import CompositePayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    DefaultFailureConverterWithEncodedAttributes,
+)
+
+from core.payload_codec import DataKeys, PayloadCodec
 
 CACHED_TYPES = 256
 """The maximum number of types that have a type adapter in memory: several times as many as the shipped processes use.
@@ -28,4 +34,18 @@ class SharedPayloadConverter(CompositePayloadConverter):
 
 
 data_converter = replace(pydantic_data_converter, payload_converter_class=SharedPayloadConverter)
-"""The `data_converter` of a Temporal client."""
+"""The `data_converter` of a Temporal client that does not encrypt."""
+
+
+def converter(keys: DataKeys | None) -> DataConverter:
+    """Return the `data_converter` of a Temporal client that encrypts payloads, and failures, with these keys.
+
+    `keys` is None if encryption is off.
+    """
+    if keys is None:
+        return data_converter
+    return replace(
+        data_converter,
+        payload_codec=PayloadCodec(keys),
+        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+    )

@@ -51,6 +51,8 @@ class WrongSettings(ValueError):
     The text has one line for each wrong setting, which names its variable.
     """
 
+    safe_to_log = True
+
 
 class Settings(OidcSettings):
     """Every setting with its default. A relative path counts from the working directory.
@@ -163,6 +165,10 @@ class Settings(OidcSettings):
 
     log: Literal["console", "json"] = "console"
     """The format of logs: `console` (text for people) or `json` (one JSON object a line)."""
+    log_texts: bool = False
+    """True if logs also hold the messages of exceptions and the texts of notifications, which can quote people's
+    data. This setting is for development.
+    """
     worker_metrics: str | None = None
     """The address and port on which a worker serves the Temporal SDK's metrics, such as `127.0.0.1:9464`.
 

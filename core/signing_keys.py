@@ -22,6 +22,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.atomic_write import create_private, write_private
+from core.file_state import state_of
 from core.settings import PREFIX, Settings, WrongSettings
 from domain.proof.keys import KeyRegistry, Role, SigningKey, TrustedKey
 
@@ -36,7 +37,7 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         """Read the registry. Raises WrongSettings if it is missing or wrong."""
         self._path = path
-        self._seen = _state(path)
+        self._seen = state_of(path)
         self.registry = read_registry(path)
 
     def current(self) -> KeyRegistry:
@@ -49,7 +50,7 @@ class KeyFile:
 
         A file that is missing or wrong is logged, and changes nothing.
         """
-        if (seen := _state(self._path)) == self._seen:
+        if (seen := state_of(self._path)) == self._seen:
             return False
         self._seen, before = seen, self.registry
         try:
@@ -162,12 +163,3 @@ def make_missing_keys(settings: Settings) -> list[str]:
         entries.append(key.trusted(role, written))
     write_registry(settings.trusted_keys, entries)
     return [entry.key_id for entry in entries]
-
-
-def _state(path: Path) -> tuple[int, ...] | None:
-    """Return what changes when a file is replaced or written, or gets another owner or mode; None if it is missing."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size

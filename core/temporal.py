@@ -7,13 +7,15 @@ that `make up` starts.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
-from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, PrometheusConfig, Runtime, TelemetryConfig
 
 from core import traces
-from core.payloads import data_converter
+from core.payload_codec import DataKeys
+from core.payloads import converter
 from core.settings import Settings, WrongSettings
 
 CONNECT_TIMEOUT = 5.0
@@ -26,6 +28,8 @@ class TemporalUnreachable(Exception):
     """Raised if no Temporal server answers, or the SDK's configuration cannot be read. The text is one line with the
     reason.
     """
+
+    safe_to_log = True
 
 
 def profile() -> ClientConfigProfile:
@@ -51,11 +55,13 @@ def namespace() -> str:
     return profile().namespace or "default"
 
 
-async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | None = None) -> Client:
+async def connect(
+    settings: Settings, *, keys: DataKeys | None = None, lazy: bool = False, runtime: Runtime | None = None
+) -> Client:
     """Return a client of the configured Temporal server, which converts data with Pydantic.
 
-    With `lazy`, the client connects at its first call; a Worker cannot use such a client. `runtime` is the result of
-    `metrics_of_sdk`. Raises TemporalUnreachable.
+    With `keys`, the client encrypts payloads. With `lazy`, the client connects at its first call; a Worker cannot use
+    such a client. `runtime` is the result of `runtime_of_sdk`. Raises TemporalUnreachable.
     """
     target = address(settings)
     try:
@@ -64,7 +70,7 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
         async with asyncio.timeout(CONNECT_TIMEOUT):
             return await Client.connect(
                 **config,
-                data_converter=data_converter,
+                data_converter=converter(keys),
                 interceptors=traces.interceptors(),
                 lazy=lazy,
                 runtime=runtime,
@@ -73,33 +79,50 @@ async def connect(settings: Settings, *, lazy: bool = False, runtime: Runtime | 
         raise TemporalUnreachable(_unreachable(target, _one_line(error))) from error
 
 
-async def connect_when_reachable(settings: Settings, runtime: Runtime | None) -> Client:
+async def connect_when_reachable(settings: Settings, keys: DataKeys | None, runtime: Runtime | None) -> Client:
     """Wait until the Temporal server answers, and return a client.
 
     The function waits without a limit, because somebody would have to restart a worker that stopped waiting.
     """
     while True:
         try:
-            return await connect(settings, runtime=runtime)
+            return await connect(settings, keys=keys, runtime=runtime)
         except TemporalUnreachable as error:
             log.warning("%s; trying again", error)
             await asyncio.sleep(1)
 
 
-def metrics_of_sdk(address: str | None) -> Runtime | None:
-    """Return the runtime that serves the metrics of the Temporal SDK at this address; None if `address` is None.
+def runtime_of_sdk(metrics_address: str | None) -> Runtime:
+    """Return the runtime of the Temporal SDK, whose lines go to the logs of this program.
 
-    Raises WrongSettings if the metrics cannot be served at the address.
+    The SDK itself would print lines with whole failures. The runtime serves the metrics of the SDK at
+    `metrics_address`, if that is not None. Raises WrongSettings if the metrics cannot be served there.
     """
-    if address is None:
-        return None
+    forwarding = LogForwardingConfig(
+        logging.getLogger("temporalio"),
+        append_target_to_name=False,
+        prepend_target_on_message=False,
+        append_log_fields_to_message=False,  # `core.library_logs` adds those that are ids
+    )
+    lines = LoggingConfig(filter=LoggingConfig.default.filter, forwarding=forwarding)
+    metrics = PrometheusConfig(bind_address=metrics_address) if metrics_address else None
     try:
-        return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=address)))
+        return Runtime(telemetry=TelemetryConfig(logging=lines, metrics=metrics))
     except (RuntimeError, ValueError) as error:
         raise WrongSettings(
-            f"HOLDGATE_WORKER_METRICS={address}: metrics cannot be served at this address ({error}): "
+            f"HOLDGATE_WORKER_METRICS={metrics_address}: metrics cannot be served at this address ({error}): "
             "set another address"
         ) from error
+
+
+def foreign_payloads(runtime: Runtime | None) -> Callable[[], None] | None:
+    """Return the function that counts a payload which nobody with a key wrote, among the metrics of the SDK."""
+    if runtime is None:
+        return None
+    counter = runtime.metric_meter.create_counter(
+        "holdgate_foreign_payloads", "Payloads in encrypted Workflows that nobody with a key wrote"
+    )
+    return lambda: counter.add(1)
 
 
 def _unreachable(target: str, reason: str) -> str:

@@ -22,6 +22,8 @@ INSTALL = ".venv/bin/python -m pip install --no-deps --require-hashes -r config/
 class NotInstalled(Exception):
     """Raised if traces are on, but a Python package is missing. The text says what to install."""
 
+    safe_to_log = True
+
 
 def wanted() -> bool:
     """Return True if traces are on: an environment variable has the address to which spans are sent."""
@@ -38,25 +40,18 @@ def configure(service: str) -> None:
     os.environ.setdefault("OTEL_SERVICE_NAME", service)
     try:
         from opentelemetry import trace
-        from opentelemetry.context import Context
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.trace import Span, SpanProcessor, TracerProvider
+        from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        from core.trace_privacy import IdsOnly
     except ImportError as missing:
         raise NotInstalled(
             f"{VARIABLES[0]} switches traces on, but the module {missing.name} is missing. Install it: {INSTALL}"
         ) from None
 
-    class WithoutQuery(SpanProcessor):
-        """Removes the query of URLs from spans, because the query contains people's search terms."""
-
-        def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002  # by name
-            if span.attributes and "url.query" in span.attributes:
-                span.set_attribute("url.query", "left out")
-
     provider = TracerProvider()
-    provider.add_span_processor(WithoutQuery())
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(IdsOnly(OTLPSpanExporter())))
     trace.set_tracer_provider(provider)
 
 

@@ -63,6 +63,7 @@ class EventKind(StrEnum):
     # Messages that were refused
     DECISION_REFUSED = "decision_refused"
     ACTION_REFUSED = "action_refused"
+    REVEAL_REFUSED = "reveal_refused"
     MESSAGE_REFUSED = "message_refused"
     MESSAGES_COUNTED = "messages_counted"
     REFUSALS_COUNTED = "refusals_counted"
@@ -79,6 +80,7 @@ class EventKind(StrEnum):
     # Evidence
     COMMENT_ADDED = "comment_added"
     ATTACHMENT_ADDED = "attachment_added"
+    FIELD_REVEALED = "field_revealed"
     ERASED = "erased"
     HOLD_PLACED = "hold_placed"
     HOLD_LIFTED = "hold_lifted"
@@ -144,6 +146,10 @@ class EventKind(StrEnum):
     ACCOUNT_UNLOCKED = "account_unlocked"
     KEYS_CHANGED = "keys_changed"
     NAMESPACE_BOUND = "namespace_bound"
+    PAYLOADS_ENCRYPTED = "payloads_encrypted"
+    PAYLOAD_KEY_ADDED = "payload_key_added"
+    PAYLOAD_KEY_REMOVED = "payload_key_removed"
+    DATA_KEYS_REWRAPPED = "data_keys_rewrapped"
     BOOKS_CLOSED = "books_closed"
     LEDGER_CHANGE_ASKED = "ledger_change_asked"
     LEDGER_CHANGE_CONFIRMED = "ledger_change_confirmed"

@@ -4,6 +4,7 @@ import hashlib
 import unicodedata
 from urllib.parse import quote
 
+from domain.installation import MARKER
 from domain.normalization import check_visible, fold
 
 MAX_REFERENCE = 120
@@ -76,6 +77,19 @@ def task_id_for(case_id: str, gate: str, number: int) -> str:
 def rollback_id_for(case_id: str, number: int = 1) -> str:
     """Return the Workflow id of the `number`-th rollback of a case that has ended."""
     return f"{case_id}~rollback" if number == 1 else f"{case_id}~rollback~{number}"
+
+
+def payload_subject(workflow_id: str) -> str | None:
+    """Return whose data key encrypts the payloads of a Workflow: a case id, or `batch:` and the id of a batch.
+
+    The rollbacks of a case have the key of the case; each round of a reference has a key of its own. Return None for
+    the Workflow that marks the namespace: other installations must be able to read its memo, which names nobody.
+    """
+    if workflow_id == MARKER:
+        return None
+    if workflow_id.startswith("batch:"):
+        return workflow_id.partition("~")[0]
+    return workflow_id.partition("~rollback")[0]
 
 
 def decision_id_for(person: str, task_id: str, client_id: str) -> str:

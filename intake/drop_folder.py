@@ -103,7 +103,7 @@ class DropFolder:
                         _take(root, taking, folder, entry.name)
                         del seen[key]
                     except OSError as error:
-                        self._warn(folder, entry.name, f"cannot be imported: {error.strerror}")
+                        self._warn(folder, entry, f"cannot be imported: {error.strerror}")
             self._seen = seen
             return _taken(taking)
 
@@ -194,19 +194,22 @@ class DropFolder:
                         inside = _entries(folder)
                         yield from (found for inner in inside for found in self._if_file(entry.name, inner))
                 except OSError as error:
-                    self._warn("", entry.name, f"cannot be read: {error.strerror}")
+                    self._warn("", entry, f"cannot be read: {error.strerror}")
 
     def _if_file(self, folder: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
         if entry.is_file(follow_symlinks=False):
             yield folder, entry
         elif not entry.is_dir(follow_symlinks=False):
-            self._warn(folder, entry.name, "is a link or a device and is not imported")
+            self._warn(folder, entry, "is a link or a device and is not imported")
 
-    def _warn(self, folder: str, name: str, wrong: str) -> None:
-        """Log what is wrong with an entry of the drop folder, once for each entry and problem."""
-        if (folder, name) not in self._warned:
-            self._warned.add((folder, name))
-            log.warning("%s %s", self._path / folder / name, wrong)
+    def _warn(self, folder: str, entry: os.DirEntry[str], wrong: str) -> None:
+        """Log what is wrong with an entry of the drop folder, once for each entry.
+
+        The log names the inode, which `find -inum` finds, because names of files can hold names of people.
+        """
+        if (folder, entry.name) not in self._warned:
+            self._warned.add((folder, entry.name))
+            log.warning("the entry with inode %d in the drop folder %s %s", entry.inode(), self._path, wrong)
 
     @contextmanager
     def _claimed(self, claim: Claim) -> Iterator[int]:

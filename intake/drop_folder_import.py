@@ -15,6 +15,7 @@ from typing import Any
 from cases.start_permission import NotARequester
 from cases.submit import NoPolicy
 from cases.workflow_starter import TemporalUnavailable
+from core.exception_places import described
 from core.file_storage import base_name
 from intake.drop_folder import Claim, DropFolder, StillWritten, Unfit, Where
 from intake.mapping.column_mapping import WrongMapping
@@ -96,7 +97,7 @@ class DropFolderImport:
                 await self._uploads.reach()
                 claims = await asyncio.to_thread(self._folder.look)
         except (DatabaseUnavailable, TemporalUnavailable, OSError) as away:
-            wrong = f"the files in the drop folder cannot be imported now: {away}"
+            wrong = f"the files in the drop folder cannot be imported now: {described(away)}"
         self._log_change("", wrong)
         if wrong is not None:
             return 0
@@ -109,12 +110,10 @@ class DropFolderImport:
         except StillWritten:
             return False
         except (DatabaseUnavailable, TemporalUnavailable, LineTooLong, ParserEnded, OSError) as away:
-            self._log_change(claim.token, f"{base_name(claim.name, 'a file')} is tried again: {away}")
+            self._log_change(claim.token, f"file {claim.token} is tried again: {described(away)}")
             return False
         except Exception as defect:  # a defect of Holdgate or of a process must not block other files
-            self._log_change(
-                claim.token, f"{base_name(claim.name, 'a file')} could not be imported and is tried again", defect
-            )
+            self._log_change(claim.token, f"file {claim.token} could not be imported and is tried again", defect)
             return False
         self._problems.pop(claim.token, None)
         return True

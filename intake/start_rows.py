@@ -237,6 +237,8 @@ class Importer:
                 lines[prepared[-1][0].case_id] = row
         async with self._db.write() as conn:
             there = await cases.insert_many(conn, prepared)
+            if self._starter.keys:
+                await self._starter.keys.begin(conn, [case_id for case_id, existing in there.items() if not existing])
             for new, _ in prepared:
                 if new.resubmits and there[new.case_id] is None:
                     await cases.link_next_round(conn, new)

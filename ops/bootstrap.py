@@ -42,6 +42,8 @@ class NotPrepared(Exception):
     `commands` are commands of `temporal operator`, which correct all problems if they run in this order.
     """
 
+    safe_to_log = True
+
     def __init__(self, problems: list[str], commands: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.commands = commands

@@ -11,6 +11,7 @@ from channels import registry
 from core import loopback, temporal
 from core.atomic_write import write_private
 from core.errors import Mistake
+from core.payload_keys import read_payload_keys
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
 from ops import bootstrap, programs
@@ -38,6 +39,8 @@ class Run:
         """Start all programs, and return when all of them answer. Raises Mistake, WrongSettings, KeepsDying."""
         settings, supervisor = self._settings, self.supervisor
         registry.check(settings)
+        if settings.payload_keys is not None:
+            read_payload_keys(settings.payload_keys)
         catalogue(settings.locale)
         isolates = asyncio.create_task(
             asyncio.to_thread(isolation.warning, accepted=settings.unisolated_code == "accept")

@@ -71,6 +71,8 @@ class Pace:
 class KeepsDying(Exception):
     """Raised if a child process ends again and again, or does not answer in time. `lines` has the end of its log."""
 
+    safe_to_log = True
+
     def __init__(self, name: str, why: str, lines: list[str]) -> None:
         super().__init__(f"{name} {why}")
         self.name = name

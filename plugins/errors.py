@@ -7,6 +7,8 @@ from pathlib import Path
 class WrongProcess(ValueError):
     """Raised for a process that cannot be used. `str()` has one line for each mistake: the file, and what to do."""
 
+    safe_to_log = True
+
 
 def place_of(error: BaseException, package: Path) -> str:
     """Return the file and line of a process at which an error was raised; its `__init__.py` if no line is known."""

@@ -25,6 +25,8 @@ _URL = re.compile(r"https?://[^\s/?#@]+(/\S*)?")
 class WrongApps(ValueError):
     """Raised if the file of apps is invalid. `str()` has one line for each mistake, with file and key."""
 
+    safe_to_log = True
+
 
 def _span(value: Any) -> Any:
     if not isinstance(value, str) or (span := duration(value)) is None:

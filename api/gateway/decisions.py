@@ -38,6 +38,7 @@ from api.http.problems import not_found, unavailable
 from cases.check_names import NamesCheck
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
+from core.errors import PayloadsUnreadable
 from domain.confirmation import Confirm
 from domain.gate import Gate, wrong_verdict
 from domain.ids import decision_id_for
@@ -139,7 +140,9 @@ class Decisions:
         decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
         if request.verdict not in {*Verdict}:
             raise problem_of_refusal(decision_id, wrong_verdict(task, request.verdict))
-        if self._fresh is not None:
+        async with self._db.read() as conn:
+            known = await tasks.decision(conn, decision_id)
+        if self._fresh is not None and known is None:  # a repeat gets the first answer, whatever the provider says now
             person = await self._fresh(person, confirm=task.confirm is not Confirm.NONE)
         decision = Decision(
             id=decision_id,
@@ -157,8 +160,6 @@ class Decisions:
         check_canonical(decision)
         if decision.verdict not in task.verdicts:
             raise await self._refusals.refuse(task, decision, wrong_verdict(task, decision.verdict))
-        async with self._db.read() as conn:
-            known = await tasks.decision(conn, decision.id)
         if known and known.content != decision.content:
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":
@@ -312,7 +313,7 @@ class Decisions:
         """
         for pause in LOOKS_S:
             await asyncio.sleep(pause)
-            with suppress(DatabaseUnavailable, NoAnswer):
+            with suppress(DatabaseUnavailable, NoAnswer, PayloadsUnreadable):
                 async with self._db.read() as conn:
                     known = await tasks.decision(conn, decision.id)
                 if known is None or known.status != "accepted":

@@ -33,6 +33,7 @@ from api.http.security import actor
 from cases.settle_blocked import Settlement
 from cases.submit import PolicySource
 from cases.workflow_starter import Launcher
+from core.errors import PayloadsUnreadable
 from domain.batch import BatchAct, BatchOrder
 from domain.case import CaseState
 from domain.ids import decision_id_for
@@ -215,7 +216,7 @@ class Gateway:
                         return off
                     except WorkflowUpdateFailedError:  # the rollback has not begun, or has just ended
                         await asyncio.sleep(PAUSE_S)
-        except (NoAnswer, Gone):
+        except (NoAnswer, Gone, PayloadsUnreadable):
             return ""
 
     # --------------------------------------------------------------------------------------------------------- batches

@@ -22,6 +22,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.http.problems import Problem, unavailable
+from core.errors import PayloadsUnreadable
 from domain.case import CaseState
 from domain.messages import Signed
 from domain.refusals import Refusal, RefusalCode
@@ -83,7 +84,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             raise Gone from error
-        _log.warning("Temporal: %s", error.message)
+        _log.warning("Temporal: %s", error)
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             raise Problem(
                 422, "Temporal refused the message, probably because of its size. Send a shorter one.", kind="too-large"
@@ -114,7 +115,7 @@ def meaning(cause: BaseException | None) -> Refusal | Gone | NoAnswer | Problem:
             return unavailable(NOT_TRUSTED)
         if refusal:
             return refusal
-    _log.error("Temporal: an Update failed with an unknown error: %r", cause)
+    _log.error("Temporal: an Update failed with an unknown error: %s", cause)
     return NoAnswer()
 
 
@@ -145,7 +146,9 @@ async def state_of(client: Client, workflow_id: str) -> CaseState | None:
             handle = client.get_workflow_handle(workflow_id)
             state: CaseState = await handle.query("status", result_type=CaseState)
             return state
-    except (NoAnswer, Gone, WorkflowQueryFailedError, ValidationError):  # the last: from newer or older code
+    except (NoAnswer, Gone, WorkflowQueryFailedError, PayloadsUnreadable):
+        return None
+    except ValidationError:  # from newer or older code
         return None
 
 

@@ -15,6 +15,7 @@ from cases.erasure_requests import NotErasable
 from cases.rollback import NotRollable
 from cases.start_permission import NotARequester
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
+from core.errors import PayloadErased, PayloadKeyMissing
 from domain.erasure import CODE, ContentErased
 from domain.moments import rfc3339
 from intake.mapping.column_mapping import WrongMapping
@@ -68,6 +69,12 @@ def problem_of_error(error: Exception) -> Problem:
             return unavailable(f"Nothing was started: {error}.")
         case TemporalUnavailable():
             return temporal_unreachable()
+        case PayloadErased():
+            said = "The data of this case were erased, so nothing can be done with the case."
+            return Problem(409, said, kind="erased", code="Erased")
+        case PayloadKeyMissing():
+            _log.error("%s", error)
+            return unavailable("The key that encrypts this case is missing. Tell an operator; try again later.")
         case UnusableValue():
             # The type of the route should have named the field. An error without a location is a defect of Holdgate.
             _log.warning("a value reached the database that it cannot take: %s", type(error.__cause__).__name__)
@@ -92,6 +99,8 @@ ANSWERED_ERRORS = (
     LineTooLong,
     ParserEnded,
     TemporalUnavailable,
+    PayloadErased,
+    PayloadKeyMissing,
     DatabaseUnavailable,
     UnusableValue,
 )

@@ -1,6 +1,7 @@
 """Middleware that adds security headers to every answer, and logs and counts every request."""
 
 import logging
+import re
 import time
 
 from starlette.datastructures import MutableHeaders
@@ -15,6 +16,9 @@ MAX_JSON_BYTES = 1024 * 1024
 UPLOAD_MARGIN_BYTES = 64 * 1024
 """The most bytes that a multipart form may have in addition to its file."""
 
+IDS = frozenset({"case_id", "batch_id", "task_id", "decision_id", "action_id", "attachment_id", "question_id"})
+"""The parameters of paths whose values can be in logs."""
+_PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _log = logging.getLogger("holdgate.api")
 
@@ -64,7 +68,7 @@ class SecurityHeaders:
 class RequestLog:
     """Middleware that logs each request (person, route, status, duration) and counts it in the metrics.
 
-    The log never contains a query string, a header or a body.
+    The log never contains a query string, a header, a body, or a path that is no route.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -89,12 +93,23 @@ class RequestLog:
             took = time.perf_counter() - began
             self._metrics.answered(_method(scope), _route(scope), status, took)
             person = scope.get("state", {}).get("person", "-")
-            said = {"method": scope["method"], "path": scope["path"], "status": status, "person": person}
+            said = {"method": _method(scope), "path": _path(scope), "status": status, "person": person}
             _log.info("answered", extra={**said, "ms": round(took * 1000)})
 
 
+def _path(scope: Scope) -> str:
+    """Return the path of a request for the log, with the ids of cases, tasks and uploads.
+
+    Other parts of a path can be names of people, and the path of an unknown route can be any text.
+    """
+    if scope["path"].startswith("/static/"):
+        return "/static"
+    known = {name: str(value) for name, value in scope.get("path_params", {}).items() if name in IDS}
+    return _PARAMETER.sub(lambda found: known.get(found[1], found[0]), _route(scope))
+
+
 def _method(scope: Scope) -> str:
-    """Return the HTTP method as a label of metrics.
+    """Return the HTTP method for the log, and as a label of metrics.
 
     All unknown methods share one label, because clients can invent methods.
     """

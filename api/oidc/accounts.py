@@ -62,10 +62,10 @@ class Accounts:
                     given = claims.groups_of(values, self._settings.oidc_groups, known)
                     await provided_groups.assign(conn, person, given | stays, "oidc", self.actor)
                 return
-            except LastAdmin as last:
+            except LastAdmin:
                 if stays:
                     raise
-                _log.warning("%s; %s gives the group to nobody any more", last, self.issuer)
+                _log.warning("the last administrator stays one, but %s gives the group to nobody any more", self.issuer)
 
     async def _provisioned_person(self, conn: AsyncConnection, answer: Answer) -> str | None:
         """Return the person whom the provider has sent by SCIM as the user of this account; None if it sent nobody.

@@ -4,6 +4,8 @@
 class ProviderDown(Exception):
     """Raised if the identity provider does not answer, or answers with an error of its own. `str()` is for the log."""
 
+    safe_to_log = True
+
 
 class NotAccepted(Exception):
     """Raised if an answer, a token or a sign-in is not accepted.

@@ -204,6 +204,12 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.NAMESPACE_BOUND: lambda it: _(
         "The Temporal namespace %(namespace)s belongs to this installation now", namespace=it.text("namespace")
     ),
+    EventKind.PAYLOADS_ENCRYPTED: lambda _it: _("Payloads of Workflows are encrypted from now on"),
+    EventKind.PAYLOAD_KEY_ADDED: lambda it: _("Payload key %(key)s was added", key=it.text("key_id")),
+    EventKind.PAYLOAD_KEY_REMOVED: lambda it: _("Payload key %(key)s was destroyed", key=it.text("key_id")),
+    EventKind.DATA_KEYS_REWRAPPED: lambda it: _(
+        "%(count)s data keys were wrapped by payload key %(key)s", count=it.text("count"), key=it.text("key_id")
+    ),
     EventKind.ACCOUNT_LOCKED: lambda it: _("Account %(account)s was locked", account=it.text("account")),
     EventKind.ACCOUNT_UNLOCKED: lambda it: _("Account %(account)s was unlocked", account=it.text("account")),
     EventKind.BOOKS_CLOSED: lambda it: _(

@@ -54,7 +54,8 @@ async def ready(services: TheServices) -> Ready:
     )
     checks = {"temporal": temporal, **stored}
     missing = [name for name, there in checks.items() if not there]
-    warnings = [problem for problem in (services.policy.problem, importing) if problem] + still
+    problems = (services.policy.problem, services.encryption.problem, importing)
+    warnings = [problem for problem in problems if problem] + still
     if missing:
         raise unavailable(f"These do not answer: {', '.join(missing)}.", missing=missing, warnings=warnings)
     return Ready(warnings=warnings)

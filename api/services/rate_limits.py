@@ -192,7 +192,7 @@ class RateLimits:
         except (DatabaseUnavailable, TimeoutError) as error:
             if not all(bucket.caller.known for bucket in empty):
                 raise DatabaseUnavailable("the requests of this address cannot be counted") from error
-            _log.warning("the database does not count requests, so this gateway counts alone: %r", error)
+            _log.warning("the database does not count requests, so this gateway counts alone: %s", error)
             for bucket in empty:
                 bucket.let_in_locally(now)
             return set(empty)

@@ -10,15 +10,18 @@ Workflow cannot receive the decision on this task, so `cases/settle_blocked.py` 
 import logging
 from collections import deque
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, PendingWorkflowTaskState
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import (
@@ -29,6 +32,7 @@ from temporalio.worker import (
 )
 
 from cases.pinned_policies import PinnedPolicies
+from core.errors import PayloadsUnreadable
 from domain.blocked import CAUSES, VERDICTS, WHAT_TO_DO, BlockKind
 from domain.case import CaseEvent, CaseState
 from domain.ids import task_id_for
@@ -145,9 +149,19 @@ class BlockedWorkflows:
             if event.event_type in FAILED:
                 failed = event.workflow_task_failed_event_attributes.failure
                 kind = failed.application_failure_info.type
-                said = f"{kind}: {failed.message}" if kind else failed.message
+                message = await self._message(workflow_id, failed)
+                said = f"{kind}: {message}" if kind else message
                 return said[:TECHNICAL] or "The worker did not respond in time."
         return ""
+
+    async def _message(self, workflow_id: str, failed: Failure) -> str:
+        """Return the message of a failure, which may be encrypted."""
+        if not failed.HasField("encoded_attributes"):
+            return failed.message
+        context = WorkflowSerializationContext(self._client.namespace, workflow_id)
+        with suppress(PayloadsUnreadable):
+            return str(await self._client.data_converter.with_context(context).decode_failure(failed))
+        return failed.message
 
     # ----------------------------------------------------------------------------- ----- what Temporal and SQL know
 
@@ -252,7 +266,7 @@ class BlockedWorkflows:
                 )
             new = await blocked.add(conn, one, task, event)
         if new:
-            log.error("%s is blocked: %s %s", workflow_id, cause, technical)
+            log.error("%s is blocked: %s The incident has the error", workflow_id, cause)
         return new
 
     async def _operators(self, workflow_id: str) -> list[str]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from core.errors import PayloadsUnreadable
 from domain.messages import Act, Action, Actor
 from store.cases import recounts
 from store.cases.recounts import Wanted
@@ -80,7 +81,7 @@ class Recounter:
                     await handle.query("status")
             except TimeoutError:
                 answering = False
-            except (RPCError, RuntimeError, WorkflowQueryFailedError):
+            except (RPCError, RuntimeError, WorkflowQueryFailedError, PayloadsUnreadable):
                 return  # the Workflow has ended or cannot answer, but has received the message
 
         async def one(each: Wanted) -> bool:
@@ -98,7 +99,7 @@ class Recounter:
                     await handle.signal("submit_action", action, rpc_timeout=PATIENCE)
                 except RPCError as error:
                     return error.status is RPCStatusCode.NOT_FOUND  # the Workflow has ended, and its tasks with it
-                except (RuntimeError, TimeoutError):  # no connection
+                except (RuntimeError, TimeoutError, PayloadsUnreadable):  # no connection, or a missing key
                     return False
                 await looked(handle)
                 return True

@@ -78,4 +78,4 @@ class Resubmitter:
             if await cases.next_round(conn, case) is None:  # else another process was faster
                 await audit_log.append(conn, [event])
             await cases.cancel_resubmit(conn, case.case_id)
-        log.warning("case %s is not submitted again: %s", case.case_id, why)
+        log.warning("case %s is not submitted again: its history says why", case.case_id)

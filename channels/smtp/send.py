@@ -73,7 +73,7 @@ class Smtp:
         except aiosmtplib.SMTPDataError as error:
             raise _failure(error.code, f"{error.code} {error.message}", message.address) from None
         except aiosmtplib.SMTPResponseException as error:  # the fault of the server or of Holdgate, not of the reader
-            raise TryLater(_without(message.address, f"{error.code} {error.message}")) from None
+            raise TryLater(_without(message.address, f"{error.code} {error.message}"), error.code) from None
         except (aiosmtplib.SMTPException, ssl.SSLError, OSError) as error:
             raise TryLater(_without(message.address, str(error) or type(error).__name__)) from None
 
@@ -93,7 +93,7 @@ class Smtp:
 
 def _failure(code: int, said: str, address: str) -> TryLater | RefusedForGood:
     """Return the exception for an SMTP error code: TryLater for a 4xx code, RefusedForGood for a 5xx code."""
-    return (RefusedForGood if code >= 500 else TryLater)(_without(address, said))
+    return (RefusedForGood if code >= 500 else TryLater)(_without(address, said), code)
 
 
 def _without(address: str, said: str) -> str:

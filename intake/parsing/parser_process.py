@@ -19,12 +19,13 @@ import signal
 import socket
 import struct
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from core.exception_places import trace
 
 HEADER = struct.Struct("!QB")
 """The format of the header of each frame: the number of bytes of the payload, and the kind of the frame."""
@@ -183,7 +184,7 @@ def _fork(talk: socket.socket, others: Sequence[socket.socket]) -> int:
         pass  # the gateway has gone
     except BaseException as defect:
         with suppress(OSError):
-            _refuse(talk, DEFECT, message="".join(traceback.format_exception(defect)))
+            _refuse(talk, DEFECT, message=trace(defect))
     finally:
         os._exit(0)
 

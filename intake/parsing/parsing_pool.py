@@ -72,6 +72,12 @@ class ParserEnded(Exception):
     """
 
 
+class ParserFailed(RuntimeError):
+    """Raised if the code of a parser has a defect. The text names the error and its places, but not its message."""
+
+    safe_to_log = True
+
+
 class _Ended(Exception):
     """Raised if a parser process has ended without a result.
 
@@ -178,7 +184,7 @@ def _result(kind: int, said: Any) -> Any:
         case what if what == OUT_OF_MEMORY:
             raise _beyond("more memory than is allowed")
         case what if what == DEFECT:
-            raise RuntimeError(f"a parser failed:\n{said['message']}")
+            raise ParserFailed(f"a parser failed:\n{said['message']}")
     raise RuntimeError(f"a parser says {said['what']!r}")
 
 

@@ -8,15 +8,20 @@ from contextlib import AsyncExitStack, contextmanager
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client, WorkflowExecution, WorkflowHistory
+from temporalio.converter import WorkflowSerializationContext
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 
-from core.errors import Mistake
+from cases.payload_encryption import PayloadEncryption
+from core.errors import Mistake, PayloadsUnreadable
 from core.settings import Settings
 from core.temporal import TemporalUnreachable, address, connect
+from domain.ids import payload_subject
 from domain.names import TASK_QUEUE
-from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process
+from ops.replay.explain import Report, difference_of, dropped_signal, unknown_process, unreadable
+from store.cases.case_keys import CaseKeys
+from store.db.database import Database, DatabaseUnavailable
 from workflows.registry import workflows
 from workflows.sandbox import workflow_runner
 
@@ -48,15 +53,29 @@ async def check(
 
     Raises TemporalUnreachable, Mistake.
     """
-    # The SDK's core prints each failure with all its parts to the terminal, unless it logs nothing at all.
-    client = await connect(settings, runtime=Runtime(telemetry=TelemetryConfig(logging=None)))
+    database = Database(settings.database_url)
+    encryption = PayloadEncryption(database, settings.payload_keys)
     try:
+        await _check_keys(encryption)
+        # The SDK's core prints each failure with all its parts to the terminal, unless it logs nothing at all.
+        client = await connect(settings, keys=encryption.keys, runtime=Runtime(telemetry=TelemetryConfig(logging=None)))
         return await replayed(client, workflows(), process=process, cases=cases, limit=limit, progress=progress)
     except RPCError as error:
         raise TemporalUnreachable(
             f"Temporal at {address(settings)} did not return the cases: {error.message}. "
             "Check the namespace and your access, then run the command again"
         ) from error
+    finally:
+        await database.close()
+
+
+async def _check_keys(encryption: PayloadEncryption) -> None:
+    """Raise WrongEncryption, or DatabaseUnavailable if payloads are encrypted. Plain payloads need no database."""
+    try:
+        await encryption.check()
+    except DatabaseUnavailable:
+        if encryption.keys is not None:
+            raise
 
 
 async def replayed(
@@ -88,7 +107,9 @@ async def replayed(
                 continue
             report.checked += 1
             progress(report.checked, min(total, limit or total))
-            if execution.workflow_type not in known:
+            if why := await _unreadable(client, execution.id):
+                report.differences.append(unreadable(execution.id, execution.workflow_type, why))
+            elif execution.workflow_type not in known:
                 report.differences.append(unknown_process(execution.id, execution.workflow_type))
             elif any(each.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED for each in history.events):
                 yield history  # other Workflows have not begun, and the Replayer waits for their first task for ever
@@ -108,13 +129,24 @@ async def replayed(
             raise Mistake(f"the Workflows of this code cannot be loaded: {error.__cause__ or error}") from error
         async for result in results:  # one after the other, so that what was logged is about this history
             if result.replay_failure:
-                report.differences.append(
-                    await difference_of(result.history, result.replay_failure, client.data_converter)
-                )
+                context = WorkflowSerializationContext(client.namespace, result.history.workflow_id)
+                converter = client.data_converter.with_context(context)
+                report.differences.append(await difference_of(result.history, result.replay_failure, converter))
             elif dropped:
                 report.differences.append(dropped_signal(result.history, *dropped[0]))
             dropped.clear()
     return report
+
+
+async def _unreadable(client: Client, workflow_id: str) -> str:
+    """Return why the history of a Workflow cannot be decrypted; empty if it can, or if it is plain."""
+    keys, subject = CaseKeys.of(client), payload_subject(workflow_id)
+    if keys is not None and subject is not None:
+        try:
+            await keys.key_of(subject, create=False)
+        except PayloadsUnreadable as error:
+            return str(error)
+    return ""
 
 
 @contextmanager

@@ -27,7 +27,7 @@ RESULT = re.compile(r"validation errors? for (?!\w+Input\b)")
 """A message about a model that is not the input of a Workflow. The SDK reads the results of local steps before it
 compares the order of the steps."""
 
-Kind = Literal["order", "does_not_fit", "fails", "unknown_process"]
+Kind = Literal["order", "does_not_fit", "fails", "unknown_process", "unreadable"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ def unknown_process(case_id: str, process: str) -> ReplayDifference:
     """Return the difference of a case whose process this code does not have."""
     words = f"its process '{process}' does not exist in this code"
     return ReplayDifference(case_id, process, "unknown_process", words, "does not exist in this code")
+
+
+def unreadable(case_id: str, process: str, why: str) -> ReplayDifference:
+    """Return the difference of a case whose history cannot be decrypted."""
+    return ReplayDifference(case_id, process, "unreadable", f"its history cannot be read: {why}", "cannot be read")
 
 
 def dropped_signal(history: WorkflowHistory, name: str, reason: str) -> ReplayDifference:

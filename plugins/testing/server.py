@@ -19,7 +19,8 @@ from activities.engine.record_first import RecordFirst
 from activities.engine.records import RecordStore
 from cases.rollback import Rollbacks
 from cases.submit import Starter
-from core.payloads import data_converter
+from core.payload_codec import DataKeys
+from core.payloads import converter
 from core.signed_client import Signing, signing
 from core.temporal_binary import temporal_binary
 from domain.case import CaseResult, CaseState
@@ -37,17 +38,17 @@ from workflows.sandbox import workflow_runner
 Handle = WorkflowHandle[Any, CaseResult]
 
 
-async def time_skipping_server(**more: Any) -> WorkflowEnvironment:
+async def time_skipping_server(keys: DataKeys | None = None, **more: Any) -> WorkflowEnvironment:
     """Start a Temporal server whose clock tests can move forward. The start takes less than a second.
 
-    The client of the server signs its messages with the key of tests.
+    The client of the server signs its messages with the key of tests, and encrypts payloads with `keys`, if given.
 
     `more` are options of the SDK's `start_time_skipping_v2`.
     """
     return await WorkflowEnvironment.start_time_skipping_v2(
         interceptors=[Signing(TEST_KEY, "default")],
         dev_server_existing_path=str(temporal_binary()),
-        data_converter=data_converter,
+        data_converter=converter(keys),
         search_attributes=SEARCH_ATTRIBUTES,
         dev_server_extra_args=[
             "--dynamic-config-value",
@@ -65,7 +66,8 @@ async def unskipped(env: WorkflowEnvironment) -> Client:
     """Connect a client without time skipping, for code that starts cases: with time skipping, the timers of these cases
     would fire at once.
     """
-    client = await Client.connect(env.client.service_client.config.target_host, data_converter=data_converter)
+    target = env.client.service_client.config.target_host
+    client = await Client.connect(target, data_converter=env.client.data_converter)
     return signing(client, TEST_KEY)
 
 

@@ -18,6 +18,7 @@ from cases.pinned_policies import PinnedPolicies
 from cases.sql_records import SqlRecords
 from cases.submit import CaseRequest, Starter
 from core.demo_people import PEOPLE
+from core.payload_keys import PayloadKeyFile, create_payload_keys
 from core.settings import ROOT, load
 from domain.case import CaseResult
 from plugins import loader
@@ -28,6 +29,7 @@ from plugins.testing.server import Handle, WorkerHarness, add_people, time_skipp
 from policy.file import PolicyFile
 from policy.groups import roles_of
 from policy.model import ProcessPolicy
+from store.cases.case_keys import CaseKeys
 from store.db.database import Database, migrate
 from store.people import people
 from workflows.registry import INPUTS, PROCESSES, Process, workflows
@@ -66,11 +68,12 @@ class ProcessHarness(WorkerHarness):
 
 @asynccontextmanager
 async def trial(
-    name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml"
+    name: str, folder: Path, policy: Path = ROOT / "config" / "policy.toml", *, encrypted: bool = False
 ) -> AsyncIterator[ProcessHarness]:
     """Run a server, a database and a worker for one process until the block ends, with all files in `folder`.
 
-    `policy` is the policy file to which the section of the process is added. Raises WrongProcess.
+    `policy` is the policy file to which the section of the process is added. With `encrypted`, payloads are encrypted
+    with new keys. Raises WrongProcess.
     """
     process = _found(name)
     settings = load(var=folder, policy=policy, database_url=f"sqlite:///{folder / 'holdgate.db'}")
@@ -81,7 +84,8 @@ async def trial(
     policies = PinnedPolicies(database, INPUTS)
     store = SqlRecords(database, policies)
     records = Records(store, policies, people.PeopleDirectory(database), INPUTS)
-    async with await time_skipping_server() as env:
+    keys = await new_keys(database, folder) if encrypted else None
+    async with await time_skipping_server(keys) as env:
         starter = Starter(database, env.client, file)
         plain = await unskipped(env)
         shipped = steps(database, plain, Starter(database, plain, file), policies, settings)
@@ -92,6 +96,14 @@ async def trial(
         await worker.shutdown()
         await running
     await database.close()
+
+
+async def new_keys(database: Database, folder: Path) -> CaseKeys:
+    """Return the keys of an installation that begins to encrypt now, with a new file of payload keys in `folder`."""
+    create_payload_keys(folder / "payload-keys.toml")
+    keys = CaseKeys(database, PayloadKeyFile(folder / "payload-keys.toml"))
+    await keys.open()
+    return keys
 
 
 def _found(name: str) -> Process:

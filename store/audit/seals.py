@@ -66,6 +66,7 @@ NOT_SEALED: Mapping[Table, str] = {
     audit_tables.seal_positions: "a chain of its own",
     audit_tables.unsequenced: "transient: what gets a position next; compared with what has none",
     audit_tables.readers: "transient: how far a reader has come; one that is set back reads again",
+    cases_tables.case_keys: "proven by the key outside the database that encrypts them; written again at a rotation",
     notifications_tables.leases: "transient: which process does a job for the next seconds",
     notifications_tables.heartbeats: "transient: that a worker was alive a moment ago",
     cases_tables.recounts: "transient: what a worker looks at next, made from people and tasks, which are sealed",

@@ -14,6 +14,8 @@ class DatabaseUnavailable(Exception):
     A later call may succeed, except if the message asks for a migration or another database.
     """
 
+    safe_to_log = True
+
 
 class UnusableValue(ValueError):
     """A value that the database cannot store or compare.

@@ -30,6 +30,8 @@ ONE_ROW = (chain, caseless_head)
 class WrongRole(ValueError):
     """Raised if the role of the application cannot be limited. The text says what to do."""
 
+    safe_to_log = True
+
 
 def limit(conn: Connection, role: str) -> None:
     """Give a role all rights that worker and gateway need, and take its other rights.

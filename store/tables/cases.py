@@ -442,7 +442,13 @@ case_keys = Table(
     Column("strict", Boolean, nullable=False),  # the Workflow began encrypted, so that no plain payload is its own
     Column("created_at", Instant, nullable=False),
     Column("erased_at", Instant, nullable=True),
-    Index("ix_case_keys_kek", "kek"),
+    Index("ix_case_keys_kek", "kek", "subject"),
+    Index(
+        "ix_case_keys_erased",
+        "erased_at",
+        sqlite_where=text("erased_at IS NOT NULL"),
+        postgresql_where=text("erased_at IS NOT NULL"),
+    ),
 )
 """The data keys with which the payloads of Temporal Workflows are encrypted, each encrypted with a key outside the
 database.

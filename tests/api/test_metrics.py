@@ -8,7 +8,6 @@ import httpx2
 from api.app import create_app
 from core.settings import Settings
 from core.signing_keys import make_missing_keys
-from core.temporal import metrics_of_sdk
 from tests.api.conftest import Gate
 from tests.support.installed_app import free_port
 from tests.support.migrated_database import migrated_copy
@@ -42,7 +41,3 @@ async def test_what_nobody_serves_is_one_label_however_it_is_called(gate: Gate) 
         assert (await gate.as_(person).get(path)).status_code == 404
     text = (await gate.as_(None).get("/metrics")).text
     assert 'route="none",status="404"' in text and "nothing" not in text
-
-
-def test_nobody_asked_for_the_numbers_of_the_sdk() -> None:
-    assert metrics_of_sdk(None) is None

@@ -37,7 +37,7 @@ def test_the_gateway_serves_with_garbage_collection(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("core.loopback.bound", lambda _: [])
     monkeypatch.setattr(uvicorn.Server, "run", lambda *_: seen.append(gc.isenabled()))
     monkeypatch.setattr(gateway.Server, "__init__", lambda server, *_, **__: setattr(server, "started", True))
-    monkeypatch.setattr(gateway.Server, "foreign_namespace", None)
+    monkeypatch.setattr(gateway.Server, "must_stop", None)
     assert gateway.main() == 0
     assert seen == [True]
 

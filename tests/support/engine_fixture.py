@@ -36,11 +36,13 @@ from plugins.testing.server import (
     unskipped,
     worker_of,
 )
+from plugins.testing.trial import new_keys
 from policy.file import PolicyFile
 from policy.model import Policy
 from policy.parse import parse
 from store.audit import audit_log
 from store.cases import cases, policies
+from store.cases.case_keys import CaseKeys
 from store.db.database import migrate
 from store.people import people
 from store.receivers.ledger import Ledger
@@ -56,6 +58,7 @@ from tests.support.sample_processes import (
     SiblingsProcess,
 )
 from tests.support.sequenced import Sequenced
+from workflows.payload_visits import leave_out_needless
 from workflows.registry import INPUTS, PROCESSES as REGISTERED, Process, workflows
 
 PROCESSES: dict[str, type] = {
@@ -155,6 +158,8 @@ class House(WorkerHarness):
         now = datetime.now(UTC)
         async with self.database.write() as connection:
             await policies.keep(connection, policy_hash, policy)
+            if keys := CaseKeys.of(self.env.client):
+                await keys.begin(connection, [case_id])
             await cases.insert(
                 connection,
                 cases.NewCaseRow(
@@ -250,6 +255,7 @@ async def open_house(
     settings: Settings | None = None,
     defects_fail: bool = True,
     server: WorkflowEnvironment | None = None,
+    encrypted: bool = False,
 ) -> AsyncIterator[House]:
     """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
     if url is None:
@@ -265,7 +271,10 @@ async def open_house(
     store = SqlRecords(database, policies)
     records = Records(store, policies, people.PeopleDirectory(database), inputs)
     ledger = Ledger(database)
-    async with server or await time_skipping_server() as env:
+    keys = await new_keys(database, folder) if encrypted else None
+    if encrypted:
+        leave_out_needless()
+    async with server or await time_skipping_server(keys) as env:
         plain = await unskipped(env)
         children = Starter(database, plain, PolicyFile(ROOT / "config" / "policy.toml", inputs), KINDS)
         receivers = steps(database, plain, children, policies, settings or load(var=folder))

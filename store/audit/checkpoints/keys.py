@@ -19,6 +19,8 @@ _OTHERS = 0o077
 class WrongKey(ValueError):
     """Raised if the file of the key cannot be used. The text names the file and says why."""
 
+    safe_to_log = True
+
 
 def default_origin(public_url: str) -> str:
     """Return the name of the audit log of an installation whose gateway has this URL."""

@@ -33,6 +33,8 @@ LEASE = "checkpoint"
 class Rewritten(Exception):
     """Raised if the audit log does not continue the newest known checkpoint. The text says what a person must do."""
 
+    safe_to_log = True
+
 
 class _Covered(NamedTuple):
     """What the newest checkpoint that this worker knows states, with the whole tree and not only its root."""

@@ -113,7 +113,15 @@ def upgrade() -> None:
         sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("subject", name="pk_case_keys"),
     )
-    op.create_index("ix_case_keys_kek", "case_keys", ["kek"], unique=False)
+    op.create_index("ix_case_keys_kek", "case_keys", ["kek", "subject"], unique=False)
+    op.create_index(
+        "ix_case_keys_erased",
+        "case_keys",
+        ["erased_at"],
+        unique=False,
+        sqlite_where=sa.text("erased_at IS NOT NULL"),
+        postgresql_where=sa.text("erased_at IS NOT NULL"),
+    )
     op.create_table(
         "erased_files",
         sa.Column("path", sa.String(length=255), nullable=False),

@@ -1,16 +1,19 @@
-"""What a request for a case says, the reasons against it, and how it relates to earlier cases of its reference."""
+"""A request for a case, the errors that refuse a request, and the checks before a case is stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from cases.differences import differing
+from cases.schedule import why_not_at
 from domain.base import FieldProblem
 from domain.erasure import check_content
-from domain.ids import case_id_for
+from domain.ids import case_id_for, normalise_reference, reference_key
+from domain.input_errors import masked_values, problems_of
+from domain.moments import asked
 from domain.scope import Scope
 from domain.state_words import state
 from domain.status import ENDED_UNDONE
@@ -18,6 +21,7 @@ from store.cases import cases
 from store.cases.cases import CaseRow
 from store.db.connection import AsyncConnection
 from store.people.viewers import viewer_of
+from workflows.registry import Process
 
 DEFAULT_PRIORITY = 3
 """The priority of a case that is submitted alone, without a priority. 1 comes first, 5 comes last."""
@@ -91,10 +95,48 @@ class NotResubmittable(Exception):
     """
 
 
-def repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:
-    """Return the case that an earlier request with the same idempotency key stored.
+# ---------------------------------------------------------------------------------------------------------- the checks
 
-    Raises DuplicateCase if the earlier request asked for something else. The content of an erased case is not compared.
+
+def _begins(start_at: datetime | None) -> datetime:
+    """Return when the case begins: `start_at`, or now if `start_at` is None or past.
+
+    Input dates that must be in the future are compared with this time.
+    """
+    return max(filter(None, (datetime.now(UTC), start_at)))
+
+
+def checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel]:
+    """Return the reference, its key for comparison, and the input as the model of the process.
+
+    Raises InvalidCase with all problems of the request.
+    """
+    problems: list[FieldProblem] = []
+    reference = key = ""
+    try:
+        reference, key = normalise_reference(request.reference), reference_key(request.reference)
+    except ValueError as wrong:
+        problems.append(FieldProblem(column="reference", message=str(wrong)))
+    if request.priority is not None and not 1 <= request.priority <= 5:
+        problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
+    problems += masked_values(request.input, process.shown_input)
+    if (start_at := request.start_at) is not None and (wrong_time := why_not_at(start_at)):
+        problems.append(FieldProblem(column="start_at", message=wrong_time))
+        start_at = None  # other dates cannot be compared with it
+    try:
+        parsed = process.input.model_validate(request.input, context=asked(_begins(start_at)))
+    except ValidationError as wrong:
+        raise InvalidCase(problems + problems_of(wrong, process.shown_input(request.input))) from wrong
+    if problems:
+        raise InvalidCase(problems)
+    return reference, key, parsed
+
+
+def repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:
+    """Return the case of an earlier request with the same idempotency key.
+
+    `key` is the reference key of the new request. Raises DuplicateCase if the requests differ. The content of an erased
+    case is not compared.
     """
     same = existing.process == request.process and existing.reference_key == key
     same_content = [] if existing.erased_at else differing(existing.input, parsed)
@@ -113,9 +155,10 @@ def repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseMode
     return Started(existing, created=False)
 
 
-async def duplicate_of(
+async def duplicate(
     conn: AsyncConnection, existing: CaseRow, parsed: BaseModel, by: str, scope: Scope
 ) -> DuplicateCase:
+    """Return the refusal of a request whose reference has a case. It tells `by` only what `by` may see."""
     if not await cases.may_see(conn, await viewer_of(conn, by, scope), existing.case_id):
         said = "The reference belongs to a case of another person. Choose another reference"
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
