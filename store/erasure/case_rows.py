@@ -10,6 +10,7 @@ from domain.normalization import search_words
 from store.db.database import fit
 from store.erasure.erasing import NAME, Erasing
 from store.erasure.task_rows import erase_tasks
+from store.tables.audit import refusal_counts
 from store.tables.cases import (
     actions,
     attachments,
@@ -45,7 +46,8 @@ async def erase_rows(erasing: Erasing, case: Row[Any]) -> None:
     erasing.proofs += await _erase_proofs(erasing)
     await _erase_attachments(erasing)
     await erasing.run(delete(stopped).where(stopped.c.case_id == own))
-    await erasing.run(delete(notices).where(notices.c.case_id == own))
+    for table in (notices, refusal_counts):
+        await erasing.run(delete(table).where(table.c.case_id == own))
     await _delete_bulk_results(erasing, tasks)
     await erasing.run(update(batch_rows).where(batch_rows.c.case_id == own).values(EMPTY_ROW))
     await _destroy_key(erasing, own)

@@ -85,7 +85,7 @@ async def fill(db: Database, case_id: str, number: int = 1) -> None:
 
 def row_of(table: Table, case_id: str, number: int) -> dict[str, Any]:
     """Return a row of a case, with a canary in each column that an erasure empties."""
-    about = {"case_id": case_id, "subject": case_id, "batch_id": BATCH, "erased_at": None}
+    about: dict[str, Any] = {"case_id": case_id, "subject": case_id, "batch_id": BATCH, "erased_at": None}
     about |= {"username": canary(f"directory_accounts.username {number}")}
     if table.name.startswith("dataset_"):
         about |= {"name": f"set{number}"}
