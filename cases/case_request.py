@@ -11,7 +11,7 @@ from cases.differences import differing
 from cases.schedule import why_not_at
 from domain.base import FieldProblem
 from domain.ids import case_id_for, normalise_reference, reference_key
-from domain.input_errors import problems_of
+from domain.input_errors import masked_values, problems_of
 from domain.moments import asked
 from domain.scope import Scope
 from domain.state_words import state
@@ -118,8 +118,8 @@ def checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel
         problems.append(FieldProblem(column="reference", message=str(wrong)))
     if request.priority is not None and not 1 <= request.priority <= 5:
         problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    start_at = request.start_at
-    if start_at is not None and (wrong_time := why_not_at(start_at)):
+    problems += masked_values(request.input, process.shown_input)
+    if (start_at := request.start_at) is not None and (wrong_time := why_not_at(start_at)):
         problems.append(FieldProblem(column="start_at", message=wrong_time))
         start_at = None  # other dates cannot be compared with it
     try:

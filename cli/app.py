@@ -48,6 +48,7 @@ app = typer.Typer(
 for commands in (programs, replay, batches, cases, tasks, notices):
     app.add_typer(commands.app)
 app.add_typer(batches.batch_app, name="batch")
+app.add_typer(tasks.tasks_app, name="tasks")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")

@@ -1,5 +1,6 @@
 """Print answers of the gateway as text in a terminal."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -243,3 +244,12 @@ def decision(answer: dict[str, Any]) -> None:
     votes = f"{task['quorum']['given']} of {task['quorum']['needed']} approvals"
     now = state(task["outcome"]) if task["outcome"] else f"open with {votes}"
     say(f"accepted: {task['gate']} is {now}; the case is {state(answer['case_status'])}")
+
+
+def revealed(answer: dict[str, Any]) -> None:
+    """Print the whole value of a masked field, and nothing else, so that a program can read it."""
+    value = answer["value"]
+    if value in (None, "", [], {}):
+        say(f"{answer['field']} is empty")
+    else:
+        say(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

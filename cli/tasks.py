@@ -1,4 +1,4 @@
-"""The commands about tasks: `tasks`, `task` and `decide`."""
+"""The commands about tasks: `tasks`, `tasks reveal`, `task` and `decide`."""
 
 import os
 import sys
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from cli.client import Remote
 
 app = typer.Typer()
+tasks_app = typer.Typer(invoke_without_command=True)
+"""The command `tasks`, which lists tasks, and its subcommand `tasks reveal`."""
 
 
-@app.command()
+@tasks_app.callback()
 def tasks(
+    context: typer.Context,
     mine: Annotated[
         bool | None,
         typer.Option(
@@ -36,6 +39,8 @@ def tasks(
     """List open tasks, the earliest due first. Without --as and HOLDGATE_TOKEN, list all that admin-1 can see."""
     from cli.client import TOKEN
 
+    if context.invoked_subcommand is not None:
+        return
     if mine is None:
         mine = bool(person or os.environ.get(TOKEN))
     found = gateway_as(person, ADMIN).get(
@@ -43,6 +48,25 @@ def tasks(
     )
     print_answer(found, as_json, lambda page: output.tasks(page["items"], page["next_cursor"]))
     shown_tasks.remember(load_settings().var, found["items"])
+
+
+@tasks_app.command()
+def reveal(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="The id of a task, or of a case that has one open task.")],
+    field: Annotated[str, typer.Argument(metavar="FIELD", help="A masked field of the input, such as payee_account.")],
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why you need the value, in 3 to 500 characters, for the audit log.")
+    ],
+    person: AsDecider = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole value of a masked field. The audit log keeps who saw which field, when and why."""
+    from cli.client import part
+
+    remote = gateway_as(person, None)
+    task_id = _only_open_task(remote.get(f"cases/{part(task)}")) if ":" in task else task
+    found = remote.post(f"tasks/{part(task_id)}/reveal", {"field": field, "reason": reason})
+    print_answer(found, as_json, output.revealed)
 
 
 @app.command()

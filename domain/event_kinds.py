@@ -63,6 +63,7 @@ class EventKind(StrEnum):
     # Messages that were refused
     DECISION_REFUSED = "decision_refused"
     ACTION_REFUSED = "action_refused"
+    REVEAL_REFUSED = "reveal_refused"
     MESSAGE_REFUSED = "message_refused"
     MESSAGES_COUNTED = "messages_counted"
     REFUSALS_COUNTED = "refusals_counted"
@@ -79,6 +80,7 @@ class EventKind(StrEnum):
     # Evidence
     COMMENT_ADDED = "comment_added"
     ATTACHMENT_ADDED = "attachment_added"
+    FIELD_REVEALED = "field_revealed"
     ERASED = "erased"
 
     # Uploads

@@ -1,12 +1,13 @@
 """Write the errors of an input as plain sentences that name the wrong value and say what is expected."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.base import FieldProblem
+from domain.masking import hidden_values, left_masked
 
 SHOWN = 60
 """Maximum number of characters of a wrong value in a message."""
@@ -37,6 +38,17 @@ def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[FieldP
     `shown` is the input in the form in which people may see it, such as with masked account numbers.
     """
     return [_problem(detail, shown) for detail in error.errors(include_url=False)]
+
+
+def masked_values(
+    values: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> list[FieldProblem]:
+    """Return a problem for each value that is sent back as people see it, masked. `shown` masks an input."""
+    expected = "the whole value, because only its end is shown"
+    return [
+        FieldProblem(column=name, message=f"is masked: enter {expected}", expected=expected)
+        for name in left_masked(values, shown)
+    ]
 
 
 def without_values(error: ValidationError) -> str:
@@ -80,7 +92,7 @@ def _repeats(text: str, value: Any) -> bool:
 def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     column = ".".join(map(str, detail["loc"])) or None
     # A validator may have wrapped or changed the value, so the message shows the value as it was sent.
-    kind, value = detail["type"], shown.get(column or "", detail["input"])
+    kind, value = detail["type"], _at(shown, detail["loc"], detail["input"])
     if kind == "missing":
         return FieldProblem(column=column, message="enter a value", expected="a value")
     if kind == "extra_forbidden":
@@ -91,6 +103,8 @@ def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
     if kind in {"value_error", "assertion_error"}:
         # The message is a sentence by our own model. Pydantic puts "Value error, " before it.
         own = str(detail.get("ctx", {}).get("error", detail["msg"]))
+        if any(_repeats(own, hidden) for hidden in hidden_values(detail["input"], value if column else shown)):
+            own = "has a value that is not accepted"
         message = own if not single or str(value) in own else f"{quoted(value)}: {own}"
         return FieldProblem(column=column, message=message, value=repeated, expected=own)
     words = _EXPECTED.get(kind)
@@ -105,6 +119,17 @@ def _problem(detail: ErrorDetails, shown: Mapping[str, Any]) -> FieldProblem:
         value=repeated,
         expected=expected.format_map(about),
     )
+
+
+def _at(shown: Mapping[str, Any], where: tuple[int | str, ...], otherwise: Any) -> Any:
+    """Return the value at the place of an error; `otherwise` if there is none, as for an error about all fields."""
+    found: Any = shown
+    for part in where:
+        try:
+            found = found[part]
+        except (LookupError, TypeError):
+            return otherwise
+    return found if where else otherwise
 
 
 def _lower_first(text: str) -> str:

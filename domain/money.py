@@ -82,11 +82,6 @@ def check_iban(text: str) -> str:
         raise ValueError("not a valid IBAN: check its length and its check digits") from wrong
 
 
-def last_four(account: str) -> str:
-    """Return a bank account number in which only the last four characters are readable."""
-    return f"…{account[-4:]}"
-
-
 def shown(value: Any) -> str:
     """Return the value of a field as people read it in titles and key fields."""
     if isinstance(value, datetime):

@@ -4,11 +4,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
 
-from domain.money import last_four, shown
+from domain.masking import Masking
+from domain.money import shown
 
 ENGINE_STEPS = {"ask_for_case": "Submit a {kind} request", "withdraw_case": "Withdraw the {kind} request"}
 """Sentences of steps that every process may use: see `CaseWorkflow.case`."""
@@ -42,7 +44,10 @@ class Words:
     gates: Mapping[str, str]
     """The question at each gate, by gate name. A question may also name fields of the gate's facts."""
     masked: frozenset[str] = field(default_factory=frozenset)
-    """Fields of which only the last four characters are shown."""
+    """Fields of which only the last four characters are shown.
+
+    A name with dots is a part of a field, such as `beneficiary.iban`; in a list of objects, the part of each of them.
+    """
     markdown: frozenset[str] = field(default_factory=frozenset)
     """Fields whose text is shown as Markdown. The text of all other fields is shown as plain text."""
     nouns: tuple[str, str] = ("request", "requests")
@@ -62,6 +67,19 @@ class Words:
     """
     repeated: frozenset[str] = field(default_factory=frozenset)
     """Gates that may open several times or not at all, once for each finding."""
+
+    @cached_property
+    def masking(self) -> Masking:
+        """Return the masked fields, with the functions that mask them."""
+        return Masking(self.masked)
+
+    def label_of(self, field: str) -> str:
+        """Return the label of a field. For a part of a field, such as `beneficiary.iban`, name both."""
+        root, _dot, part = field.partition(".")
+        name = self.labels.get(field) or self.labels.get(root) or root.replace("_", " ").capitalize()
+        if not part or field in self.labels:
+            return name
+        return f"{name}: {part.replace('.', ' ').replace('_', ' ')}"
 
     def title_of(self, case: BaseModel) -> str:
         """Return the title of a case. `case` is the input of the case as a model object."""
@@ -101,10 +119,7 @@ class Words:
 
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Return a stored input in which fields that must be masked show only their last four characters."""
-        return {
-            name: last_four(value) if name in self.masked and isinstance(value, str) else value
-            for name, value in stored.items()
-        }
+        return self.masking.input(stored)
 
     def _say(self, template: str, case: BaseModel, plain: str) -> str:
         return _filled(template, self._values(case), plain)

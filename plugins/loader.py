@@ -27,7 +27,7 @@ from plugins.source import file_of
 from policy.file import PolicyFile
 from policy.parse import CALENDARS, RETRIES
 from workflows.engine.case import CaseWorkflow
-from workflows.registry import GATES, INPUTS, PROCESSES, STEPS, Process, register
+from workflows.registry import GATES, INPUTS, MASKED, PROCESSES, STEPS, Process, register
 
 POLICY = "policy.toml"
 RESERVED = frozenset({"batch", "rollback", CALENDARS, RETRIES})
@@ -89,7 +89,7 @@ def policy_file(path: Path) -> PolicyFile:
         for process in PROCESSES.values()
         if process.folder and (process.folder / POLICY).exists()
     }
-    return PolicyFile(path, INPUTS, gates=GATES, steps=STEPS, sections=sections)
+    return PolicyFile(path, INPUTS, gates=GATES, steps=STEPS, masked=MASKED, sections=sections)
 
 
 def _imported(package: Path) -> Process:

@@ -30,9 +30,11 @@ class PolicyFile:
         *,
         gates: Mapping[str, Collection[str]] | None = None,
         steps: Mapping[str, StepNames] | None = None,
+        masked: Mapping[str, Collection[str]] | None = None,
         sections: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
-        self.path, self._inputs, self._gates, self._steps, self._sections = path, inputs, gates, steps, sections
+        self.path, self._inputs, self._sections = path, inputs, sections
+        self._gates, self._steps, self._masked = gates, steps, masked
         self._seen = self._stamps()
         self._policy = self._read()
         self._problem: str | None = None
@@ -69,7 +71,13 @@ class PolicyFile:
                 parts.append((len(text.splitlines()) + 1, str(path)))
                 text += section
         return parse(
-            text, source=str(self.path), inputs=self._inputs, gates=self._gates, steps=self._steps, parts=parts
+            text,
+            source=str(self.path),
+            inputs=self._inputs,
+            gates=self._gates,
+            steps=self._steps,
+            masked=self._masked,
+            parts=parts,
         )
 
     def _stamps(self) -> dict[Path, tuple[int, int, int] | None]:

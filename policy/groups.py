@@ -24,8 +24,9 @@ def known_groups(policy: Policy) -> set[str]:
 
 
 def roles_of(section: ProcessPolicy) -> set[str]:
-    """Return the groups that have a role in a process."""
-    return {*section.requesters, *section.viewers, *section.operators, *section.auditors}
+    """Return the groups that have a role in a process, or may reveal one of its masked fields."""
+    reveal = (group for groups in section.reveal.values() for group in groups)
+    return {*section.requesters, *section.viewers, *section.operators, *section.auditors, *reveal}
 
 
 def deciders_of(section: ProcessPolicy) -> set[str]:

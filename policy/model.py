@@ -218,6 +218,8 @@ class ProcessPolicy(_Section):
     incidents, cancel, roll back and reassign, and `auditors` also read the audit events and the evidence.
 
     `rounds` is the maximum number of cases with one reference: the first case, and its resubmissions.
+
+    `reveal` has, by masked field of the input, the groups whose members may see its whole value on request.
     """
 
     requesters: list[Group] = [REQUESTERS]
@@ -229,6 +231,7 @@ class ProcessPolicy(_Section):
     gates: dict[str, GateRules] = {}
     steps: dict[str, Step] = {}
     rounds: Annotated[int, Field(ge=1, le=100)] = 10
+    reveal: dict[str, Annotated[list[Group], Field(min_length=1)]] = {}
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,10 @@ class Policy:
     def lists(self, process: str) -> dict[str, list[str]]:
         """Return the lists of names of a process, such as `denied_payees`; empty without lists."""
         return dict(self.processes[process].lists) if self.has(process) else {}
+
+    def reveal(self, process: str) -> dict[str, list[str]]:
+        """Return, by masked field, the groups whose members may reveal it. Nobody may reveal a field without groups."""
+        return dict(self.processes[process].reveal) if self.has(process) else {}
 
     def rounds(self, process: str) -> int:
         """Return the maximum number of cases with one reference."""

@@ -16,6 +16,7 @@ from policy.expressions import Expression, expression
 from policy.line_numbers import Key, LineNumbers
 from policy.model import GateRules, Level, Policy, PolicyError, PolicyProblem, ProcessPolicy, Retries, Step
 from policy.retry_options import mistakes_of_retries, mistakes_of_steps
+from policy.reveal import doubts_of_reveal, mistakes_of_reveal, reveals_in_words
 from policy.roles import ROLES, role_in_words
 from policy.sample_values import sample_of, type_mistake
 
@@ -34,12 +35,14 @@ def parse(
     inputs: Inputs,
     gates: Mapping[str, Collection[str]] | None = None,
     steps: Mapping[str, StepNames] | None = None,
+    masked: Mapping[str, Collection[str]] | None = None,
     parts: Sequence[tuple[int, str]] = (),
     pinned: bool = False,
 ) -> Policy:
     """Return the policy that is written in `text`.
 
-    `gates` and `steps` are the gates and steps that each process has; None if they are not checked.
+    `gates`, `steps` and `masked` are the gates, steps and masked fields that each process has; None if they are not
+    checked.
 
     If the text consists of several files, `parts` are the files after `source`, as in `Policy.parts`. With `pinned`,
     the policy is that of a stored case and may be old: sections of processes that no longer exist are ignored. Raises
@@ -68,6 +71,7 @@ def parse(
         known = None if gates is None else gates.get(process, ())
         wrong_together = [
             *mistakes(section, inputs[process], known, calendars),
+            *mistakes_of_reveal(section, None if masked is None else masked.get(process, ())),
             *mistakes_of_steps(section, None if steps is None else steps.get(process), retries),
         ]
         found += [((process, *key), message) for key, message in wrong_together]
@@ -134,6 +138,8 @@ def warnings(policy: Policy, inputs: Inputs, members: Mapping[str, Collection[st
                 say(key, f"fails for a case without its optional fields: {problem}")
         for key, message in doubts_of_roles(policy.processes[process], members):
             say((process, *key), message)
+        for key, message in doubts_of_reveal(policy.processes[process], members):
+            say((process, *key), message)
         for name, gate in policy.processes[process].gates.items():
             for key, message in doubts(gate, members):
                 say((process, "gates", name, *key), message)
@@ -147,6 +153,8 @@ def notes(policy: Policy) -> list[str]:
     for process, section in policy.processes.items():
         for role in (role for role in ROLES if role in section.model_fields_set):
             said.append(str(lines.problem((process, role), role_in_words(role, getattr(section, role)))))
+        for key, message in reveals_in_words(section):
+            said.append(str(lines.problem((process, *key), message)))
         if any(compiled.reads_any("limits") for _, compiled in _compiled(policy, process)):
             key = (process, "limits")
             message = f"a case in a currency other than {', '.join(sorted(section.limits))} takes the strictest path"

@@ -158,6 +158,7 @@ def because(
     """
     if not values or any(each is None for each in values.values()):
         return ""
+    values = words.masking.values(values) if words else values
     made = comparison(condition)
     limit = _other_side(made, values) if made and made.name in values else None
     if made and limit is not None:

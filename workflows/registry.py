@@ -21,6 +21,8 @@ from activities.deployment.request import DeploymentRequest
 from activities.payment.request import PaymentRequest
 from activities.security_review.request import SecurityReviewRequest
 from activities.user_onboarding.request import OnboardingRequest
+from domain.case import CaseResult
+from domain.masking import hidden_values, masked, without
 from domain.step import StepNames
 from domain.wording import Words
 from workflows.approval import ApprovalProcess
@@ -87,6 +89,28 @@ class Process:
     def shown_input(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Return a stored input in the form that people may see: of masked fields, only the last four characters."""
         return self.words.shown_input(stored)
+
+
+def shown_input(process: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored input of a case of this process as people may see it.
+
+    If the process does not exist any more, nobody knows what it masked, so every value is masked.
+    """
+    known = PROCESSES.get(process)
+    return known.shown_input(stored) if known else dict(masked(stored))
+
+
+def shown_result(process: str, stored: Mapping[str, Any], result: CaseResult | None) -> CaseResult | None:
+    """Return the result of a case as people may see it. `stored` is the input of the case.
+
+    The result can have the values of masked fields: in fields of the same names, and in its texts.
+    """
+    if result is None or result.output is None:
+        return result
+    hidden = list(hidden_values(stored, shown_input(process, stored)))
+    known = PROCESSES.get(process)
+    output = known.shown_input(result.output) if known else masked(result.output)
+    return result.model_copy(update={"output": without(output, hidden)})
 
 
 class UnknownProcess(Exception):
@@ -194,6 +218,9 @@ STEPS: dict[str, StepNames] = {name: process.steps for name, process in PROCESSE
 GATES: dict[str, list[str]] = {name: list(process.words.gates) for name, process in PROCESSES.items()}
 """The gates of each process, so that a policy with a mistyped or missing gate is refused when it is loaded."""
 
+MASKED: dict[str, frozenset[str]] = {name: process.words.masked for name, process in PROCESSES.items()}
+"""The masked fields of each process, so that a policy that lets people reveal another field is refused."""
+
 
 def register(process: Process) -> None:
     """Add a process to the tables of this module. Call this before any other package uses the tables."""
@@ -201,6 +228,7 @@ def register(process: Process) -> None:
     INPUTS[process.name] = process.input
     STEPS[process.name] = process.steps
     GATES[process.name] = list(process.words.gates)
+    MASKED[process.name] = process.words.masked
 
 
 def workflows() -> dict[str, type]:

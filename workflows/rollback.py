@@ -3,6 +3,7 @@
 The plan comes from the database. Its undos have the idempotency keys of the case, so each effect is undone once only.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from temporalio import workflow
@@ -11,6 +12,7 @@ from temporalio.exceptions import FailureError
 # The sandbox imports this file again for each Workflow, but not these modules: they are deterministic and large.
 with workflow.unsafe.imports_passed_through():
     from domain.case import CaseInput, CaseResult
+    from domain.masking import hidden_values, without
     from domain.names import INTERVENTION, ROLLBACK
     from domain.rollback import RollbackInput
     from domain.status import Outcome, Status, Verdict
@@ -39,8 +41,12 @@ class RollbackPresentation:
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         return _rollback(case).input
 
-    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+    def masked(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError(f"nobody may edit the input in a rollback: {sorted(stored)}")
+
+    def without_masked(self, case: CaseInput[Any], said: Any) -> Any:
+        whole = _rollback(case)
+        return without(said, list(hidden_values(whole.input, whole.shown)))
 
     def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
         whole = _rollback(case)

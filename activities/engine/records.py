@@ -14,6 +14,7 @@ from domain.errors import Trouble
 from domain.gate.opening import opened_gate
 from domain.input_errors import without_values
 from domain.leavers import leavers_to_replace
+from domain.masking import hidden_values, without
 from domain.permissions import requesters
 from domain.records import CaseRecord, GateOpening, GateRequest, Present, Written
 from domain.ruling import GateRuling
@@ -159,9 +160,10 @@ class Records:
         input = self._inputs[task.process].model_validate(request.input)
         others = [gate for gate in policy.processes[task.process].gates if gate != task.gate]
         try:
-            return unneeded(
+            found = unneeded(
                 policy, task.process, others, input=input, facts=task.facts, case=request.case, at=task.opened_at
             )
+            return {gate: _without_masked(ruling, request) for gate, ruling in found.items()}
         except Exception:  # Then each gate gets its ruling when the case reaches it, and its problem is shown there.
             return {}
 
@@ -193,9 +195,10 @@ class Records:
                 permanent=True,
             ) from error
         try:
-            return rule(
+            found = rule(
                 policy, task.process, task.gate, input=input, facts=task.facts, case=request.case, at=task.opened_at
             )
+            return _without_masked(found, request)
         except (LookupError, PolicyError) as error:
             raise NoRuling(
                 f"The policy of this case has no valid rules for {name}: {_one_line(error)}. "
@@ -216,3 +219,13 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"there is nothing named {error}"
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def _without_masked(ruling: GateRuling, request: GateRequest) -> GateRuling:
+    """Return a ruling, which people read, without the values of masked fields that its conditions have read."""
+    hidden = list(hidden_values(request.input, request.task.input))
+    if not hidden:
+        return ruling
+    return ruling.model_copy(
+        update={"names": without(ruling.names, hidden), "problem": without(ruling.problem, hidden)}
+    )

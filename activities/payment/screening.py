@@ -11,7 +11,8 @@ from typing import Protocol
 from activities.payment.request import PaymentRequest
 from domain.base import Message
 from domain.errors import Refused
-from domain.money import in_words, last_four, payee_key
+from domain.masking import masked
+from domain.money import in_words, payee_key
 from domain.normalization import search_key
 
 REPEAT_WINDOW = timedelta(days=7)
@@ -121,8 +122,8 @@ def _changed_account(request: PaymentRequest, history: Sequence[PastPayment]) ->
     return ScreeningReason(
         code="changed_account",
         points=60,
-        text=f"The bank details changed: this payment goes to {last_four(request.payee_account)}, "
-        f"earlier ones to this payee went to {last_four(known[0])}.",
+        text=f"The bank details changed: this payment goes to {masked(request.payee_account)}, "
+        f"earlier ones to this payee went to {masked(known[0])}.",
     )
 
 

@@ -138,7 +138,9 @@ class Decisions:
         decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
         if request.verdict not in {*Verdict}:
             raise problem_of_refusal(decision_id, wrong_verdict(task, request.verdict))
-        if self._fresh is not None:
+        async with self._db.read() as conn:
+            known = await tasks.decision(conn, decision_id)
+        if self._fresh is not None and known is None:  # a repeat gets the first answer, whatever the provider says now
             person = await self._fresh(person, confirm=task.confirm is not Confirm.NONE)
         decision = Decision(
             id=decision_id,
@@ -156,8 +158,6 @@ class Decisions:
         check_canonical(decision)
         if decision.verdict not in task.verdicts:
             raise await self._refusals.refuse(task, decision, wrong_verdict(task, decision.verdict))
-        async with self._db.read() as conn:
-            known = await tasks.decision(conn, decision.id)
         if known and known.content != decision.content:
             raise await self._refusals.refuse(task, decision, Refusal(RefusalCode.REUSED, DECISION_ID_REUSED))
         if known and known.status == "refused":

@@ -21,7 +21,7 @@ from store.audit.timeline import NOISE, Timeline
 from store.cases.cases import CaseRow
 from store.db import cursor as cursors
 from workflows.engine.saga import plan_of
-from workflows.registry import PROCESSES
+from workflows.registry import shown_input, shown_result
 
 ItemT = TypeVar("ItemT")
 
@@ -94,6 +94,9 @@ class TaskDetail(TaskView):
     """One task with its case, and whether the caller may decide the task."""
 
     can_decide: CanDecide
+    revealable: list[str] = Field(
+        description="Masked fields of the input whose whole value the caller may see: `POST /tasks/{task_id}/reveal`"
+    )
     if_approved: list[Consequence] = Field(
         description="What happens if the task is approved, in order, up to the next approval step at which people "
         "decide; empty after the task is decided"
@@ -122,7 +125,6 @@ def detail(
 
     `state` is the state of the Workflow; None if the case has ended or the Workflow did not answer.
     """
-    process = PROCESSES.get(case.process)
     fields = _brief(case) | ({"status": state.status} if state else {})
     planned = state.rollback_plan if state else plan_of(case.plan)
     # A completed case waits for the approval of its rollback: a rejection then undoes nothing.
@@ -131,8 +133,8 @@ def detail(
     return CaseDetail(
         **fields,
         temporal_url=temporal_url,
-        input=process.shown_input(case.input) if process else case.input,
-        result=case.result,
+        input=shown_input(case.process, case.input),
+        result=shown_result(case.process, case.input, case.result),
         asked_for=case.asked_for,
         resubmits=case.resubmits,
         policy_hash=case.policy_hash,

@@ -25,7 +25,7 @@ from domain.task import TaskView
 from store.audit.verification import verify_case
 from store.cases.cases import CaseRow
 from store.people.people import Person
-from workflows.registry import PROCESSES
+from workflows.registry import shown_input
 
 EVENTS = 200
 """The most events on one page of the history."""
@@ -83,8 +83,7 @@ async def history(
     """Show all events of a case, oldest first."""
     found = await visible_case(case_id, person, services.db)
     page = await whole_timeline(found, services.db, cursor, EVENTS)
-    process = PROCESSES.get(found.process)
-    shown = process.shown_input(found.input) if process else found.input
+    shown = shown_input(found.process, found.input)
     told = HistoryPage(
         person=person,
         case=found,

@@ -75,6 +75,12 @@ def _fields(it: Told) -> str:
     return ", ".join(labels.get(name, readable(name)) for name in names)
 
 
+def _field(it: Told) -> str:
+    """Return the label of the field that the event names."""
+    name = it.text("field")
+    return it.words.label_of(name) if it.words else readable(name)
+
+
 def _who(it: Told) -> str:
     """Return the actor of the event and, if there is one, the person for whom the actor acts."""
     behalf = it.text("on_behalf_of")
@@ -372,6 +378,9 @@ CASE_WORDINGS: dict[EventKind, Wording] = {
     ),
     EventKind.DECISION_REFUSED: _refused,
     EventKind.ACTION_REFUSED: _refused,
+    EventKind.REVEAL_REFUSED: lambda it: _(
+        "%(who)s may not reveal “%(field)s” and was refused", who=it.actor, field=_field(it)
+    ),
     EventKind.MESSAGE_REFUSED: _refused,
     EventKind.MESSAGES_COUNTED: _counted,
     EventKind.REFUSALS_COUNTED: _refusals,
@@ -385,6 +394,9 @@ CASE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.COMMENT_ADDED: lambda it: _with(_("%(who)s commented", who=it.actor), it.text("text")),
     EventKind.ATTACHMENT_ADDED: lambda it: _with(
         _("%(who)s attached %(file)s", who=it.actor, file=it.text("filename")), it.text("note")
+    ),
+    EventKind.FIELD_REVEALED: lambda it: _with(
+        _("%(who)s revealed “%(field)s”", who=it.actor, field=_field(it)), it.text("reason")
     ),
     EventKind.ERASED: lambda it: _with(_("Entries were erased"), it.text("reason")),
     EventKind.BATCH_PAUSED: lambda it: _with(_("Upload %(id)s: paused", id=_upload(it)), it.text("reason")),

@@ -57,7 +57,9 @@ class ProcessSection:
     name: str
     summary: str
     roles: list[tuple[str, str]]
-    """Who may start, view, operate and audit its cases, as pairs: what they may do, and their groups."""
+    """Who may start, view, operate and audit its cases, and reveal masked fields, as pairs: what they may do, and their
+    groups.
+    """
     steps: list[StepRules]
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
@@ -242,6 +244,11 @@ def _section(policy: Policy, name: str) -> ProcessSection:
     ]
     lists = [(readable(each), ", ".join(names)) for each, names in section.lists.items()]
     roles = [(_(about), _groups(getattr(section, role))) for role, about in _MAY.items()]
+    labels = PROCESSES[name].words.labels
+    roles += [
+        (_("Can reveal “%(field)s”", field=labels.get(field, readable(field))), ", ".join(groups))
+        for field, groups in section.reveal.items()
+    ]
     return ProcessSection(name, summary, roles, steps, limits, lists, missing=False)
 
 

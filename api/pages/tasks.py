@@ -22,6 +22,7 @@ from api.gateway.requests import ActionRequest, DecisionRequest, PasskeyAnswer
 from api.http.problems import Problem
 from api.http.schemas import TaskDetail
 from api.http.security import actor, is_in
+from api.pages import reveal
 from api.pages.parts.case_context import CaseContext, case_context
 from api.pages.parts.fields import ChangedField, CheckResults, LabelledField, changed, checked, labelled
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
@@ -40,6 +41,7 @@ from api.pages.parts.task_wording import (
     why,
 )
 from api.pages.parts.translation import _, reader
+from api.pages.reveal import RevealForm
 from api.routes.task_actions import Snooze, follow_up, no_follow_up
 from api.routes.tasks import one_task, receipt
 from domain import strict_json
@@ -110,6 +112,8 @@ class TaskPage(Context):
     about: CaseContext
     fields: Sequence[LabelledField]
     checked: CheckResults
+    reveals: Mapping[str, Sequence[RevealForm]]
+    """The forms that reveal masked fields, by the field of the input."""
     changes: Sequence[ChangedField]
     because: str
     """Why people must decide this task, in a sentence."""
@@ -295,6 +299,7 @@ async def shown(
         task=seen,
         about=whole,
         fields=labelled(seen.process, seen.input),
+        reveals=reveal.forms(seen.process, seen.revealable, seen.input),
         checked=checked(seen.facts),
         changes=changed(seen.process, seen.changes),
         because=_because(seen, whole),

@@ -27,6 +27,7 @@ from api.http.schemas import Page, TaskDetail, checked_cursor
 from api.http.security import can_decide, viewer
 from api.services.decision_receipt import receipt_of
 from api.services.if_approved import if_approved
+from api.services.reveal import revealable
 from domain.proof.receipt import MEDIA_TYPE, DecisionReceipt
 from domain.status import Status
 from domain.task import TaskView
@@ -202,6 +203,7 @@ async def one_task(task: VisibleTask, person: Caller, services: TheServices) -> 
     return TaskDetail(
         **live.model_dump(),
         can_decide=can_decide(live, by),
+        revealable=revealable(services.policy.current, person, live.process),
         if_approved=await if_approved(live, case, of_case, plan, services.starter.pinned),
         rollback_plan=plan,
         stale=live.status == "open" and state is None,

@@ -9,7 +9,7 @@ from intake.csv_output import BOM, record
 from store.cases import cases
 from store.cases.cases import CaseFilter, CaseRow, Fields, Viewer
 from store.db.database import Database
-from workflows.registry import PROCESSES
+from workflows.registry import PROCESSES, shown_input, shown_result
 
 PAGE = 200
 """The number of cases that are read and written together. The gateway answers other requests in between."""
@@ -75,10 +75,9 @@ def columns_of(found: Fields) -> Columns:
 
 
 def cells(case: CaseRow, columns: Columns) -> list[Any]:
-    """Return the cells of the row of a case, in the order of the columns. Numbers of bank accounts are masked."""
-    process = PROCESSES.get(case.process)
-    given = process.shown_input(case.input) if process else case.input
-    result = (case.result.output if case.result else None) or {}
+    """Return the cells of the row of a case, in the order of the columns. Masked fields are masked."""
+    given, ended = shown_input(case.process, case.input), shown_result(case.process, case.input, case.result)
+    result = (ended.output if ended else None) or {}
     other = _others("input", given, columns.input) | _others("result", result, columns.result)
     fields = [given.get(name) for name in columns.input] + [result.get(name) for name in columns.result]
     return [*_about(case), *fields, other or None]

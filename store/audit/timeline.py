@@ -15,7 +15,7 @@ from store.tables.audit import events
 
 NOISE = (
     *("decision_refused", "action_refused", "message_refused", "refusals_counted", "messages_counted"),
-    *("comment_added", "cancel_too_late", "task_claimed", "task_released"),
+    *("comment_added", "cancel_too_late", "task_claimed", "task_released", "field_revealed", "reveal_refused"),
 )
 """Kinds of events that decide nothing."""
 NEWEST = 500

@@ -12,12 +12,9 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
-    case as either,
-    func,
     literal,
     or_,
     select,
-    true,
     tuple_,
     update,
 )
@@ -36,6 +33,7 @@ from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
 from store.db.database import fit, insert_once
+from store.db.json_keys import keys_of
 from store.db.prepared import prepared, prepared_insert
 from store.db.text_search import words_say
 from store.tables.base import Instant
@@ -71,6 +69,7 @@ class CaseRow(BaseModel):
     submitted_at: datetime
     updated_at: datetime
     closed_at: datetime | None = None
+    erased_at: datetime | None = None  # when its content was erased
     idempotency_key: str | None
     """Hash of the requester and the `Idempotency-Key` of the HTTP request that created the case."""
     head_count: int
@@ -420,21 +419,10 @@ async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFil
     """Return the names of all fields in the inputs and results of the cases that match the filter."""
     output = cases.c.result["output"]
     return Fields(
-        input={row.key for row in await conn.execute(_narrowed(_keys(conn, cases.c.input), viewer, sought))},
-        output={row.key for row in await conn.execute(_narrowed(_keys(conn, output), viewer, sought))},
+        input={row.key for row in await conn.execute(_narrowed(keys_of(conn, cases, cases.c.input), viewer, sought))},
+        output={row.key for row in await conn.execute(_narrowed(keys_of(conn, cases, output), viewer, sought))},
         processes=set((await conn.execute(_narrowed(select(cases.c.process).distinct(), viewer, sought))).scalars()),
     )
-
-
-def _keys(conn: AsyncConnection, value: ColumnElement[Any]) -> Select[tuple[str]]:
-    """Return a query of the names in JSON objects; other JSON values have no names."""
-    if conn.dialect.name == "postgresql":
-        # The SQL function fails for values that are no objects. A CASE without ELSE gives NULL, which counts as empty.
-        an_object = either((func.json_typeof(value, type_=String) == "object", value))
-        each = func.json_object_keys(an_object).table_valued("key", name="each").render_derived()
-    else:
-        each = func.json_each(value).table_valued("key", name="each")
-    return select(each.c.key).select_from(cases.join(each, true())).where(each.c.key.is_not(None)).distinct()
 
 
 def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:

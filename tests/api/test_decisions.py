@@ -3,6 +3,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from api.http.problems import unavailable
+from store.people.people import Person
 from tests.api.conftest import Gate
 
 
@@ -38,6 +42,21 @@ async def test_a_repeat_gets_the_first_answer_also_after_the_end(gate: Gate) -> 
     assert first.json() == again.json() == late.json()
     assert first.json()["task"]["facts"] == task["facts"] != {}
     assert [event["kind"] for event in (await gate.case(task["case_id"]))["timeline"]].count("decided") == 1
+
+
+async def test_a_repeat_gets_the_first_answer_although_the_groups_cannot_be_read_again(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await gate.open_task(await gate.start())
+    first = await gate.decide("manager-1", task, decision_id="mine")
+
+    async def down(_person: Person, *, confirm: bool) -> Person:
+        raise unavailable("the provider does not answer")
+
+    monkeypatch.setattr(gate.app.state.services.gateway._decisions, "_fresh", down)
+    again = await gate.decide("manager-1", task, decision_id="mine")
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert (await gate.decide("manager-1", task, decision_id="new")).status_code == 503
 
 
 async def test_the_same_id_with_another_verdict_is_a_conflict_and_somebody_elses_is_not(gate: Gate) -> None:

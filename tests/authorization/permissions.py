@@ -40,6 +40,7 @@ class What(StrEnum):
     START = "Start a request, upload a file"
     READ_CASE = "Read a request and its tasks, comment, attach a file, snooze"
     DECIDE = "Decide, claim or delegate a task, ask a question"
+    REVEAL = "Reveal a masked field"
     WITHDRAW_DECISION = "Withdraw your own decision"
     READ_OUTCOME = "Read the outcome of a decision or an action"
     RELEASE = "Release a claimed task"

@@ -69,6 +69,9 @@ ROWS: Rows = {
     "POST /api/v1/tasks/{task_id}/questions": Row(
         What.DECIDE, "case", json={"to": "requester-1", "text": "Which order?"}
     ),
+    "POST /api/v1/tasks/{task_id}/reveal": Row(
+        What.REVEAL, "case", json={"field": "payee_account", **REASON}, keeps=True
+    ),
     "POST /api/v1/tasks/{task_id}/withdraw": Row(What.WITHDRAW_DECISION, "decided", json={}),
     "POST /api/v1/tasks/{task_id}/release": Row(What.RELEASE, "claimed", json={}),
     "POST /api/v1/tasks/{task_id}/reassign": Row(What.REASSIGN, "case", json={"to": "manager-2"}),

@@ -112,6 +112,7 @@ ROWS: Rows = {
     "GET /tasks/{task_id}": READS_CASE,
     "GET /tasks/{task_id}/receipt": Row(What.READ_CASE, "decided"),
     "POST /tasks/{task_id}/decide": _of_task(What.DECIDE, verdict="approve", decision_id="{key}", revision="1"),
+    "POST /tasks/{task_id}/reveal": _of_task(What.REVEAL, field="payee_account", reason="A test", keeps=True),
     "POST /tasks/{task_id}/act act=claim": _of_task(What.DECIDE),
     "POST /tasks/{task_id}/act act=delegate": _of_task(What.DECIDE, to="manager-2"),
     "POST /tasks/{task_id}/act act=ask": _of_task(What.DECIDE, to="requester-1", text="Which order?"),

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from plugins.scaffold import make
-from workflows.registry import GATES, INPUTS, PROCESSES, STEPS
+from workflows.registry import GATES, INPUTS, MASKED, PROCESSES, STEPS
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Return a folder for processes, and unload after the test what was loaded from it."""
-    tables: list[dict[str, object]] = [PROCESSES, INPUTS, STEPS, GATES]  # type: ignore[list-item]
+    tables: list[dict[str, object]] = [PROCESSES, INPUTS, STEPS, GATES, MASKED]  # type: ignore[list-item]
     before, path, modules = [dict(table) for table in tables], list(sys.path), set(sys.modules)
     yield tmp_path / "mine"
     for table, entries in zip(tables, before, strict=True):

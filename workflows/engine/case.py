@@ -208,7 +208,7 @@ class CaseWorkflow(MessageHandlers):
         result = CaseResult(
             case_id=case.case_id,
             status=end.status,
-            reason=end.reason,
+            reason=run.without_masked(end.reason),
             output=output.model_dump(mode="json") if output is not None else None,
             undone=run.undone,
             decision=run.last_decision if end.status in (Status.COMPLETED, Status.REJECTED) else None,

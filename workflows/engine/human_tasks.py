@@ -250,7 +250,7 @@ class HumanTasks:
         answer before the deadline, if the policy sets one.
         """
         run = self._run
-        said = f"{run.doing}: failed. {failure.said}{failure.tried}"
+        said = run.without_masked(f"{run.doing}: failed. {failure.said}{failure.tried}")
         facts = failure.facts(name)
         run.journal.note("undo_failed" if undoing else "step_failed", said, {"what": run.doing, **facts})
         before = run.status

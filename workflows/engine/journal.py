@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 from activities.engine.records import NoCase, Records
 from domain.case import CaseEvent, CaseResult
-from domain.event_kinds import identity_of
+from domain.event_kinds import EventKind, identity_of
 from domain.gate import Gate, GateEvent
 from domain.gate.opening import OpenedGate, opened_gate
 from domain.messages import Signed
@@ -53,14 +53,33 @@ RECORD_THRESHOLD = timedelta(milliseconds=500)
 outage would hold the workflow task, and with it every query and update."""
 
 
+SAID_BY_STEPS = frozenset(
+    {
+        *(EventKind.STEP_DONE, EventKind.STEP_FAILED, EventKind.STEP_REFUSED, EventKind.ROLLBACK_STARTED),
+        *(EventKind.UNDO_ATTEMPT_FAILED, EventKind.UNDO_FAILED, EventKind.CASE_CLOSED),
+    }
+)
+"""The kinds of events with texts and results of steps, which can repeat values of masked fields."""
+
+
 class Journal:
     """Collects the events of one case and writes them to the database.
 
     The first event, `<case_id>/0`, is the submission; it is written before the case starts.
     """
 
-    def __init__(self, workflow_id: str, saga: Saga, case_id: str | None = None) -> None:
-        """Start an empty journal. `case_id` is given where it is not the id of the Workflow, as in a rollback."""
+    def __init__(
+        self,
+        workflow_id: str,
+        saga: Saga,
+        case_id: str | None = None,
+        without_masked: Callable[[Any], Any] = lambda said: said,
+    ) -> None:
+        """Start an empty journal. `case_id` is given where it is not the id of the Workflow, as in a rollback.
+
+        `without_masked` removes the values of masked fields from what steps say.
+        """
+        self._without_masked = without_masked
         self.timeline: list[CaseEvent] = []
         """All events of this Workflow, also those that are not written yet; without the submission."""
         self._workflow_id = workflow_id
@@ -90,6 +109,8 @@ class Journal:
 
     def note(self, kind: str, summary: str, data: dict[str, Any] | None = None, *, actor: str = ENGINE) -> None:
         """Add an event. `summary` is a plain sentence for engineers: no code depends on its text."""
+        if kind in SAID_BY_STEPS:
+            summary, data = self._without_masked(summary), self._without_masked(data)
         event = CaseEvent(
             event_id=self._id(kind, actor, identity_of(data or {})),
             case_id=self._case_id,

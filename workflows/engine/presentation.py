@@ -1,8 +1,10 @@
 """How the input of a case is shown: with the wording of its process, masked fields masked."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from domain.case import CaseInput
+from domain.masking import hidden_values, without
 from domain.task import TaskView
 from domain.wording import Words
 
@@ -13,8 +15,11 @@ class Presentation(Protocol):
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         """Return the whole input as JSON, for the policy and the database, never for people."""
 
-    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+    def masked(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Return an input, given as JSON, as people may see it."""
+
+    def without_masked(self, case: CaseInput[Any], said: Any) -> Any:
+        """Return what a step or a failure says, as text or JSON, without the values of the case's masked fields."""
 
     def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
         """Return `title`, `key_fields`, `input` and `money`; with `task`, also `summary`, the question of its gate.
@@ -28,13 +33,23 @@ class WordsPresentation:
 
     def __init__(self, words: Words) -> None:
         self._words = words
+        self._hidden: tuple[object, list[str]] = (None, [])
+        """An input, and the values of its masked fields."""
 
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         stored: dict[str, Any] = case.input.model_dump(mode="json")
         return stored
 
-    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+    def masked(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         return self._words.shown_input(stored)
+
+    def without_masked(self, case: CaseInput[Any], said: Any) -> Any:
+        if not self._words.masked:
+            return said
+        if self._hidden[0] is not case.input:
+            stored = self.input_json(case)
+            self._hidden = case.input, list(hidden_values(stored, self.masked(stored)))
+        return without(said, self._hidden[1])
 
     def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
         stored = self.input_json(case)

@@ -127,7 +127,7 @@ class CaseRun:
 
     def __post_init__(self) -> None:
         case_id = self.workflow_id.partition(f"~{ROLLBACK}")[0]
-        self.journal = Journal(self.workflow_id, self.saga, case_id)
+        self.journal = Journal(self.workflow_id, self.saga, case_id, self.without_masked)
 
     @property
     def case(self) -> CaseInput[Any]:
@@ -140,6 +140,10 @@ class CaseRun:
     def input_json(self) -> dict[str, Any]:
         """Return the whole input as JSON, including masked fields."""
         return self.presentation.input_json(self.case)
+
+    def without_masked(self, said: Any) -> Any:
+        """Return what a step or a failure says, as text or JSON, without the values of masked fields of the input."""
+        return self.presentation.without_masked(self.case, said)
 
     @property
     def policy_input(self) -> dict[str, Any]:
@@ -191,7 +195,7 @@ class CaseRun:
             quorum=Quorum(needed=1),
             opened_at=workflow.now(),
             priority=case.priority,
-            facts=facts,
+            facts=self.without_masked(facts),
             **{**self.presentation.task_fields(case, None), "summary": summary},
         )
 

@@ -15,6 +15,7 @@ from workflows.registry import PROCESSES, Process
 class LabelledField:
     """One field of the input or the facts, with its label."""
 
+    name: str
     label: str
     value: Any
     """The value.
@@ -53,12 +54,13 @@ def labelled(process_name: str, shown: Mapping[str, Any]) -> list[LabelledField]
     """
     process = PROCESSES.get(process_name)
     if process is None:
-        return [LabelledField(capital(readable(name)), value) for name, value in shown.items() if _there(value)]
+        return [LabelledField(name, capital(readable(name)), value) for name, value in shown.items() if _there(value)]
     words = process.words
     sum_of = words.money if words.money and all(_there(shown.get(name)) for name in words.money) else None
     names = [*words.key_fields, *(name for name in shown if name not in words.key_fields)]
     return [
         LabelledField(
+            name,
             words.labels.get(name, capital(readable(name))),
             money(shown[name], str(shown[sum_of[1]]))
             if sum_of and name == sum_of[0]

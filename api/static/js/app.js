@@ -98,6 +98,9 @@ for (const name of ["htmx:responseError", "htmx:sendError"]) {
   });
 }
 
+// A revealed value is gone when the reader comes back to the page, also if the browser has kept the page.
+addEventListener("pagehide", () => document.querySelectorAll("[data-revealed]").forEach((each) => each.remove()));
+
 // Announce the end of the session in time.
 const ending = document.getElementById("ending");
 const WARN_MS = 5 * 60 * 1000;

@@ -183,7 +183,7 @@ async def test_the_last_administrator_stays_one_if_the_provider_takes_the_group_
         assert (await other.person("root")).groups == ["admins"]
 
 
-async def test_the_gateway_asks_before_each_decision_and_says_if_it_must_be_confirmed() -> None:
+async def test_the_gateway_asks_before_each_decision_and_says_if_it_must_be_confirmed(site: Site) -> None:
     asked: list[bool] = []
 
     async def fresh(_person: Person, *, confirm: bool) -> Person:
@@ -191,7 +191,7 @@ async def test_the_gateway_asks_before_each_decision_and_says_if_it_must_be_conf
         raise unavailable("the provider does not answer")
 
     nothing: Any = None
-    decisions = Decisions(nothing, nothing, nothing, nothing, nothing, fresh)
+    decisions = Decisions(nothing, site.db, nothing, nothing, nothing, fresh)
     person = Person(id="anna", name="Anna", groups=["managers"])
     for confirm in (Confirm.NONE, Confirm.PASSKEY):
         known: dict[str, Any] = {"task_id": "t1", "confirm": confirm}
