@@ -63,6 +63,8 @@ class BatchReport(BaseModel):
     requester: str
     on_behalf_of: str | None = None
     """The person for whom a service account uploaded the file."""
+    erased_at: datetime | None = None
+    """When the file, the data of the rows and the content of the cases were erased."""
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0

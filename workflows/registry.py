@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from activities.approval.request import ApprovalRequest
 from activities.data_import.request import DataImportRequest
 from activities.deployment.request import DeploymentRequest
+from activities.erasure.request import ErasureRequest
 from activities.payment.request import PaymentRequest
 from activities.security_review.request import SecurityReviewRequest
 from activities.user_onboarding.request import OnboardingRequest
@@ -30,6 +31,7 @@ from workflows.batch import BatchWorkflow
 from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
 from workflows.engine.case import CaseWorkflow
+from workflows.erasure import ErasureProcess
 from workflows.payment import PaymentProcess
 from workflows.rollback import RollbackWorkflow
 from workflows.security_review import SecurityReviewProcess
@@ -167,6 +169,18 @@ PROCESSES: dict[str, Process] = {
                 "note": "The spring offers",
             },
             seed={"name": "app", "description": "note"},
+        ),
+        Process(
+            name="erasure",
+            workflow=ErasureProcess,
+            input=ErasureRequest,
+            example={
+                "reference": "ER-2001",
+                "kind": "case",
+                "id": "payment:inv-1042",
+                "reason": "Request 2026-114 of the data subject",
+                "cases": "",
+            },
         ),
         Process(
             name="payment",

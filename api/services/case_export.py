@@ -6,8 +6,9 @@ from typing import Any, Unpack
 from pydantic import BaseModel
 
 from intake.csv_output import BOM, record
-from store.cases import cases
-from store.cases.cases import CaseFilter, CaseRow, Fields, Viewer
+from store.cases import case_fields, cases
+from store.cases.case_fields import Fields
+from store.cases.cases import CaseFilter, CaseRow, Viewer
 from store.db.database import Database
 from workflows.registry import PROCESSES, shown_input, shown_result
 
@@ -55,7 +56,7 @@ async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> 
     If a case ends during the export with a result field that no case had at the start, this field goes into `other`.
     """
     async with db.read() as conn:
-        columns = columns_of(await cases.fields(conn, viewer, **sought))
+        columns = columns_of(await case_fields.fields(conn, viewer, **sought))
     yield BOM + record(columns.heading)
     cursor, more = None, True
     while more:

@@ -242,6 +242,7 @@ PEOPLE = {
     "release-managers": ["ray"],
     "operators": ["olga", "otto"],
     "admins": ["ada"],
+    "privacy": ["pia"],
 }
 
 
