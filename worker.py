@@ -12,6 +12,7 @@ import signal
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from temporalio.client import Client
 from temporalio.runtime import Runtime
@@ -19,11 +20,13 @@ from temporalio.runtime import Runtime
 from activities.deployment.apps import WrongApps, read_apps
 from activities.engine.signatures import Signatures
 from activities.shared import isolation
+from cases.erasure import owner_of
 from cases.namespace_binding import NamespaceBinding
 from cases.payload_encryption import PayloadEncryption
 from cases.reconcile.blocked_workflows import Defects
 from cases.reconcile.jobs import Job, heartbeat, jobs
 from cases.reconcile.refused_messages import Refusals
+from cases.reconcile.retention import Retention
 from cases.reconcile.send_notifications import dispatcher
 from cases.submit import Starter
 from channels.registry import check
@@ -48,8 +51,10 @@ from store.audit.checkpoints import keys as record_keys
 from store.audit.checkpoints.sign import Signer
 from store.audit.key_changes import note_changed_keys
 from store.audit.sequencer import Sequencer
+from store.audit.verification import Folders
 from store.db.database import Database, DatabaseUnavailable, check_url
 from store.db.private_files import keep_private, tighten
+from store.erasure.files import delete_files
 from workflows.registry import PROCESSES
 
 log = logging.getLogger("holdgate.worker")
@@ -59,6 +64,7 @@ KEYS_EVERY = timedelta(seconds=1)
 """How soon a worker believes a new key, or no longer believes a revoked key."""
 REWRAP_EVERY = timedelta(seconds=30)
 CHECKPOINTS_EVERY = timedelta(seconds=5)
+RETENTION_EVERY = timedelta(minutes=5)
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
@@ -95,6 +101,17 @@ def rewrap_jobs(encryption: PayloadEncryption) -> list[Job]:
     return [Job(encryption.keys.rewrap, said, "data keys could not be wrapped again", REWRAP_EVERY)]
 
 
+def retention_jobs(database: Database, settings: Settings) -> list[Job]:
+    """Return the job that erases what is older than its retention period, if there are periods."""
+    if not (periods := loader.retention(settings.retention)):
+        return []
+    owner = owner_of(database, settings.owner_url)
+    clean_up = partial(delete_files, database, Folders(settings.attachments, settings.uploads))
+    job = Retention(database, owner, periods, clean_up)
+    said = "%d cases and uploads were erased: their retention period is over"
+    return [Job(job.look, said, "cases and uploads could not be erased by their age", RETENTION_EVERY)]
+
+
 def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
     """Return the job that signs checkpoints of the audit log, if this worker has the key."""
     try:
@@ -111,7 +128,7 @@ def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
     return [Job(signer.look, said, "no checkpoint of the audit log could be signed", CHECKPOINTS_EVERY)]
 
 
-async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
+async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running.
 
     Raises WrongProcess; ForeignNamespace if the namespace belongs to another installation, now or later; and
@@ -146,6 +163,7 @@ async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | N
             *(job.run() for job in import_jobs(database, client, policy_file, settings)),
             key_job(keys).run(),
             *(job.run() for job in rewrap_jobs(encryption)),
+            *(job.run() for job in retention_jobs(database, settings)),
             *(job.run() for job in checkpoint_jobs(database, settings)),
         )
     ]
@@ -182,6 +200,7 @@ def run() -> int:
         tighten(settings.var, settings.database_url, settings.shared)
         traces.configure("holdgate-worker")
         loader.load(settings.processes)
+        loader.retention(settings.retention)
         policy_file = loader.policy_file(settings.policy)
         read_apps(settings.apps)
         gc.enable()

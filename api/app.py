@@ -31,12 +31,14 @@ from api.routes import (
     dashboard,
     datasets,
     directory,
+    erasure,
     events,
     evidence,
     health,
     identities,
     incidents,
     ledger,
+    legal_holds,
     me,
     metrics,
     one_time_links,
@@ -80,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.check(settings)
     check_url(settings.database_url)
     loader.load(settings.processes)
+    loader.retention(settings.retention)
     policy = loader.policy_file(settings.policy)
     catalogue(settings.locale)
     numbers = Metrics()
@@ -144,6 +147,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         identities,
         one_time_links,
         service_accounts,
+        erasure,
+        legal_holds,
         dashboard,
     ):
         app.include_router(noun.router, **below_api)

@@ -17,6 +17,7 @@ from api.services.rate_limits import RateLimits
 from api.services.revoked_tokens import RevokedTokenLog
 from api.services.token_uses import TokenUses
 from api.services.turns import Turns
+from cases.erasure_requests import ErasureRequests
 from cases.namespace_binding import NamespaceBinding
 from cases.payload_encryption import PayloadEncryption
 from cases.rollback import Rollbacks
@@ -56,6 +57,7 @@ class Services:
     policy: PolicyFile
     starter: Starter
     rollbacks: Rollbacks
+    erasures: ErasureRequests
     uploads: Uploads
     held: StagedFiles
     live: LiveUpdates
@@ -114,6 +116,7 @@ class Services:
             policy=policy,
             starter=starter,
             rollbacks=rollbacks,
+            erasures=ErasureRequests(db, starter),
             uploads=Uploads(db, client, policy, settings.uploads, mappings=settings.mappings),
             held=StagedFiles(settings.uploads / "held"),
             live=LiveUpdates(db, policy),

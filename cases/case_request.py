@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from cases.differences import differing
 from cases.schedule import why_not_at
 from domain.base import FieldProblem
+from domain.erasure import check_content
 from domain.ids import case_id_for, normalise_reference, reference_key
-from domain.input_errors import problems_of
+from domain.input_errors import masked_values, problems_of
 from domain.moments import asked
 from domain.scope import Scope
 from domain.state_words import state
@@ -118,8 +119,8 @@ def checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel
         problems.append(FieldProblem(column="reference", message=str(wrong)))
     if request.priority is not None and not 1 <= request.priority <= 5:
         problems.append(FieldProblem(column="priority", message=f"'{request.priority}' is not 1, 2, 3, 4 or 5"))
-    start_at = request.start_at
-    if start_at is not None and (wrong_time := why_not_at(start_at)):
+    problems += masked_values(request.input, process.shown_input)
+    if (start_at := request.start_at) is not None and (wrong_time := why_not_at(start_at)):
         problems.append(FieldProblem(column="start_at", message=wrong_time))
         start_at = None  # other dates cannot be compared with it
     try:
@@ -134,10 +135,12 @@ def checked(request: CaseRequest, process: Process) -> tuple[str, str, BaseModel
 def repeated(existing: CaseRow, request: CaseRequest, key: str, parsed: BaseModel) -> Started:
     """Return the case of an earlier request with the same idempotency key.
 
-    `key` is the reference key of the new request. Raises DuplicateCase if the requests differ.
+    `key` is the reference key of the new request. Raises DuplicateCase if the requests differ. The content of an erased
+    case is not compared.
     """
     same = existing.process == request.process and existing.reference_key == key
-    differs = differing(existing.input, parsed) if same else ["reference"]
+    same_content = [] if existing.erased_at else differing(existing.input, parsed)
+    differs = same_content if same else ["reference"]
     if existing.priority != (request.priority or DEFAULT_PRIORITY):
         differs.append("priority")
     if request.on_behalf_of not in (None, existing.on_behalf_of):
@@ -159,7 +162,7 @@ async def duplicate(
     if not await cases.may_see(conn, await viewer_of(conn, by, scope), existing.case_id):
         said = "The reference belongs to a case of another person. Choose another reference"
         return DuplicateCase(said, case_id_for(existing.process, existing.reference), None)
-    differs = differing(existing.input, parsed)
+    differs = [] if existing.erased_at else differing(existing.input, parsed)
     note = f"; it differs in: {', '.join(differs)}" if differs else ""
     said = (
         f"{existing.reference} already exists and is {state(existing.status).lower()}{note}. "
@@ -171,13 +174,14 @@ async def duplicate(
 def next_round(latest: CaseRow | None, resubmits: str | None, most: int) -> int:
     """Return the number of the new case among the rounds of its reference; 1 if it resubmits no case.
 
-    `most` is the number of rounds that the policy allows. Raises NotResubmittable.
+    `most` is the number of rounds that the policy allows. Raises NotResubmittable, and ContentErased.
     """
     if not resubmits:
         return 1
     if latest is None or latest.case_id != resubmits:
         known = f"its last round is {latest.case_id}" if latest else "there is no case with this reference"
         raise NotResubmittable(f"{resubmits} is not the last round of this reference: {known}")
+    check_content(latest)
     if latest.status not in ENDED_UNDONE:
         raise NotResubmittable(
             f"{resubmits} is {state(latest.status).lower()}; "

@@ -15,6 +15,7 @@ from cases.submit import Starter
 from cases.workflow_starter import settle
 from core.errors import PayloadErased
 from domain.case import CaseEvent
+from domain.erasure import check_content
 from domain.ids import rollback_id_for
 from domain.rollback import RollbackAsked
 from domain.state_words import state
@@ -52,6 +53,7 @@ class Rollbacks:
         `by` is the id of the person who asks. Raises NotRollable, UnknownProcess, NoPolicy, TemporalUnavailable and
         DatabaseUnavailable; after any of these errors the case has not changed.
         """
+        check_content(case)
         if why := why_not(case):
             raise NotRollable(why)
         plan = case.plan or await self.plan_of(case.conductor)

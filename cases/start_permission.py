@@ -4,7 +4,7 @@
 folder, child cases and automatic next rounds.
 """
 
-from domain.names import ADMINS
+from domain.names import ADMINS, ERASURE
 from domain.scope import EVERYWHERE, Scope
 from policy.model import Policy
 from policy.scope import scope_of
@@ -55,7 +55,7 @@ def check_may_start(policy: Policy, process: str, scope: Scope) -> None:
 
     The error names the groups that may only if the person may know the process.
     """
-    if process in scope.starts:
+    if process in scope.starts or (process == ERASURE and scope.erases):
         return
     groups = policy.processes[process].requesters if policy.has(process) and process in scope.knows else None
     rule = "requesters of the process" if groups is None else f"members of {' or '.join([*groups, ADMINS])}"

@@ -16,6 +16,7 @@ from cli import (
     audit,
     batches,
     cases,
+    erase,
     incidents,
     keys,
     ledger,
@@ -49,6 +50,9 @@ for commands in (programs, replay, batches, cases, tasks, notices):
     app.add_typer(commands.app)
 app.add_typer(batches.batch_app, name="batch")
 app.add_typer(tasks.tasks_app, name="tasks")
+app.add_typer(erase.app, name="erase")
+app.add_typer(erase.holds, name="hold")
+app.add_typer(erase.periods)
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(process.app, name="process")
 app.add_typer(mapping.app, name="mapping")

@@ -73,6 +73,10 @@ class Remote:
         """
         return self._send("POST", path, json=body, headers={"Idempotency-Key": key} if key else {})
 
+    def delete(self, path: str, body: Mapping[str, Any]) -> None:
+        """Send a DELETE request with a JSON body. Raises Denied, Unusable and Away."""
+        self._send("DELETE", path, json=body)
+
     def upload(
         self, path: str, filename: str, content: bytes, form: Mapping[str, str | None] | None = None, **query: Any
     ) -> Any:

@@ -16,6 +16,7 @@ PEOPLE: Mapping[str, str] = {
     "security-1": "security",
     "release-1": "release-managers",
     "hr-1": "hr",
+    "privacy-1": "privacy",
     "operator-1": "operators",
     "operator-2": "operators",
     "auditor-1": "auditors",

@@ -25,7 +25,7 @@ def quieten() -> None:
 
 
 def shortened(record: logging.LogRecord) -> logging.LogRecord:
-    """Change a record of a library so that it holds no text from people. Return the record."""
+    """Change a log record of a library so that it holds no text from people, and return it."""
     if (core := getattr(record, "temporal_log", None)) is not None:
         record.msg, record.args = _of_core(core.message, core.fields), ()
     elif record.name in WHOLE_CONTEXT and isinstance(record.msg, str) and not record.args:

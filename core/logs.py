@@ -4,8 +4,8 @@ All modules log with the `logging` module of Python. This module adds the format
 Temporal's context has the id; in the gateway, `about()` sets the id.
 
 Logs hold ids, and no texts from people: an exception is written as its type and its places, see
-`core/exception_places.py`. What libraries write is shortened in `core/library_logs.py`. With `HOLDGATE_LOG_TEXTS=on`, for
-developers, nothing is left out.
+`core/exception_places.py`. What libraries write is shortened in `core/library_logs.py`. With `HOLDGATE_LOG_TEXTS=on`,
+for developers, nothing is left out.
 """
 
 import copy
@@ -48,6 +48,8 @@ def configure(form: Format, *, texts: bool = False) -> None:
     handler.setFormatter(_formatter(form, texts=texts))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     library_logs.quieten()
+    if texts:
+        log.warning("HOLDGATE_LOG_TEXTS is on: logs hold texts of people. Do not use this setting in production")
 
 
 def take_uncaught() -> None:

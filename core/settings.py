@@ -25,7 +25,7 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, SettingsC
 from core.hosts import is_ip_address as is_ip_address, is_loopback as is_loopback, origin_of as origin_of
 from core.oidc_settings import OidcSettings
 from core.outbound_guard import OutboundGuard
-from domain import rate_limits
+from domain import rate_limits, retention
 
 ROOT = Path(__file__).resolve().parents[1]
 """The folder of the checkout: the root of this repository."""
@@ -196,6 +196,11 @@ class Settings(OidcSettings):
     """How many requests of a kind one caller may send: `off`, or changes of the defaults, such as
     `decisions=60/m, uploads=6/m`. None: the defaults of `domain/rate_limits.py`.
     """
+    retention: str | None = None
+    """How long the content of ended cases is kept, by process, such as `payment=3650d, approval=90d`.
+
+    A process without a period keeps everything. None: nothing is erased by its age.
+    """
     outbound_allow: str | None = None
     """Hosts and networks, separated by commas, to which Holdgate may connect although they are not public, such as
     `idp.internal, 10.20.0.0/16`. None: only public addresses.
@@ -274,6 +279,12 @@ class Settings(OidcSettings):
     def _rates(cls, limits: str | None) -> str | None:
         rate_limits.parse(limits)
         return limits
+
+    @field_validator("retention")
+    @classmethod
+    def _periods(cls, periods: str | None) -> str | None:
+        retention.parse(periods)
+        return periods
 
     @field_validator("outbound_allow")
     @classmethod

@@ -83,6 +83,8 @@ class EventKind(StrEnum):
     ATTACHMENT_ADDED = "attachment_added"
     FIELD_REVEALED = "field_revealed"
     ERASED = "erased"
+    HOLD_PLACED = "hold_placed"
+    HOLD_LIFTED = "hold_lifted"
 
     # Uploads
     BATCH_PAUSED = "batch_paused"

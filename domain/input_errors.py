@@ -1,13 +1,13 @@
 """Write the errors of an input as plain sentences that name the wrong value and say what is expected."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from domain.base import FieldProblem
-from domain.masking import hidden_values
+from domain.masking import hidden_values, left_masked
 
 SHOWN = 60
 """Maximum number of characters of a wrong value in a message."""
@@ -38,6 +38,17 @@ def problems_of(error: ValidationError, shown: Mapping[str, Any]) -> list[FieldP
     `shown` is the input in the form in which people may see it, such as with masked account numbers.
     """
     return [_problem(detail, shown) for detail in error.errors(include_url=False)]
+
+
+def masked_values(
+    values: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> list[FieldProblem]:
+    """Return a problem for each value that is sent back as people see it, masked. `shown` masks an input."""
+    expected = "the whole value, because only its end is shown"
+    return [
+        FieldProblem(column=name, message=f"is masked: enter {expected}", expected=expected)
+        for name in left_masked(values, shown)
+    ]
 
 
 def without_values(error: ValidationError) -> str:
@@ -114,11 +125,9 @@ def _at(shown: Mapping[str, Any], where: tuple[int | str, ...], otherwise: Any) 
     """Return the value at the place of an error; `otherwise` if there is none, as for an error about all fields."""
     found: Any = shown
     for part in where:
-        if isinstance(found, Mapping) and part in found:
+        try:
             found = found[part]
-        elif isinstance(found, list | tuple) and isinstance(part, int) and part < len(found):
-            found = found[part]
-        else:
+        except (LookupError, TypeError):
             return otherwise
     return found if where else otherwise
 

@@ -5,7 +5,7 @@ list of objects the part of each of them.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,7 +31,7 @@ def masked(value: Any) -> Any:
         case None | "":
             return value
         case str():
-            text = value.strip()
+            text = _BLANKS.sub("", value)  # as in `GB82 WEST 1234`
             return f"{HIDDEN}{text[-READABLE:] if len(text) >= SHORTEST else ''}" if text else ""
         case BaseModel():
             return masked(value.model_dump(mode="json"))
@@ -53,6 +53,10 @@ class Masking:
         """Return True if the field, or a field of which it is a part, is masked."""
         parts = field.split(".")
         return any(".".join(parts[: n + 1]) in self.fields for n in range(len(parts)))
+
+    def touches(self, name: str) -> bool:
+        """Return True if a field of the input is masked, or a part of it."""
+        return any(path[0] == name for path in self._paths)
 
     @cached_property
     def _paths(self) -> Sequence[tuple[str, ...]]:
@@ -112,6 +116,40 @@ def _at(value: Any, path: Sequence[str]) -> Iterator[Any]:
             yield from _at(each, path)
 
 
+def left_masked(values: Mapping[str, Any], shown: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> list[str]:
+    """Return the fields whose values somebody sends back as they were shown, masked, such as `…5432`.
+
+    `shown` returns an input as people may see it. Such a value would replace the whole value.
+    """
+    probes = {name: _probe(value) for name, value in values.items()}
+    return list(_left(values, shown(probes), "")) if _has_mask(values) else []
+
+
+def _has_mask(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return _is_mask(value) if isinstance(value, str) else any(map(_has_mask, parts))
+
+
+def _probe(value: Any) -> Any:
+    """Return the value with texts of which a mask hides a part."""
+    if isinstance(value, str):
+        return "x" * SHORTEST
+    if isinstance(value, Mapping):
+        return {name: _probe(each) for name, each in value.items()}
+    return [_probe(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _left(sent: Any, probed: Any, where: str) -> Iterator[str]:
+    if isinstance(sent, Mapping) and isinstance(probed, Mapping):
+        for name, value in sent.items():
+            yield from _left(value, probed.get(name), f"{where}.{name}" if where else str(name))
+    elif isinstance(sent, list | tuple) and isinstance(probed, list):
+        for number, (value, seen) in enumerate(zip(sent, probed, strict=False)):
+            yield from _left(value, seen, f"{where}.{number}")
+    elif isinstance(sent, str) and _is_mask(sent) and isinstance(probed, str) and _is_mask(probed):
+        yield where
+
+
 def hidden_values(whole: Any, shown: Any) -> Iterator[str]:
     """Yield the texts of an input that people do not see whole. `shown` is the same input with masked fields masked."""
     if isinstance(whole, BaseModel):
@@ -122,9 +160,12 @@ def hidden_values(whole: Any, shown: Any) -> Iterator[str]:
     elif isinstance(whole, list | tuple) and isinstance(shown, list):
         for value, seen in zip(whole, shown, strict=False):
             yield from hidden_values(value, seen)
-    elif isinstance(whole, str) and whole.strip() and isinstance(shown, str):
-        if shown.startswith(HIDDEN) and shown != whole:
-            yield whole
+    elif isinstance(whole, str) and whole.strip() and isinstance(shown, str) and _is_mask(shown) and shown != whole:
+        yield whole
+
+
+def _is_mask(text: str) -> bool:
+    return text.startswith(HIDDEN)
 
 
 def without(said: Any, hidden: Collection[str]) -> Any:
@@ -155,6 +196,6 @@ def _text_without(text: str, hidden: Collection[str]) -> str:
         squeezed = squeezed or _BLANKS.sub("", text).casefold()
         if compact.casefold() in squeezed:
             # The same number can be written with blanks between its groups, and in small letters.
-            signs, seen = r"\s*".join(map(re.escape, compact)), str(masked(value))
-            text, squeezed = re.sub(signs, lambda _, seen=seen: seen, text, flags=re.IGNORECASE), None
+            signs = re.compile(r"\s*".join(map(re.escape, compact)), re.IGNORECASE)
+            text, squeezed = str(masked(value)).join(signs.split(text)), None
     return text

@@ -43,7 +43,7 @@ class Scope(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     starts: Reach = NOWHERE
-    """Processes whose cases the person may start."""
+    """Processes whose cases the person may start; see `erases` for erasures, which begin at their subject."""
     sees: Reach = NOWHERE
     """Processes whose cases, tasks and uploads the person sees, as viewer, operator or auditor."""
     operates: Reach = NOWHERE
@@ -54,6 +54,8 @@ class Scope(BaseModel):
     """Processes whose description the person may read: those above, and those in which the policy names the person."""
     oversees_installation: bool = False
     """True for operators, auditors and admins of the installation: they read events without a process."""
+    erases: bool = False
+    """True if the person may ask for erasures: of cases and uploads of processes that they operate."""
     audits_installation: bool = False
     """True for auditors and admins of the installation: they read the list of people and the policy."""
 
@@ -64,6 +66,7 @@ OVERSEER = Scope(
     operates=EVERYWHERE,
     audits=EVERYWHERE,
     knows=EVERYWHERE,
+    erases=True,
     oversees_installation=True,
     audits_installation=True,
 )

@@ -92,6 +92,8 @@ class RowClassifier:
                     return PlannedRow(**about, outcome="duplicate", case_id=case_id_for(process, row.reference))
                 about |= {"case_id": existing.case_id, "case_status": existing.status}
                 about |= {"resubmits": None if no is not None else existing.case_id, "not_again": no or None}
+                if existing.erased:  # there is nothing to compare with
+                    return PlannedRow(**about, outcome="duplicate")
                 return self._duplicate(about, existing.input, row.input)
         case_id = case_id_for(process, row.reference, existing.round + 1 if existing else 1)
         this = (row.input.model_dump_json(), row.line)
@@ -116,6 +118,8 @@ class RowClassifier:
         """
         if existing.requester != self._by or existing.status not in ENDED_UNDONE:
             return ""
+        if existing.erased:
+            return "its content was erased"
         rounds = self._rounds.get(process, 1)
         if existing.round >= rounds:
             return f"it was round {existing.round}, and the policy allows at most {rounds} rounds"

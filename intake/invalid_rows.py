@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from intake.csv_output import BOM, defused
+from intake.masked_columns import MaskedColumns
 from intake.tables.open_table import table_of
 from intake.tables.table import FileFormat, filled
 
@@ -18,11 +19,16 @@ ignores this column.
 """
 
 
-def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] = MappingProxyType({})) -> str:
+def bad_rows(
+    data: bytes,
+    errors: Mapping[int, str],
+    read_as: Mapping[str, Any] = MappingProxyType({}),
+    columns: MaskedColumns | None = None,
+) -> str:
     """Return the rows that start on these lines as CSV, each with its error in the first column.
 
     `errors` has the errors by line. The result is CSV for any kind of file. `read_as` is the stored FileFormat of the
-    file, with the line of the headings.
+    file, with the line of the headings. `columns` says which cells are masked; None if none are.
     """
     text = io.StringIO()
     text.write(BOM)
@@ -40,7 +46,8 @@ def bad_rows(data: bytes, errors: Mapping[int, str], read_as: Mapping[str, Any] 
             old_error = names.index(ERROR) if ERROR in names else None
             out.writerow([ERROR, *(defused(cell) for cell in _without(cells, old_error))])
         elif line in errors:
-            out.writerow([defused(cell) for cell in (errors[line], *_without(cells, old_error))])
+            shown = columns.cells(titles, cells) if columns else cells
+            out.writerow([defused(cell) for cell in (errors[line], *_without(shown, old_error))])
     return text.getvalue()
 
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ValidationError
 from cases.schedule import why_not_at
 from domain.base import FieldProblem
 from domain.ids import normalise_reference, reference_key
-from domain.input_errors import problems_of, quoted, shortened
+from domain.input_errors import masked_values, problems_of, quoted, shortened
 from domain.moments import A_MOMENT, asked, day_or_moment
 from intake.cells.error_cells import is_error
 from intake.cells.json_cells import structured, value_of
@@ -377,6 +377,9 @@ def typed(
                 errors.append(_cell(names.get(name, name), cell, f"{quoted(cell)} {bad}", "JSON"))
                 wrong = {**wrong, name: errors[-1]}
                 del values[name]
+    returned = masked_values(values, shown)
+    wrong = {**wrong, **{str(each.column): each for each in returned}}
+    errors += [each.model_copy(update={"column": names.get(each.column or "", each.column)}) for each in returned]
     parsed = None
     now = datetime.now(UTC)
     try:

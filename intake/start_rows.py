@@ -314,6 +314,8 @@ class Importer:
         process = self._starter.process(row.process)
         if case.requester != requester:
             return _ended(row, "duplicate", case_id_for(process.name, row.reference))
+        if case.erased_at is not None:  # there is nothing to compare with
+            return _ended(row, "duplicate", case.case_id)
         parsed = process.input.model_validate(row.input)
         return _ended(
             row,

@@ -63,6 +63,8 @@ class BatchReport(BaseModel):
     requester: str
     on_behalf_of: str | None = None
     """The person for whom a service account uploaded the file."""
+    erased_at: datetime | None = None
+    """When the file, the data of the rows and the content of the cases were erased."""
     status: BatchStatus | None
     rows: BatchCounts
     skipped: int = 0
@@ -271,7 +273,13 @@ class Uploads:
     async def bad_rows(
         self, batch_id: str, data: bytes, read_as: Mapping[str, Any], outcomes: Sequence[RowOutcome], by: str
     ) -> bytes:
-        """Return the rows of a batch with these outcomes as CSV, as they are in the file, each with its error."""
+        """Return the rows of a batch with these outcomes as CSV, each with its error.
+
+        The cells are as in the file, but masked fields are masked.
+        """
+        async with self._db.read() as conn:
+            batch = await batches.get(conn, batch_id)
+        about = {"process": batch.process if batch else SEVERAL, "mapping": batch.mapping if batch else None}
         after = dict.fromkeys(outcomes, 0)
 
         async def errors(_question: str, _value: Any) -> list[tuple[int, str]]:
@@ -286,7 +294,7 @@ class Uploads:
         async def from_the_start() -> None:
             after.update(dict.fromkeys(outcomes, 0))
 
-        return bytes(await self._pool.run("bad_rows", data, by, {"read_as": read_as}, errors, from_the_start))
+        return bytes(await self._pool.run("bad_rows", data, by, {"read_as": read_as, **about}, errors, from_the_start))
 
     async def reach(self) -> None:
         """Raise TemporalUnavailable if Temporal does not answer, so that files cannot be uploaded now."""

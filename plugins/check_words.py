@@ -5,9 +5,9 @@ its own. The sentence of a gate is filled with the fields of the input and of th
 fields of the input.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from string import Formatter
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -71,13 +71,48 @@ def _wrong_names(words: Words, input: Model) -> Iterator[str]:
         yield f"Words.key_fields must name one to four fields, and names {len(words.key_fields)}"
     for name in sorted(known - set(words.labels)):
         yield f"Words.labels has no label for the field '{name}': add one"
-    named = {"labels": words.labels, "key_fields": words.key_fields, "masked": words.masked, "money": words.money or ()}
+    named = {"labels": words.labels, "key_fields": words.key_fields, "money": words.money or ()}
     for key, names in named.items():
         for name in sorted(set(names) - known):
             yield f"Words.{key} names '{name}', which is no field of the input"
+    for name in sorted(words.masked):
+        yield from _wrong_mask(name, input)
     for key, gates in (("facts_after", words.facts_after), ("repeated", words.repeated)):
         for name in sorted(set(gates) - set(words.gates)):
             yield f"Words.{key} names '{name}', which is no gate of the process"
+
+
+def _wrong_mask(name: str, input: Model) -> Iterator[str]:
+    """Yield a sentence if a masked field does not exist, or holds numbers, of which no end can be shown."""
+    types: set[Any] = {input}
+    for part in name.split("."):
+        models = [each for each in types if _is_model(each)]
+        found = [model.model_fields[part].annotation for model in models if part in model.model_fields]
+        if not found and dict not in types:
+            yield f"Words.masked names '{name}', which is no field of the input"
+            return
+        types = {kind for annotation in found for kind in _kinds(annotation)} or {str}
+    if not any(each in (str, dict, Any) or _is_model(each) for each in types):
+        yield f"Words.masked names '{name}', which is not text: people could see nothing of it, so use a text field"
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the types in an annotation, also those in lists and optional ones."""
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    origin = get_origin(annotation)
+    if origin in (dict, Mapping):
+        yield dict
+    elif origin is Annotated:
+        yield from _kinds(parts[0])
+    elif parts and origin is not Literal:
+        for part in parts:
+            yield from _kinds(part)
+    else:
+        yield str if origin is Literal else dict if annotation in (dict, Mapping) else annotation
 
 
 def _wrong_sentences(words: Words, input: Model, uses: Uses) -> Iterator[str]:

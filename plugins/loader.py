@@ -20,6 +20,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from activities.engine.child_cases import ChildCases
 from activities.engine.records import Records
+from core.settings import WrongSettings
+from domain.retention import Periods, check_processes, parse
 from plugins.activities import activity_names
 from plugins.check_words import definition_of, mistakes
 from plugins.errors import WrongProcess, place_of, text_of
@@ -60,6 +62,19 @@ def add(package: Path) -> Process:
         raise WrongProcess("\n".join(f"{file}: {mistake}" for mistake in found))
     register(process)
     return process
+
+
+def retention(text: str | None) -> Periods:
+    """Return the retention periods that `HOLDGATE_RETENTION` describes. Call this after `load`.
+
+    Raises WrongSettings if the text names a process that does not exist.
+    """
+    periods = parse(text)
+    try:
+        check_processes(periods, PROCESSES)
+    except ValueError as wrong:
+        raise WrongSettings(f"HOLDGATE_RETENTION={text}: {wrong}") from None
+    return periods
 
 
 def wrong_name(name: str, home: Path | None = None) -> str | None:

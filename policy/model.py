@@ -262,7 +262,7 @@ class Policy:
         return dict(self.processes[process].lists) if self.has(process) else {}
 
     def reveal(self, process: str) -> dict[str, list[str]]:
-        """Return, by masked field, the groups whose members may reveal it; nobody may reveal a field that is missing."""
+        """Return, by masked field, the groups whose members may reveal it. Nobody may reveal a field without groups."""
         return dict(self.processes[process].reveal) if self.has(process) else {}
 
     def rounds(self, process: str) -> int:

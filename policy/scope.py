@@ -6,7 +6,7 @@ this function, too.
 
 from collections.abc import Collection, Iterable
 
-from domain.names import ADMINS, AUDITORS, OPERATORS
+from domain.names import ADMINS, AUDITORS, ERASURE, OPERATORS
 from domain.scope import EVERYWHERE, OVERSEER, Reach, Scope
 from policy.groups import deciders_of
 from policy.model import Policy
@@ -56,7 +56,9 @@ class _Scopes:
         asked = {name for name, names in self._deciders.items() if not groups.isdisjoint(names)}
         return Scope(
             # Never "everywhere": nobody starts cases of a process that has no section.
-            starts=Reach(processes=frozenset(starts)),
+            # An erasure begins at its subject: who may ask for one needs no pages for new requests and uploads.
+            starts=Reach(processes=frozenset(starts - {ERASURE})),
+            erases=ERASURE in starts,
             knows=Reach(processes=frozenset(starts | sees | asked)),
             sees=self._reach(sees),
             operates=self._reach(self._having(groups, "operators")),

@@ -80,7 +80,7 @@ def test_a_kind_of_a_newer_version_shows_its_summary() -> None:
 
 
 def test_an_erased_event_says_that_it_was_erased() -> None:
-    assert sentence("decided", "alice", None) == "This entry was erased at a person's request."
+    assert sentence("decided", "alice", None) == "Decided: content erased"
 
 
 def test_the_line_of_a_withdrawn_question_repeats_the_question() -> None:

@@ -18,9 +18,12 @@ from pydantic import BaseModel
 from activities.approval.request import ApprovalRequest
 from activities.data_import.request import DataImportRequest
 from activities.deployment.request import DeploymentRequest
+from activities.erasure.request import ErasureRequest
 from activities.payment.request import PaymentRequest
 from activities.security_review.request import SecurityReviewRequest
 from activities.user_onboarding.request import OnboardingRequest
+from domain.case import CaseResult
+from domain.masking import hidden_values, masked, without
 from domain.step import StepNames
 from domain.wording import Words
 from workflows.approval import ApprovalProcess
@@ -28,6 +31,7 @@ from workflows.batch import BatchWorkflow
 from workflows.data_import import DataImportProcess
 from workflows.deployment import DeploymentProcess
 from workflows.engine.case import CaseWorkflow
+from workflows.erasure import ErasureProcess
 from workflows.payment import PaymentProcess
 from workflows.rollback import RollbackWorkflow
 from workflows.security_review import SecurityReviewProcess
@@ -89,6 +93,28 @@ class Process:
         return self.words.shown_input(stored)
 
 
+def shown_input(process: str, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored input of a case of this process as people may see it.
+
+    If the process does not exist any more, nobody knows what it masked, so every value is masked.
+    """
+    known = PROCESSES.get(process)
+    return known.shown_input(stored) if known else dict(masked(stored))
+
+
+def shown_result(process: str, stored: Mapping[str, Any], result: CaseResult | None) -> CaseResult | None:
+    """Return the result of a case as people may see it. `stored` is the input of the case.
+
+    The result can have the values of masked fields: in fields of the same names, and in its texts.
+    """
+    if result is None or result.output is None:
+        return result
+    hidden = list(hidden_values(stored, shown_input(process, stored)))
+    known = PROCESSES.get(process)
+    output = known.shown_input(result.output) if known else masked(result.output)
+    return result.model_copy(update={"output": without(output, hidden)})
+
+
 class UnknownProcess(Exception):
     """Raised if there is no process of this name."""
 
@@ -143,6 +169,18 @@ PROCESSES: dict[str, Process] = {
                 "note": "The spring offers",
             },
             seed={"name": "app", "description": "note"},
+        ),
+        Process(
+            name="erasure",
+            workflow=ErasureProcess,
+            input=ErasureRequest,
+            example={
+                "reference": "ER-2001",
+                "kind": "case",
+                "id": "payment:inv-1042",
+                "reason": "Request 2026-114 of the data subject",
+                "cases": "",
+            },
         ),
         Process(
             name="payment",

@@ -3,6 +3,7 @@
 The plan comes from the database. Its undos have the idempotency keys of the case, so each effect is undone once only.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from temporalio import workflow
@@ -40,7 +41,7 @@ class RollbackPresentation:
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         return _rollback(case).input
 
-    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+    def masked(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError(f"nobody may edit the input in a rollback: {sorted(stored)}")
 
     def without_masked(self, case: CaseInput[Any], said: Any) -> Any:

@@ -20,6 +20,7 @@ from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from api.gateway.actors import actor_on
 from api.gateway.canonical import check_canonical
 from api.gateway.confirmations import Confirmations
+from api.gateway.erased import check_not_erased
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, recorded
 from api.gateway.requests import DecisionOutcome, DecisionRequest
@@ -135,6 +136,7 @@ class Decisions:
         the audit log; further ones of the same person may only be counted. A word that is no verdict is answered with
         422 and not recorded, as other malformed requests are.
         """
+        await check_not_erased(self._db, task)
         decision_id = decision_id_for(person.id, task.task_id, client_id or uuid.uuid4().hex)
         if request.verdict not in {*Verdict}:
             raise problem_of_refusal(decision_id, wrong_verdict(task, request.verdict))

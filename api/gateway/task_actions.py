@@ -8,6 +8,7 @@ from temporalio.client import Client, WorkflowHandle
 
 from api.gateway.actors import actor_on
 from api.gateway.canonical import check_canonical
+from api.gateway.erased import check_not_erased
 from api.gateway.refusal_problems import problem_of_refusal
 from api.gateway.refusals import CERTAIN_REFUSALS, RefusalLog, ended, recorded
 from api.gateway.requests import ActionOutcome, ActionRequest
@@ -54,6 +55,7 @@ class TaskActions:
         always counts as the same action, and is refused if its content differs. Raises Problem: 403, 404, 409, 422 or
         428 if the action is refused, 422 for an unknown person, 503 if Temporal does not answer.
         """
+        await check_not_erased(self._db, task)
         to = await self._named(request.to, person, task) if request.to is not None else None
         action = Action(
             id=decision_id_for(person.id, f"{task.task_id}/{request.act}", client_id or uuid.uuid4().hex),

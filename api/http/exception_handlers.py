@@ -11,10 +11,13 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api.http.problems import FieldError, Problem, forbidden, invalid, temporal_unreachable, unavailable
+from cases.erasure_requests import NotErasable
 from cases.rollback import NotRollable
 from cases.start_permission import NotARequester
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
 from core.errors import PayloadErased, PayloadKeyMissing
+from domain.erasure import CODE, ContentErased
+from domain.moments import rfc3339
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded
 from intake.tables.open_table import UnreadableFile
@@ -37,6 +40,10 @@ def problem_of_error(error: Exception) -> Problem:
         case InvalidCase():
             errors = [FieldError(field=each.column or "input", message=each.message) for each in error.problems]
             return invalid("The case is not valid. Correct the fields in `errors` and send the case again.", errors)
+        case ContentErased():
+            return Problem(409, f"{error}.", kind="erased", code=CODE, erased_at=rfc3339(error.erased_at))
+        case NotErasable():
+            return Problem(409, str(error), kind="not-erasable")
         case NotRollable():
             return Problem(409, str(error), kind="not-rollable")
         case NotResubmittable():
@@ -78,6 +85,8 @@ def problem_of_error(error: Exception) -> Problem:
 
 
 ANSWERED_ERRORS = (
+    ContentErased,
+    NotErasable,
     UnknownProcess,
     NoPolicy,
     NotARequester,

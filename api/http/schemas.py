@@ -21,7 +21,7 @@ from store.audit.timeline import NOISE, Timeline
 from store.cases.cases import CaseRow
 from store.db import cursor as cursors
 from workflows.engine.saga import plan_of
-from workflows.registry import PROCESSES
+from workflows.registry import shown_input, shown_result
 
 ItemT = TypeVar("ItemT")
 
@@ -47,13 +47,14 @@ class CaseBrief(BaseModel):
     created_at: datetime
     start_at: datetime | None = Field(description="When the case starts or started, if it was scheduled")
     closed_at: datetime | None
+    erased_at: datetime | None = Field(None, description="When the content was erased. Ids, status and times stay")
     batch_id: str | None
     round: int
     temporal_url: str
 
 
 class TimelineItem(BaseModel):
-    """One event of a case. `data` is null if the data was erased at a person's request."""
+    """One event of a case. `data` is null if the data was erased."""
 
     seq: int
     at: datetime
@@ -79,6 +80,7 @@ class CaseDetail(CaseBrief):
         description="Events that decided or changed the case, and the newest other events"
     )
     timeline_left_out: int = Field(0, description="How many refusals, comments and claims are not in `timeline`")
+    erased_by: str | None = Field(None, description="The request for the erasure; null if the retention period is over")
     resubmitted_as: str | None = Field(None, description="The next round of the same reference")
     rollback_url: str | None = Field(None, description="The Workflow that rolls back the completed case, in Temporal")
     rollback_plan: list[UndoView] = Field(
@@ -120,12 +122,12 @@ def detail(
     temporal_url: str,
     resubmitted_as: str | None = None,
     rollback_url: str | None = None,
+    erased_by: str | None = None,
 ) -> CaseDetail:
     """Return one case with its tasks, its timeline and its rollback plan.
 
     `state` is the state of the Workflow; None if the case has ended or the Workflow did not answer.
     """
-    process = PROCESSES.get(case.process)
     fields = _brief(case) | ({"status": state.status} if state else {})
     planned = state.rollback_plan if state else plan_of(case.plan)
     # A completed case waits for the approval of its rollback: a rejection then undoes nothing.
@@ -134,8 +136,8 @@ def detail(
     return CaseDetail(
         **fields,
         temporal_url=temporal_url,
-        input=process.shown_input(case.input) if process else case.input,
-        result=case.result,
+        input=shown_input(case.process, case.input),
+        result=shown_result(case.process, case.input, case.result),
         asked_for=case.asked_for,
         resubmits=case.resubmits,
         policy_hash=case.policy_hash,
@@ -143,6 +145,7 @@ def detail(
         tasks=_as_they_are(tasks, state.tasks if state else []),
         timeline=timeline(happened, state.timeline if state else []),
         timeline_left_out=happened.left_out,
+        erased_by=erased_by,
         resubmitted_as=resubmitted_as,
         rollback_url=rollback_url,
         rollback_plan=[] if fields["status"].closed or taken_back else planned,
@@ -199,6 +202,7 @@ def _brief(case: CaseRow) -> dict[str, Any]:
         "created_at": case.submitted_at,
         "start_at": case.start_at,
         "closed_at": case.closed_at,
+        "erased_at": case.erased_at,
         "batch_id": case.batch_id,
         "round": case.round,
     }

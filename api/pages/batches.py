@@ -14,6 +14,8 @@ from api.http.callers import Bearer, looked_up
 from api.http.problems import Problem
 from api.http.schemas import Page
 from api.http.security import asks, may_see_batch, operates_batch
+from api.pages.parts.erasure import REFUSALS, ErasureContext, erasure_context, refusal
+from api.pages.parts.formatting import in_path
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _
 from api.routes.batches import (
@@ -30,6 +32,7 @@ from api.routes.batches import (
     resume_batch,
     visible_batch,
 )
+from api.routes.erasure import ErasureReason, erase_upload
 from api.services.open_streams import EventStream
 from domain.status import Status
 from store.cases.batches import Batch, BatchRow, BatchStatus, RowOutcome
@@ -70,6 +73,7 @@ class UploadPage(Context):
     """True if the upload does not change until a person acts."""
     outcome: RowOutcome | None
     rows: Page[BatchRow]
+    erasure: ErasureContext
     first: bool
     wrong: str = ""
     reason: str = ""
@@ -132,22 +136,29 @@ async def bad_rows(batch: Visible, person: SignedIn, services: TheServices) -> R
 async def order(
     request: Request,
     batch: Visible,
-    act: Literal["pause", "resume", "cancel"],
+    act: Literal["pause", "resume", "cancel", "erase"],
     person: SignedIn,
     services: TheServices,
     reason: Annotated[Plain, Form(max_length=2000)] = "",
     rollback_started: Annotated[bool, Form()] = False,
+    sure: Annotated[Plain, Form(max_length=10)] = "",
 ) -> Response:
-    """Pause, resume or cancel the import of an upload, as the JSON routes do."""
+    """Pause, resume or cancel the import of an upload, or ask for its erasure, as the JSON routes do."""
     try:
         if not reason.strip():
             raise Problem(422, _("Enter a reason. The audit log shows your reason."))
+        if act == "erase":
+            if not sure:
+                raise Problem(422, _("Confirm that nobody can restore it."))
+            asked = await erase_upload(batch, ErasureReason(reason=reason.strip()), person, services)
+            return RedirectResponse(f"/cases/{in_path(asked.request_id)}", status_code=303)
         if act == "cancel":
             body = CancelReason(reason=reason, rollback_started=rollback_started)
             await cancel_batch(batch, body, person, services)
         else:
             await (pause_batch if act == "pause" else resume_batch)(batch, BatchReason(reason=reason), person, services)
-    except Problem as no:
+    except REFUSALS as refused:
+        no = refusal(refused)
         return await _page(request, batch, person, services, wrong=no.body["detail"], reason=reason, status=no.status)
     return RedirectResponse(f"/batches/{batch.batch_id}", status_code=303)
 
@@ -172,6 +183,7 @@ async def _page(
         return rows
     words = PROCESSES[batch.process].words if batch.process in PROCESSES else None
     operates = await operates_batch(services.db, person, batch)
+    ended = answer.closed_at is not None and all(Status(each).closed for each in answer.cases)
     page = UploadPage(
         person=person,
         batch=answer,
@@ -179,11 +191,21 @@ async def _page(
         labels=words.labels if words else {},
         done=answer.rows.started + answer.rows.failed,
         statuses={each.value: answer.cases.get(each, 0) for each in Status},
-        may_order=asks(person, batch) or operates,
+        may_order=(asks(person, batch) or operates) and batch.erased_at is None,
         may_roll_back=operates,
-        ended=answer.closed_at is not None and all(Status(each).closed for each in answer.cases),
+        ended=ended,
         outcome=outcome,
         rows=rows,
+        erasure=await erasure_context(
+            services,
+            person,
+            "upload",
+            batch.batch_id,
+            f"/batches/{batch.batch_id}",
+            erased_at=batch.erased_at,
+            may_ask=operates,
+            ended=ended,
+        ),
         first=cursor is None,
         wrong=wrong,
         reason=reason,

@@ -12,20 +12,23 @@ from api.container import Services
 from api.deps import CaseId, Cursor, TheServices, visible_case
 from api.http.problems import Problem
 from api.http.schemas import CaseDetail
+from api.http.security import check_may_operate
 from api.pages.event_words_of_cases import why_ended
 from api.pages.parts.case_context import CaseContext, case_context
+from api.pages.parts.erasure import REFUSALS, ErasureContext, erasure_context, refusal
 from api.pages.parts.fields import ChangedField, LabelledField, changed, labelled
 from api.pages.parts.page import Context, SignedIn, check_same_site, local_address, pages, render
 from api.pages.parts.timeline import TimelineLine, timeline
 from api.pages.parts.translation import _, ngettext
 from api.routes.cases import CaseReason, cancel_case, roll_back_case, start_case_now, whole_timeline
+from api.routes.erasure import ErasureReason, erase_case
 from api.routes.evidence import NewComment, add_comment, download, store
 from domain.base import FieldChange
 from domain.task import TaskView
 from store.audit.verification import verify_case
 from store.cases.cases import CaseRow
 from store.people.people import Person
-from workflows.registry import PROCESSES
+from workflows.registry import shown_input
 
 EVENTS = 200
 """The most events on one page of the history."""
@@ -54,6 +57,7 @@ class CasePage(Context):
     fields: Sequence[LabelledField]
     open: Sequence[TaskView]
     rounds: Sequence[RoundChanges]
+    erasure: ErasureContext
     record: str
     """The result of checking the audit log of the case, in a sentence."""
     alert: str
@@ -83,8 +87,7 @@ async def history(
     """Show all events of a case, oldest first."""
     found = await visible_case(case_id, person, services.db)
     page = await whole_timeline(found, services.db, cursor, EVENTS)
-    process = PROCESSES.get(found.process)
-    shown = process.shown_input(found.input) if process else found.input
+    shown = shown_input(found.process, found.input)
     told = HistoryPage(
         person=person,
         case=found,
@@ -173,6 +176,27 @@ async def roll_back(
     return _back(case_id)
 
 
+@router.post("/cases/{case_id}/erase", dependencies=[Depends(check_same_site)])
+async def erase(
+    request: Request,
+    case_id: CaseId,
+    person: SignedIn,
+    services: TheServices,
+    reason: Annotated[str, Form(max_length=1000)] = "",
+    sure: Annotated[str, Form(max_length=10)] = "",
+) -> Response:
+    """Ask for the erasure of the case, as the JSON route does, and show the request."""
+    found = await visible_case(case_id, person, services.db)
+    try:
+        check_may_operate(person, found.process, "ask to erase a case")
+        if not sure:
+            raise Problem(422, _("Confirm that nobody can restore it."))
+        asked = await erase_case(found, ErasureReason(reason=reason.replace("\0", "")), person, services)
+    except REFUSALS as no:
+        return await _refused(request, case_id, person, services, refusal(no))
+    return _back(asked.request_id)
+
+
 @router.get("/cases/{case_id}/attachments/{attachment_id}")
 async def attachment(case_id: CaseId, attachment_id: str, person: SignedIn, services: TheServices) -> Response:
     """Download an attachment of the case, as the JSON route does."""
@@ -193,6 +217,16 @@ async def _shown(
         fields=labelled(seen.process, seen.input),
         open=[task for task in seen.tasks if task.status == "open"],
         rounds=_rounds(seen),
+        erasure=await erasure_context(
+            services,
+            person,
+            "case",
+            seen.case_id,
+            f"/cases/{quote(case_id, safe='')}",
+            erased_at=seen.erased_at,
+            may_ask=seen.process in person.scope.operates,
+            ended=seen.closed_at is not None,
+        ),
         record=await _record(case_id, services),
         alert=alert,
     )
@@ -222,7 +256,7 @@ async def _record(case_id: str, services: Services) -> str:
         "Audit log checked: %(num)s entry, unchanged.", "Audit log checked: %(num)s entries, unchanged.", found.events
     )
     if found.erased:
-        return told + " " + _("%(erased)s entries were erased at a person's request.", erased=found.erased)
+        return told + " " + _("The content of %(erased)s entries was erased.", erased=found.erased)
     return told
 
 

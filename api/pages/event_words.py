@@ -33,7 +33,7 @@ def sentence(
     the stored summary, which is returned for a kind without a wording, such as one of a newer version.
     """
     if data is None:
-        return _("This entry was erased at a person's request.")
+        return _("%(what)s: content erased", what=capital(readable(kind)))
     known = PROCESSES.get(process)
     try:
         say = WORDINGS[EventKind(kind)]

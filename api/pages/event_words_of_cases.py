@@ -317,6 +317,15 @@ def _submitted(it: Told) -> str:
     return _("Submitted: %(title)s (%(reference)s)", **known)
 
 
+def _erased(it: Told) -> str:
+    told = _("%(what)s was erased", what=it.text("subject")) if it.text("subject") else _("Entries were erased")
+    return told + _(", by request %(id)s", id=it.text("request")) if it.text("request") else told
+
+
+def _hold(it: Told) -> dict[str, str]:
+    return {"who": it.actor, "what": it.text("subject")}
+
+
 CASE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.CASE_SUBMITTED: _submitted,
     EventKind.CASE_NOT_STARTED: lambda it: _("Not started: %(why)s", why=it.text("reason")),
@@ -398,7 +407,13 @@ CASE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.FIELD_REVEALED: lambda it: _with(
         _("%(who)s revealed “%(field)s”", who=it.actor, field=_field(it)), it.text("reason")
     ),
-    EventKind.ERASED: lambda it: _with(_("Entries were erased"), it.text("reason")),
+    EventKind.ERASED: lambda it: _with(_erased(it), it.text("reason")),
+    EventKind.HOLD_PLACED: lambda it: _with(
+        _("%(who)s placed a legal hold on %(what)s", **_hold(it)), it.text("reason")
+    ),
+    EventKind.HOLD_LIFTED: lambda it: _with(
+        _("%(who)s lifted the legal hold on %(what)s", **_hold(it)), it.text("reason")
+    ),
     EventKind.BATCH_PAUSED: lambda it: _with(_("Upload %(id)s: paused", id=_upload(it)), it.text("reason")),
     EventKind.BATCH_RUNNING: lambda it: _with(_("Upload %(id)s: resumed", id=_upload(it)), it.text("reason")),
     EventKind.BATCH_CANCELLING: lambda it: _with(

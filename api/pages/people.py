@@ -9,13 +9,16 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from api.deps import Db, Plain, TheServices
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem
 from api.http.security import admin, is_in, people_reader
+from api.pages.parts.erasure import ErasureContext, erasure_context
 from api.pages.parts.formatting import in_path
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
 from api.pages.parts.translation import _, ngettext
 from api.routes import absences as leavers, identities, one_time_links, passkeys, people
 from api.routes.absences import Departure, NewAbsence, Replacement, Return
+from api.routes.erasure import ErasureOfPerson, erase_person
 from api.routes.identities import IdentityItem
 from api.routes.one_time_links import MadeLink
 from api.routes.passkeys import PasskeyItem
@@ -51,6 +54,7 @@ Act = Literal[
     "withdraw-link",
     "unlock",
     "sign-out",
+    "erase",
 ]
 
 
@@ -94,6 +98,7 @@ class PersonPage(Context):
     groups: list[str]
     """The names of the groups whose members are set here, from which the reader can choose."""
     may_change: bool
+    erasure: ErasureContext
     act: str = ""
     """The name of the form that the reader sent last; empty if none was sent."""
     done: str = ""
@@ -154,10 +159,10 @@ async def groups(request: Request, person: SignedIn, db: Db) -> Response:
 
 
 @router.api_route("/people/{person_id}", methods=["GET", "HEAD"])
-async def somebody(request: Request, person_id: PersonId, person: SignedIn, db: Db) -> Response:
+async def somebody(request: Request, person_id: PersonId, person: SignedIn, services: TheServices) -> Response:
     """Show one person."""
     await people_reader(person)
-    return render(request, "people/person.html", await _somebody(person, db, person_id))
+    return render(request, "people/person.html", await _somebody(person, services, person_id))
 
 
 @router.post("/people/{person_id}/{act}", dependencies=[Depends(check_same_site)])
@@ -173,23 +178,25 @@ async def change(
     substitute: Text = "",
     reason: Text = "",
     confirm: Text = "",
+    sure: Text = "",
 ) -> Response:
     """Change a person, as the JSON routes do, and show the outcome on the person's page."""
     await admin(person)
     value, substitute, reason = value.strip(), substitute.strip(), reason.strip()
     typed = {"value": value, "from": starts, "to": ends, "substitute": substitute, "reason": reason}
-    typed["confirm"] = confirm.strip()
+    typed |= {"confirm": confirm.strip(), "sure": sure.strip()}
     try:
         done, shown_once = await _changed(person, person_id, act, typed, services)
-    except (Problem, ValidationError) as no:
+    except (Problem, ValidationError, *ANSWERED_ERRORS) as refused:
+        no = refused if isinstance(refused, Problem | ValidationError) else problem_of_error(refused)
         # A caller who is no administrator was refused by `admin` above. So this 403 is about the form, and is shown
         # there.
         if isinstance(no, Problem) and no.status not in (403, 409, 422):
             raise
         more = {"wrong": " ".join(by_field(no).values()), "typed": typed, "new_group": _new_group(no)}
-        page = await _somebody(person, services.db, person_id, act=act, **more)
+        page = await _somebody(person, services, person_id, act=act, **more)
         return render(request, "people/person.html", page, no.status if isinstance(no, Problem) else 422)
-    page = await _somebody(person, services.db, person_id, act=act, done=done, shown_once=shown_once)
+    page = await _somebody(person, services, person_id, act=act, done=done, shown_once=shown_once)
     return render(request, "people/person.html", page)
 
 
@@ -266,6 +273,12 @@ async def _changed(by: Person, id: str, act: Act, typed: dict[str, str], service
         case "sign-out":
             await people.end_sessions(id, by, db)
             return _("All sessions of this person have ended."), ""
+        case "erase":
+            if not typed["sure"]:
+                raise Problem(422, _("Confirm that nobody can restore it."))
+            wanted = ErasureOfPerson(reason=typed["reason"], cases=value == "cases")
+            asked = await erase_person(id, wanted, by, services)
+            return _("The erasure is requested: %(id)s. People must approve it.", id=asked.request_id), ""
 
 
 def _said_of(link: MadeLink) -> tuple[str, str]:
@@ -295,7 +308,8 @@ async def _everybody(person: Person, db: Db, q: str, group: str, cursor: str | N
     )
 
 
-async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
+async def _somebody(person: Person, services: TheServices, id: str, **more: Any) -> PersonPage:
+    db = services.db
     entry = await people.one_person(id, person, db)
     tokens = (await people.tokens_of(id, person, db)).items
     keys = (await passkeys.passkeys_of(id, person, db)).items
@@ -303,7 +317,18 @@ async def _somebody(person: Person, db: Db, id: str, **more: Any) -> PersonPage:
     absences = (await leavers.absence(id, person, db)).items
     groups = [each.group for each in (await people.list_groups(person, db)).items if each.provider is None]
     links = [link for link in (await one_time_links.list_links(person, db)).items if link.person == id]
-    return PersonPage(person, entry, tokens, keys, accounts, absences, links, groups, is_in(person, ADMINS), **more)
+    may_change = is_in(person, ADMINS)
+    erasure = await erasure_context(
+        services,
+        person,
+        "person",
+        id,
+        f"/people/{in_path(id)}",
+        erased_at=entry.erased_at,
+        may_ask=may_change,
+        ended=not entry.active,
+    )
+    return PersonPage(person, entry, tokens, keys, accounts, absences, links, groups, may_change, erasure, **more)
 
 
 def _groups(typed: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request, Response
@@ -19,9 +19,11 @@ from api.pages.parts.translation import _, reader
 from api.routes.policies import one_policy
 from domain import strict_json
 from domain.confirmation import Confirm
+from domain.durations import days
 from domain.names import ADMINS
 from domain.state_words import N_
 from domain.texts import Texts
+from plugins import loader
 from policy import wording
 from policy.check import expressions_of
 from policy.explain import Explained, People, explain
@@ -63,6 +65,8 @@ class ProcessSection:
     steps: list[StepRules]
     limits: list[tuple[str, str]]
     lists: list[tuple[str, str]]
+    kept: str
+    """How long the content of its ended cases is kept, in words (`HOLDGATE_RETENTION`)."""
     missing: bool
     """True if the policy has no section for the process, so that its cases are refused."""
 
@@ -110,11 +114,10 @@ async def in_force(request: Request, person: SignedIn, services: TheServices) ->
     """Show the policy in force, in words."""
     await policy_reader(person)
     policy = services.policy.current
-    known = await _people(services)
+    known, periods = await _people(services), loader.retention(services.settings.retention)
     said = warnings(policy, INPUTS, known.members), notes(policy)
-    page = PolicyPage(
-        person, policy.hash, [_section(policy, name) for name in PROCESSES], services.policy.problem, *said
-    )
+    sections = [_section(policy, name, periods.get(name)) for name in PROCESSES]
+    page = PolicyPage(person, policy.hash, sections, services.policy.problem, *said)
     return render(request, "policy/rules.html", page)
 
 
@@ -231,10 +234,11 @@ def _text(form: FormData, name: str) -> str:
 # ------------------------------------------------------------------------------------------------------ rules in words
 
 
-def _section(policy: Policy, name: str) -> ProcessSection:
+def _section(policy: Policy, name: str, period: timedelta | None) -> ProcessSection:
+    kept = days(period.days, reader.get().texts) if period else _("for ever")
     summary = PROCESSES[name].words.summary
     if not policy.has(name):
-        return ProcessSection(name, summary, [], [], [], [], missing=True)
+        return ProcessSection(name, summary, [], [], [], [], kept, missing=True)
     section = policy.processes[name]
     lines = LineNumbers(policy.text, policy.source)
     steps = [StepRules(gate, in_words(rules), lines.of((name, "gates", gate))) for gate, rules in section.gates.items()]
@@ -249,7 +253,7 @@ def _section(policy: Policy, name: str) -> ProcessSection:
         (_("Can reveal “%(field)s”", field=labels.get(field, readable(field))), ", ".join(groups))
         for field, groups in section.reveal.items()
     ]
-    return ProcessSection(name, summary, roles, steps, limits, lists, missing=False)
+    return ProcessSection(name, summary, roles, steps, limits, lists, kept, missing=False)
 
 
 _MAY = {

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.container import Services
 from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, Search, TheServices
 from api.http.callers import Caller, caller_now
-from api.http.problems import Problem, documented, not_found
+from api.http.problems import Problem, documented, not_found, unavailable
 from api.http.schemas import Page, as_csv, checked_cursor, number_of, page_by_number
 from api.http.security import Requester, actor, check_own_batch, may_see_batch, operates_batch, viewer
 from api.services.on_behalf_of import person_meant
 from api.services.open_streams import EventStream
 from domain.batch import BatchAct, BatchOrder
+from domain.erasure import CODE, check_content
 from domain.ids import decision_id_for
 from intake.mapping.mapping_choice import MAX_MAPPING, SEVERAL
 from intake.upload import BatchReport
@@ -57,6 +58,7 @@ class BatchBrief(BaseModel):
     requester: str
     created_at: datetime
     closed_at: datetime | None = Field(description="When the last row was started")
+    erased_at: datetime | None = Field(description="When the file, the data of the rows and the cases were erased")
 
 
 def _multipart(request: Request) -> None:
@@ -300,6 +302,7 @@ async def _order(
     batch: Batch, act: BatchAct, body: BatchReason, person: Person, services: Services, key: str | None
 ) -> BatchOrdered:
     await check_own_batch(services.db, person, batch, f"{act} a batch")
+    check_content(batch, "upload")
     rollback = isinstance(body, CancelReason) and body.rollback_started
     order = BatchOrder(
         id=decision_id_for(person.id, f"{batch.batch_id}/{act}", key) if key else uuid4().hex,
@@ -321,10 +324,24 @@ async def bad_rows_csv(
 
     Each row of the CSV has the error of the row, then its cells as in the file.
     """
-    data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
+    check_content(batch, "upload")
+    try:
+        data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
+    except FileNotFoundError:
+        raise await _without_file(services, batch) from None
     text = await services.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": disposition})
+
+
+async def _without_file(services: Services, batch: Batch) -> Problem:
+    """Return why the file of an upload is not there: it goes with the first case of the upload that is erased."""
+    async with services.db.read() as conn:
+        erased = await batches.has_erased_case(conn, batch.batch_id)
+    if erased:
+        said = "The file of this upload was erased together with a case of the upload."
+        return Problem(409, said, kind="erased", code=CODE)
+    return unavailable("The file of this upload is missing from the store. Ask an operator.")
 
 
 def _answer(report: BatchReport) -> BatchAnswer:

@@ -29,12 +29,14 @@ from api.services.case_export import export
 from api.services.on_behalf_of import person_meant
 from cases.submit import DEFAULT_PRIORITY, CaseRequest
 from core import logs
+from domain.erasure import check_content
 from domain.moments import Moment
 from domain.status import Status
 from intake import csv_output
 from store.audit import timeline
 from store.cases import cases, tasks
 from store.cases.cases import CaseFilter
+from store.erasure import requests
 
 router = APIRouter(prefix="/cases", tags=["cases"])
 
@@ -219,8 +221,10 @@ async def one_case(case: VisibleCase, db: Db, gateway: TheGateway) -> CaseDetail
         recorded = await tasks.of_case(conn, case.case_id)
         happened = await timeline.of_case(conn, case)
         following = await cases.next_round(conn, case)
+        erased_by = await requests.erased_by(conn, "case", case.case_id) if case.erased_at else None
     rollback_url = gateway.temporal_url(case.workflow_id) if case.workflow_id else None
-    return detail(case, recorded, happened, state, gateway.temporal_url(case.case_id), following, rollback_url)
+    url = gateway.temporal_url(case.case_id)
+    return detail(case, recorded, happened, state, url, following, rollback_url, erased_by)
 
 
 @router.get("/{case_id}/timeline", responses=documented(401, 404, 422, 503))
@@ -242,6 +246,7 @@ async def cancel_case(
     asked, also for its owners and the person for whom it asked; the account itself cancels only what it asked for.
     """
     check_own(person, case, "cancel a case")
+    check_content(case)
     await gateway.cancel(person, case, body.reason, idempotency_key)
     return Cancelling(case_id=case.case_id, status=case.status)
 
@@ -270,6 +275,7 @@ async def start_case_now(
     The audit log records who started the case. The answer is 409 if the case is not scheduled.
     """
     check_own(person, case, "start a case before its time")
+    check_content(case)
     status = await gateway.start_now(person, case, idempotency_key)
     response.status_code = 202 if status is None else 200
     return StartingNow(case_id=case.case_id, status=status or case.status)
@@ -288,6 +294,7 @@ async def roll_back_case(
     system that must undo a step refuses; the problem then has the reason.
     """
     check_may_operate(person, case.process, "roll back a completed case")
+    check_content(case)
     under_way = case.rollback if not case.status.closed else None
     if under_way and (under_way.by, under_way.reason) == (person.id, body.reason):
         given = case  # a repeat gets the first answer

@@ -20,6 +20,7 @@ from api.http.callers import Caller
 from api.http.problems import FieldError, Problem, documented, invalid, not_found, unavailable
 from api.http.schemas import Page, number_of, page_by_number
 from core.file_storage import Unacceptable, base_name, content_type, keep
+from domain.erasure import check_content
 from store.audit import evidence
 from store.audit.evidence import Attachment, Comment
 from store.cases.cases import CaseRow
@@ -50,6 +51,7 @@ async def add_comment(
     case: VisibleCase, new: NewComment, person: Caller, db: Db, idempotency_key: IdempotencyKey = None
 ) -> Comment:
     """Add a comment to a case. The comment is recorded, and nobody can change or delete the comment."""
+    check_content(case)
     text = new.text.strip()
     if not text:
         raise invalid("The comment is empty. Enter a comment.", [FieldError(field="text", message="must not be blank")])
@@ -79,6 +81,7 @@ async def store(services: TheServices, case: CaseRow, person: Person, file: Uplo
     Raises Problem: 409 if the case has too many files, 413 if the file is too large, 415 for a type that is not
     allowed, 422 for an empty file.
     """
+    check_content(case)
     limit = services.settings.max_attachment_bytes
     data = await file.read(limit + 1)
     if len(data) > limit:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.deps import Db, IdempotencyKey, Plain, TheGateway, TheServices, VisibleTask
+from api.gateway.erased import check_not_erased
 from api.gateway.requests import ActionRequest
 from api.http.callers import Caller
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
@@ -247,6 +248,7 @@ async def nudge(task: VisibleTask, person: Caller, db: Db, key: IdempotencyKey =
     can send the next (`again_at`).
     """
     check_may_nudge(person, task)
+    await check_not_erased(db, task)
     if task.kind == "changes":
         raise Problem(409, "The case waits for your changes, so there is nobody to remind.", kind="waits-for-you")
     event_id = f"nudge/{decision_id_for(person.id, task.task_id, key or uuid.uuid4().hex)}"
@@ -267,6 +269,7 @@ async def follow_up(task: VisibleTask, body: Snooze, person: Caller, db: Db) -> 
 
     Other people still see a snoozed task, and its timers run.
     """
+    await check_not_erased(db, task)
     if body.until <= datetime.now(UTC):
         raise invalid("The time must be in the future.", [FieldError(field="until", message="must be in the future")])
     async with db.write() as conn:

@@ -6,10 +6,11 @@ from typing import Any, Unpack
 from pydantic import BaseModel
 
 from intake.csv_output import BOM, record
-from store.cases import cases
-from store.cases.cases import CaseFilter, CaseRow, Fields, Viewer
+from store.cases import case_fields, cases
+from store.cases.case_fields import Fields
+from store.cases.cases import CaseFilter, CaseRow, Viewer
 from store.db.database import Database
-from workflows.registry import PROCESSES
+from workflows.registry import PROCESSES, shown_input, shown_result
 
 PAGE = 200
 """The number of cases that are read and written together. The gateway answers other requests in between."""
@@ -55,7 +56,7 @@ async def export(db: Database, viewer: Viewer, **sought: Unpack[CaseFilter]) -> 
     If a case ends during the export with a result field that no case had at the start, this field goes into `other`.
     """
     async with db.read() as conn:
-        columns = columns_of(await cases.fields(conn, viewer, **sought))
+        columns = columns_of(await case_fields.fields(conn, viewer, **sought))
     yield BOM + record(columns.heading)
     cursor, more = None, True
     while more:
@@ -75,10 +76,9 @@ def columns_of(found: Fields) -> Columns:
 
 
 def cells(case: CaseRow, columns: Columns) -> list[Any]:
-    """Return the cells of the row of a case, in the order of the columns. Numbers of bank accounts are masked."""
-    process = PROCESSES.get(case.process)
-    given = process.shown_input(case.input) if process else case.input
-    result = (case.result.output if case.result else None) or {}
+    """Return the cells of the row of a case, in the order of the columns. Masked fields are masked."""
+    given, ended = shown_input(case.process, case.input), shown_result(case.process, case.input, case.result)
+    result = (ended.output if ended else None) or {}
     other = _others("input", given, columns.input) | _others("result", result, columns.result)
     fields = [given.get(name) for name in columns.input] + [result.get(name) for name in columns.result]
     return [*_about(case), *fields, other or None]

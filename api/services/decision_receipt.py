@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from api.http.problems import FieldError, Problem, invalid
+from domain.erasure import check_content
 from domain.moments import rfc3339
 from domain.proof.keys import SigningKey
 from domain.proof.receipt import DecisionReceipt
@@ -22,6 +23,8 @@ async def receipt_of(db: Database, task: TaskView, decision_id: str | None, *, k
     """
     chosen = decision_id or _only_decision(task)
     async with db.read() as conn:
+        if (its := await cases.get(conn, task.case_id)) is not None:
+            check_content(its)
         row = await tasks.decision(conn, chosen)
         found = await decided(conn, task.case_id, chosen)
         case = await cases.get(conn, task.case_id)

@@ -38,7 +38,7 @@ from store.audit.verification import Verification, verify_all, verify_case, wait
 from store.cases.cases import CaseRow
 from store.db.connection import AsyncConnection
 from store.db.database import Database
-from workflows.registry import PROCESSES
+from workflows.registry import shown_input, shown_result
 
 MOST_EVENTS = 100_000
 MOST_BYTES = 512 * 1024 * 1024
@@ -276,7 +276,7 @@ async def _fill(
     await pack.put("verify.json", "Result of the audit log check when the pack was made", _json(said))
     report: Any = _REPORT.get_template("evidence_report.html").module
     with pack.file("report.html", "All data as a page for people; opens in any browser, without a network") as file:
-        shown = _shown(cases[0]) if scope.case_id is not None and cases else {}
+        shown = shown_input(cases[0].process, cases[0].input) if scope.case_id is not None and cases else {}
         await file.add(report.opening, str(scope), pack.at, by, checked, number, cases, attached, shown)
         async for page in _events(conn, scope):
             await file.add(report.events, page)
@@ -365,18 +365,14 @@ def _attachment_lines(attached: list[Attachment]) -> str:
 
 
 def _case_cells(case: CaseRow) -> Iterable[Any]:
+    result = shown_result(case.process, case.input, case.result)
     known = case.model_dump(mode="json") | {
         "created_at": case.submitted_at.isoformat(),
         "events": case.head_count,
-        "input": _shown(case),
+        "input": shown_input(case.process, case.input),
+        "result": result.model_dump(mode="json") if result else None,
     }
     return [known[name] for name in CASES]
-
-
-def _shown(case: CaseRow) -> dict[str, Any]:
-    """Return the input of a case with account numbers masked, as people may see it."""
-    process = PROCESSES.get(case.process)
-    return process.shown_input(case.input) if process else case.input
 
 
 def _json(value: Any) -> str:

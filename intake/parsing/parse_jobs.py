@@ -22,6 +22,7 @@ from domain.scope import Reach
 from intake import invalid_rows as bad
 from intake.classify_rows import RowClassifier
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
+from intake.masked_columns import MaskedColumns
 from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import process_of as named_process
 from intake.tables.open_table import FileFormat
@@ -77,15 +78,18 @@ def process_of(data: bytes, _ask: Ask) -> str:
     return named_process(data, INPUTS) or SEVERAL
 
 
-def bad_rows(data: bytes, ask: Ask, *, read_as: Mapping[str, Any]) -> bytes:
-    """Return rows of a file as CSV, each with its error.
+def bad_rows(
+    data: bytes, ask: Ask, *, read_as: Mapping[str, Any], process: str, mapping: Mapping[str, Any] | None
+) -> bytes:
+    """Return rows of a file as CSV, each with its error, and with masked fields masked.
 
     The question `errors` asks for the next errors by line.
     """
     errors: dict[int, str] = {}
     while found := ask("errors", None):
         errors.update(found)
-    return bad.bad_rows(data, errors, read_as).encode()
+    kinds = PROCESSES.values() if process == SEVERAL else [PROCESSES[process]] if process in PROCESSES else []
+    return bad.bad_rows(data, errors, read_as, MaskedColumns.of(kinds, mapping)).encode()
 
 
 def warm_up() -> None:

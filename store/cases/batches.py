@@ -154,6 +154,8 @@ class Batch(BaseModel):
     """Which columns contain which fields; None if the columns have the names of the fields and no mapping was given."""
     created_at: datetime
     closed_at: datetime | None = None
+    erased_at: datetime | None = None
+    """When the file, the data of the rows and the content of the cases were erased."""
 
 
 class Existing(BaseModel):
@@ -166,6 +168,8 @@ class Existing(BaseModel):
     input: dict[str, Any]
     unstarted: bool
     """True if the case ended because its Workflow, started for a row of a file, could not start."""
+    erased: bool = False
+    """True if the content of the case was erased, so that nobody can submit it again."""
 
 
 _TAKEN = batches.c.status != "receiving"
@@ -213,6 +217,12 @@ async def get(conn: AsyncConnection, batch_id: str) -> Batch | None:
     query = select(batches).where(batches.c.batch_id == batch_id, _TAKEN)
     found = (await conn.execute(query)).mappings().first()
     return Batch.model_validate(found) if found else None
+
+
+async def has_erased_case(conn: AsyncConnection, batch_id: str) -> bool:
+    """Return True if the content of a case of the batch was erased."""
+    query = select(cases.c.case_id).where(cases.c.batch_id == batch_id, cases.c.erased_at.is_not(None)).limit(1)
+    return (await conn.execute(query)).first() is not None
 
 
 async def is_within(conn: AsyncConnection, batch_id: str, reach: Reach) -> bool:
@@ -282,6 +292,7 @@ async def existing_cases(conn: AsyncConnection, process: str, keys: Sequence[str
         cases.c.round,
         cases.c.input,
         and_(cases.c.status == "failed", failed_row).label("unstarted"),
+        cases.c.erased_at.is_not(None).label("erased"),
     )
     for chunk in _chunks(keys, _CHUNK):
         query = (

@@ -33,7 +33,6 @@ from store.cases.visibility import Viewer as Viewer
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection
 from store.db.database import fit, insert_once
-from store.db.json_keys import keys_of
 from store.db.prepared import prepared, prepared_insert
 from store.db.text_search import words_say
 from store.tables.base import Instant
@@ -69,13 +68,14 @@ class CaseRow(BaseModel):
     submitted_at: datetime
     updated_at: datetime
     closed_at: datetime | None = None
-    erased_at: datetime | None = None  # when its content was erased
     idempotency_key: str | None
     """Hash of the requester and the `Idempotency-Key` of the HTTP request that created the case."""
     head_count: int
     head_hash: str
     workflow_id: str | None = None
     """The id of the Workflow that rolls the case back; None while the case's own Workflow runs the case."""
+    erased_at: datetime | None = None
+    """When the content of the case was erased. Ids, status and times stay."""
     plan: list[PlannedUndo] = []
     """What a rollback would undo, oldest first."""
     rollback: RollbackAsked | None = None
@@ -131,14 +131,6 @@ class CaseFilter(TypedDict, total=False):
     """True for cases that have ended, False for cases that have not ended."""
     q: str | None
     """Search words: each of them must be in the title, the reference or the case id."""
-
-
-class Fields(BaseModel):
-    """The names of all fields in inputs and results of the selected cases, unordered."""
-
-    input: set[str]
-    output: set[str]
-    processes: set[str]
 
 
 class OtherStart(Exception):
@@ -401,7 +393,7 @@ async def page(
 
     Raises ValueError for a cursor of another list.
     """
-    query = _narrowed(select(cases), viewer, sought)
+    query = narrowed(select(cases), viewer, sought)
     key = tuple_(cases.c.submitted_at, cases.c.case_id)
     if cursor:
         at, case_id = cursors.decode(cursor, datetime, str)
@@ -415,17 +407,7 @@ async def page(
     return found[:limit], cursors.encode(last.submitted_at, last.case_id)
 
 
-async def fields(conn: AsyncConnection, viewer: Viewer, **sought: Unpack[CaseFilter]) -> Fields:
-    """Return the names of all fields in the inputs and results of the cases that match the filter."""
-    output = cases.c.result["output"]
-    return Fields(
-        input={row.key for row in await conn.execute(_narrowed(keys_of(conn, cases, cases.c.input), viewer, sought))},
-        output={row.key for row in await conn.execute(_narrowed(keys_of(conn, cases, output), viewer, sought))},
-        processes=set((await conn.execute(_narrowed(select(cases.c.process).distinct(), viewer, sought))).scalars()),
-    )
-
-
-def _narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
+def narrowed(query: Select[Any], viewer: Viewer, sought: CaseFilter) -> Select[Any]:
     """Restrict the query to cases that the viewer may see and that match the filter."""
     query = query.where(_seen_by(viewer))
     for column in (cases.c.process, cases.c.status, cases.c.batch_id):

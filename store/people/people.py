@@ -175,10 +175,14 @@ async def get(conn: AsyncConnection, id: str) -> Person:
 
 
 async def get_person(conn: AsyncConnection, id: str) -> Person:
-    """Return the person, active or not. Raises UnknownPerson, and NotForServices for a service account."""
+    """Return the person, active or not. Raises UnknownPerson, NotForServices for a service account, and
+    ValueError for an erased person.
+    """
     found = await get(conn, id)
     if found.kind != "person":
         raise NotForServices(id)
+    if await successors.is_erased(conn, id):
+        raise ValueError(f"{id} was erased: nobody can change an erased person")
     return found
 
 

@@ -42,6 +42,14 @@ class RosterEntry(BaseModel):
     single_sign_on: bool = False
     """True if an account of an identity provider is connected to the person."""
     created_at: datetime
+    erased_at: datetime | None = None
+    """When everything about the person but the id was erased."""
+
+
+class ErasedAt(BaseModel):
+    """When a person was erased; None for a person who was not."""
+
+    erased_at: datetime | None
 
 
 class Member(BaseModel):
@@ -104,7 +112,7 @@ async def page(
         RosterEntry(
             **{
                 name: getattr(row, name)
-                for name in ("id", "name", "kind", "active", "manager", "time_zone", "created_at")
+                for name in ("id", "name", "kind", "active", "manager", "time_zone", "created_at", "erased_at")
             },
             groups=groups[row.id],
             provided=provided[row.id],
@@ -117,6 +125,13 @@ async def page(
         )
         for row in found.values()
     ]
+
+
+async def erased_at(conn: AsyncConnection, id: str) -> ErasedAt | None:
+    """Return when the person with this id was erased; None if there is no such person, or it is a service account."""
+    query = select(people.c.erased_at).where(people.c.id == id, people.c.kind == "person")
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else ErasedAt(erased_at=row.erased_at)
 
 
 async def groups(conn: AsyncConnection) -> list[RosterGroup]:

@@ -16,6 +16,7 @@ from store.people import identities, new_ids, people
 from store.people.person_lock import locked
 from store.people.scim_groups import BY
 from store.people.scim_lock import lock_scim
+from store.people.successors import is_erased
 from store.tables.people import people as people_table
 from store.tables.scim import scim_names, scim_users
 
@@ -51,6 +52,7 @@ async def _here(conn: AsyncConnection, user_name: str, address: str | None) -> s
     )
     taken = select(scim_users.c.person)
     query = select(people_table.c.id, people_table.c.kind).where(like, people_table.c.id.not_in(taken))
+    query = query.where(people_table.c.erased_at.is_(None))  # nobody returns as an erased person
     found = (await conn.execute(query.order_by(people_table.c.id).limit(2))).all()
     if not found:
         return None
@@ -71,6 +73,8 @@ async def _new_id(conn: AsyncConnection, user_name: str) -> str:
         if holder is None:
             if not people.is_reserved(id):
                 return id
+            continue
+        if await is_erased(conn, holder):
             continue
         by_scim = select(scim_names.c.user_key).where(scim_names.c.person == holder)
         if (await conn.execute(by_scim.limit(1))).first() is None:
@@ -93,6 +97,8 @@ async def link(conn: AsyncConnection, key: str, person: str, by: str) -> None:
     named = await people.get(conn, person)
     if named.kind != "person":
         raise ValueError(f"{person} is a service account, which cannot be linked")
+    if await is_erased(conn, person):
+        raise ValueError(f"{person} was erased, and cannot return under this id")
     taken = select(scim_users.c.person).where(or_(scim_users.c.user_key == key, scim_users.c.person == person))
     if (row := (await conn.execute(taken)).first()) is not None:
         raise ValueError(f"a user of the identity provider is the person {row.person} already")

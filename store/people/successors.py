@@ -13,6 +13,11 @@ async def is_active(conn: AsyncConnection, id: str) -> bool:
     return (await conn.scalar(select(people.c.active).where(people.c.id == id))) is True
 
 
+async def is_erased(conn: AsyncConnection, id: str) -> bool:
+    """Return True if the person was erased: the id stays as a pseudonym, and nobody returns under it."""
+    return (await conn.scalar(select(people.c.erased_at).where(people.c.id == id))) is not None
+
+
 async def successors_of(conn: AsyncConnection, names: Iterable[str]) -> dict[str, str | None]:
     """Return the people in `names` who have left, each with their active successor, or None without a successor.
 

@@ -21,6 +21,7 @@ people = Table(
     Column("successor", String(200), nullable=True, index=True),  # for a person who has left: the successor
     Column("demo", Boolean, nullable=False, server_default=false()),  # created by the demo; see `demo_people`
     Column("kind", String(10), nullable=False, server_default="person"),  # person | service
+    Column("erased_at", Instant, nullable=True),  # everything about the person was erased; the id stays, a pseudonym
 )
 
 absences = Table(

@@ -59,6 +59,7 @@ PEOPLE = {
     "steward-1": ["data-stewards"],
     "security-1": ["security"],
     "hr-1": ["hr"],
+    "privacy-1": ["privacy"],
     "operator-1": ["operators"],
     "auditor-1": ["auditors"],
     "admin-1": ["admins"],

@@ -15,7 +15,8 @@ from domain.case import CaseEvent, CaseResult
 from domain.status import Status
 from intake.csv_output import defused, record
 from store.cases import cases
-from store.cases.cases import CaseRow, Fields, NewCaseRow, Viewer
+from store.cases.case_fields import Fields
+from store.cases.cases import CaseRow, NewCaseRow, Viewer
 from store.db.database import Database
 from tests.api.conftest import Gate, eventually, payment
 

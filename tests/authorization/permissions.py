@@ -52,9 +52,11 @@ class What(StrEnum):
     REMIND = "Send a reminder"
     CANCEL = "Cancel a request, start a scheduled request early"
     ROLL_BACK = "Roll back a completed request"
+    ERASE_CASE = "Ask to erase an ended request"
     INCIDENTS = "Read and decide incidents"
     READ_BATCH = "Read an upload"
     ORDER_BATCH = "Pause, resume or cancel an upload"
+    ERASE_UPLOAD = "Ask to erase an upload"
     MAPPINGS = "Read saved column mappings"
     DATASETS = "Read published datasets"
     RECEIVERS = "Read accepted risks and the account directory"
@@ -63,7 +65,9 @@ class What(StrEnum):
     CHANGE_LEDGER = "Request, confirm and withdraw changes of the ledger"
     READ_POLICY = "Read the policy"
     APPLY_POLICY = "Apply the policy to open tasks"
+    HOLDS = "Read, place and lift legal holds"
     READ_PEOPLE = "Read people, groups, tokens, links and service accounts"
+    ERASE_PERSON = "Ask to erase a person"
     CHANGE_PEOPLE = "Change people, groups, tokens, links and service accounts"
 
 

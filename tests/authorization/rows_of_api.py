@@ -59,6 +59,7 @@ ROWS: Rows = {
     "POST /api/v1/cases/{case_id}/cancel": Row(What.CANCEL, "case", json=REASON),
     "POST /api/v1/cases/{case_id}/start": Row(What.CANCEL, "case", refused=409),
     "POST /api/v1/cases/{case_id}/rollback": Row(What.ROLL_BACK, "completed", json=REASON),
+    "POST /api/v1/cases/{case_id}/erase": Row(What.ERASE_CASE, "completed", json=REASON),
     "GET /api/v1/tasks/{task_id}": READS_CASE,
     "GET /api/v1/tasks/{task_id}/receipt": Row(What.READ_CASE, "decided"),
     "PUT /api/v1/tasks/{task_id}/follow-up": Row(
@@ -98,6 +99,7 @@ ROWS: Rows = {
     "POST /api/v1/batches/{batch_id}/pause": ORDERS_BATCH,
     "POST /api/v1/batches/{batch_id}/resume": ORDERS_BATCH,
     "POST /api/v1/batches/{batch_id}/cancel": ORDERS_BATCH,
+    "POST /api/v1/batches/{batch_id}/erase": Row(What.ERASE_UPLOAD, "ended_batch", json=REASON),
     # ------------------------------------------------------------------------------------------------ what others wrote
     "GET /api/v1/policies/{hash}": Row(What.READ_POLICY, "policy"),
     "POST /api/v1/policies/apply": Row(What.APPLY_POLICY, json={"dry_run": True}),
@@ -121,6 +123,11 @@ ROWS: Rows = {
     "GET /api/v1/datasets": Row(What.DATASETS),
     "GET /api/v1/datasets/{name}": Row(What.DATASETS, "dataset"),
     "GET /api/v1/risks": Row(What.RECEIVERS),
+    "GET /api/v1/legal-holds": Row(What.HOLDS),
+    "POST /api/v1/legal-holds": Row(
+        What.HOLDS, "case", json={"kind": "case", "subject": "{case_id}", **REASON}, keeps=True
+    ),
+    "DELETE /api/v1/legal-holds/{hold_id}": Row(What.HOLDS, "hold", json=REASON),
     # ---------------------------------------------------------------------------------------------------------- people
     "GET /api/v1/people": Row(What.READ_PEOPLE),
     "POST /api/v1/people": Row(What.CHANGE_PEOPLE, json={"id": "{key}", "name": "New", "groups": []}),
@@ -159,6 +166,7 @@ ROWS: Rows = {
     "POST /api/v1/service-accounts/{account_id}/reactivate": Row(What.CHANGE_PEOPLE, "deactivated_service"),
     "POST /api/v1/service-accounts/{account_id}/tokens": Row(What.CHANGE_PEOPLE, "service", json={"label": "A test"}),
     "DELETE /api/v1/service-accounts/{account_id}/tokens/{token_id}": Row(What.CHANGE_PEOPLE, "service"),
+    "POST /api/v1/people/{person_id}/erase": Row(What.ERASE_PERSON, "left", json=REASON),
     "POST /api/v1/people/{person_id}/deactivate": Row(What.CHANGE_PEOPLE, "person", json=REASON),
     "POST /api/v1/people/{person_id}/reactivate": Row(What.CHANGE_PEOPLE, "left", json={"groups": []}),
 }

@@ -102,6 +102,7 @@ ROWS: Rows = {
     "POST /cases/{case_id}/cancel": Row(What.CANCEL, "case", form=REASON),
     "POST /cases/{case_id}/start": Row(What.CANCEL, "case", refused=409),
     "POST /cases/{case_id}/rollback": Row(What.ROLL_BACK, "completed", form=REASON),
+    "POST /cases/{case_id}/erase": Row(What.ERASE_CASE, "completed", form={"sure": "yes", **REASON}),
     "POST /requests/withdraw": Row(What.CANCEL, "case", form={"case_id": "{case_id}", "key": "{key}", **REASON}),
     "POST /requests/nudge": Row(What.REMIND, "case", form={"task_id": "{task_id}", "key": "{key}"}),
     "POST /requests/answer": Row(
@@ -152,6 +153,7 @@ ROWS: Rows = {
     "POST /batches/{batch_id}/pause": Row(What.ORDER_BATCH, "batch", form=REASON, refused=409),
     "POST /batches/{batch_id}/resume": Row(What.ORDER_BATCH, "batch", form=REASON, refused=409),
     "POST /batches/{batch_id}/cancel": Row(What.ORDER_BATCH, "batch", form=REASON, refused=409),
+    "POST /batches/{batch_id}/erase": Row(What.ERASE_UPLOAD, "ended_batch", form={"sure": "yes", **REASON}),
     "GET /mappings": Row(What.MAPPINGS),
     # ------------------------------------------------------------------------------------------------ what others wrote
     "GET /audit": OVERSEES,
@@ -163,6 +165,9 @@ ROWS: Rows = {
     "POST /ledger/fund": Row(What.CHANGE_LEDGER, form={"account": "operating", **ASKS_IN_LEDGER}),
     "POST /ledger/changes/{change_id}/confirm": Row(What.CHANGE_LEDGER, "change"),
     "POST /ledger/changes/{change_id}/withdraw": Row(What.CHANGE_LEDGER, "change"),
+    "GET /legal-holds": Row(What.HOLDS),
+    "POST /legal-holds": Row(What.HOLDS, "case", form={"kind": "case", "subject": "{case_id}", **REASON}, keeps=True),
+    "POST /legal-holds/{hold_id}/lift": Row(What.HOLDS, "hold", form=REASON),
     "GET /policy": READS_POLICY,
     "GET /policy/text": READS_POLICY,
     "GET /policy/explain": READS_POLICY,
@@ -192,6 +197,7 @@ ROWS: Rows = {
     "POST /people/{person_id}/withdraw-link": Row(What.CHANGE_PEOPLE, "link", form={"value": "{link_id}"}),
     "POST /people/{person_id}/unlock": KEEPS_PERSON,
     "POST /people/{person_id}/sign-out": KEEPS_PERSON,
+    "POST /people/{person_id}/erase": Row(What.ERASE_PERSON, "left", form={"sure": "yes", **REASON}),
     "GET /service-accounts": OWN,
     "POST /service-accounts": Row(
         What.CHANGE_PEOPLE, form={"id": "{key}", "name": "A bot", "owners": "admin-2", "scopes": "cases:read"}

@@ -175,6 +175,29 @@ class Things:
         path = f"/batches?process={self.side.process}"
         return {"batch_id": (await self._post(self.side.requester, path, files=sheet))["batch_id"]}
 
+    async def ended_batch(self) -> Ids:
+        """An upload that has ended, with its case."""
+        ids = await self.batch()
+        path = path_of("/batches/{batch_id}", ids)
+
+        async def look() -> Any:
+            found = (await self.gate.get("admin-1", path)).json()
+            for case in (await self.gate.get("admin-1", "/cases", **ids)).json()["items"]:
+                if case["closed_at"] is None:
+                    await self._post("admin-1", path_of("/cases/{case_id}/cancel", case), json={"reason": "A test"})
+            return found
+
+        def ended(found: Any) -> bool:
+            return found["closed_at"] is not None and {*found["cases"]} <= {"completed", "cancelled"} != {*()}
+
+        await eventually(look, ended)
+        return ids
+
+    async def hold(self) -> Ids:
+        ids = await self.case()
+        new = {"kind": "case", "subject": ids["case_id"], "reason": "A test"}
+        return {**ids, "hold_id": (await self._post("admin-2", "/legal-holds", json=new))["hold_id"]}
+
     async def own_file(self, person: str) -> Ids:
         """A file that the person has sent, and not started yet."""
         rows = self.side.rows()

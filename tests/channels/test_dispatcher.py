@@ -114,7 +114,7 @@ async def test_the_pauses_between_attempts_double_up_to_ten_minutes(
 async def test_a_slow_server_holds_up_neither_the_other_mails_nor_the_console(room: Mailroom) -> None:
     printed = io.StringIO()
     with Sink(pause_s=1.5) as sink:
-        async with a_worker(room, mail_to(sink), Console(printed)):
+        async with a_worker(room, mail_to(sink), Console(printed, texts=True)):
             await room.open()
             first, second = await sink.until(2)
             assert second.at - first.at < 1
@@ -139,7 +139,7 @@ async def test_a_refused_recipient_is_marked_and_the_others_get_their_mail(
             assert (line.person, line.problem) == ("manager-1", "550 the address: no such user")
             async with room.db.read() as conn:
                 assert (await outbox.lag(conn)).refused == 1
-    assert "550 the address: no such user" in caplog.text and "@example.org" not in caplog.text
+    assert "refused message" in caplog.text and "@example.org" not in caplog.text
 
 
 async def test_two_workers_send_each_message_once_and_the_second_goes_on_when_the_first_stops(
@@ -253,7 +253,7 @@ async def test_a_mail_that_is_late_says_what_is_true_when_it_goes(
 
 async def test_the_console_prints_what_a_mail_says(room: Mailroom) -> None:
     printed = io.StringIO()
-    async with a_worker(room, Console(printed)):
+    async with a_worker(room, Console(printed, texts=True)):
         view = await room.open(candidate_groups=[], candidate_users=["manager-1"])
         async with asyncio.timeout(10):
             while "/notices" not in printed.getvalue():

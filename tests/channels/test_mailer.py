@@ -1,12 +1,15 @@
 """Single mails to external people, by a real mail server or into the log."""
 
 import io
+import logging
 from collections.abc import Iterator
 
 import pytest
 
+from channels.channel import Outgoing
 from channels.console.send import Console
 from channels.mailer import Mailer, MailNotSent, MailRefused
+from channels.message import MessageText
 from channels.registry import mailer
 from channels.smtp.send import Smtp
 from core.settings import Settings
@@ -51,15 +54,31 @@ async def test_a_subject_cannot_add_a_header(sink: Sink) -> None:
 
 async def test_without_mail_it_is_printed() -> None:
     output = io.StringIO()
-    await Mailer(Console(output)).send("m", ADA, "Your account", "Hello Ada\n")
+    await Mailer(Console(output, texts=True)).send("m", ADA, "Your account", "Hello Ada\n")
     assert f"to {ADA}: Your account" in output.getvalue() and "Hello Ada" in output.getvalue()
+
+
+async def test_only_ids_of_messages_are_logged_unless_texts_are_asked_for(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    text = MessageText("Pay Acme", "Pay Acme 10\n", html="")
+    console = Console()
+    await console.send(Outgoing("m-1", "manager-1", "Mo Manager", "mo@example.org", text))
+    await Mailer(console).send("m-2", ADA, "Your account", "Hello Ada\n")
+    first, second = caplog.messages
+    assert "message m-1 for manager-1" in first and "message m-2 for somebody outside" in second
+    said = caplog.text + capsys.readouterr().out
+    assert not [secret for secret in (ADA, "Acme", "Mo M", "Hello", "Your account") if secret in said]
 
 
 async def test_the_channels_of_the_settings_say_which_it_is(sink: Sink, capsys: pytest.CaptureFixture[str]) -> None:
     mail = {"smtp_url": f"smtp://127.0.0.1:{sink.port}", "mail_from": "holdgate@example.org"}
     await mailer(Settings.model_validate({**mail, "channels": "console,smtp"})).send("m", ADA, "By mail", "t\n")
     assert [each.subject for each in sink.mails] == ["By mail"]
-    await mailer(Settings.model_validate({**mail, "channels": "console"})).send("m", ADA, "Into the log", "t\n")
+    await mailer(Settings.model_validate({**mail, "channels": "console", "log_texts": True})).send(
+        "m", ADA, "Into the log", "t\n"
+    )
     assert len(sink.mails) == 1
     said = capsys.readouterr().out
     assert "Into the log" in said and "By mail" not in said

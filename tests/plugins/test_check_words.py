@@ -5,11 +5,12 @@ from typing import assert_type
 
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import BaseModel
 
 from domain.wording import Words
 from plugins import loader
 from plugins.check import files_of_tests, lacks
-from plugins.check_words import mistakes
+from plugins.check_words import _wrong_mask, mistakes
 from plugins.errors import WrongProcess
 from plugins.source import uses_of
 from tests.plugins.conftest import change
@@ -252,3 +253,31 @@ def test_a_plain_text_replaces_a_sentence_that_cannot_be_filled_and_is_logged(
     assert words.title_of(request) == "Request"
     assert words.gate("manager-approval", request) == "Manager approval"
     assert "'Note {purpose}' cannot be filled (KeyError: 'purpose')" in caplog.text
+
+
+class Bank(BaseModel):
+    iban: str
+    digits: int | None = None
+
+
+class Nested(BaseModel):
+    name: str
+    banks: list[Bank] | None = None
+    free: dict[str, str] = {}
+    amount: int = 0
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        *[("name", ""), ("banks", ""), ("banks.iban", ""), ("free", ""), ("free.anything", "")],
+        ("bank", "Words.masked names 'bank', which is no field of the input"),
+        ("banks.bic", "Words.masked names 'banks.bic', which is no field of the input"),
+        ("name.first", "Words.masked names 'name.first', which is no field of the input"),
+        ("amount", "Words.masked names 'amount', which is not text"),
+        ("banks.digits", "Words.masked names 'banks.digits', which is not text"),
+    ],
+)
+def test_masked_fields_and_their_parts_must_exist_and_hold_text(field: str, said: str) -> None:
+    found = [each.partition(":")[0] for each in _wrong_mask(field, Nested)]
+    assert found == [said] * bool(said)

@@ -243,6 +243,7 @@ PEOPLE = {
     "release-managers": ["ray"],
     "operators": ["olga", "otto"],
     "admins": ["ada"],
+    "privacy": ["pia"],
 }
 
 

@@ -9,19 +9,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from temporalio import workflow
 
 from domain.base import FieldChange
 from domain.gate import Gate
 from domain.messages import Act, Action, Cancellation, Decision, Receipt
-from domain.moments import asked
 from domain.names import MAX_IDLE_MESSAGES, MAX_MESSAGES
 from domain.permissions import check_own_case, voters
 from domain.records import ActionRecord, DecisionRecord
 from domain.refusals import DECISION_ID_REUSED, Refusal, RefusalCode, action_id_reused
 from domain.status import Outcome, Status, Verdict
 from domain.task import DecisionView, TaskView
+from workflows.engine.edited_input import edited_input
 from workflows.engine.read_messages import refusing
 from workflows.engine.state import CaseRun
 
@@ -58,7 +58,7 @@ class Messages:
                 raise Refusal(RefusalCode.REUSED, DECISION_ID_REUSED)
             return
         self._gate_of(decision.task_id).check(decision)
-        self._edited_input(decision)
+        edited_input(self._run, decision)
 
     def submit_decision(self, decision: Decision) -> None:
         """Apply a decision that came as a Signal, keep it if its task is not open yet, or record its refusal."""
@@ -103,7 +103,7 @@ class Messages:
             return receipt
         gate = run.gates[decision.task_id]
         rule, seen = gate.check(decision), gate.task
-        edited = self._edited_input(decision)
+        edited = edited_input(self._run, decision)
         changes = run.changes_between(run.case.input, edited) if edited is not None else []
         # Edits of operators count once enough of them made the same decision; edits of other people count at once.
         at_once = edited is not None and decision.verdict is not Verdict.RETRY
@@ -143,30 +143,6 @@ class Messages:
                 return Status.RUNNING if run.forward else Status.ROLLING_BACK
             case _:
                 return run.status
-
-    def _edited_input(self, decision: Decision) -> BaseModel | None:
-        """Return the input with the edits of a decision; None without edits.
-
-        Raises Refusal if the edited input is not valid.
-        """
-        if not decision.edits:
-            return None
-        before = self._run.case.input
-        try:
-            whole = before.model_dump(mode="json") | decision.edits
-            edited: BaseModel = type(before).model_validate(whole, context=asked(workflow.now(), decision.edits))
-            return edited
-        except ValidationError as wrong:
-            found = [
-                {
-                    "field": ".".join(str(part) for part in error["loc"]) or None,
-                    "message": str(error["msg"]).removeprefix("Value error, "),
-                }
-                for error in wrong.errors()
-            ]
-            raise Refusal(
-                RefusalCode.INVALID_EDITS, "The edited input is not valid. Correct the edited fields.", errors=found
-            ) from None
 
     def _adopt(self, edited: BaseModel | None, task: TaskView | None) -> dict[str, Any]:
         """Replace the input of the case. Return the fields of the task that show the input, if a task is given."""

@@ -1,5 +1,6 @@
 """How the input of a case is shown: with the wording of its process, masked fields masked."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from domain.case import CaseInput
@@ -14,7 +15,7 @@ class Presentation(Protocol):
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         """Return the whole input as JSON, for the policy and the database, never for people."""
 
-    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+    def masked(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         """Return an input, given as JSON, as people may see it."""
 
     def without_masked(self, case: CaseInput[Any], said: Any) -> Any:
@@ -39,7 +40,7 @@ class WordsPresentation:
         stored: dict[str, Any] = case.input.model_dump(mode="json")
         return stored
 
-    def masked(self, stored: dict[str, Any]) -> dict[str, Any]:
+    def masked(self, stored: Mapping[str, Any]) -> dict[str, Any]:
         return self._words.shown_input(stored)
 
     def without_masked(self, case: CaseInput[Any], said: Any) -> Any:

@@ -52,18 +52,21 @@ async def case_context(row: CaseRow, person: Person, services: Services) -> Case
         one_case(row, services.db, services.gateway), _evidence(row, services)
     )
     operates = row.process in person.scope.operates
-    own = operates or asks(person, row)
+    own, gone = operates or asks(person, row), row.erased_at is not None
     return CaseContext(
         case=case,
-        way=pipeline(case, row.input, await preview_case(row, case.tasks, services.starter.pinned)),
+        way=None if gone else pipeline(case, row.input, await preview_case(row, case.tasks, services.starter.pinned)),
         story=timeline.timeline(case.process, case.input, case.timeline),
         attachments=attachments,
         comments=comments,
         technical=row.process in person.scope.audits,
         may_cancel=own and not case.status.closed and case.status is not Status.ROLLING_BACK and not _after(case),
-        may_roll_back=operates and case.status is Status.COMPLETED and bool(case.if_rolled_back),
+        may_roll_back=operates and not gone and case.status is Status.COMPLETED and bool(case.if_rolled_back),
         may_start=own and case.status is Status.SCHEDULED,
-        may_ask_again=person.id == row.requester and case.status in ENDED_UNDONE and case.resubmitted_as is None,
+        may_ask_again=person.id == row.requester
+        and not gone
+        and case.status in ENDED_UNDONE
+        and case.resubmitted_as is None,
     )
 
 

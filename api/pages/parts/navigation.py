@@ -33,6 +33,7 @@ def places(person: Person) -> list[NavigationEntry]:
         (reads_rules, NavigationEntry("/policy", _("Policy"), rare=True)),
         (asks or sees, NavigationEntry("/mappings", _("Mappings"), rare=True)),
         (LEDGER_OF in scope.audits, NavigationEntry("/ledger", _("Ledger"), rare=True)),
+        (reads_rules, NavigationEntry("/legal-holds", _("Legal holds"), rare=True)),
         (bool(scope.audits) or scope.oversees_installation, NavigationEntry("/audit", _("Audit log"), rare=True)),
         (True, NavigationEntry("/docs", _("API docs"), rare=True)),
     ]

@@ -214,7 +214,7 @@ def _field(
     words: Words | None,
 ) -> FormField:
     leaves = list(_leaves(part, schema))
-    kept = bool(words and name in words.masked and stored not in (None, ""))
+    kept = bool(words and words.masking.touches(name) and stored not in (None, ""))
     value = typed if typed is not None else "" if kept else text_of(stored)
     kind = _kind(name, part, schema, words)
     if kind == "text" and ("\n" in value or len(value) > SHOWN):
@@ -249,7 +249,7 @@ def _as_typed(sent: str) -> str:
 
 
 def _unchanged(name: str, text: str, stored: Any, words: Words | None) -> bool:
-    if words and name in words.masked and not text.strip():
+    if words and words.masking.touches(name) and not text.strip():
         return True
     return text.strip().splitlines() == text_of(stored).strip().splitlines()
 

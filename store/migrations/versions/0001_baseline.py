@@ -440,6 +440,7 @@ def upgrade() -> None:
         sa.Column("successor", sa.String(length=200), nullable=True),
         sa.Column("demo", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("kind", sa.String(length=10), server_default="person", nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_people"),
     )
     op.create_index("ix_people_successor", "people", ["successor"], unique=False)

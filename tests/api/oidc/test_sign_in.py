@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from api.oidc.attempts import COOKIE, Attempt
 from core.secret_box import SecretBox
+from store.erasure.person import erase_person
 from store.people import identities, leavers, passwords, people, scim_users
 from store.people.scim_people import NotLinked
 from store.people.scim_users import GivenUser
@@ -350,3 +351,16 @@ async def test_who_signed_in_first_gets_no_groups_of_a_user_with_the_same_name(
     async with site.db.write() as conn:  # the provider itself says that both are one account
         [account] = await identities.of(conn, (await scim_users.create(conn, same)).person)
     assert account.subject == thief
+
+
+async def test_an_erased_person_who_signs_in_again_is_somebody_new(site: Site) -> None:
+    site.provider.users["u-erased"] = {"preferred_username": "erika", "name": "Erika", "email": "erika@example.org"}
+    async with site.browser() as browser:
+        await site.sign_in(browser, "u-erased")
+    async with site.db.write() as conn:
+        await leavers.deactivate(conn, "erika", "Another job", by="admin")
+        await erase_person(conn, "erika", by="admin", reason="Request 2026-115", request=None)
+    async with site.browser() as browser:
+        assert (await site.sign_in(browser, "u-erased")).status_code == 303
+    old, new = await site.person("erika"), await site.person("erika-2")
+    assert (old.name, old.email, new.name, new.email) == ("Erased person", None, "Erika", "erika@example.org")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from store.erasure.person import erase_person
 from store.people import leavers, people, scim_people, tokens
 from store.tables.people import people as people_rows, sessions, tokens as token_rows
 from tests.api.scim.conftest import USER, Provider
@@ -187,3 +188,24 @@ async def test_an_address_of_another_person_is_refused(provider: Provider) -> No
     answer = await provider.patch(f"/Users/{user['id']}", taken)
     assert (answer.status_code, answer.json()["scimType"]) == (409, "uniqueness")
     assert "emails" not in (await provider.send("GET", f"/Users/{user['id']}")).json()
+
+
+@pytest.mark.parametrize("removed", [False, True], ids=["the provider keeps the user", "the provider deleted the user"])
+async def test_an_erased_person_comes_back_as_somebody_new(provider: Provider, removed: bool) -> None:
+    user = await provider.create("anna@example.org", displayName="Anna Berg")
+    if removed:
+        assert (await provider.send("DELETE", f"/Users/{user['id']}")).status_code == 204
+    else:
+        assert (await provider.patch(f"/Users/{user['id']}", OFF[0])).status_code == 204
+    async with provider.db.write() as conn:
+        await erase_person(conn, "anna", by="operator-1", reason="Request 2026-115", request=None)
+    assert (await provider.send("GET", f"/Users/{user['id']}")).status_code == 404
+    assert (await provider.send("GET", "/Users")).json()["totalResults"] == 0
+    again = await provider.create("anna@example.org", displayName="Anna Berg")
+    assert again["id"] != user["id"]
+    assert (await provider.person("anna"))[0].name == "Erased person"
+    new, active = await provider.person("anna-2")
+    assert (new.name, new.email, active) == ("Anna Berg", "anna@example.org", True)
+    async with provider.db.write() as conn:
+        with pytest.raises(ValueError, match="was erased"):
+            await scim_people.link(conn, "other@example.org", "anna", by="cli:test")

@@ -12,8 +12,9 @@ from domain.scope import OVERSEER
 from domain.status import Status, Verdict
 from store.audit import audit_log
 from store.audit.audit_log import UnknownCase
-from store.cases import batch_cases, cases, tasks
-from store.cases.cases import CaseExists, Fields, Viewer
+from store.cases import batch_cases, case_fields, cases, tasks
+from store.cases.case_fields import Fields
+from store.cases.cases import CaseExists, Viewer
 from store.db.database import Database
 from tests.store.sample_cases import (
     MORNING,
@@ -336,10 +337,10 @@ async def test_the_fields_of_inputs_and_results_are_those_of_the_cases_that_are_
         ended = CaseRecord(case_id=case_id, status=Status.REJECTED, events=[event(case_id, 1, "ended")], result=result)
         await recorded(db, ended)
     async with db.read() as conn:
-        everything = await cases.fields(conn, AUDITOR)
-        mine = await cases.fields(conn, OTHER)
-        of_batch = await cases.fields(conn, AUDITOR, batch_id="b1")
-        nothing = await cases.fields(conn, AUDITOR, process="deployment")
+        everything = await case_fields.fields(conn, AUDITOR)
+        mine = await case_fields.fields(conn, OTHER)
+        of_batch = await case_fields.fields(conn, AUDITOR, batch_id="b1")
+        nothing = await case_fields.fields(conn, AUDITOR, process="deployment")
     assert everything == Fields(
         input={"payee", "amount", "lines"}, output={"reference", "parts"}, processes={"payment"}
     )

@@ -1,0 +1,1 @@
+"""The process `erasure`: its request and steps."""

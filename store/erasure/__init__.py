@@ -1,0 +1,1 @@
+"""Erase the content of cases, uploads and people."""
