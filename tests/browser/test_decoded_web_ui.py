@@ -40,7 +40,7 @@ async def window(product: Product, chromium: Browser, person: str | None) -> Asy
     context = await chromium.new_context(viewport={"width": 1400, "height": 1800})
     if person is not None:
         await context.request.get(product.up["demo_sign_in_url"])
-        form = {"demo": person, "following": "/", "zone": "Europe/London"}
+        form: dict[str, str | float | bool] = {"demo": person, "following": "/", "zone": "Europe/London"}
         answer = await context.request.post(f"{product.up['gateway_url']}/sign-in", form=form, max_redirects=0)
         assert answer.status == 303
     yield await context.new_page()
