@@ -42,8 +42,8 @@ A program without keys notices within `NOTICED_WITHIN` that the others encrypt. 
 encrypted messages to such cases. (It cannot read a case that began encrypted at all, and drops nothing of it.)
 """
 NOTICED_WITHIN = timedelta(seconds=1)
-OVERLAP = timedelta(seconds=30)
-"""How far back `forget_erased` looks, because a transaction that began earlier may be committed later."""
+OVERLAP = timedelta(minutes=5)
+"""How far back `forget_erased` looks again: a transaction may be committed late, and the clocks of machines differ."""
 _KEY_BITS = 256
 
 log = logging.getLogger("holdgate.keys")
