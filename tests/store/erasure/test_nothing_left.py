@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from core.file_storage import keep
 from store.audit import evidence
@@ -106,7 +107,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_uses_it(var: Var) -> None
     case_id = await ended(var.db)
     reader = Database(f"sqlite:///{var.path}")
     async with reader.read() as conn:
-        await conn.scalar(evidence.select(1))
+        await conn.scalar(select(1))
         await var.erase(case_id)
         await delete_files(var.db, var.folders)
         assert "holdgate.db-wal" in var.leaks()
