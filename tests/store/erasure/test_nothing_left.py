@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from store.erasure.files import delete_files
 from tests.store.erasure.ended_cases import CANARY, ended, fill, uploaded
 from tests.store.sample_cases import MORNING
 
-TOLD = {"by": "pia", "reason": "asked", "request": None}
+TOLD: dict[str, Any] = {"by": "pia", "reason": "asked", "request": None}
 
 
 class Var:
