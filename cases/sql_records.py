@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from activities.engine.records import NoCase, TakenOver
 from cases.pinned_policies import PinnedPolicies
 from domain.case import CaseEvent
+from domain.erasure import ContentErased
 from domain.records import CaseRecord, CaseStart, Written
 from domain.refusals import RefusalCode
 from domain.undo import PlannedUndo
@@ -41,6 +42,8 @@ class SqlRecords:
         except audit_log.UnknownCase as unknown:
             said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
             raise NoCase(said, permanent=True) from unknown
+        except ContentErased:
+            return await self._end_of_erased(record.case_id)
         except cases.OtherStart as other:
             await self._note_other_start(record)
             said = f"Holdgate did not start {record.workflow_id or record.case_id} with this input."
@@ -51,6 +54,13 @@ class SqlRecords:
         if written.taken_over and written.ended is None:
             raise TakenOver("A rollback has taken over this case, so its own Workflow stops.", permanent=True)
         return written
+
+    async def _end_of_erased(self, case_id: str) -> Written:
+        """Return the stored end of an erased case, so that a Workflow that still runs for the case stops."""
+        async with self._database.read() as connection:
+            case = await cases.get(connection, case_id)
+        assert case is not None, "an erased case has a row"
+        return Written(count=case.head_count, hash=case.head_hash, ended=case.result)
 
     async def _check_terms(self, start: CaseStart) -> None:
         """Raise OtherStart unless these are the step options, engine gates and operators of the policy."""

@@ -13,6 +13,7 @@ from uuid import uuid4
 from sqlalchemy import and_, or_, select, update
 
 from domain.case import CaseEvent
+from domain.erasure import ContentErased
 from domain.moments import moment_text
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
@@ -109,7 +110,10 @@ async def _write(conn: AsyncConnection, person: str, about: str) -> None:
         summary=f"{person} was refused {row.uncounted} more times {span}",
         data=data | ({"task_id": about} if about != ALL else {}),
     )
-    await audit_log.append(conn, [event])
+    try:
+        await audit_log.append(conn, [event])
+    except ContentErased:  # an erased case takes no more events
+        await audit_log.append(conn, [event.model_copy(update={"case_id": ""})])
     await _set(conn, row, uncounted=0, first_at=None, last_at=None)
 
 

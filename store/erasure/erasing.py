@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Delete, Update
 
 from store.audit.seals import SealingConnection
-from store.db.database import insert_into
-from store.tables.cases import erased_files
+from store.cases.erased_files import list_files
 
 NAME = "Erased"
 """What lists show in place of an erased title."""
@@ -41,6 +39,4 @@ class Erasing:
     async def delete_files(self, paths: Sequence[str]) -> None:
         """List files, which are deleted after the commit."""
         self.files += paths
-        rows: list[dict[str, Any]] = [{"path": path, "at": self.at} for path in paths]
-        if rows:
-            await self.conn.execute(insert_into(self.conn, erased_files).on_conflict_do_nothing(), rows)
+        await list_files(self.conn, paths, self.at)
