@@ -1,6 +1,8 @@
 """Asking for erasures over HTTP, and what an erased case, upload and person answers everywhere."""
 
 import asyncio
+import io
+import zipfile
 from typing import Any
 from urllib.parse import quote
 
@@ -156,6 +158,9 @@ async def test_an_erased_case_is_read_everywhere_and_says_that_it_was_erased(gat
     ):
         answer = await gate.as_("admin-1").get(API + where)
         assert answer.status_code == 200, (where, answer.text)
+    pack = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert case["erased_at"][:19] in pack.read("cases.csv").decode().replace("Z", "")
+    assert "erased at" in pack.read("report.html").decode()
     export = await gate.as_("admin-1").get(f"{API}/cases", headers={"Accept": "text/csv"})
     assert export.status_code == 200 and case_id in export.text
     for page in (path(case_id), path(case_id, "/history"), "/cases", f"/cases?q={case['reference']}", "/dashboard"):
