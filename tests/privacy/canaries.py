@@ -102,17 +102,49 @@ class Drive:
 
     def run(self) -> None:
         """Drive all cases to where they end or stay. Raises AssertionError if one does not get there."""
-        try:
-            self._payments()
-            self._approvals()
-            self._others()
-            self._fragile()
-            self._files()
-            self._drop()
-            self._searches()
-        finally:
-            for client in self._clients.values():
-                client.close()
+        self._payments()
+        self._approvals()
+        self._others()
+        self._fragile()
+        self._files()
+        self._drop()
+        self._searches()
+
+    def end(self) -> None:
+        """End the cases that stay where people must do something."""
+        for case in ("security_review:sec-1", "deployment:dep-1"):
+            self._post("admin-1", f"/cases/{case}/cancel", reason="No longer needed")
+        for case, verdict in (("f-1", "roll_back"), ("f-2", "done_by_hand"), ("f-3", "done_by_hand")):
+            self._decide("operator-1", self._task(f"fragile:{case}"), verdict, comment="Looked at")
+        _wait(lambda: not self._open(), self._open)
+
+    def erase(self) -> list[str]:
+        """Erase all uploads and all other cases, and return the ids of the cases."""
+        uploads = [each["batch_id"] for each in self._items("/batches")]
+        cases = [each for each in self._items("/cases") if each["process"] != "erasure"]
+        erased = [f"/batches/{each}" for each in uploads]
+        erased += [f"/cases/{each['case_id']}" for each in cases if not each["batch_id"]]
+        for path in erased:
+            request = self._post("admin-1", f"{path}/erase", reason="Ticket 114")["request_id"]
+            self._decide("privacy-1", self._task(request), "approve")
+            self._until(request, "completed")
+        return [each["case_id"] for each in cases]
+
+    def _open(self) -> list[str]:
+        return [each["case_id"] for each in self._items("/cases") if each["closed_at"] is None]
+
+    def _items(self, path: str) -> list[dict[str, Any]]:
+        answer = self._as("admin-1").get(path, params={"limit": 100}).json()
+        assert answer["next_cursor"] is None
+        found: list[dict[str, Any]] = answer["items"]
+        return found
+
+    def __enter__(self) -> "Drive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients.values():
+            client.close()
 
     def _payments(self) -> None:
         words = {"payee": CANARIES["payee"], "memo": CANARIES["memo"], "payee_account": IBAN}
