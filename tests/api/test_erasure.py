@@ -125,6 +125,11 @@ async def test_every_change_of_an_erased_case_is_refused_with_one_code(gate: Gat
     for person, where, body in changes:
         no = await gate.post(person, where, body)
         assert (no.status_code, no.json().get("code")) == (409, "Erased"), (where, no.text)
+    for where in (API + of_task, f"{API}/tasks?status=closed", of_task, path(case_id), "/", "/requests"):
+        read = await gate.as_("manager-1").get(where)
+        assert read.status_code == 200, (where, read.text)
+    receipt = await gate.get("manager-1", f"{of_task}/receipt")
+    assert (receipt.status_code, receipt.json()["code"]) == (409, "Erased")
     file = {"file": ("order.txt", b"An order", "text/plain")}
     no = await gate.as_("requester-1").post(API + path(case_id, "/attachments"), files=file)
     assert (no.status_code, no.json()["code"]) == (409, "Erased")
