@@ -103,6 +103,8 @@ class Fixed:
     current: Policy
 
 
+SALT = "5a" * 16
+
 ONE_GATE = """
 [errand.gates.approval]
 groups = ["managers"]
@@ -179,6 +181,7 @@ class House(WorkerHarness):
                     start_at=start_at,
                     submitted_at=now,
                     idempotency_key=None,
+                    salt=SALT,
                 ),
                 CaseEvent(
                     event_id=f"{case_id}/0",
@@ -202,6 +205,7 @@ class House(WorkerHarness):
                     policy_hash=policy_hash,
                     submitted_at=now,
                     start_at=start_at,
+                    salt=SALT,
                     input=request,
                 ),
                 id=case_id,
