@@ -18,6 +18,7 @@ from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 from store.db.database import Database, migrate
 from store.people import passwords
 from tests.support import postgres, route_cache, sql_cache
+from tests.support.encrypted import EVERYWHERE
 from tests.support.migrated_database import migrated_copy, template
 from tests.support.postgres import Postgres
 from tests.support.sequenced import Sequenced
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("holdgate", deadline=None)  # other tests run beside it and make it slow
     hypothesis.settings.load_profile("holdgate")
     passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)  # some modules hash when imported
+    config.addinivalue_line("markers", "plain_payloads: these tests read payloads in Temporal")
     config.addinivalue_line("markers", f"{BOTH}: these tests run on SQLite and on PostgreSQL in every run")
     gc.disable()  # while tests are collected nearly all stays, and looking for what does not takes a third of the time
     sys.dont_write_bytecode = False
@@ -109,6 +111,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _on_postgresql(item) and item.get_closest_marker(BOTH) is None:
             item.add_marker(pytest.mark.soak)
+        if EVERYWHERE and item.get_closest_marker("plain_payloads"):
+            item.add_marker(pytest.mark.skip(reason="all payloads are encrypted"))
     items.sort(key=_place)
     if config.getoption("--fast"):
         served = [item for item in items if _is_served(item)]

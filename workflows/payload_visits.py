@@ -24,6 +24,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import CommandType
 from temporalio.converter import DataConverter, PayloadCodec
 
+from core.payload_codec import PayloadCodec as CaseCodec
+from core.payload_failures import replace_forged
+
 VISITS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"decode_activation": ("decode", "decode_headers"), "encode_completion": ("encode", "encode_headers")}
 )
@@ -89,8 +92,9 @@ def without_effect(converter: Any) -> bool:
 
 
 def only_codec(converter: Any) -> bool:
-    """Return True if a data converter has a codec and no external storage. Call this after `without_effect`."""
-    return isinstance(converter, DataConverter) and getattr(converter, "external_storage", converter) is None
+    """Return True if a data converter has a codec and no external storage."""
+    is_known = isinstance(converter, DataConverter) and hasattr(converter, "external_storage")
+    return is_known and converter.payload_codec is not None and converter.external_storage is None
 
 
 def _needed(visit: Callable[..., Awaitable[Any]], names: Sdk, method: str, headers: str) -> Callable[..., Any]:
@@ -110,6 +114,8 @@ def _needed(visit: Callable[..., Awaitable[Any]], names: Sdk, method: str, heade
 
         once = names.visitor(skip_search_attributes=True, skip_headers=not options[headers])
         await once.visit(names.functions(coded), task)
+        if method == "decode" and isinstance(converter.payload_codec, CaseCodec):
+            await replace_forged(task, converter.payload_codec)
         return names.metrics()
 
     setattr(visited, LEFT_OUT, True)

@@ -18,7 +18,6 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from activities.engine.signatures import Signatures
@@ -28,6 +27,8 @@ from api.container import Services
 from cases.reconcile.jobs import heartbeat
 from cases.reconcile.refused_messages import Refusals
 from cases.submit import Starter
+from core.payload_keys import PayloadKeyFile, create_payload_keys
+from core.payloads import converter
 from core.settings import Settings
 from core.signed_client import signing
 from core.signing_keys import KeyFile, make_missing_keys, own_key
@@ -36,9 +37,11 @@ from domain.proof.keys import Role
 from plugins.workers import workers
 from policy.file import PolicyFile
 from store.cases import tasks
+from store.cases.case_keys import CaseKeys
 from store.db.database import Database
 from store.people import people, tokens as access_tokens
 from store.receivers.ledger import Ledger
+from tests.support.encrypted import EVERYWHERE
 from tests.support.installed_app import ROOT, free_port
 from tests.support.migrated_database import migrated_copy
 from tests.support.temporal import TEMPORAL
@@ -249,10 +252,17 @@ async def opened_gateway(
         "batch_in_flight": 5,
         "batch_rate": 10,  # so that the import of a file of few rows takes long enough to be stopped
     }
+    if EVERYWHERE:
+        usual["payload_keys"] = folder / "payload-keys.toml"
     settings = Settings(var=folder, policy=file, temporal_port=free_port(), **{**usual, **chosen})
     migrated_copy(settings.var / "holdgate.db")
     make_missing_keys(settings)
     database = Database(settings.database_url)
+    keys = None
+    if settings.payload_keys:
+        create_payload_keys(settings.payload_keys)
+        keys = CaseKeys(database, PayloadKeyFile(settings.payload_keys))
+        await keys.open()
     tokens = {}
     async with database.write() as conn:
         for person, groups in everybody.items():
@@ -261,7 +271,7 @@ async def opened_gateway(
     await Ledger(database).fund("fund", "operating", "GBP", Decimal("100000000"))
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=TEMPORAL,
-        data_converter=pydantic_data_converter,
+        data_converter=converter(keys),
         search_attributes=SEARCH_ATTRIBUTES,
         port=settings.temporal_port,
     ) as env:

@@ -9,7 +9,9 @@ from temporalio.exceptions import ApplicationError, CancelledError, TimeoutError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.gateway.temporal import Gone, NoAnswer, meaning, send, within
+from api.http.exception_handlers import problem_of_error
 from api.http.problems import Problem
+from core.errors import PayloadErased, PayloadKeyMissing
 from domain.refusals import Refusal, RefusalCode, not_allowed
 from workflows.engine.refusal_failures import failure_of_refusal
 
@@ -78,3 +80,18 @@ async def test_an_update_that_a_worker_did_not_process_is_sent_again() -> None:
     async with within(3):
         assert await send(handle, "decide", message, str) == "done"
     assert handle.calls == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [(PayloadErased("payment:a"), 409, "were erased"), (PayloadKeyMissing("k1", "payment:a"), 503, "key")],
+)
+async def test_the_state_of_payload_keys_is_a_problem_and_no_answer_of_a_case(
+    error: Exception, status: int, said: str
+) -> None:
+    with pytest.raises(type(error)):
+        async with within(1):
+            raise error
+    problem = problem_of_error(error)
+    assert problem.status == status and said in problem.body["detail"]
+    assert "k1" not in problem.body["detail"] and "payment:a" not in problem.body["detail"]

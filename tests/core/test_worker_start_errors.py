@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from core.payload_keys import create_payload_keys
+from core.settings import Settings
+from core.signing_keys import make_missing_keys
 from tests.support.installed_app import ROOT
 
 
@@ -44,3 +47,14 @@ def test_traces_without_what_makes_them(tmp_path: Path) -> None:
         timeout=30,
     )
     assert done.returncode == 2 and "config/requirements/otel.txt" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_payload_keys_that_are_missing_or_not_private(tmp_path: Path) -> None:
+    make_missing_keys(Settings(var=tmp_path / "var"))
+    keys = tmp_path / "payload-keys.toml"
+    code, said = started(tmp_path / "var", HOLDGATE_PAYLOAD_KEYS=str(keys))
+    assert code == 2 and f"HOLDGATE_PAYLOAD_KEYS={keys}: the file does not exist" in said and "Traceback" not in said
+    create_payload_keys(keys)
+    keys.chmod(0o644)
+    code, said = started(tmp_path / "var", HOLDGATE_PAYLOAD_KEYS=str(keys))
+    assert code == 2 and f"HOLDGATE_PAYLOAD_KEYS={keys}: other users can use the file" in said

@@ -27,6 +27,7 @@ from policy.file import PolicyFile
 from store.cases import batches, cases
 from store.db.database import Database
 from tests.intake.bulk_worker import QUICK, bulk_worker
+from tests.support.encrypted import EVERYWHERE, encrypting
 from tests.support.requesters import add_requesters
 from tests.support.temporal import TEMPORAL
 from workflows.registry import INPUTS, PROCESSES, Process
@@ -140,7 +141,8 @@ async def clients(request: pytest.FixtureRequest) -> AsyncIterator[Iterator[Clie
 async def office(clients: Iterator[Client], sqlite_url: str, tmp_path: Path) -> AsyncIterator[Office]:
     db = Database(sqlite_url)
     await add_requesters(db, "rita", "raul")
-    yield Office(next(clients), db, sqlite_url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
+    client = await encrypting(next(clients), db, tmp_path) if EVERYWHERE else next(clients)
+    yield Office(client, db, sqlite_url, tmp_path / "uploads", PolicyFile(POLICY, INPUTS))
     await db.close()
 
 

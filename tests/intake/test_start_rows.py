@@ -367,6 +367,7 @@ async def test_a_file_whose_gateway_died_while_it_was_received_is_never_seen_and
         assert [len(await batches.next_rows(conn, name, 9)) for name in ("bold", "byoung")] == [0, 1]
 
 
+@pytest.mark.plain_payloads
 async def test_a_202_survives_kill_9_of_the_worker_and_each_row_ends_exactly_once(
     office: Office, tmp_path: Path
 ) -> None:

@@ -204,3 +204,8 @@ def test_a_demo_that_others_could_reach_is_started_by_nothing(
     (name,) = reachable
     assert f"{name}={reachable[name]}: " in said and "Set HOLDGATE_DEMO=0, or set " in said
     assert not (tmp_path / "holdgate.db").exists()
+
+
+def test_payload_keys_that_do_not_exist(tmp_path: Path) -> None:
+    code, (line,) = attempt(tmp_path, HOLDGATE_PAYLOAD_KEYS=str(tmp_path / "absent.toml"))
+    assert code == 2 and line.startswith(f"holdgate: HOLDGATE_PAYLOAD_KEYS={tmp_path}/absent.toml: the file does not")

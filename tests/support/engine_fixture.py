@@ -46,6 +46,7 @@ from store.cases.case_keys import CaseKeys
 from store.db.database import migrate
 from store.people import people
 from store.receivers.ledger import Ledger
+from tests.support.encrypted import EVERYWHERE
 from tests.support.errands import ErrandRequest, Errands, Receiver
 from tests.support.five_step_process import FiveProcess, FiveRequest
 from tests.support.migrated_database import migrated_copy
@@ -255,7 +256,7 @@ async def open_house(
     settings: Settings | None = None,
     defects_fail: bool = True,
     server: WorkflowEnvironment | None = None,
-    encrypted: bool = False,
+    encrypted: bool = EVERYWHERE,
 ) -> AsyncIterator[House]:
     """Server, worker and database (SQLite in the folder, or the one of the URL), until the block ends."""
     if url is None:

@@ -1,7 +1,6 @@
 """One engine fixture for all tests of the engine."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,14 +11,10 @@ import pytest_asyncio
 from activities.security_review import scanners
 from tests.support.engine_fixture import House, open_house
 
-ENCRYPTED = "HOLDGATE_TEST_ENCRYPTED"
-"""With this environment variable, all tests of the engine run with encrypted payloads."""
-
 
 @pytest_asyncio.fixture(scope="package")
 async def opened(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    encrypted = bool(os.environ.get(ENCRYPTED))
-    async with open_house(tmp_path_factory.mktemp("house"), encrypted=encrypted) as house:
+    async with open_house(tmp_path_factory.mktemp("house")) as house:
         yield house
 
 

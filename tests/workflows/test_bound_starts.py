@@ -107,6 +107,7 @@ async def test_many_refused_starts_do_not_fill_the_audit_log(house: House, monke
         assert await audit_log.count(connection, case_id, "message_refused") == 2
 
 
+@pytest.mark.plain_payloads
 @pytest.mark.parametrize("as_rollback", [False, True], ids=["another input", "the input of the rollback"])
 async def test_a_start_of_a_case_that_was_rolled_back_adds_nothing_to_its_audit_log(
     house: House, as_rollback: bool

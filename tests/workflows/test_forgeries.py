@@ -287,6 +287,7 @@ BY_COMMAND_LINE = (
 )
 
 
+@pytest.mark.plain_payloads
 async def test_the_command_line_of_temporal_cannot_forge(house: House) -> None:
     case, _, task = await waiting(house)
     sent = []
@@ -305,6 +306,7 @@ async def test_the_command_line_of_temporal_cannot_forge(house: House) -> None:
     await untouched(house, case, task, sent)
 
 
+@pytest.mark.plain_payloads
 async def test_an_activity_that_no_workflow_started_does_nothing(house: House) -> None:
     case, _, task = await waiting(house)
     lie = CaseEvent(

@@ -92,6 +92,7 @@ async def refused(house: House, case_id: str) -> list[audit_log.StoredEvent]:
     return [event for event in found if event.kind == "message_refused"]
 
 
+@pytest.mark.plain_payloads
 async def test_a_case_that_was_sent_everything_is_decided(house: House) -> None:
     case = await house.start()
     task = await house.open_task(case)
@@ -205,6 +206,7 @@ def test_a_batch_that_refuses_an_unknown_message_does_not_call_itself_a_case() -
 FAR = ("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59+00:00")
 
 
+@pytest.mark.plain_payloads
 @pytest.mark.parametrize("at", FAR)
 async def test_moments_at_the_end_of_time_stop_no_case(house: House, at: str) -> None:
     case = await house.start()

@@ -65,10 +65,10 @@ async def test_payloads_are_visited_as_often_as_their_converter_needs() -> None:
     assert codec.calls == 1
 
 
+@pytest.mark.plain_payloads
 async def test_a_case_runs_with_and_without_visits(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     payload_visits.leave_out_needless()
     for left_out in (True, False):
-        monkeypatch.setattr(payload_visits, "only_codec", lambda _, left_out=left_out: left_out)
         monkeypatch.setattr(payload_visits, "without_effect", lambda _, left_out=left_out: left_out)
         case = await house.start()
         await house.decide(case)

@@ -74,6 +74,7 @@ async def test_a_small_payment_is_paid_by_rule_within_16_events(house: House, ac
     assert len(history.events) <= 16, [e.event_type for e in history.events]
 
 
+@pytest.mark.plain_payloads
 async def test_five_hundred_exactly_needs_one_manager_and_costs_at_most_24_events(house: House, account: str) -> None:
     case = await pay(house, a_payment(account, "500.00"))
     # A query in the wrong moment costs three events, so this test looks into SQL.
@@ -92,6 +93,7 @@ async def test_five_hundred_exactly_needs_one_manager_and_costs_at_most_24_event
     assert len(history.events) <= 24, [e.event_type for e in history.events]
 
 
+@pytest.mark.plain_payloads
 async def test_a_gate_that_nobody_must_decide_is_passed_without_an_activity_of_its_own(
     house: House, account: str
 ) -> None:
