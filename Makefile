@@ -1,13 +1,15 @@
 # The commands of this project. `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help up dev demo test test-fast soak bulk conformance coverage bench pictures texts site check format format-check \
-  lint types docs lock clean
+.PHONY: help up dev demo test test-fast soak bulk conformance coverage bench pictures texts site sbom audit check format \
+  format-check lint types docs lock clean
 
 python := .venv/bin/python
 # `.venv` keeps copies of the locks that it was made from, under these names. If a lock changes, make creates it again.
 runtime := .venv/requirements.txt
 dev := .venv/requirements-dev.txt
+# The tools of `sbom` and `audit` are in an environment of their own, so that they are no part of what they look at.
+tools := var/tools/requirements.txt
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,12 +77,19 @@ pictures: $(dev) ## take the pictures of the docs again (needs Chromium)
 site: $(dev) ## build the docs as a site in var/site that opens without a network
 	@$(python) -m scripts.site
 
+sbom: $(runtime) $(tools) ## write the list of all packages and files (CycloneDX) to var/sbom
+	@$(python) -m scripts.supply.sbom
+
+audit: $(runtime) $(tools) ## look up known vulnerabilities; exit code 3 if the database cannot be reached
+	@$(python) -m scripts.supply.audit $(ARGS)
+
 lock: ## resolve pyproject.toml into config/requirements/*.txt with hashes (needs uv)
 	@$(resolve) pyproject.toml -o config/requirements/runtime.txt
 	@$(resolve) pyproject.toml --extra otel -c config/requirements/runtime.txt -o config/requirements/otel.txt
 	@$(resolve) pyproject.toml --extra otel --group dev -c config/requirements/otel.txt -o config/requirements/dev.txt
 	@$(resolve) pyproject.toml --extra otel --group dev --group conformance -c config/requirements/dev.txt \
 	  -o config/requirements/conformance.txt
+	@$(resolve) --group supply -o config/requirements/supply.txt
 
 resolve := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
@@ -90,6 +99,11 @@ clean: ## remove the environment and all caches; the state in var/ stays
 
 $(runtime): config/requirements/runtime.txt
 	@ops/environment config/requirements/runtime.txt
+
+$(tools): config/requirements/supply.txt
+	@rm -rf var/tools && python3 -m venv var/tools
+	@var/tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@cp $< $@
 
 $(dev): config/requirements/dev.txt config/requirements/runtime.txt
 	@ops/environment config/requirements/dev.txt

@@ -65,6 +65,7 @@ KEYS_EVERY = timedelta(seconds=1)
 REWRAP_EVERY = timedelta(seconds=30)
 CHECKPOINTS_EVERY = timedelta(seconds=5)
 RETENTION_EVERY = timedelta(minutes=5)
+ERASED_FILES_EVERY = timedelta(minutes=1)
 
 
 def import_jobs(database: Database, client: Client, policy_file: PolicyFile, settings: Settings) -> list[Job]:
@@ -102,14 +103,15 @@ def rewrap_jobs(encryption: PayloadEncryption) -> list[Job]:
 
 
 def retention_jobs(database: Database, settings: Settings) -> list[Job]:
-    """Return the job that erases what is older than its retention period, if there are periods."""
-    if not (periods := loader.retention(settings.retention)):
-        return []
-    owner = owner_of(database, settings.owner_url)
+    """Return the jobs that delete files that an erasure left, and erase what is older than its retention period."""
     clean_up = partial(delete_files, database, Folders(settings.attachments, settings.uploads))
-    job = Retention(database, owner, periods, clean_up)
+    said = "%d files of erased cases and uploads were deleted"
+    left = Job(clean_up, said, "files of erased cases and uploads could not be deleted", ERASED_FILES_EVERY)
+    if not (periods := loader.retention(settings.retention)):
+        return [left]
+    job = Retention(database, owner_of(database, settings.owner_url), periods, clean_up)
     said = "%d cases and uploads were erased: their retention period is over"
-    return [Job(job.look, said, "cases and uploads could not be erased by their age", RETENTION_EVERY)]
+    return [left, Job(job.look, said, "cases and uploads could not be erased by their age", RETENTION_EVERY)]
 
 
 def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:

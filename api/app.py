@@ -13,6 +13,7 @@ from api.container import Services
 from api.http import exception_handlers, problems
 from api.http.authentication import Authentication
 from api.http.bodies import Bodies, BodyLimit
+from api.http.codec_access import WebUiOrigins
 from api.http.cookies import Cookies
 from api.http.demo_host import DemoHost
 from api.http.middleware import API, MAX_JSON_BYTES, UPLOAD_MARGIN_BYTES, RequestLog, SecurityHeaders
@@ -26,6 +27,7 @@ from api.routes import (
     audit,
     batches,
     cases,
+    codec,
     dashboard,
     datasets,
     directory,
@@ -110,6 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_body_size=MAX_JSON_BYTES, of_page=too_large)
     app.add_middleware(Bodies, as_page=as_page)
     app.add_middleware(Authentication)
+    app.add_middleware(WebUiOrigins, temporal_ui_url=settings.temporal_ui_url)
     app.add_middleware(Cookies)
     if settings.demo:
         app.add_middleware(DemoHost, public_url=settings.public_url)
@@ -153,6 +156,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(batches.router, max_body_size=uploads, **below_api)
     attached = settings.max_attachment_bytes + UPLOAD_MARGIN_BYTES
     app.include_router(evidence.router, max_body_size=attached, **below_api)
+    app.include_router(codec.router, max_body_size=codec.MOST_BYTES)
     app.include_router(health.router)
     app.include_router(metrics.router)
     form: Any = {"max_files": 10, "max_fields": 2000}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from activities.erasure.request import ErasureRequest
 from activities.erasure.steps import Erased, ErasureSurvey
 from cases.pinned_policies import PinnedPolicies
-from domain.errors import Refused
+from domain.errors import Refused, Trouble
 from domain.names import ADMINS
 from domain.step import StepCall
 from policy.model import Policy
@@ -25,6 +25,7 @@ from store.erasure.checks import (
     why_not_upload,
 )
 from store.erasure.content import erase_case, erase_upload
+from store.erasure.events import NoRight
 from store.erasure.person import NotErasable, erase_person
 from store.erasure.result import Erased as ErasedContent
 from store.people import people
@@ -95,6 +96,8 @@ class SqlEraser:
                 await idempotency.do(conn, call.key, "erase", call.case_id, total.model_dump())
         except NotErasable as no:
             raise Refused(str(no)) from no
+        except NoRight as no:
+            raise Trouble(f"Holdgate cannot erase: {no}.", about="HOLDGATE_DATABASE_OWNER_URL") from no
         await self._clean_up()
         return total
 

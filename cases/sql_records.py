@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from activities.engine.records import NoCase, TakenOver
 from cases.pinned_policies import PinnedPolicies
 from domain.case import CaseEvent
+from domain.erasure import ContentErased
 from domain.records import CaseRecord, CaseStart, Written
 from domain.refusals import RefusalCode
 from domain.undo import PlannedUndo
 from store.audit import audit_log
+from store.audit.hashing import sha256
 from store.cases import cases
 from store.db.database import Database
 
@@ -40,6 +42,8 @@ class SqlRecords:
         except audit_log.UnknownCase as unknown:
             said = f"There is no case {record.case_id} in the database. Start cases in Holdgate, not in Temporal."
             raise NoCase(said, permanent=True) from unknown
+        except ContentErased:
+            return await self._end_of_erased(record.case_id)
         except cases.OtherStart as other:
             await self._note_other_start(record)
             said = f"Holdgate did not start {record.workflow_id or record.case_id} with this input."
@@ -50,6 +54,13 @@ class SqlRecords:
         if written.taken_over and written.ended is None:
             raise TakenOver("A rollback has taken over this case, so its own Workflow stops.", permanent=True)
         return written
+
+    async def _end_of_erased(self, case_id: str) -> Written:
+        """Return the stored end of an erased case, so that a Workflow that still runs for the case stops."""
+        async with self._database.read() as connection:
+            case = await cases.get(connection, case_id)
+        assert case is not None, "an erased case has a row"
+        return Written(count=case.head_count, hash=case.head_hash, ended=case.result)
 
     async def _check_terms(self, start: CaseStart) -> None:
         """Raise OtherStart unless these are the step options, engine gates and operators of the policy."""
@@ -62,9 +73,12 @@ class SqlRecords:
 
         After `LISTED` refused messages of the case, only the log of the worker tells it.
         """
-        digest = record.start.digest if record.start else ""
+        async with self._database.read() as connection:
+            case = await cases.get(connection, record.case_id)
+        # The digest covers the other input, which may differ from that of the case in one field only.
+        salted = f"{case.salt if case else ''}{record.start.digest if record.start else ''}"
         event = CaseEvent(
-            event_id=f"{record.case_id}/start-refused/{digest[:16]}",
+            event_id=f"{record.case_id}/start-refused/{sha256(salted)[:16]}",
             case_id=record.case_id,
             at=datetime.now(UTC),
             kind="message_refused",

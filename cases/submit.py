@@ -7,6 +7,7 @@ as the row is stored.
 """
 
 import logging
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -314,6 +315,7 @@ class Starter:
             start_at=start_at,
             submitted_at=now,
             idempotency_key=idempotency_key,
+            salt=secrets.token_hex(16),
         )
         data: dict[str, Any] = {
             "title": title,

@@ -64,9 +64,10 @@ def audit_verify(
     def print_it(_: Any) -> None:
         for line in found.lines():
             output.say(line)
-        erased = f", {found.erased} of them with erased payload" if found.erased else ""
         result = f"{len(found.problems)} problems" if found.problems else "the audit log is intact"
-        output.say(f"{result}: {found.events} events of {found.cases} cases{erased}")
+        output.say(f"{result}: {found.events} events of {found.cases} cases")
+        if found.erased_in_words:
+            output.say(f"erased, as events say: {found.erased_in_words}")
         if keys is None and found.cases:
             output.say(f"the signatures were not checked: there is no registry {settings.trusted_keys}")
         if found.checkpoints:

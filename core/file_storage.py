@@ -41,6 +41,12 @@ def keep(folder: Path, name: str, data: bytes) -> None:
         os.close(directory)
 
 
+def keep_missing(folder: Path, name: str, data: bytes) -> None:
+    """Write `data` like `keep`, if there is no file with this name."""
+    if not (folder / name).exists():
+        keep(folder, name, data)
+
+
 _MAGIC = (
     (b"%PDF-", "application/pdf"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),

@@ -74,6 +74,14 @@ class PayloadCodec(converter.PayloadCodec, converter.WithSerializationContext):
         subject = payload_subject(workflow_id)
         return self if self._bound and subject == self.subject else type(self)(self.keys, subject, bound=True)
 
+    async def is_strict(self) -> bool:
+        """Return True if the Workflow began encrypted, so that nothing in plain can be its own.
+
+        Raises the errors of `DataKeys.key_of`.
+        """
+        key = await self.keys.key_of(self.subject, create=False) if self.subject is not None else None
+        return key is not None and key.strict
+
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Return the payloads, encrypted. Raises the errors of `DataKeys.key_of`.
 
@@ -98,10 +106,7 @@ class PayloadCodec(converter.PayloadCodec, converter.WithSerializationContext):
 
     async def _decoded(self, payload: Payload) -> Payload:
         if payload.metadata.get("encoding") != ENCODING:
-            if self.subject is None:
-                return payload
-            key = await self.keys.key_of(self.subject, create=False)
-            return payload if key is None or not key.strict else self._foreign(self.subject)
+            return self._foreign(self.subject or "") if await self.is_strict() else payload
         named = payload.metadata.get(SUBJECT, b"")
         if self._bound and named != self._subject:
             return self._foreign(self.subject or "")

@@ -8,13 +8,10 @@ adapters.
 from dataclasses import replace
 
 from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
-from temporalio.converter import (
-    CompositePayloadConverter,
-    DataConverter,
-    DefaultFailureConverterWithEncodedAttributes,
-)
+from temporalio.converter import CompositePayloadConverter, DataConverter
 
 from core.payload_codec import DataKeys, PayloadCodec
+from core.payload_failures import SafeEncodedFailures, SafeFailures
 
 CACHED_TYPES = 256
 """The maximum number of types that have a type adapter in memory: several times as many as the shipped processes use.
@@ -33,7 +30,11 @@ class SharedPayloadConverter(CompositePayloadConverter):
         super().__init__(*_CONVERTERS)
 
 
-data_converter = replace(pydantic_data_converter, payload_converter_class=SharedPayloadConverter)
+data_converter = replace(
+    pydantic_data_converter,
+    payload_converter_class=SharedPayloadConverter,
+    failure_converter_class=SafeFailures,
+)
 """The `data_converter` of a Temporal client that does not encrypt."""
 
 
@@ -44,8 +45,4 @@ def converter(keys: DataKeys | None) -> DataConverter:
     """
     if keys is None:
         return data_converter
-    return replace(
-        data_converter,
-        payload_codec=PayloadCodec(keys),
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
-    )
+    return replace(data_converter, payload_codec=PayloadCodec(keys), failure_converter_class=SafeEncodedFailures)

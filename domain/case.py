@@ -45,6 +45,10 @@ class CaseInput(Message, Generic[InputT]):
     start_at: BoundedMoment | None = None
     steps: dict[str, StepOptions] = {}
     """The retry options that the policy sets, by the name of the step or undo."""
+    salt: str | None = None
+    """A random text in every digest of the content of the case. The erasure of the case erases the salt, too, so that
+    nobody can guess the content. None for a case that an earlier version started.
+    """
     own_gates: list[str] = []
     """The gates of ENGINE_GATES for which the policy has rules."""
     operators: list[str] = [OPERATORS]

@@ -25,13 +25,15 @@ _BLANKS = re.compile(r"\s+")
 def masked(value: Any) -> Any:
     """Return a value in the form that people may see: of texts the end, of lists and objects each part.
 
-    Empty values stay as they are. Of numbers and other values, nothing is shown.
+    Empty and masked values stay as they are. Of numbers and other values, nothing is shown.
     """
     match value:
         case None | "":
             return value
         case str():
             text = _BLANKS.sub("", value)  # as in `GB82 WEST 1234`
+            if _is_mask(text) and len(text) <= len(HIDDEN) + READABLE:
+                return text  # masked already: nobody can enter such a value
             return f"{HIDDEN}{text[-READABLE:] if len(text) >= SHORTEST else ''}" if text else ""
         case BaseModel():
             return masked(value.model_dump(mode="json"))

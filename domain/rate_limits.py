@@ -30,6 +30,7 @@ class RequestKind(CodeWithMeaning):
     SEARCHES = "searches", "lists and searches"
     SIGN_IN = "sign-in", "failed sign-ins"
     SCIM = "scim", "SCIM requests"
+    CODEC = "codec", "requests to decode payloads"
     OTHER = "other", "requests"
 
 
@@ -67,6 +68,7 @@ DEFAULTS: Mapping[RequestKind, Rate] = {
     RequestKind.SEARCHES: Rate(1200, 60),
     RequestKind.SIGN_IN: Rate(60, 60),
     RequestKind.SCIM: Rate(3000, 60),
+    RequestKind.CODEC: Rate(1200, 60),
     RequestKind.OTHER: Rate(6000, 60),
 }
 """The limits without a setting. No person and no program that waits for its answers reaches these limits."""

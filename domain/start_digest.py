@@ -53,6 +53,8 @@ def start_digest(start: Mapping[str, Any]) -> str:
     """
     rollback = start.get("asked") is not None
     facts = {name: start.get(name) for name in (ROLLBACK_FACTS if rollback else CASE_FACTS)}
+    if (salt := start.get("salt")) is not None:  # a case of an earlier version has none
+        facts["salt"] = salt
     if (start_at := facts.get("start_at")) is not None:
         facts["start_at"] = bounded(start_at).isoformat()
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))

@@ -177,6 +177,8 @@ class TaskView(Message):
     """When a question paused the clock; None while the clock runs."""
     input: dict[str, Any] = {}
     facts: dict[str, Any] = {}
+    salt: str | None = None
+    """The salt of the case, which `digest` covers; None for a case without a salt."""
     decisions: list[DecisionView] = []
 
     @property
@@ -203,6 +205,6 @@ class TaskView(Message):
 
     @property
     def digest(self) -> str:
-        """Return a digest of the data that a reviewer was shown, for the audit log."""
+        """Return a digest of the salt and of the data that a reviewer was shown, for the audit log."""
         shown = self.model_dump_json(include={"task_id", "revision", "title", "summary", "rule", "input", "facts"})
-        return hashlib.sha256(shown.encode()).hexdigest()
+        return hashlib.sha256(((self.salt or "") + shown).encode()).hexdigest()

@@ -48,14 +48,20 @@ class MaskedColumns:
 
     def cells(self, headings: Sequence[str], cells: Sequence[str]) -> list[str]:
         """Return the cells of a row in the form that people may see."""
-        moved = len(cells) < len(headings) or any(cell.strip() for cell in cells[len(headings) :])
-        keys = [heading_key(heading) for heading in headings] + [""] * max(0, len(cells) - len(headings))
-        return [self._cell(key, cell, moved) for key, cell in zip(keys, cells, strict=False)]
+        keys = [heading_key(heading) for heading in headings]
+        filled = len(cells) if any(cell.strip() for cell in cells[len(keys) :]) else min(len(cells), len(keys))
+        # In a row with more or fewer cells than headings, a cell may stand so many places beside its heading.
+        moved = abs(filled - len(keys))
+        near = [keys[max(0, place - moved) : place + moved + 1] for place in range(len(cells))]
+        return [
+            self._cell(keys[place] if place < len(keys) else "", cell, near[place]) for place, cell in enumerate(cells)
+        ]
 
-    def _cell(self, key: str, cell: str, moved: bool) -> str:
+    def _cell(self, key: str, cell: str, near: Sequence[str]) -> str:
         if key in self.masked:
             return str(masked(cell))
-        return cell if key in self.plain and not moved else _GROUP.sub(_long_number, cell)
+        known = key in self.plain and self.plain.issuperset(near)
+        return cell if known else _GROUP.sub(_long_number, cell)
 
 
 _OF_ALL = frozenset({"taskid", "tasktype", "error"})

@@ -24,7 +24,7 @@ from cases.check_names import NamesCheck
 from cases.forecast import ForecastReport
 from cases.start_permission import check_may_start, scope_now
 from cases.submit import PolicySource, Starter
-from core.file_storage import base_name, keep
+from core.file_storage import base_name, keep, keep_missing
 from domain.batch import BatchCounts
 from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
 from intake.parsing.parse_jobs import CHUNK, PREVIEW
@@ -207,6 +207,8 @@ class Uploads:
                     await self._starter.keep(policy)
                     async with self._db.write() as conn:
                         await batches.receive(conn, Batch.model_validate({**batch.model_dump(), **value}))
+                    # An erasure may just have deleted the same bytes: see `store.cases.erased_files`.
+                    await asyncio.to_thread(keep_missing, self._folder, batch.path, data)
                 case "rows":
                     rows = [PlannedRow.model_validate(row) for row in value]
                     async with self._db.write() as conn:

@@ -8,11 +8,13 @@ The batch ends when all these cases are started, not when they have ended.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.common import RawValue, RetryPolicy
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.engine.batch_rows import Imports
@@ -22,8 +24,12 @@ with workflow.unsafe.imports_passed_through():
     from domain.permissions import check_own_case, check_people
     from domain.refusals import Refusal
     from workflows.engine.read_messages import GuardedWorkflow, not_ours, reads_signed_signal
+    from workflows.engine.results import ended_by_hand, read_result, result_type
     from workflows.engine.signatures import unsigned
     from workflows.engine.signed_signals import SignedSignals
+
+ArgumentT = TypeVar("ArgumentT")
+ResultT = TypeVar("ResultT")
 
 CHUNKS_PER_RUN = 50
 """After this number of chunks the Workflow continues as new.
@@ -149,15 +155,13 @@ class BatchWorkflow(GuardedWorkflow):
     async def _start_rows(self, batch: BatchInput) -> BatchResult | None:
         """Start the cases of one chunk of rows, and return the counts of the batch.
 
-        Return None if an order stopped the chunk before its end.
+        Return None if an order stopped the chunk before its end, or somebody ended it by hand in Temporal.
         """
-        chunk = workflow.start_activity_method(
+        chunk = _started(
             Imports.import_rows,
             batch,
-            task_queue=BULK_TASK_QUEUE,
             start_to_close_timeout=CHUNK_TIMEOUT,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=RETRIES,
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary=f"import {batch.filename[:100]}",
         )
@@ -168,9 +172,9 @@ class BatchWorkflow(GuardedWorkflow):
         if not chunk.done():
             chunk.cancel()
         try:
-            return await chunk
-        except ActivityError as error:
-            if not is_cancelled_exception(error):
+            return await _result(Imports.import_rows, chunk)
+        except FailureError as error:
+            if not (is_cancelled_exception(error) or ended_by_hand(error)):
                 raise
             return None
 
@@ -191,13 +195,11 @@ class BatchWorkflow(GuardedWorkflow):
         await self._note(batch, "cancelling", cancel)
         pause = FIRST_LOOK
         while cancel.rollback_started:
-            left = await workflow.execute_activity_method(
+            left = await _run(
                 Imports.roll_back_cases,
                 self._noted(batch, "cancelling", cancel),
-                task_queue=BULK_TASK_QUEUE,
                 start_to_close_timeout=CHUNK_TIMEOUT,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=RETRIES,
                 summary="ask its cases to undo what they did",
             )
             if not left:
@@ -208,12 +210,10 @@ class BatchWorkflow(GuardedWorkflow):
 
     async def _note(self, batch: BatchInput, status: str, order: BatchOrder) -> BatchResult:
         workflow.set_current_details(f"{status.capitalize()}: asked by {order.by.id}, because: {order.reason}")
-        return await workflow.execute_activity_method(
+        return await _run(
             Imports.note_order,
             self._noted(batch, status, order),
-            task_queue=BULK_TASK_QUEUE,
             start_to_close_timeout=NOTE_TIMEOUT,
-            retry_policy=RETRIES,
             summary=f"{status}, by {order.by.id}"[:200],
         )
 
@@ -231,3 +231,30 @@ class BatchWorkflow(GuardedWorkflow):
                 at=workflow.now(),
             )
         )
+
+
+async def _run(
+    activity: Callable[[Imports, ArgumentT], Awaitable[ResultT]], argument: ArgumentT, **more: Any
+) -> ResultT:
+    """Run an activity and return its result. The activity runs again if somebody ended it by hand in Temporal."""
+    while True:
+        try:
+            return await _result(activity, _started(activity, argument, **more))
+        except FailureError as error:
+            if not ended_by_hand(error):
+                raise
+
+
+def _started(
+    activity: Callable[[Imports, ArgumentT], Awaitable[ResultT]], argument: ArgumentT, **more: Any
+) -> workflow.ActivityHandle[RawValue]:
+    return workflow.start_activity(
+        activity.__name__, argument, result_type=RawValue, task_queue=BULK_TASK_QUEUE, retry_policy=RETRIES, **more
+    )
+
+
+async def _result(
+    activity: Callable[[Imports, ArgumentT], Awaitable[ResultT]], handle: workflow.ActivityHandle[RawValue]
+) -> ResultT:
+    result: ResultT = read_result(activity.__name__, await handle, result_type(activity))
+    return result

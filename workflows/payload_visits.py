@@ -24,6 +24,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import CommandType
 from temporalio.converter import DataConverter, PayloadCodec
 
+from core.payload_codec import PayloadCodec as CaseCodec
+from core.payload_failures import replace_forged
+
 VISITS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"decode_activation": ("decode", "decode_headers"), "encode_completion": ("encode", "encode_headers")}
 )
@@ -111,6 +114,8 @@ def _needed(visit: Callable[..., Awaitable[Any]], names: Sdk, method: str, heade
 
         once = names.visitor(skip_search_attributes=True, skip_headers=not options[headers])
         await once.visit(names.functions(coded), task)
+        if method == "decode" and isinstance(converter.payload_codec, CaseCodec):
+            await replace_forged(task, converter.payload_codec)
         return names.metrics()
 
     setattr(visited, LEFT_OUT, True)

@@ -31,6 +31,8 @@ LEAST_RATE = 256
 A slow client is served; a client that only holds the connection open is not.
 """
 
+OF_PROGRAMS = (f"{API}/", "/codec/")
+"""Addresses that programs use, and not people in a browser: errors there are problem documents."""
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
 
 AsPage = Callable[[Request, Problem], Response | None]
@@ -125,7 +127,9 @@ class BodyLimit(RequestBodyLimitMiddleware):
                 replaced = MutableHeaders(scope=message)["content-type"].startswith("text/plain")
                 if replaced:
                     problem = Problem(413, "The request body is too large. Send a smaller one.")
-                    answer = problem.response() if scope["path"].startswith(API) else self._of_page(Request(scope))
+                    answer = (
+                        problem.response() if scope["path"].startswith(OF_PROGRAMS) else self._of_page(Request(scope))
+                    )
                     return await answer(scope, receive, send)
             if not replaced:
                 await send(message)

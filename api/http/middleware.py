@@ -16,6 +16,8 @@ MAX_JSON_BYTES = 1024 * 1024
 UPLOAD_MARGIN_BYTES = 64 * 1024
 """The most bytes that a multipart form may have in addition to its file."""
 
+MOUNTED = ("/static", "/scim/v2/Users", "/scim/v2/Groups", "/scim/v2")
+"""Paths below which another application answers, so that there is no route with a path."""
 IDS = frozenset({"case_id", "batch_id", "task_id", "decision_id", "action_id", "attachment_id", "question_id"})
 """The parameters of paths whose values can be in logs."""
 _PARAMETER = re.compile(r"{(\w+)(?::\w+)?}")
@@ -102,8 +104,9 @@ def _path(scope: Scope) -> str:
 
     Other parts of a path can be names of people, and the path of an unknown route can be any text.
     """
-    if scope["path"].startswith("/static/"):
-        return "/static"
+    for mounted in MOUNTED:
+        if f"{scope['path']}/".startswith(f"{mounted}/"):
+            return mounted
     known = {name: str(value) for name, value in scope.get("path_params", {}).items() if name in IDS}
     return _PARAMETER.sub(lambda found: known.get(found[1], found[0]), _route(scope))
 

@@ -30,6 +30,7 @@ _ONE = "[^/]+"
 _KINDS = {
     RequestKind.SIGN_IN: r"POST /(?:link|sign-in(?:/.*)?)|GET /sign-in/.*callback",
     RequestKind.SCIM: r"[A-Z]+ /scim/.*",
+    RequestKind.CODEC: r"POST /codec/.*",
     RequestKind.UPLOADS: rf"POST (?:/api/v1/batches|/upload(?:/{_ONE})?|/api/v1/cases/.+/attachments|/cases/.+/attach)",
     RequestKind.STARTS: rf"POST (?:/api/v1/cases|/new/{_ONE}|{_API}/cases/.+/start)",
     RequestKind.DECISIONS: rf"(?:POST|PUT|PATCH|DELETE) {_API}/(?:tasks|incidents|bulk)(?:/.*)?",

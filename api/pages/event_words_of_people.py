@@ -210,6 +210,15 @@ PEOPLE_WORDINGS: dict[EventKind, Wording] = {
     EventKind.DATA_KEYS_REWRAPPED: lambda it: _(
         "%(count)s data keys were wrapped by payload key %(key)s", count=it.text("count"), key=it.text("key_id")
     ),
+    EventKind.PAYLOADS_DECODED: lambda it: _(
+        "%(who)s decoded %(count)s payloads of Temporal: %(cases)s",
+        who=it.actor,
+        count=it.text("count"),
+        cases=it.names("case_ids") or _("none that they may read"),
+    ),
+    EventKind.DECODING_REFUSED: lambda it: _(
+        "%(who)s may not decode payloads of Temporal and was refused", who=it.actor
+    ),
     EventKind.ACCOUNT_LOCKED: lambda it: _("Account %(account)s was locked", account=it.text("account")),
     EventKind.ACCOUNT_UNLOCKED: lambda it: _("Account %(account)s was unlocked", account=it.text("account")),
     EventKind.BOOKS_CLOSED: lambda it: _(

@@ -1,5 +1,6 @@
 """The page of saved mappings, which say how columns of a file are read, with the errors in the file of mappings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi import Request, Response
@@ -51,7 +52,7 @@ async def mappings(request: Request, person: SignedIn, services: TheServices) ->
         of_person = [(name, each) for name, each in sorted(file.all.items()) if _reads(person, each.process)]
         saved = [_shown(name, each.process, each.mapping) for name, each in of_person]
         read = [process for process in PROCESSES if _reads(person, process)]
-        usual = [(process, list(found.items())) for process in read if (found := file.usual(process))]
+        usual = [(each, list(_constants(each, found).items())) for each in read if (found := file.usual(each))]
     except WrongMapping as wrong:
         problems = wrong.problems
     name = file.path.name if file.path else ""
@@ -65,9 +66,13 @@ def _reads(person: Person, process: str) -> bool:
 def _shown(name: str, process: str, mapping: ColumnMapping) -> SavedMappingRow:
     others = mapping.model_dump(mode="json", exclude_defaults=True, exclude={"columns", "constants"})
     columns = [(field, list(said)) for field, said in mapping.columns.items()]
-    return SavedMappingRow(
-        name, process, columns, list(mapping.constants.items()), [(key, _text(of)) for key, of in others.items()]
-    )
+    constants = list(_constants(process, mapping.constants).items())
+    return SavedMappingRow(name, process, columns, constants, [(key, _text(of)) for key, of in others.items()])
+
+
+def _constants(process: str, constants: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the constants of a mapping, or usual values, with masked fields masked."""
+    return PROCESSES[process].shown_input(constants) if process in PROCESSES else constants
 
 
 def _text(value: object) -> str:

@@ -71,7 +71,9 @@ class FieldOf:
     column: str
     """The heading of the column that is read as the field, or a pattern of several headings; empty if there is none."""
     fixed: str
-    """The value for every row, if no column is read as the field."""
+    """The value for every row, if no column is read as the field; of a masked field, its end."""
+    masked: bool
+    """True if nobody can enter the value for every row here: the address of the page would have the value."""
     suggested: bool
     """True if Holdgate suggests this column for the field, and nobody has chosen a column."""
     first: list[str]
@@ -319,10 +321,12 @@ def _mapping(query: Mapping[str, str], process: str, services: Services) -> Give
         for key, heading in query.items()
         if key.startswith(COLUMN) and heading.strip()
     }
-    given["constants"] = {
+    masking, constants = PROCESSES[process].words.masking, saved.constants.items()
+    given["constants"] = {name: value for name, value in constants if masking.touches(name)} | {
         name: value.strip()
         for key, value in query.items()
         if key.startswith(FIXED) and value.strip() and (name := key.removeprefix(FIXED)) not in given["columns"]
+        if not masking.touches(name)
     }
     return given | opening | {key: query[key] for key in ("dates", "decimal", "negative") if query.get(key)}
 
@@ -366,7 +370,8 @@ def _fields(
             label=words.labels.get(name) or _own_label(name),
             needed=name in target.needed,
             column=columns.get(name, ""),
-            fixed=str(fixed.get(name, "")) if name not in columns else "",
+            fixed=str(words.shown_input(fixed).get(name, "")) if name not in columns else "",
+            masked=words.masking.touches(name),
             suggested=not said and not query.get("mapping") and name in columns,
             first=_first(target, name, places.get(columns.get(name, "")), seen.rows),
         )

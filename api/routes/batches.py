@@ -327,7 +327,7 @@ async def bad_rows_csv(
     check_content(batch, "upload")
     try:
         data = await asyncio.to_thread((services.settings.uploads / batch.path).read_bytes)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # an erased upload has no path
         raise await _without_file(services, batch) from None
     text = await services.uploads.bad_rows(batch.batch_id, data, batch.format, outcomes, person.id)
     disposition = f'attachment; filename="{batch.batch_id}-rows.csv"'

@@ -19,7 +19,7 @@ from api.deps import Cursor, Db, IdempotencyKey, Limit, Plain, TheServices, Visi
 from api.http.callers import Caller
 from api.http.problems import FieldError, Problem, documented, invalid, not_found, unavailable
 from api.http.schemas import Page, number_of, page_by_number
-from core.file_storage import Unacceptable, base_name, content_type, keep
+from core.file_storage import Unacceptable, base_name, content_type, keep, keep_missing
 from domain.erasure import check_content
 from store.audit import evidence
 from store.audit.evidence import Attachment, Comment
@@ -109,7 +109,10 @@ async def store(services: TheServices, case: CaseRow, person: Person, file: Uplo
     )
     try:
         async with services.db.write() as conn:
-            return await evidence.attach(conn, new)
+            attached = await evidence.attach(conn, new)
+        # An erasure may just have deleted the same bytes: see `store.cases.erased_files`.
+        await asyncio.to_thread(keep_missing, services.settings.attachments, digest, data)
+        return attached
     except evidence.TooMany as no:
         raise Problem(409, str(no), kind="too-many-attachments") from no
 

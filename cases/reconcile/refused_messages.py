@@ -8,6 +8,7 @@ five seconds for messages of the gateway, which the gateway may have recorded it
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,7 @@ from temporalio.worker import (
 
 from activities.engine.foreign_activities import ForeignActivity
 from domain.case import CaseEvent
+from domain.erasure import ContentErased
 from domain.refusals import Refusal, RefusalCode
 from store.audit import audit_log, refusal_counts as counted
 from store.cases import cases
@@ -163,7 +165,7 @@ class Refusals(Interceptor):
         """Write the refusals of one Workflow. Return the number of written events."""
         async with self._database.write() as conn:
             case = await cases.of_workflow(conn, workflow_id)
-            case_id = case.case_id if case else ""
+            case_id = case.case_id if case and case.erased_at is None else ""  # an erased case takes no more events
             since = min(each.at for each in refused) - LOOK_BACK
             known = (
                 await audit_log.recent(conn, case_id, ("decision_refused", "action_refused"), since) if case_id else []
@@ -207,8 +209,9 @@ class Refusals(Interceptor):
                 summary=f"{counter.total()} more messages were refused",
                 data={"count": counter.total(), "messages": dict(counter.most_common(20))},
             )
-            async with self._database.write() as conn:
-                await audit_log.append(conn, [event])
+            with suppress(ContentErased):  # an erased case takes no more events
+                async with self._database.write() as conn:
+                    await audit_log.append(conn, [event])
             del self._uncounted[case_id]
         return len(over)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, fi
 
 from domain import strict_json
 from domain.base import FieldProblem
-from domain.input_errors import problems_of, quoted
+from domain.input_errors import masked_values, problems_of, quoted
 from domain.moments import asked_now
 from intake.cells import parse_cells
 from intake.cells.currencies import SIGNS as SIGNS
@@ -210,6 +210,8 @@ def heading_key(heading: str) -> str:
 def check_constants(target: Target, constants: Mapping[str, str]) -> None:
     """Raise WrongMapping if a field does not accept its constant, because then every row would be invalid."""
     values = {name: value for name, value in constants.items() if name in target.model.model_fields}
+    if returned := masked_values(values, target.shown):
+        raise WrongMapping([each.model_copy(update={"column": f"constants.{each.column}"}) for each in returned])
     try:
         target.model.model_validate(values, context=asked_now())
     except ValidationError as wrong:

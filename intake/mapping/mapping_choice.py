@@ -27,6 +27,16 @@ def target_of(process: Process) -> Target:
     return Target(process.input, process.shown_input, process.words.money)
 
 
+def mapping_json(process: str, mapping: ColumnMapping | None) -> dict[str, Any] | None:
+    """Return a mapping as people may see it: constants of masked fields are masked."""
+    if mapping is None:
+        return None
+    found: dict[str, Any] = mapping.model_dump(mode="json")
+    if process in PROCESSES:
+        found["constants"] = PROCESSES[process].shown_input(found["constants"])
+    return found
+
+
 class MappingChoice:
     """Chooses mappings for files of these processes."""
 

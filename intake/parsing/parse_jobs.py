@@ -21,7 +21,7 @@ from domain.named_fields import Named, names_in
 from domain.scope import Reach
 from intake import invalid_rows as bad
 from intake.classify_rows import RowClassifier
-from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice
+from intake.mapping.mapping_choice import SEVERAL, GivenMapping, MappingChoice, mapping_json
 from intake.masked_columns import MaskedColumns
 from intake.parse_rows import ParsedRow, Sheet
 from intake.read_file import process_of as named_process
@@ -128,7 +128,7 @@ def _report(
         "blank": sheet.blank,
         "ignored_columns": sheet.ignored_columns,
         "format": sheet.format.model_dump(mode="json"),
-        "mapping": sheet.mapping and sheet.mapping.model_dump(mode="json"),
+        "mapping": mapping_json(process, sheet.mapping),
     }
     if keep:
         ask("opened", reading)

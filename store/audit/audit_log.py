@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select, bindparam, func, insert, select, text, update
 
 from domain.case import CaseEvent, ChainHead
+from domain.erasure import ContentErased
 from store.audit.hashing import digest_of, hash_of, payload_of
 from store.audit.seals import SealingConnection
 from store.audit.sequencing import NewEvent
@@ -93,7 +94,7 @@ async def prepare(conn: AsyncConnection, new: Sequence[CaseEvent]) -> "Prepared"
 
     `prepare` locks the chain until the transaction ends: the row of the case, or the one head of events without a case.
     A transaction that locks other rows too must append events without a case last, so that two transactions never
-    deadlock. Raises UnknownCase when the case has no row.
+    deadlock. Raises UnknownCase when the case has no row, and ContentErased when its content was erased.
     """
     (case_id,) = {event.case_id for event in new}
     head = await _locked_head(conn, case_id)
@@ -297,7 +298,7 @@ _MOVE_HEAD = prepared(
 )
 _MOVE_CASELESS_HEAD = prepared(update(caseless_head).values(count=bindparam("count"), hash=bindparam("hash")))
 _LOCK_HEAD = prepared(
-    select(cases.c.head_count.label("count"), cases.c.head_hash.label("hash"))
+    select(cases.c.head_count.label("count"), cases.c.head_hash.label("hash"), cases.c.erased_at)
     .where(cases.c.case_id == bindparam("of_case"))
     .with_for_update(key_share=True)  # SQLite holds its one write lock already
 )
@@ -311,6 +312,8 @@ async def _locked_head(conn: AsyncConnection, case_id: str) -> ChainHead:
     row = found.mappings().one_or_none()
     if row is None:
         raise UnknownCase(f"there is no case {case_id}")
+    if case_id and row["erased_at"] is not None:
+        raise ContentErased("case", row["erased_at"])
     return ChainHead(count=row["count"], hash=row["hash"])
 
 

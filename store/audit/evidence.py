@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from domain.case import CaseEvent
 from store.audit import audit_log
 from store.audit.audit_log import OF_A_CASE, StoredEvent, stored
+from store.cases.erased_files import not_any_more
 from store.db.client_keys import scoped_key
 from store.db.connection import AsyncConnection
 from store.db.database import insert_once
@@ -137,6 +138,7 @@ async def attach(conn: AsyncConnection, new: Attachment) -> Attachment:
             data=new.model_dump(mode="json", include={"attachment_id", "filename", "size", "sha256", "note"}),
         )
         await audit_log.append(conn, [event])
+        await not_any_more(conn, f"attachments/{new.sha256}")
         return new
     same = select(attachments).where(
         attachments.c.case_id == new.case_id,

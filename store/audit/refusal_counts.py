@@ -13,6 +13,7 @@ from uuid import uuid4
 from sqlalchemy import and_, or_, select, update
 
 from domain.case import CaseEvent
+from domain.erasure import ContentErased
 from domain.moments import moment_text
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
@@ -35,17 +36,23 @@ AT_ONCE = 100
 """The maximum number of counts that one run writes as events."""
 ALL = ""
 """Key used instead of a task id for the count of a person over all tasks."""
+DECODING = "decoding"
+"""Key used instead of a task id for refusals to decode payloads of Temporal."""
 
 
-async def record(conn: AsyncConnection, event: CaseEvent, person: str) -> bool:
-    """Store a refusal as an event, or only count it. Return True if the refusal was stored as an event."""
-    task_id, now = str(event.data["task_id"]), datetime.now(UTC)
+async def record(conn: AsyncConnection, event: CaseEvent, person: str, *, about: str | None = None) -> bool:
+    """Store a refusal as an event, or only count it. Return True if the refusal was stored as an event.
+
+    `about` is what the refusals are counted by; None: the task of the event.
+    """
+    now = datetime.now(UTC)
+    about = str(event.data["task_id"]) if about is None else about
     whole = await _locked(conn, person, ALL, None, now)
     budget = 0 if now - whole.since >= DAY else whole.listed
     if budget >= LISTED_A_DAY:
         await _count(conn, whole, now)
         return False
-    of_task = await _locked(conn, person, task_id, event.case_id, now)
+    of_task = await _locked(conn, person, about, event.case_id or None, now)
     listed: bool = of_task.listed < LISTED
     if listed:
         await _set(conn, of_task, listed=of_task.listed + 1)
@@ -107,9 +114,12 @@ async def _write(conn: AsyncConnection, person: str, about: str) -> None:
         kind="refusals_counted",
         actor=audit_log.ENGINE,
         summary=f"{person} was refused {row.uncounted} more times {span}",
-        data=data | ({"task_id": about} if about != ALL else {}),
+        data=data | ({} if about in (ALL, DECODING) else {"task_id": about}),
     )
-    await audit_log.append(conn, [event])
+    try:
+        await audit_log.append(conn, [event])
+    except ContentErased:  # an erased case takes no more events
+        await audit_log.append(conn, [event.model_copy(update={"case_id": ""})])
     await _set(conn, row, uncounted=0, first_at=None, last_at=None)
 
 

@@ -12,12 +12,9 @@ can guess the content of rows whose seal records were erased. As for events, the
 rows, so that salt and rows can be erased. `store.audit.sequencing` says when a seal gets its position in the chain.
 """
 
-import hashlib
 import json
 import secrets
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -33,14 +30,14 @@ from sqlalchemy import (
     Table,
     Update,
     literal_column,
-    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite as sqlite_dialect
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.types import NullType
 
 from store.audit.hashing import canonical, digest_of
-from store.audit.sequencing import HEADS, Heads, NewEvent, NewSeal, Run, runner_of, sequence, sequence_listed
+from store.audit.row_digest import Shape, key_of, seal_of
+from store.audit.sequencing import HEADS, Heads, NewEvent, NewSeal, Run, sequence
 from store.db.connection import Found, PostgresConnection
 from store.db.prepared import Prepared, Rows, prepared
 from store.db.sqlite_connection import SqliteConnection
@@ -52,16 +49,11 @@ from store.tables import (
     rate_limits as rate_limits_tables,
     receivers as receivers_tables,
 )
-from store.tables.audit import seals
 from store.tables.base import metadata
 from store.tables.cases import cases
 
-HINT = 4
-"""Characters of each column's hint: for one in 65,536 edits the changed column is not named."""
-DIGEST = 32
-"""Characters of a row's digest (128 bits)."""
-_MANY = 500
-"""Rows in one record when existing rows are sealed."""
+CARRIED = 20
+"""Rows in a record of rows that are sealed again. An erasure of one of them seals the others again, so few are best."""
 
 NOT_SEALED: Mapping[Table, str] = {
     audit_tables.events: "proven by the chain of its case and the global order",
@@ -84,6 +76,7 @@ NOT_SEALED: Mapping[Table, str] = {
     cases_tables.pending_confirmations: "transient: what a person is asked to confirm; what was confirmed is signed",
     people_tables.sign_in_tries: "transient: a pause after failed tries to sign in; the tries are events",
     rate_limits_tables.rate_limits: "transient: how many requests a caller sent in the last minutes",
+    cases_tables.erased_files: "transient: files of erased cases that are deleted next; the erasure is an event",
     audit_tables.refusal_counts: "transient: how many refusals are still to be told in one event",
     people_tables.failed_sign_ins: "transient: how many failed tries of an hour are still to be told in one event",
     notifications_tables.notices: "transient: made of events by their reader, and deleted once sent",
@@ -100,29 +93,6 @@ PROVEN_ELSEWHERE: Mapping[Table, Mapping[str, str]] = {
 """Columns of sealed tables that no seal covers, each with what is checked instead."""
 
 Key = tuple[Any, ...]
-
-
-class Shape(NamedTuple):
-    """A sealed table, with the columns whose values are hashed and their order."""
-
-    table: Table
-    raw: Table
-    """The table without types, so that its columns are read as stored."""
-    whole: Any
-    """A row as one JSON text, built by SQLite: the driver and SQLAlchemy then handle one column only."""
-    listed: Any
-    """All columns as stored, in one expression: its cache key is computed for each statement."""
-    names: tuple[str, ...]
-    """Names of the sealed columns, in the order of the hints."""
-    places: tuple[tuple[int, str, bool], ...]
-    """Index, name and whether the column is a boolean, for each sealed column."""
-    key: tuple[int, ...]
-    """Indexes of the primary key columns."""
-    case: int | None
-    """Index of the column with the id of the row's case; None if the table is not in `OF_A_CASE`."""
-    parent: tuple[int, str] | None
-    """Index of the column that refers to a row of a case, and the table of that row; None if the table is not in
-    `PARENTS`."""
 
 
 class Left(NamedTuple):
@@ -147,6 +117,10 @@ OF_A_CASE = (
     cases_tables.stopped,
 )
 """Tables whose rows never change their case, so that the check of one case covers them."""
+OF_AN_UPLOAD = (cases_tables.batches, cases_tables.batch_rows, cases_tables.batch_requesters)
+"""Tables whose rows never change their upload. Their seals name `batch:` and the id of the upload in place of a case,
+so that an erasure finds them.
+"""
 PARENTS = {
     cases_tables.candidates: ("task_id", cases_tables.tasks),
     receivers_tables.lines: ("entry_id", receivers_tables.entries),
@@ -173,75 +147,13 @@ def _shape(table: Table) -> Shape:
         places,
         tuple(names.index(column.name) for column in table.primary_key),
         names.index("case_id") if table in OF_A_CASE else None,
+        names.index("batch_id") if table in OF_AN_UPLOAD else None,
         (names.index(parent[0]), parent[1].name) if parent else None,
     )
 
 
 SHAPES: Mapping[str, Shape] = {table.name: _shape(table) for table in metadata.sorted_tables if table not in NOT_SEALED}
 """The sealed tables by name."""
-
-
-# ------------------------------------------------------------------------------------------------------------ one row
-
-
-def key_of(shape: Shape, row: Sequence[Any]) -> str:
-    """Return the key that a seal record uses for the row."""
-    if len(shape.key) == 1 and isinstance(row[shape.key[0]], str):
-        return str(row[shape.key[0]])
-    return canonical([_plain(row[place]) for place in shape.key])
-
-
-def seal_of(shape: Shape, row: Sequence[Any], salt: str) -> str:
-    """Return the digest and the hints of a row, as a seal record stores them.
-
-    A column that is null counts as a missing column.
-    """
-    parts: list[str] = []
-    hints: list[str] = []
-    start = zlib.crc32(salt.encode())
-    for place, name, boolean in shape.places:
-        value = row[place]
-        if value is None:
-            hints.append("----")
-            continue
-        part = _part(value, boolean)
-        parts += (name, part)
-        hints.append(f"{zlib.crc32(part.encode('utf-8', 'surrogatepass'), start) & 65535:04x}")
-    said = json.dumps([shape.table.name, *parts])
-    return hashlib.sha256((salt + said).encode()).hexdigest()[:DIGEST] + "".join(hints)
-
-
-def differing(shape: Shape, sealed: str, found: str) -> list[str]:
-    """Return the names of the columns whose values differ from their seal.
-
-    The list is empty if the hints do not show which column differs, or if the table had more or fewer columns when the
-    row was sealed.
-    """
-    if len(sealed) != len(found):
-        return []
-    before, now = sealed[DIGEST:], found[DIGEST:]
-    pairs = zip(shape.names, range(0, len(before), HINT), strict=True)
-    return [name for name, at in pairs if before[at : at + HINT] != now[at : at + HINT]]
-
-
-def _part(value: Any, boolean: bool) -> str:
-    """Return the text of a value together with its type, because SQLite can store any type in any column."""
-    if isinstance(value, str):
-        return "s" + value
-    if isinstance(value, int):
-        # SQLite has no booleans.
-        return f"b{int(value)}" if isinstance(value, bool) or (boolean and value in (0, 1)) else f"i{value}"
-    if isinstance(value, datetime):  # as SQLite stores it
-        return "s" + value.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
-    if isinstance(value, bytes | memoryview):
-        return "x" + bytes(value).hex()
-    if isinstance(value, dict | list):  # JSON, as PostgreSQL's driver returns it
-        return "j" + canonical(value)
-    return f"{type(value).__name__} {value!r}"
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int) and not isinstance(value, bool) else _part(value, False)
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -259,6 +171,8 @@ class SealingConnection:
         self._conn = conn
         self._written: dict[tuple[str, Key], Left] = {}
         """The current state of each row, by table and key; a later statement wins."""
+        self._carried: list[Left] = []
+        self._forgotten: set[tuple[str, str]] = set()
         self.appended: list[NewEvent] = []
         """On SQLite the events of this transaction, in the order in which they get positions."""
 
@@ -292,7 +206,27 @@ class SealingConnection:
 
     def _remember(self, shape: Shape, rows: Iterable[Sequence[Any]], *, gone: bool) -> None:
         for row in rows:
-            self._written[shape.table.name, tuple(row[place] for place in shape.key)] = Left(shape, row, gone)
+            left = Left(shape, row, gone)
+            self._written[_name_of(left)] = left
+
+    def written(self) -> list[Left]:
+        """Return the rows that this transaction wrote, each in its current state."""
+        return list(self._written.values())
+
+    def seal_again(self, shape: Shape, rows: Iterable[Sequence[Any]]) -> None:
+        """Seal rows that this transaction may not have written, together with those that it wrote: their earlier seals
+        are erased in this transaction.
+        """
+        for left in (Left(shape, row) for row in rows):
+            self._written.setdefault(_name_of(left), left)
+
+    def carry_over(self, rows: Iterable[Left]) -> None:
+        """Seal rows in records of their own, a few in each: they only shared a seal with a row that is erased."""
+        self._carried += rows
+
+    def forget(self, rows: Collection[tuple[str, str]]) -> None:
+        """Do not record that these rows, by table and key, were deleted: no seal is left that names them."""
+        self._forgotten |= set(rows)
 
     async def seal(self) -> None:
         """Write the seal records; on SQLite also sequence what was written. This must be the last call in a
@@ -300,13 +234,24 @@ class SealingConnection:
         """
         if not self._written and not self.appended:
             return
-        new = _sealed_rows(self._written.values())
+        new = sealed_rows(left for left in self._written.values() if not self._is_forgotten(left))
+        carried = [left for left in self._carried if _name_of(left) not in self._written]
+        for first in range(0, len(carried), CARRIED):
+            new += sealed_rows(carried[first : first + CARRIED])
         events, self._written, self.appended = self.appended, {}, []
+        self._carried, self._forgotten = [], set()
         if isinstance(self._conn, SqliteConnection):
             # Bypass SQLAlchemy, which takes ten times as long as SQLite while the only write lock is held.
-            _sequence_now(self._conn.now, new, events)
+            sequence_now(self._conn.now, new, events)
         else:
-            await self._conn.run_sync(_write, new)
+            await self._conn.run_sync(write_listed, new)
+
+    def _is_forgotten(self, left: Left) -> bool:
+        return left.gone and (left.shape.table.name, key_of(left.shape, left.row)) in self._forgotten
+
+
+def _name_of(left: Left) -> tuple[str, Key]:
+    return left.shape.table.name, tuple(left.row[place] for place in left.shape.key)
 
 
 class _Telling(NamedTuple):
@@ -380,8 +325,8 @@ def _read_as(table: Table, asked: tuple[Any, ...], dialect: Dialect) -> tuple[Si
 
 
 Records = Mapping[str, Sequence[Left]]
-"""The rows that a transaction wrote, by case id. Rows without a case have the empty id, and so have rows of `PARENTS`
-whose parent row this transaction did not write."""
+"""The rows that a transaction wrote, by case id, or `batch:` and the id of an upload. Other rows have the empty id, and
+so have rows of `PARENTS` whose parent row this transaction did not write."""
 
 
 def _records(written: Iterable[Left]) -> Records:
@@ -393,13 +338,24 @@ def _records(written: Iterable[Left]) -> Records:
         if shape.parent is not None:
             children.append(left)
             continue
-        case_id = "" if shape.case is None else str(row[shape.case] or "")
+        case_id = _group_of(shape, row)
         case_of[shape.table.name, row[shape.key[0]]] = case_id
         found.setdefault(case_id, []).append(left)
     for left in children:
         place, parent = left.shape.parent or (0, "")
         found.setdefault(case_of.get((parent, left.row[place]), ""), []).append(left)
     return found
+
+
+def _group_of(shape: Shape, row: Sequence[Any]) -> str:
+    if shape.batch is not None:
+        return upload_group(row[shape.batch])
+    return "" if shape.case is None else str(row[shape.case] or "")
+
+
+def upload_group(batch_id: str) -> str:
+    """Return what the seals of the rows of an upload have in place of a case id."""
+    return f"batch:{batch_id}"
 
 
 class NewRecord(NamedTuple):
@@ -412,7 +368,7 @@ class NewRecord(NamedTuple):
     rows: str
 
 
-def _sealed_rows(written: Iterable[Left]) -> list[NewRecord]:
+def sealed_rows(written: Iterable[Left]) -> list[NewRecord]:
     """Return one seal record for each case, and one for the rows without a case."""
     found = []
     for case_id, rows in _records(written).items():
@@ -426,7 +382,7 @@ def _sealed_rows(written: Iterable[Left]) -> list[NewRecord]:
     return found
 
 
-def _sequence_now(run: Run, new: Sequence[NewRecord], events: Sequence[NewEvent]) -> None:
+def sequence_now(run: Run, new: Sequence[NewRecord], events: Sequence[NewEvent]) -> None:
     """Write seal records, and give these and the events their positions in this transaction, the only one that writes
     now.
     """
@@ -453,42 +409,8 @@ INSERT INTO unsequenced (kind, number, at) SELECT 'seal', number, clock_timestam
 """
 
 
-def _write(conn: Connection, new: Sequence[NewRecord]) -> None:
+def write_listed(conn: Connection, new: Sequence[NewRecord]) -> None:
     """Write seal records and list them for the sequencer, on PostgreSQL."""
     if new:
         rows = [each._asdict() | {"case_id": each.case_id or None} for each in new]
         conn.exec_driver_sql(_LIST, (json.dumps(rows),))
-
-
-# ----------------------------------------------------------------------------------------- rows that were there before
-
-
-def baseline(conn: Connection) -> int:
-    """Seal all rows of a database that has no seals yet, and return their number; 0 if the database has seals.
-
-    From then on the present content of the rows counts as correct. A later migration that changes rows, or adds a
-    column that is not null, must call `seal_rows` for these rows.
-    """
-    if conn.execute(select(seals.c.number).limit(1)).first():
-        return 0
-    count = 0
-    for shape in SHAPES.values():
-        for rows in _chunks(conn.execute(select(*shape.raw.c))):
-            seal_rows(conn, [Left(shape, row) for row in rows])
-            count += len(rows)
-    return count
-
-
-def seal_rows(conn: Connection, written: Iterable[Left]) -> None:
-    """Seal rows that a migration wrote, in the transaction of the migration."""
-    run, new = runner_of(conn), _sealed_rows(written)
-    if conn.dialect.name == "sqlite":
-        _sequence_now(run, new, [])
-    else:
-        _write(conn, new)
-        sequence_listed(run)
-
-
-def _chunks(result: Any) -> Iterator[Sequence[Any]]:
-    while rows := result.fetchmany(_MANY):
-        yield rows

@@ -34,6 +34,7 @@ from domain.base import FieldProblem
 from domain.batch import BatchCounts
 from domain.scope import Reach
 from domain.state_words import state
+from store.cases.erased_files import not_any_more
 from store.cases.visibility import Viewer, uploads_within
 from store.db import cursor as cursors
 from store.db.connection import AsyncConnection as AsyncConnection
@@ -178,6 +179,7 @@ _TAKEN = batches.c.status != "receiving"
 async def receive(conn: AsyncConnection, batch: Batch) -> None:
     """Store a new batch with the status `receiving`. Call `add_rows` for its rows afterwards."""
     await conn.execute(insert(batches), batch.model_dump())
+    await not_any_more(conn, f"uploads/{batch.path}")
     if batch.asked_for:
         named = [{"batch_id": batch.batch_id, "person": person} for person in batch.asked_for]
         await conn.execute(insert(batch_requesters), named)

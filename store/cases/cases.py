@@ -74,6 +74,8 @@ class CaseRow(BaseModel):
     head_hash: str
     workflow_id: str | None = None
     """The id of the Workflow that rolls the case back; None while the case's own Workflow runs the case."""
+    salt: str | None = None
+    """See `CaseInput.salt`; None once the case was erased."""
     erased_at: datetime | None = None
     """When the content of the case was erased. Ids, status and times stay."""
     plan: list[PlannedUndo] = []
@@ -115,6 +117,8 @@ class NewCaseRow(BaseModel):
     start_at: datetime | None = None
     submitted_at: datetime
     idempotency_key: str | None = None
+    salt: str | None = None
+    """See `CaseInput.salt`."""
 
 
 class CaseFilter(TypedDict, total=False):

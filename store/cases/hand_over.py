@@ -36,7 +36,8 @@ async def hand_over(conn: AsyncConnection, case: CaseRow, asked: RollbackAsked, 
     values["start_digest"] = start_digest(start | {"asked": values["rollback"], "policy_hash": asked.policy_hash})
     same = cases.c.workflow_id == case.workflow_id if case.workflow_id else cases.c.workflow_id.is_(None)
     closed = cases.c.closed_at.is_not(None) if case.closed_at else cases.c.closed_at.is_(None)
-    given = update(cases).where(cases.c.case_id == case.case_id, same, closed, cases.c.status == case.status)
+    unchanged = (same, closed, cases.c.status == case.status, cases.c.erased_at.is_(None))
+    given = update(cases).where(cases.c.case_id == case.case_id, *unchanged)
     if not (await conn.execute(given.values(values))).rowcount:
         return None
     await tasks.close_remaining(conn, case.case_id, asked.at)

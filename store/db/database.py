@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import Insert as PostgresInsert
 from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
 from core.settings import PREFIX, WrongSettings
-from store.audit import seals
+from store.audit import seal_existing_rows
 from store.db import roles, sqlite
 from store.db.connection import AsyncConnection
 from store.db.outages import DatabaseUnavailable as DatabaseUnavailable, UnusableValue as UnusableValue, outages, reason
@@ -98,6 +98,14 @@ class Database:
         if _UNRELEASED.fullmatch(revision or ""):
             raise DatabaseUnavailable(_too_old(revision))
 
+    async def empty_log(self) -> bool:
+        """Move the write-ahead log of SQLite into the file, and empty it. Return False if another connection prevents
+        it now.
+
+        The log has earlier versions of rows until then. On PostgreSQL do nothing: the server recycles its log.
+        """
+        return await self._transactions.empty_log()
+
     async def close(self) -> None:
         """Close all connections. A connection in use is closed after its transaction."""
         await self._transactions.close()
@@ -161,7 +169,7 @@ def migrate(url: str, owner_url: str | None = None) -> None:
                 f"the database has a schema that this code does not know ({error}). "
                 "Use newer code, or restore the backup"
             ) from error
-        seals.baseline(conn)
+        seal_existing_rows.baseline(conn)
         if owner_url is not None:
             _limit_application(conn, url)
 

@@ -81,7 +81,8 @@ def _opened(
         uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False, factory=factory
     )
     try:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        # With secure_delete, SQLite overwrites what is deleted with zeros: an erasure leaves nothing in free pages.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
         # SQLite's own lower() supports ASCII only.
         connection.create_function("lower", 1, _lower, deterministic=True)

@@ -129,6 +129,11 @@ class SqliteConnection:
             self.reusable = False
         self._forget()
 
+    async def empty_log(self) -> bool:
+        """Checkpoint the write-ahead log and truncate it. Return False if another connection uses it."""
+        (busy, *_), *_ = await self._in_thread(partial(self.now, "PRAGMA wal_checkpoint(TRUNCATE)"))
+        return not busy
+
     def close(self) -> None:
         """Close the connection. The last connection to a file also moves the WAL into the file, so call `close` in a
         thread.

@@ -89,6 +89,17 @@ class SqliteTransactions:
                 conn.rollback()
                 await self._readers.give_back(conn)
 
+    async def empty_log(self) -> bool:
+        """Checkpoint the write-ahead log and truncate it, unless readers or another process use it."""
+        async with self._writers.turn(for_ever=True):
+            if self._group is not None:
+                return False  # its writers have not committed yet
+            conn = await self._writers.take()
+            try:
+                return await conn.empty_log()
+            finally:
+                await self._writers.give_back(conn)
+
     async def close(self) -> None:
         """Close all connections. A connection in use is closed when its transaction ends."""
         await self._readers.close()

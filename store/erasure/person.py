@@ -7,14 +7,16 @@ the requester of a case did not decide it. Inputs and comments belong to cases, 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, delete, or_, select, update
 
-from domain.case import CaseEvent
-from store.audit import audit_log
+from store.audit.seals import SealingConnection
 from store.db.connection import AsyncConnection
-from store.erasure.checks import why_not_person
+from store.erasure.checks import UNKNOWN_PERSON, why_not_person
+from store.erasure.erasing import Erasing
+from store.erasure.events import Told, check_right, erase_events, note_erased
+from store.erasure.seals import erase_seals
 from store.people import passwords
 from store.tables.audit import event_payloads, events, refusal_counts
 from store.tables.cases import bulk_results, decisions, follow_ups, pending_confirmations, proofs
@@ -77,6 +79,7 @@ KEPT: Mapping[str, str] = {
 }
 """Other tables with a column for the id of a person, each with why its rows stay."""
 
+_AT_ONCE = 500
 _KEYS_OF_PASSKEYS = ("passkey_added", "passkey_removed")
 
 
@@ -99,62 +102,43 @@ async def erase_person(
     `request` is the id of the case in which people approved this. Erasing a person twice changes nothing. On
     PostgreSQL, the role of the connection must be the owner of the tables. Raises NotErasable.
     """
+    await check_right(conn)
     row = (await conn.execute(select(people).where(people.c.id == person).with_for_update())).one_or_none()
     if row is not None and row.erased_at is not None:
         return ErasedPerson(0, 0)
     if row is None or (why := await why_not_person(conn, person)):
-        raise NotErasable(why if row is not None else f"There is no person with the id {person}.")
+        raise NotErasable(why if row is not None else UNKNOWN_PERSON)
     addresses = [address for address in (row.email, row.former_email) if address]
-    told = await _events_about(conn, person, row.name, addresses)
+    about = await _events_about(conn, person, row.name, addresses)
     await passwords.forget_tries(conn, f"name:{person}", f"change:{person}", *(f"name:{each}" for each in addresses))
-    rows = await _delete_rows(conn, person)
-    await conn.execute(update(absences).where(absences.c.substitute == person).values(substitute=None))
-    await conn.execute(update(people).where(people.c.manager == person).values(manager=None))
+    erasing = Erasing(cast(SealingConnection, conn), "", datetime.now(UTC))
+    await _delete_rows(erasing, person)
+    await erasing.run(update(absences).where(absences.c.substitute == person).values(substitute=None))
+    await erasing.run(update(people).where(people.c.manager == person).values(manager=None))
     named = update(decisions).where(decisions.c.person == person, decisions.c.name != "")
-    await conn.execute(named.values(name=""))
+    await erasing.run(named.values(name=""))
     emptied = dict.fromkeys(("email", "former_email", "email_set_by", "email_set_at", "manager", "time_zone"))
-    now = datetime.now(UTC)
-    await conn.execute(
-        update(people).where(people.c.id == person).values(name=NAME, erased_at=now, demo=False, **emptied)
-    )
-    await _empty(conn, [number for number, _ in told])
-    event = CaseEvent(
-        event_id=f"erased/person/{person}",
-        case_id="",
-        at=now,
-        kind="erased",
-        actor=by,
-        summary=f"The person {person} was erased: {reason}",
-        data={
-            "kind": "person",
-            "subject": person,
-            "reason": reason,
-            "request": request,
-            "rows": rows,
-            "event_ids": [id for _, id in told],
-        },
-    )
-    await audit_log.append(conn, [event])
-    return ErasedPerson(rows, len(told))
+    empty = update(people).where(people.c.id == person)
+    await erasing.run(empty.values(name=NAME, erased_at=erasing.at, demo=False, **emptied))
+    tables = {table.name for table in OF_A_PERSON} | {people.name, scim_members.name}
+    erased_seals = await erase_seals(erasing.conn, None, None, tables)
+    event_ids = await _empty(conn, about)
+    await note_erased(erasing, "person", person, Told(by, reason, request), event_ids, erased_seals)
+    return ErasedPerson(erasing.rows, len(event_ids))
 
 
-async def _delete_rows(conn: AsyncConnection, person: str) -> int:
-    """Delete all rows about the person, and return their number."""
+async def _delete_rows(erasing: Erasing, person: str) -> None:
+    """Delete all rows about the person."""
     held = select(tokens.c.hash).where(tokens.c.person == person)
     user = select(scim_users.c.scim_id).where(scim_users.c.person == person)
-    number = 0
-    for child in (
-        delete(token_uses).where(token_uses.c.hash.in_(held)),
-        delete(scim_members).where(scim_members.c.scim_user.in_(user)),
-    ):
-        number += (await conn.execute(child)).rowcount
+    await erasing.run(delete(token_uses).where(token_uses.c.hash.in_(held)))
+    await erasing.run(delete(scim_members).where(scim_members.c.scim_user.in_(user)))
     for table, column in OF_A_PERSON.items():
-        number += (await conn.execute(delete(table).where(table.c[column] == person))).rowcount
-    return number
+        await erasing.run(delete(table).where(table.c[column] == person))
 
 
-async def _events_about(conn: AsyncConnection, person: str, name: str, addresses: list[str]) -> list[tuple[int, str]]:
-    """Return number and id of the events without a case that say something about the person, besides the id.
+async def _events_about(conn: AsyncConnection, person: str, name: str, addresses: list[str]) -> list[int]:
+    """Return the numbers of the events without a case that say something about the person, besides the id.
 
     Events of cases belong to their cases. An event by the person about something else, such as a policy, says nothing
     about the person but the id. The event of a passkey that signed a decision stays: without its public key, nobody
@@ -163,7 +147,7 @@ async def _events_about(conn: AsyncConnection, person: str, name: str, addresses
     texts = [json.dumps(text, ensure_ascii=False)[1:-1] for text in (person, *addresses)]
     has = or_(*(event_payloads.c.payload.contains(text, autoescape=True) for text in texts))
     query = (
-        select(events.c.number, events.c.event_id, events.c.kind, event_payloads.c.payload)
+        select(events.c.number, events.c.kind, event_payloads.c.payload)
         .join(event_payloads, event_payloads.c.number == events.c.number)
         .where(events.c.case_id.is_(None), events.c.kind != "erased", has)
         .order_by(events.c.number)
@@ -175,7 +159,7 @@ async def _events_about(conn: AsyncConnection, person: str, name: str, addresses
             continue
         if row.kind in _KEYS_OF_PASSKEYS and await _signed(conn, payload["data"].get("credential_id")):
             continue
-        found.append((row.number, row.event_id))
+        found.append(row.number)
     return found
 
 
@@ -201,8 +185,9 @@ async def _signed(conn: AsyncConnection, credential_id: Any) -> bool:
     return bool(credential_id) and (await conn.execute(query)).first() is not None
 
 
-async def _empty(conn: AsyncConnection, numbers: list[int]) -> None:
-    """Erase the content of these events. The event `erased` that names them must follow in the same transaction."""
-    for first in range(0, len(numbers), 500):
-        some = event_payloads.c.number.in_(numbers[first : first + 500])
-        await conn.execute(update(event_payloads).where(some).values(salt=None, payload=None))
+async def _empty(conn: AsyncConnection, numbers: list[int]) -> list[str]:
+    """Erase the content of these events, and return their ids."""
+    ids: list[str] = []
+    for first in range(0, len(numbers), _AT_ONCE):
+        ids += await erase_events(conn, events.c.number.in_(numbers[first : first + _AT_ONCE]))
+    return ids

@@ -454,6 +454,14 @@ case_keys = Table(
 database.
 """
 
+erased_files = Table(
+    "erased_files",
+    metadata,
+    Column("path", String(255), primary_key=True),  # below the state folder
+    Column("at", Instant, nullable=False),
+)
+"""Files of erased cases and uploads. A row is deleted with its file, after the transaction of the erasure."""
+
 legal_holds = Table(
     "legal_holds",
     metadata,

@@ -176,7 +176,7 @@ async def test_a_batch_is_paused_once_by_one_key_also_without_a_worker(stopped: 
 def test_every_route_that_sends_a_message_documents_the_answer_without_a_worker(stopped: Gate) -> None:
     """A new route is in this table, or stands nowhere near a case."""
     sends = ("/tasks/{task_id}/", "/cases/{case_id}/", "/batches/{batch_id}/")
-    in_sql = {"nudge", "follow-up", "comments", "attachments", "acknowledge"}
+    in_sql = {"nudge", "follow-up", "comments", "attachments", "acknowledge", "reveal"}
     routes = {
         path: operation["post"]
         for path, operation in stopped.app.openapi()["paths"].items()

@@ -43,7 +43,7 @@ EVERYTHING = {
     *("POST /tasks/decisions", "POST /tasks/reassign", "POST /tasks/{task_id}/decision"),
     *(
         f"POST /tasks/{{task_id}}/{act}"
-        for act in ("claim", "release", "reassign", "delegate", "withdraw", "questions")
+        for act in ("claim", "release", "reassign", "delegate", "withdraw", "questions", "reveal")
     ),
     *("POST /tasks/{task_id}/questions/{question_id}/answer", "POST /tasks/{task_id}/questions/{question_id}/withdraw"),
     *("POST /tasks/{task_id}/clock", "POST /tasks/{task_id}/nudge"),

@@ -92,7 +92,10 @@ class Product:
 @pytest_asyncio.fixture(scope="session")
 async def product(tmp_path_factory: Any) -> AsyncIterator[Product]:
     folder, everybody = tmp_path_factory.mktemp("authorization"), EVERYBODY | STRANGERS
-    async with opened_gateway(folder, policy(), everybody, public_url=URL) as gate, gate.worker():
+    async with (
+        opened_gateway(folder, policy(), everybody, public_url=URL, payload_keys=folder / "payload-keys.toml") as gate,
+        gate.worker(),
+    ):
         callers = Callers(gate)
         await callers.prepare()
         yield Product(gate, callers, Things(gate))

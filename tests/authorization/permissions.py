@@ -60,6 +60,7 @@ class What(StrEnum):
     MAPPINGS = "Read saved column mappings"
     DATASETS = "Read published datasets"
     RECEIVERS = "Read accepted risks and the account directory"
+    DECODE = "Decode payloads of Temporal"
     OVERSEE = "Read the audit log, evidence packs and the ledger"
     CHANGE_LEDGER = "Request, confirm and withdraw changes of the ledger"
     READ_POLICY = "Read the policy"

@@ -74,7 +74,7 @@ class Place:
     @property
     def of_api(self) -> bool:
         """True if programs use the route, and browsers do not."""
-        return self.path.startswith(("/api/", "/health/", "/metrics"))
+        return self.path.startswith(("/api/", "/codec/", "/health/", "/metrics"))
 
     @property
     def safe(self) -> bool:

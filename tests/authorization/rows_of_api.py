@@ -18,6 +18,8 @@ ROWS: Rows = {
     "GET /health/live": Row(What.PUBLIC),
     "GET /health/ready": Row(What.PUBLIC),
     "GET /metrics": Row(What.PUBLIC),
+    "POST /codec/encode": Row(What.PUBLIC, refused=404),
+    "POST /codec/decode": Row(What.DECODE, json={"payloads": []}),
     # ------------------------------------------------------------------------------------------------------ one's own
     "GET /api/v1/me": Row(What.OWN),
     "GET /api/v1/events": Row(What.OWN),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from temporalio.runtime import Runtime
 
 import worker
 from api import __main__ as gateway
@@ -26,7 +27,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = load(var=tmp_path, database_url=f"sqlite:///{tmp_path}/holdgate.db")
     for program in (gateway, worker):
         monkeypatch.setattr(program, "load", lambda: found)
-        monkeypatch.setattr(program.logs, "configure", lambda _: None)
+        monkeypatch.setattr(program.logs, "configure", lambda *_, **__: None)
+        monkeypatch.setattr(program.logs, "take_uncaught", lambda: None)
+    monkeypatch.setattr(Runtime, "set_default", lambda _: None)
 
 
 def test_the_gateway_serves_with_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:

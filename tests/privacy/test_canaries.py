@@ -46,7 +46,8 @@ def drive(folder: Path, **settings: str) -> Driven:
         OTEL_BSP_SCHEDULE_DELAY="200",
     ) as product:
         httpx2.get(f"{product.up['gateway_url']}/metrics")
-        Drive(product, folder).run()
+        with Drive(product, folder) as driving:
+            driving.run()
         for name, url in (("gateway", product.up["gateway_url"]), ("SDK", f"http://{metrics}")):
             driven.metrics[name] = httpx2.get(f"{url}/metrics").content
     receiver.close()

@@ -58,10 +58,7 @@ class Receiver:
         """One errand: at most one effect per key; a key that was undone before it was used stays unused."""
         self.tried[call.case_id].append(name)
         self._fail(call, name)
-        if (call.case_id, name) in self.slow:
-            while not self.released.is_set():
-                activity.heartbeat()
-                await asyncio.sleep(0.05)
+        await self._linger(call, name)
         if self._keys.get(call.key) == "void":
             raise Refused(f"The errand {name} was undone before it was done.")
         if call.key not in self._keys:
@@ -77,11 +74,17 @@ class Receiver:
     async def undo(self, call: StepCall[ErrandRequest], name: str) -> bool:
         """Undo one errand once; a key never used is voided. Answers whether there was anything."""
         self._fail(call, name)
+        await self._linger(call, name)
         assert call.undoes is not None
         if self._keys.get(call.undoes) == "done":
             self._keys[call.undoes] = "undone"
             self.effects[call.case_id].append(name)
         return self._keys.setdefault(call.undoes, "void") == "undone"
+
+    async def _linger(self, call: StepCall[ErrandRequest], name: str) -> None:
+        while (call.case_id, name) in self.slow and not self.released.is_set():
+            activity.heartbeat()
+            await asyncio.sleep(0.05)
 
     def _fail(self, call: StepCall[ErrandRequest], name: str) -> None:
         if (call.case_id, name) in self.refusing:

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError
 
 from domain.status import Outcome, Status, Verdict
 from domain.undo import PlannedUndo
 from workflows.engine.failures import Failure, failure_of, options_of, pause_after
 from workflows.engine.human_tasks import HumanTasks
+from workflows.engine.results import UnreadableResult, read_result
 from workflows.engine.state import CaseRun
 
 UNDO_VERDICTS = (Verdict.RETRY, Verdict.SKIP, Verdict.DONE_BY_HAND)
@@ -76,15 +77,17 @@ class Compensation:
         while True:
             run.show(undo.summary)
             try:
-                did_something = await workflow.execute_activity(
+                sent = await workflow.execute_activity(
                     undo.undo,
                     undo.call,
+                    result_type=RawValue,
                     summary=undo.summary,
                     start_to_close_timeout=options.time_limit,
                     # Repeated here and not by the server, so that the timeline shows each attempt.
                     retry_policy=RetryPolicy(maximum_attempts=1),
                 )
-            except ActivityError as error:
+                did_something = read_result(undo.undo, sent)
+            except (ActivityError, UnreadableResult) as error:
                 failure = failure_of(error, options)
             else:
                 if await self._is_undone(undo, did_something):

@@ -14,6 +14,7 @@ from temporalio.exceptions import (
     TimeoutType,
 )
 
+from core.payload_failures import UNREADABLE_FAILURE
 from domain.case import ABOUT, CaseInput
 from domain.durations import in_words
 from domain.errors import ATTEMPT, SPOKEN
@@ -25,6 +26,8 @@ STEP_TIMEOUT = timedelta(seconds=10)
 With the ten attempts of StepOptions, a step whose attempts fail at once is tried for about a minute: longer than a
 restart of a database, shorter than a reviewer's patience.
 """
+MAX_KIND, MAX_MESSAGE = 200, 4000
+"""The most characters of the kind and of the message of a failure that an event keeps."""
 UNFORESEEN = "Something went wrong that nobody foresaw. An engineer finds the technical message with the task."
 IN_WORDS = {
     "DatabaseUnavailable": "The database did not answer.",
@@ -37,6 +40,10 @@ IN_WORDS = {
     "ConnectTimeout": "The other system did not answer in time.",
     "PermissionError": "The other system does not allow Holdgate to do this.",
     "FileNotFoundError": "A file that the step needs does not exist.",
+    "UnreadableResult": "The result of this step cannot be read. Somebody may have completed the step by hand in "
+    "Temporal. The step may have taken effect or not. You can retry the step: its effect happens once only.",
+    UNREADABLE_FAILURE: "The reason of this failure cannot be read. Somebody may have ended the step by hand in "
+    "Temporal. The step may have taken effect or not. You can retry the step: its effect happens once only.",
 }
 """The sentence for failures of these kinds, whose own message is not written for people."""
 
@@ -118,7 +125,9 @@ def failure_of(error: FailureError, options: StepOptions) -> Failure:
             said = f"No attempt succeeded within {in_words(options.retry_for)}. The last time: {found.said}"
             return replace(found, said=said)
         return found
-    return Failure(UNFORESEEN, str(cause or error), type(cause or error).__name__, attempts=attempts)
+    return Failure(
+        UNFORESEEN, _text(str(cause or error), MAX_MESSAGE), type(cause or error).__name__, attempts=attempts
+    )
 
 
 def options_of(case: CaseInput[Any], name: str, default: StepOptions | None = None) -> StepOptions:
@@ -156,20 +165,31 @@ def pause_after(options: StepOptions, failure: Failure, attempt: int, spent: tim
 
 
 def _of_application(error: ApplicationError, attempts: int | None, permanent: list[str] | None = None) -> Failure:
-    kind = error.type or type(error).__name__
+    # Somebody may have let the activity fail by hand, with any texts and details.
+    kind, message = _text(error.type or type(error).__name__, MAX_KIND), _text(error.message, MAX_MESSAGE)
     refused = kind == "Refused"
     spoken = refused or SPOKEN in error.details
-    counted = next((each[ATTEMPT] for each in error.details if isinstance(each, dict) and ATTEMPT in each), None)
-    about = next((each[ABOUT] for each in error.details if isinstance(each, dict) and ABOUT in each), "")
+    counted, about = _detail(error, ATTEMPT), _detail(error, ABOUT)
+    counted = counted if type(counted) is int else None
     return Failure(
-        said=error.message if spoken else IN_WORDS.get(kind, UNFORESEEN),
-        technical=f"{kind}: {error.message}",
+        said=message if spoken else IN_WORDS.get(kind, UNFORESEEN),
+        technical=f"{kind}: {message}",
         kind=kind,
-        about=str(about),
+        about=_text(about, MAX_KIND) if isinstance(about, str) else "",
         refused=refused,
         permanent=error.non_retryable or kind in (permanent or ()),
         attempts=attempts or counted,
     )
+
+
+def _detail(error: ApplicationError, name: str) -> Any:
+    """Return a value that the activity has added to its failure; None if there is none."""
+    return next((each[name] for each in error.details if isinstance(each, dict) and name in each), None)
+
+
+def _text(said: str, most: int) -> str:
+    """Return the text, cut to `most` characters, without NUL characters, which PostgreSQL cannot store."""
+    return said[:most].replace("\0", "")
 
 
 def _timeout(error: TimeoutError, options: StepOptions) -> str:

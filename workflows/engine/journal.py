@@ -97,6 +97,8 @@ class Journal:
         self._gates: dict[str, Gate] = {}
         self._unneeded = UnneededGates()
         self._whole: set[str] = set()
+        self.salt: str | None = None
+        """The salt of the case, from the start input. The ids of events contain a digest of their data."""
         self.start: CaseStart | None = None
         """The start input of this Workflow. The first write is refused if the case was not stored with it."""
         self.known = False
@@ -333,9 +335,11 @@ class Journal:
     def _id(self, *parts: Any) -> str:
         """Return the id of the next event.
 
-        The id is a digest of kind, actor and data, with `-2`, `-3` and so on if earlier events have the same digest.
+        The id is a digest of the salt of the case, kind, actor and data, with `-2`, `-3` and so on if earlier events
+        have the same digest. Without the salt, nobody can guess the data of an erased event by its id.
         """
-        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        said = (self.salt or "") + json.dumps(parts, sort_keys=True, default=str)
+        digest = hashlib.sha256(said.encode()).hexdigest()[:16]
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
         return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")
 

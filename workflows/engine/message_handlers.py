@@ -43,6 +43,7 @@ class MessageHandlers(GuardedWorkflow):
     def start_received(self, start: Mapping[str, Any], read: CaseInput[Any]) -> None:
         """Keep what the first write shows to the database, which then confirms that Holdgate started this Workflow."""
         known = {name: getattr(read, name) for name in _TERMS}
+        self.state.journal.salt = read.salt
         self.state.journal.start = CaseStart(digest=start_digest({**start, "start_at": read.start_at}), **known)
 
     # --------------------------------------------------------------------------------------------------------- updates

@@ -191,6 +191,7 @@ class CaseRun:
             operators=case.operators,
             on_behalf_of=case.on_behalf_of,
             asked_for=case.asked_for,
+            salt=case.salt,
             excluded_users=list(dict.fromkeys(excluded)),
             quorum=Quorum(needed=1),
             opened_at=workflow.now(),

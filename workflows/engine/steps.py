@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError, FailureError
 
 from activities.engine.records import NotRecorded
@@ -20,6 +21,7 @@ from workflows.engine.endings import CaseEnds, NextRound
 from workflows.engine.failures import Failure, failure_of, failure_of_local_step, options_of, retry_policy
 from workflows.engine.human_tasks import HumanTasks
 from workflows.engine.journal import RECORD_PAUSE, RECORD_TIMEOUT, Taken
+from workflows.engine.results import read_result, result_type
 from workflows.engine.state import CaseRun
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
@@ -87,7 +89,8 @@ class Steps:
                 if not handle.done():
                     handle.cancel()
                 try:
-                    result = await handle
+                    sent = await handle
+                    result: ResultT = sent if local else read_result(name, sent, result_type(activity))
                 except (asyncio.CancelledError, FailureError) as error:
                     if record is not None:
                         run.journal.put_back(record)
@@ -119,8 +122,12 @@ class Steps:
         *,
         local: bool,
         record: Taken | None,
-    ) -> workflow.ActivityHandle[ResultT]:
-        """Start the attempts of a step and return their handle. `record` is written before a local step runs."""
+    ) -> workflow.ActivityHandle[Any]:
+        """Start the attempts of a step and return their handle. `record` is written before a local step runs.
+
+        Nobody can complete a local step by hand, so its result is what the step returned. The result of any other step
+        is a RawValue, which `read_result` reads.
+        """
         # An undo must never run beside the step that it undoes.
         to_the_end = workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
         if local:
@@ -137,9 +144,10 @@ class Steps:
                 retry_policy=retry_policy(options),
                 cancellation_type=to_the_end,
             )
-        return workflow.start_activity_method(
-            activity,
+        return workflow.start_activity(
+            activity.__name__,
             call,
+            result_type=RawValue,
             summary=self._run.doing,
             start_to_close_timeout=options.time_limit,
             schedule_to_close_timeout=options.retry_for,

@@ -5,6 +5,7 @@
 - `signed_heads`: the signed checkpoints, against the tree and the chain of seals.
 - `waiting`: the events and seals that have no position in their global order yet.
 - `rows`: the rows of all sealed tables, against the seals of the transactions that wrote them (`store.audit.seals`).
+- `erasures`: that exactly what the events `erased` list is empty.
 - `ledger_check`: the ledger, whose sums are computed again.
 - `proofs`: the signatures of the messages that changed cases, and that the events say what was signed.
 - `assertions`: the signatures of passkeys, with which people confirmed decisions.
@@ -14,7 +15,7 @@ No check trusts a value it reads: an attacker who edits a row may store any valu
 """
 
 from domain.proof.keys import KeyRegistry
-from store.audit.verification import assertions, chains, kept_files, ledger_check, proofs, rows, waiting
+from store.audit.verification import assertions, chains, erasures, kept_files, ledger_check, proofs, rows, waiting
 from store.audit.verification.kept_files import Folders as Folders
 from store.audit.verification.result import Told, Verification as Verification
 from store.audit.verification.signed_heads import SignedHeads, Trust as Trust
@@ -63,6 +64,7 @@ async def verify_all(
         more = [
             *waits.problems,
             *await rows.check_all(conn, erased, signed),
+            *await erasures.check_all(conn, erased),
             *signed.problems(),
             *await ledger_check.check(conn),
             *await kept_files.check_all(conn, folders),
@@ -70,6 +72,7 @@ async def verify_all(
             *await assertions.check(conn),
         ]
     about = {
+        **erased.counts(),
         "unsequenced": waits.number,
         "oldest_unsequenced_s": waits.oldest_s,
         "checkpoints": signed.number,
@@ -94,10 +97,11 @@ async def verify_case(
         more = [
             *waits.problems,
             *await rows.check_case(conn, case_id, erased),
+            *await erasures.check_case(conn, case_id, erased),
             *await ledger_check.check(conn, case_id),
             *await kept_files.check_case(conn, case_id, folders),
             *await proofs.check(conn, keys, case_id),
             *await assertions.check(conn, case_id),
         ]
-    about = {"unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
+    about = {**erased.counts(), "unsequenced": waits.number, "oldest_unsequenced_s": waits.oldest_s}
     return found.with_problems(more).model_copy(update=about)

@@ -8,10 +8,10 @@ from sqlalchemy import String, exists, select, type_coerce
 
 from domain.case import ChainHead
 from store.audit.hashing import digest_of, hash_of
+from store.audit.verification.erasures import ERASED, Erased, read_payload
 from store.audit.verification.order import Order
 from store.audit.verification.result import (
     ROWS_AT_ONCE,
-    Erased,
     Told,
     Verification,
     case_words,
@@ -24,9 +24,6 @@ from store.db.connection import AsyncConnection
 from store.tables.audit import caseless_head, event_payloads, event_positions, events, unsequenced
 from store.tables.cases import batch_rows, cases, decisions, tasks
 from store.tables.receivers import entries
-
-ERASED = "erased"
-"""The kind of the event that lists erased items (`event_ids`, `positions` or `seals` in its data) and the reason."""
 
 _NAMED_BY = {
     "tasks": select(tasks.c.case_id).distinct(),
@@ -42,7 +39,7 @@ async def check_all(
 ) -> tuple[Verification, Erased]:
     """Check all events, the checkpoints, and the rows that refer to the cases of the events.
 
-    Return the result, and the events whose data an `erased` event permits to be missing.
+    Return the result, and the erasures that the events tell.
     """
     walk = _Walk()
     order = await Order.read(conn, signed, walk.say)
@@ -68,10 +65,8 @@ async def check_all(
 
 
 async def check_case(conn: AsyncConnection, case_id: str) -> tuple[Verification, Erased]:
-    """Check the chain of one case, and its row. Return the result, and the events whose data an `erased` event
-    permits to be missing.
-    """
-    walk = _Walk()
+    """Check the chain of one case, and its row. Return the result, and the erasures that the events tell."""
+    walk = _Walk(one_case=True)
     async for row in paged(conn, _EVENTS.where(events.c.case_id == case_id), events.c.number):
         walk.event_of_case(row)
     walk.find_gaps()
@@ -138,13 +133,14 @@ class _Seen:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, *, one_case: bool = False) -> None:
+        self._one_case = one_case
         self._problems: list[str] = []
         self._chains: dict[str, _Seen] = {}
         self._results: list[tuple[str, int, str]] = []
         self._events = self._cases = self._erased = 0
-        self.emptied: dict[int, tuple[str, str]] = {}
-        """By `_order_of`: id and name of events with a null payload that no later event lists as erased."""
+        self.emptied: dict[int, tuple[str, str, str]] = {}
+        """By `_order_of`: id, name and case of events with a null payload that no later event lists as erased."""
         self._emptied_ids: dict[str, int] = {}
         self.erased = Erased()
 
@@ -179,7 +175,7 @@ class _Walk:
         if row.kept is None:
             self.say(f"{name} has lost its payload: the row was removed, not erased")
         elif row.salt is None and row.payload is None:
-            self.emptied[_order_of(row)] = (row.event_id, name)
+            self.emptied[_order_of(row)] = (row.event_id, name, row.case_id or "")
             self._emptied_ids[row.event_id] = _order_of(row)
         elif not (isinstance(row.salt, str) and isinstance(row.payload, str)) or (
             digest_of(row.salt, row.payload) != row.digest
@@ -189,19 +185,32 @@ class _Walk:
             self.permit(row)
 
     def permit(self, row: Any) -> None:
-        """Accept that the earlier events that this erasure event lists have no content."""
+        """Accept that the earlier events that this erasure event lists have no content.
+
+        Report what the event lists beyond that. In the check of one case, an event without a case may list events of
+        other cases.
+        """
         if not (isinstance(row.salt, str) and isinstance(row.payload, str)) or _hash_of(row) != row.hash:
             return
         if digest_of(row.salt, row.payload) != row.digest:
             return
-        ids, positions = self.erased.read(json.loads(row.payload).get("data"))
-        for position in {*positions, *(self._emptied_ids.get(id, 0) for id in ids)}:
-            if position < _order_of(row) and self.emptied.pop(position, None) is not None:
+        erasure = read_payload(f"event {row.event_id}", row.case_id or "", row.payload)
+        self.erased.add(erasure)
+        listed = [(id, self._emptied_ids.get(id, 0)) for id in erasure.event_ids]
+        for what, order in [*listed, *((f"at position {place}", place) for place in erasure.positions)]:
+            emptied = self.emptied.get(order) if order < _order_of(row) else None
+            if emptied is not None and emptied[2] in (erasure.case_id or emptied[2], ""):
+                del self.emptied[order]
                 self._erased += 1
+            elif not (self._one_case and not erasure.case_id):
+                self.say(
+                    f"{erasure.name} lists event {what} as erased, but no earlier event of its case is empty there:"
+                    " the event was restored or replaced"
+                )
 
     def find_emptied(self) -> None:
         """Report events that have no content although no erasure event lists them."""
-        for _, name in self.emptied.values():
+        for _, name, _ in self.emptied.values():
             self.say(f"{name} was emptied: its payload is null, and no later event says that it was erased")
         self.emptied.clear()
 

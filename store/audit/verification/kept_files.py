@@ -23,7 +23,8 @@ class Folders(NamedTuple):
 _POLICIES = select(policies.c.hash, policies.c.text)
 _ATTACHMENTS = select(attachments.c.attachment_id.label("id"), attachments.c.case_id, attachments.c.sha256)
 _UPLOADS = select(batches.c.batch_id.label("id"), batches.c.sha256, batches.c.path).where(
-    type_coerce(batches.c.status, NullType) != "receiving"
+    type_coerce(batches.c.status, NullType) != "receiving",
+    type_coerce(batches.c.path, NullType) != "",  # erased: see `erasures`
 )
 
 

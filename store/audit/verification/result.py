@@ -31,6 +31,13 @@ class Verification(BaseModel):
     cases: int
     erased: int
     """Events with an erased payload; their positions and envelopes are still proven."""
+    erased_rows: int = 0
+    """Rows that erasures emptied or deleted, by their events."""
+    erased_proofs: int = 0
+    """Signed messages whose text and signature were erased."""
+    erased_seals: int = 0
+    """Seals that were erased; their places in the chain of seals are still proven."""
+    erased_files: int = 0
     unsequenced: int = 0
     """Events and seals that have no position in their global order yet. Such events and seals are no problem in
     themselves.
@@ -51,6 +58,14 @@ class Verification(BaseModel):
         problems = [said.encode(errors="replace").decode() for said in (*self.problems, *more)]
         return self.model_copy(update={"problems": list(dict.fromkeys(problems))})
 
+    @property
+    def erased_in_words(self) -> str:
+        """Return how much was erased, such as `12 rows and 2 files`; empty if nothing was."""
+        numbers = {"events": self.erased, "rows": self.erased_rows, "signed messages": self.erased_proofs}
+        numbers |= {"seals": self.erased_seals, "files": self.erased_files}
+        parts = [f"{number:,} {name}" for name, number in numbers.items() if number]
+        return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
     def lines(self, most: int = 100) -> list[str]:
         """Return at most `most` problems, one in each line, for people.
 
@@ -64,25 +79,6 @@ class Verification(BaseModel):
         ordered = [problem for group in groups.values() for problem in group]
         left = len(ordered) - most
         return ordered[:most] + ([f"and {left:,} more problems; --json lists all of them"] if left > 0 else [])
-
-
-class Erased:
-    """The events and seals that may be without content, because an event of the kind `erased` lists them."""
-
-    def __init__(self) -> None:
-        self.seals: set[int] = set()
-
-    def read(self, data: Any) -> tuple[list[str], list[int]]:
-        """Return the event ids and the positions that the data of an erasure event lists.
-
-        Also remember the seals that the event lists.
-        """
-        if not isinstance(data, dict):
-            return [], []
-        named = [data.get(name) for name in ("event_ids", "positions", "seals")]
-        ids, positions, seals = (each if isinstance(each, list) else [] for each in named)
-        self.seals |= {number for number in seals if isinstance(number, int)}
-        return [id for id in ids if isinstance(id, str)], [place for place in positions if isinstance(place, int)]
 
 
 async def paged(conn: AsyncConnection, query: Any, key: Column[Any]) -> AsyncIterator[Any]:
@@ -112,7 +108,9 @@ async def only_row(conn: AsyncConnection, query: Any) -> Any:
 
 
 def case_words(case_id: str | None) -> str:
-    """Return the name of a case for messages."""
+    """Return the name of a case for messages. Seals of uploads have `batch:` and the id of the upload in its place."""
+    if isinstance(case_id, str) and case_id.startswith("batch:"):
+        return f"upload {case_id.removeprefix('batch:')}"
     return f"case {case_id}" if case_id else "no case"
 
 

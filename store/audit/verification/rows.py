@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import select
 
 from store.audit.hashing import digest_of
-from store.audit.seals import PARENTS, SHAPES, Shape, differing, key_of, seal_of
+from store.audit.row_digest import Shape, differing, key_of, seal_of
+from store.audit.seals import PARENTS, SHAPES
 from store.audit.sequencing import seal_hash_of
-from store.audit.verification.result import ROWS_AT_ONCE, Erased, case_words, only_row, paged
+from store.audit.verification.erasures import Erased
+from store.audit.verification.result import ROWS_AT_ONCE, case_words, only_row, paged
 from store.audit.verification.signed_heads import SignedHeads
 from store.db.connection import AsyncConnection, PostgresConnection
 from store.db.sqlite import scratch
@@ -148,7 +150,7 @@ class _Gathering:
         elif linked and not _linked(record):
             self.problems.append(f"{name} was edited, moved or replaced: it does not follow from the one before it")
         if record.salt is None and record.rows is None:
-            if record.position not in self._erased.seals:
+            if not self._erased.permits_seal(record.position, record.number):
                 self.problems.append(f"{name} was emptied, and no later event says that it was erased")
         elif not _intact(record):
             self.problems.append(f"{name} was edited: what it says of rows does not match its digest")

@@ -123,6 +123,12 @@ def upgrade() -> None:
         postgresql_where=sa.text("erased_at IS NOT NULL"),
     )
     op.create_table(
+        "erased_files",
+        sa.Column("path", sa.String(length=255), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("path", name="pk_erased_files"),
+    )
+    op.create_table(
         "legal_holds",
         sa.Column("hold_id", sa.String(length=40), nullable=False),
         sa.Column("kind", sa.String(length=10), nullable=False),

@@ -39,6 +39,9 @@ CASES = 9
 # ------------------------------------------------------------------------------------------------------------ appending
 
 
+NO_ROWS_ERASED = dict.fromkeys(("erased_rows", "erased_proofs", "erased_seals", "erased_files"), 0)
+
+
 async def test_events_of_a_case_are_chained_and_of_all_cases_ordered(db: Database) -> None:
     for reference in ("A", "B"):
         await submitted(db, reference)
@@ -75,6 +78,7 @@ async def test_an_event_is_stored_once(db: Database) -> None:
         "events": 4,
         "cases": 1,
         "erased": 0,
+        **NO_ROWS_ERASED,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
         "checkpoints": 0,
@@ -113,6 +117,7 @@ async def test_verifying_streams_and_a_long_record_has_block_roots(db: Database)
         "events": 1100,
         "cases": 1100,
         "erased": 0,
+        **NO_ROWS_ERASED,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
         "checkpoints": 0,
@@ -126,6 +131,7 @@ async def test_an_empty_record_is_clean(db: Database) -> None:
         "events": 0,
         "cases": 0,
         "erased": 0,
+        **NO_ROWS_ERASED,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
         "checkpoints": 0,
@@ -143,6 +149,7 @@ async def test_an_erased_payload_passes_and_is_counted(db: Database) -> None:
         "events": 2,
         "cases": 1,
         "erased": 1,
+        **NO_ROWS_ERASED,
         "unsequenced": 0,
         "oldest_unsequenced_s": 0.0,
         "checkpoints": 0,

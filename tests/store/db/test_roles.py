@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import exc as sql, text
+from sqlalchemy import exc as sql, select, text
 
 from store.audit.checkpoints.note import SigningKey
 from store.audit.checkpoints.sign import Signer
@@ -15,7 +15,10 @@ from store.audit.verification import verify
 from store.db import roles
 from store.db.database import Database, migrate
 from store.db.roles import WrongRole
+from store.erasure.content import erase_case
+from store.erasure.events import NoRight
 from store.people import people
+from store.tables.cases import cases
 from tests.store.sample_cases import ending, opening, recorded, submitted, task
 from tests.support.postgres import Postgres
 from tests.support.sequenced import Sequenced
@@ -159,3 +162,17 @@ def test_one_role_goes_on_to_do_everything(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as conn:
         found: Any = conn.execute("SELECT has_table_privilege('events', 'DELETE')").fetchone()
     assert found == (True,)
+
+
+async def test_only_the_owner_of_the_tables_erases(app: Database, postgres_url: str) -> None:
+    async with app.read() as conn:
+        (case_id,) = (await conn.execute(select(cases.c.case_id))).scalars()
+    told: dict[str, Any] = {"by": "pia", "reason": "asked", "request": None}
+    with pytest.raises(NoRight, match="set HOLDGATE_DATABASE_OWNER_URL"):
+        async with app.write() as conn:
+            await erase_case(conn, case_id, **told)
+    owner = Sequenced(postgres_url)
+    async with owner.write() as conn:
+        assert (await erase_case(conn, case_id, **told)).events > 0
+    await owner.close()
+    assert (await verify(app)).problems == []
