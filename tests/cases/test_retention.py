@@ -134,7 +134,7 @@ async def test_an_upload_that_started_no_case_goes_by_its_own_age(
 async def test_one_worker_at_a_time_erases(db: Database) -> None:
     case_id = await ended(db, "old", OLD)
     async with db.write() as conn:
-        assert await leases.take(conn, LEASE, "another", NOW, LEASE_FOR)
+        assert await leases.take(conn, LEASE, "another", datetime.now(UTC), LEASE_FOR)
     assert await job(db).look() == 0 and await erased(db) == set()
     async with db.write() as conn:
         await leases.release(conn, LEASE, "another")
