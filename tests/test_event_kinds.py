@@ -36,7 +36,7 @@ PROSE = SENTENCES | {"said", "told", "message", "words", "title"}
 """Names that stand for sentences in the code."""
 DIGESTS_OF_CONTENT = {
     "api/pages/inbox.py": "the comment that a person typed, to tell a form sent twice from another one",
-    "store/audit/seals.py": "a row as JSON, so that a changed row is found",
+    "store/audit/row_digest.py": "a row as JSON, so that a changed row is found",
     "domain/messages.py": "a decision as JSON, to tell a repeat from a reused id",
 }
 """Digests that must change with every letter of what somebody wrote: they identify no event and no group."""

@@ -163,7 +163,7 @@ class SealingConnection:
     """A connection for one write transaction that seals the rows it writes.
 
     The class offers nothing of the connection that it wraps but statements. An `insert`, `update` or `delete` cannot
-    skip the seal.
+    skip the seal. `written`, `seal_again`, `carry_over` and `forget` are for erasures: see `store.erasure.seals`.
     """
 
     def __init__(self, conn: SqliteConnection | PostgresConnection) -> None:

@@ -59,7 +59,7 @@ async def erase_case(conn: AsyncConnection, case_id: str, *, by: str, reason: st
     await conn.execute(update(cases).where(cases.c.case_id == case_id).values(erased_at=erasing.at))
     erased = await _erased(erasing, case, event_ids, erased_seals)
     if batch is not None and rest:
-        return _sum(erased, await _erase_rest(conn, batch, told))
+        return _sum(erased, await _erase_rest(conn, batch.batch_id, told))
     return erased
 
 
@@ -84,12 +84,13 @@ async def erase_upload(conn: AsyncConnection, batch_id: str, *, by: str, reason:
         total = _sum(total, await erase_case(conn, case_id, by=by, reason=reason, request=request))
     batch = await _batch(conn, batch_id)
     if batch is not None and batch.erased_at is None:  # an upload without a case that had content
-        total = _sum(total, await _erase_rest(conn, batch, Told(by, reason, request)))
+        total = _sum(total, await _erase_rest(conn, batch_id, Told(by, reason, request)))
     return total
 
 
-async def _erase_rest(conn: AsyncConnection, batch: Row[Any], told: Told) -> Erased:
-    erasing, own = _begun(conn, ""), batch.batch_id
+async def _erase_rest(conn: AsyncConnection, own: str, told: Told) -> Erased:
+    erasing, batch = _begun(conn, ""), await _batch(conn, own)
+    assert batch is not None, "the row was read in this transaction"
     await uploaded.erase_rest(erasing, batch)
     erased_seals = await erase_seals(erasing.conn, None, own, WITH_CONTENT)
     # Such as the pause of its import. Their data has the id of the upload.

@@ -36,7 +36,7 @@ class Erasing:
         self.rows += number
         return number
 
-    async def delete_files(self, paths: Sequence[str]) -> None:
-        """List files, which are deleted after the commit."""
+    async def delete_files(self, paths: Sequence[str], perhaps: Sequence[str] = ()) -> None:
+        """List files, which are deleted after the commit. `perhaps` are files that may be there, which do not count."""
         self.files += paths
-        await list_files(self.conn, paths, self.at)
+        await list_files(self.conn, [*paths, *perhaps], self.at)

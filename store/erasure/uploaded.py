@@ -22,7 +22,7 @@ async def erase_file(erasing: Erasing, batch: Row[Any]) -> None:
     if (await erasing.conn.execute(other)).first() is None:
         # The preview leaves a mark that is named by the hash of the file: see `intake/staged_files.py`.
         held = f"uploads/held/{hashlib.sha256(batch.requester.encode()).hexdigest()}/{batch.sha256}"
-        await erasing.delete_files([f"uploads/{batch.path}", held, f"{held}.taken", f"{held}.started"])
+        await erasing.delete_files([f"uploads/{batch.path}"], [held, f"{held}.taken", f"{held}.started"])
 
 
 async def erase_rest(erasing: Erasing, batch: Row[Any]) -> None:

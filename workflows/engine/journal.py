@@ -338,8 +338,8 @@ class Journal:
         The id is a digest of the salt of the case, kind, actor and data, with `-2`, `-3` and so on if earlier events
         have the same digest. Without the salt, nobody can guess the data of an erased event by its id.
         """
-        said = (self.salt or "") + json.dumps(parts, sort_keys=True, default=str)
-        digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+        salted = (self.salt or "") + json.dumps(parts, sort_keys=True, default=str)
+        digest = hashlib.sha256(salted.encode()).hexdigest()[:16]
         times = self._ids[digest] = self._ids.get(digest, 0) + 1
         return f"{self._workflow_id}/{digest}" + (f"-{times}" if times > 1 else "")
 

@@ -61,9 +61,9 @@ class Verification(BaseModel):
     @property
     def erased_in_words(self) -> str:
         """Return how much was erased, such as `12 rows and 2 files`; empty if nothing was."""
-        numbers = {"events": self.erased, "rows": self.erased_rows, "signed messages": self.erased_proofs}
-        numbers |= {"seals": self.erased_seals, "files": self.erased_files}
-        parts = [f"{number:,} {name}" for name, number in numbers.items() if number]
+        numbers = {"event": self.erased, "row": self.erased_rows, "signed message": self.erased_proofs}
+        numbers |= {"seal": self.erased_seals, "file": self.erased_files}
+        parts = [f"{number:,} {name}{'s' * (number != 1)}" for name, number in numbers.items() if number]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
     def lines(self, most: int = 100) -> list[str]:

@@ -384,7 +384,12 @@ async def test_files_and_texts_are_compared_with_their_hashes(sqlite_url: str, t
     attachments, batches = metadata.tables["attachments"], metadata.tables["batches"]
     async with db.write() as conn:
         for name in (good, bad, "0" * 64):
-            about = {"attachment_id": name[:8], "sha256": name, "batch_id": name[:8], "path": f"{name}.csv"}
+            about: dict[str, Any] = {
+                "attachment_id": name[:8],
+                "sha256": name,
+                "batch_id": name[:8],
+                "path": f"{name}.csv",
+            }
             about["erased_at"] = None
             for table in (attachments, batches):
                 row = {column.name: value_of(column, 1) for column in table.c} | {"case_id": case.case_id}
