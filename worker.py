@@ -130,7 +130,7 @@ def checkpoint_jobs(database: Database, settings: Settings) -> list[Job]:
     return [Job(signer.look, said, "no checkpoint of the audit log could be signed", CHECKPOINTS_EVERY)]
 
 
-async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime | None = None) -> None:
+async def main(settings: Settings, policy_file: PolicyFile, runtime: Runtime) -> None:
     """Run until SIGTERM or SIGINT, then finish what is running.
 
     Raises WrongProcess; ForeignNamespace if the namespace belongs to another installation, now or later; and

@@ -45,16 +45,22 @@ class PayloadEncryption:
         """Why the program must stop; None if it need not."""
         self._lost = asyncio.Event()
 
-    async def check(self) -> None:
-        """Check once. Raises WrongEncryption, and DatabaseUnavailable."""
+    async def check(self, *, begin: bool = True) -> None:
+        """Check once. Raises WrongEncryption, and DatabaseUnavailable.
+
+        The first program with keys makes the installation one that encrypts, unless `begin` is False.
+        """
+        since = None if self._opened else await encrypts_since(self._db)
         if self.keys is None:
-            if (since := await encrypts_since(self._db)) is not None:
+            if since is not None:
                 raise WrongEncryption(
                     f"{SETTING} is not set, but this installation encrypts the payloads of Workflows since "
                     f"{moment_text(since)}. Set {SETTING} to the file of its keys, and start this program again"
                 )
             return
         if not self._opened:
+            if since is None and not begin:
+                return
             try:
                 await self.keys.open()
             except PayloadKeyMissing as error:

@@ -91,7 +91,7 @@ def payload_keys_list(as_json: AsJson = False) -> None:
 
     async def used(database: "Database") -> dict[str, int]:
         async with database.read() as conn:
-            return {use.key_id: use.count for use in await case_keys.uses(conn)}
+            return {use.key_id: use.data_keys for use in await case_keys.uses(conn)}
 
     uses = in_database(used)
     found: list[dict[str, Any]] = [
@@ -153,7 +153,7 @@ def payload_keys_remove(key_id: KeyId) -> None:
 
     async def remove(database: "Database") -> None:
         async with database.read() as conn:
-            count = next((use.count for use in await case_keys.uses(conn) if use.key_id == key_id), 0)
+            count = next((use.data_keys for use in await case_keys.uses(conn) if use.key_id == key_id), 0)
         if count:
             raise CommandError(
                 f"{key_id} still wraps {count} data keys, so without it their cases could not be read: first run "

@@ -1,8 +1,8 @@
 """Encrypt the payloads of Workflows, so that Temporal stores no content of a case in plain.
 
-Each case has a data key of its own: whoever destroys this key makes the history of the case unreadable, also in backups
-of Temporal. The SDK tells the codec of which Workflow a payload is. Encryption authenticates, too: a payload that was
-changed, that belongs to another case, or that somebody without the key wrote, becomes `UNREADABLE`.
+Each case has a data key of its own. After this key is destroyed, nobody can read the history of the case, also in
+backups of Temporal. The SDK tells the codec of which Workflow a payload is. Encryption authenticates, too: a payload
+that was changed, that belongs to another case, or that somebody without the key wrote, becomes `UNREADABLE`.
 """
 
 import os

@@ -175,8 +175,8 @@ def _read(key_id: str, entry: Any) -> PayloadKey:
 def _text(keys: Iterable[PayloadKey]) -> str:
     lines = [
         "# Keys that encrypt the payloads of Holdgate in Temporal, the current key first. Change this file with",
-        "# `./holdgate payload-keys`. Whoever loses a key loses the cases that need it: keep a backup of this file,",
-        "# apart from the backups of the databases.",
+        "# `./holdgate payload-keys`. Without a key, nobody can read the cases that need it. So keep a backup of this",
+        "# file, apart from the backups of the databases.",
     ]
     for key in keys:
         text = base64.urlsafe_b64encode(key.secret).decode()

@@ -115,10 +115,8 @@ def runtime_of_sdk(metrics_address: str | None) -> Runtime:
         ) from error
 
 
-def foreign_payloads(runtime: Runtime | None) -> Callable[[], None] | None:
+def foreign_payloads(runtime: Runtime) -> Callable[[], None]:
     """Return the function that counts a payload which nobody with a key wrote, among the metrics of the SDK."""
-    if runtime is None:
-        return None
     counter = runtime.metric_meter.create_counter(
         "holdgate_foreign_payloads", "Payloads in encrypted Workflows that nobody with a key wrote"
     )

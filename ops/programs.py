@@ -19,6 +19,7 @@ from core.temporal_binary import temporal_binary
 from domain.names import TASK_QUEUE
 from ops.hidden_addresses import LOOPBACK, HiddenAddresses
 from ops.supervisor import Program
+from ops.ui_guard import CODEC, Codec
 from store.db.private_files import usual_umask
 
 PROBE_TIMEOUT = 2.0
@@ -49,6 +50,7 @@ def temporal(settings: Settings, hidden: HiddenAddresses) -> Program:
         "--db-filename": settings.var / "temporal.db",
         "--namespace": connection.namespace(),
         "--log-level": "error",
+        **({"--ui-codec-endpoint": CODEC} if settings.payload_keys else {}),
         # Switch the HTTP API off: nothing uses it, and any web page could send requests to it.
         "--dynamic-config-value": "frontend.httpAllowedHosts=[]",
     }
@@ -108,6 +110,14 @@ def gateway_url(settings: Settings) -> str:
     if settings.host == LOOPBACK and urlsplit(settings.public_url).hostname == "localhost":
         host = "localhost"
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+
+
+def codec(settings: Settings) -> Codec | None:
+    """Return where the Web UI gets the payloads of a case decoded; None if payloads are not encrypted."""
+    if settings.payload_keys is None:
+        return None
+    host = urlsplit(settings.public_url).hostname
+    return Codec(gateway_url(settings), host if host == "localhost" else LOOPBACK)
 
 
 async def get(settings: Settings, path: str) -> tuple[int, str]:

@@ -51,7 +51,7 @@ class Run:
             if own:
                 print("starting Temporal ...", flush=True)
                 hidden = HiddenAddresses()
-                self._ui = UiGuard(settings.ui_port, hidden)
+                self._ui = UiGuard(settings.ui_port, hidden, programs.codec(settings))
                 await self._ui.start()
                 supervisor.start(programs.temporal(settings, hidden))
             _check_processes(settings)

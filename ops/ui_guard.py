@@ -5,6 +5,11 @@ The Web UI does not check `Host`, so without the proxy a page of another site co
 The proxy listens on `HOLDGATE_UI_PORT`. The proxy accepts only requests for a name of this machine, and changes only
 from pages of the UI. The proxy passes accepted requests on to the hidden address of the UI, see `ops.hidden_addresses`.
 Bodies are streamed.
+
+With encryption, the UI asks the codec server for the payloads of a case at its own origin, and the proxy passes these
+requests on to the gateway, with the cookie of the person who is signed in to the pages in the same browser. Browsers
+keep the cookies of each host apart, but not those of each port. So the proxy moves a browser that opens the UI by
+another name of this machine to the name that the pages have.
 """
 
 import asyncio
@@ -12,11 +17,12 @@ import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import httpx2
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from core.settings import is_loopback
@@ -48,12 +54,30 @@ _FOR_OTHERS = re.compile("access-control-")
 """Headers of answers with which pages of other sites could read these answers. The proxy removes the headers."""
 
 
+CODEC = "/codec"
+"""The path of the codec server, at the origin of the UI and at the gateway."""
+_OF_CODEC = (b"content-type", b"content-length", b"x-namespace", b"origin", b"authorization")
+"""The headers of a request to the codec server that the gateway gets, besides the cookie of its pages."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Where payloads are decoded."""
+
+    gateway_url: str
+    """The URL of the gateway on this machine."""
+    host: str
+    """The host name of the gateway's pages, for which browsers keep the cookie of a session."""
+
+
 class UiGuard:
     """The proxy for the Web UI at the address in `hidden`. The proxy listens from `start` to `stop`."""
 
-    def __init__(self, port: int, hidden: HiddenAddresses) -> None:
+    def __init__(self, port: int, hidden: HiddenAddresses, codec: Codec | None = None) -> None:
+        """`codec` is None if payloads are not encrypted."""
         self._port = port
         self._hidden = hidden
+        self._codec = codec
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -119,17 +143,22 @@ class UiGuard:
                 return PlainTextResponse("This request was sent by a page of another site.\n", 403)
         if int(request.headers.get("content-length", "0")) > MOST_BYTES:
             return PlainTextResponse("This request is too large.\n", 413)
+        if self._codec and name != self._codec.host and request.headers.get("sec-fetch-mode") == "navigate":
+            return RedirectResponse(str(request.url.replace(hostname=self._codec.host)), 307)
         return None
 
     async def _pass_on(self, request: Request, send: Send) -> None:
-        hidden = self._hidden
         target = request.scope["raw_path"]
         if query := request.scope["query_string"]:
             target += b"?" + query
-        url = httpx2.URL(f"http://{hidden.ui_host}:{hidden.ui_port}").copy_with(raw_path=target)
+        if self._codec and request.url.path.startswith(f"{CODEC}/"):
+            base, headers = self._codec.gateway_url, _for_codec(request)
+        else:
+            base, headers = f"http://{self._hidden.ui_host}:{self._hidden.ui_port}", _asked(request)
+        url = httpx2.URL(base).copy_with(raw_path=target)
         body = _body(request) if _BODIED.intersection(request.headers) else None
         # Not the client's `build_request`: it adds headers that the browser did not send, such as for compression.
-        asked = httpx2.Request(request.method, url, headers=_asked(request), content=body)
+        asked = httpx2.Request(request.method, url, headers=headers, content=body)
         answer = await self._client.send(asked, stream=True)
         try:
             headers = [(name, value) for name, value in answer.headers.raw if _passes(name)]
@@ -158,14 +187,21 @@ def _asked(request: Request) -> list[tuple[bytes, bytes]]:
     headers = []
     for name, value in request.headers.raw:
         if name == b"cookie":  # browsers send a machine's cookies to all of its ports
-            value = _without_ours(value)
+            value = _cookies(value, ours=False)
         if _passes(name) and value:
             headers.append((name, value))
     return headers
 
 
-def _without_ours(cookies: bytes) -> bytes:
-    kept = [each for each in cookies.split(b";") if b"holdgate" not in each.partition(b"=")[0]]
+def _for_codec(request: Request) -> list[tuple[bytes, bytes]]:
+    headers = [(name, value) for name, value in request.headers.raw if name in _OF_CODEC]
+    cookies = [_cookies(value, ours=True) for name, value in request.headers.raw if name == b"cookie"]
+    return headers + [(b"cookie", value) for value in cookies if value]
+
+
+def _cookies(cookies: bytes, *, ours: bool) -> bytes:
+    """Return the cookies of the gateway, or those of all other programs."""
+    kept = [each for each in cookies.split(b";") if (b"holdgate" in each.partition(b"=")[0]) is ours]
     return b";".join(kept).strip()
 
 

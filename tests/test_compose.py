@@ -37,6 +37,7 @@ OF_THE_GATEWAY = {
 OPTIONAL = OF_THE_GATEWAY | {
     "HOLDGATE_PUBLIC_URL",
     "HOLDGATE_PASSKEY_DOMAIN",
+    "HOLDGATE_PAYLOAD_KEYS",
     "HOLDGATE_CHANNELS",
     "HOLDGATE_SMTP_URL",
     "HOLDGATE_MAIL_FROM",
@@ -99,16 +100,19 @@ def test_each_program_mounts_only_its_own_private_key() -> None:
     assert {name: volumes for name, volumes in mounted.items() if volumes} == {
         "keys": [
             "gateway-key:/var/lib/holdgate-gateway-key",
+            "payload-keys:/var/lib/holdgate-payload-keys",
             "record-key:/var/lib/holdgate-record-key",
             "trusted-keys:/var/lib/holdgate-trusted-keys",
             "worker-key:/var/lib/holdgate-worker-key",
         ],
         "gateway": [
             "gateway-key:/var/lib/holdgate-gateway-key:ro",
+            "payload-keys:/var/lib/holdgate-payload-keys:ro",
             "secrets-key:/var/lib/holdgate-secrets-key",
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
         ],
         "worker": [
+            "payload-keys:/var/lib/holdgate-payload-keys:ro",
             "record-key:/var/lib/holdgate-record-key:ro",
             "trusted-keys:/var/lib/holdgate-trusted-keys:ro",
             "worker-key:/var/lib/holdgate-worker-key:ro",

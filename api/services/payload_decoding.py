@@ -5,11 +5,10 @@ to no case: to read a case in Temporal must not change the case.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from sqlalchemy import select
 from temporalio.api.common.v1 import Payload
 
 from api.http.problems import Problem, forbidden
@@ -18,16 +17,13 @@ from core.payload_codec import ENCODING, SUBJECT, DataKey, PayloadCodec
 from domain.case import CaseEvent
 from domain.event_kinds import EventKind
 from store.audit import audit_log, refusal_counts
-from store.cases import batches
 from store.cases.case_keys import CaseKeys
-from store.db.connection import AsyncConnection
+from store.cases.payload_subjects import subjects_by_reach
 from store.db.database import Database
 from store.people.people import Person
-from store.tables.cases import batches as batches_table, cases
 
 MOST_PAYLOADS = 1000
 """The most payloads of one request. The Web UI and the command line send those of one event, or of one page."""
-_BATCH = "batch:"
 
 
 async def decoded(db: Database, keys: CaseKeys, person: Person, payloads: Sequence[Payload]) -> list[Payload]:
@@ -36,14 +32,20 @@ async def decoded(db: Database, keys: CaseKeys, person: Person, payloads: Sequen
     Raises DatabaseUnavailable.
     """
     named = {subject for each in payloads if (subject := _subject(each))}
+    if not named:
+        return list(payloads)
     async with db.read() as conn:
-        known = await _known(conn, named)
-        may = {subject for subject, process in known.items() if process in person.scope.operates}
-        may |= {each for each in known if each.startswith(_BATCH) and await _operates_batch(conn, person, each)}
+        may, others = await subjects_by_reach(conn, named, person.scope.operates)
     codec = PayloadCodec(_Reading(keys))
     answer = [await _decoded(codec, each) if _subject(each) in may else each for each in payloads]
-    if named:
-        await _note(db, person, sum(_subject(each) in may for each in payloads), may, known.keys() - may)
+    data = {
+        "case_ids": sorted(may),
+        "count": sum(_subject(each) in may for each in payloads),
+        "withheld": sorted(others),
+    }
+    said = f"{person.id} decoded {data['count']} payloads of Temporal"
+    async with db.write() as conn:
+        await audit_log.note(conn, EventKind.PAYLOADS_DECODED, by=person.id, summary=said, data=data)
     return answer
 
 
@@ -86,22 +88,6 @@ def _subject(payload: Payload) -> str:
     return payload.metadata.get(SUBJECT, b"").decode(errors="replace").replace("\0", "")
 
 
-async def _known(conn: AsyncConnection, subjects: Iterable[str]) -> dict[str, str]:
-    """Return those of the subjects that exist, with the process of each case; empty for uploads."""
-    ids = {each for each in subjects if not each.startswith(_BATCH)}
-    rows = await conn.execute(select(cases.c.case_id, cases.c.process).where(cases.c.case_id.in_(ids)))
-    found = {row.case_id: row.process for row in rows}
-    uploads = {each.removeprefix(_BATCH) for each in subjects if each.startswith(_BATCH)}
-    query = select(batches_table.c.batch_id).where(batches_table.c.batch_id.in_(uploads))
-    return found | {f"{_BATCH}{each}": "" for each in (await conn.execute(query)).scalars()}
-
-
-async def _operates_batch(conn: AsyncConnection, person: Person, subject: str) -> bool:
-    """Return True if a person operates the processes of all rows of an upload, or is an admin."""
-    operates = person.scope.operates
-    return operates.everywhere or await batches.is_within(conn, subject.removeprefix(_BATCH), operates)
-
-
 async def _decoded(codec: PayloadCodec, payload: Payload) -> Payload:
     """Return what a payload has, or a text that says why nobody can read it. One such payload spoils no others."""
     try:
@@ -115,10 +101,3 @@ async def _decoded(codec: PayloadCodec, payload: Payload) -> Payload:
 
 def _text(said: str) -> Payload:
     return Payload(metadata={"encoding": b"json/plain"}, data=json.dumps(said).encode())
-
-
-async def _note(db: Database, person: Person, count: int, decoded: Iterable[str], withheld: Iterable[str]) -> None:
-    data = {"case_ids": sorted(decoded), "count": count, "withheld": sorted(withheld)}
-    said = f"{person.id} decoded {count} payloads of Temporal"
-    async with db.write() as conn:
-        await audit_log.note(conn, EventKind.PAYLOADS_DECODED, by=person.id, summary=said, data=data)

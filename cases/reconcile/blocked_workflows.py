@@ -22,7 +22,7 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.converter import WorkflowSerializationContext
-from temporalio.exceptions import TemporalError
+from temporalio.exceptions import FailureError, TemporalError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import (
     ExecuteWorkflowInput,
@@ -160,7 +160,8 @@ class BlockedWorkflows:
             return failed.message
         context = WorkflowSerializationContext(self._client.namespace, workflow_id)
         with suppress(PayloadsUnreadable):
-            return str(await self._client.data_converter.with_context(context).decode_failure(failed))
+            error = await self._client.data_converter.with_context(context).decode_failure(failed)
+            return error.message if isinstance(error, FailureError) else str(error)
         return failed.message
 
     # ----------------------------------------------------------------------------- ----- what Temporal and SQL know
@@ -218,7 +219,7 @@ class BlockedWorkflows:
         try:
             handle = self._client.get_workflow_handle(case.conductor)
             state: CaseState = await handle.query("status", result_type=CaseState)
-        except (RPCError, WorkflowQueryFailedError):
+        except (RPCError, WorkflowQueryFailedError, PayloadsUnreadable):
             return None
         told = {event.event_id for event in state.timeline}
         reset = any(event.kind == "case_reset" for event in state.timeline)

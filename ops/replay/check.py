@@ -72,7 +72,7 @@ async def check(
 async def _check_keys(encryption: PayloadEncryption) -> None:
     """Raise WrongEncryption, or DatabaseUnavailable if payloads are encrypted. Plain payloads need no database."""
     try:
-        await encryption.check()
+        await encryption.check(begin=False)
     except DatabaseUnavailable:
         if encryption.keys is not None:
             raise

@@ -4,8 +4,8 @@ The row of a new case is written in the transaction that stores the case: nothin
 not stored. A case that began in plain gets its key when a program first encrypts one of its payloads.
 
 The row of `MARKER` belongs to no case. It says that this installation encrypts, and since when: a program without keys
-would drop encrypted messages, so it does not start, and stops if it runs. The key of this row wraps nothing; whoever
-can unwrap it has the right file.
+would drop encrypted messages, so it does not start, and stops if it runs. The key of this row encrypts nothing: a
+program that can unwrap it has the right file.
 """
 
 import logging
@@ -42,8 +42,8 @@ A program without keys notices within `NOTICED_WITHIN` that the others encrypt. 
 encrypted messages to such cases. (It cannot read a case that began encrypted at all, and drops nothing of it.)
 """
 NOTICED_WITHIN = timedelta(seconds=1)
-OVERLAP = timedelta(seconds=30)
-"""How far back `forget_erased` looks, because a transaction that began earlier may be committed later."""
+OVERLAP = timedelta(minutes=5)
+"""How far back `forget_erased` looks again: a transaction may be committed late, and the clocks of machines differ."""
 _KEY_BITS = 256
 
 log = logging.getLogger("holdgate.keys")
@@ -53,7 +53,7 @@ class KeyUse(NamedTuple):
     """How many data keys one payload key wraps."""
 
     key_id: str
-    count: int
+    data_keys: int
 
 
 class CaseKeys:

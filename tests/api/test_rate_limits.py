@@ -269,6 +269,7 @@ KINDS = {
     RequestKind.SIGN_IN: "POST /sign-in, POST /sign-in/passkey, GET /sign-in/oidc/callback, POST /link, "
     "POST /sign-in/oidc/connect",
     RequestKind.SCIM: "GET /scim/v2/Users, PATCH /scim/v2/Users/1",
+    RequestKind.CODEC: "POST /codec/decode, POST /codec/encode",
     RequestKind.OTHER: "GET /sign-in, GET /sign-in/oidc, "
     "GET /link, GET /api/v1/cases/c, GET /api/v1/me, POST /settings/x, GET /tasks/t, "
     "POST /api/v1/people, POST /api/v1/cases/c/comments, GET /nothing, POST /apix/v1/cases, "

@@ -21,9 +21,9 @@ from domain.event_kinds import EventKind
 from domain.token_scopes import TokenScope
 from store.audit import audit_log
 from store.audit.audit_log import StoredEvent
-from store.cases import case_keys
 from store.people import service_accounts, tokens
 from store.tables.audit import events
+from store.tables.cases import case_keys
 from tests.api.conftest import payment
 from tests.authorization.callers import URL, Ended
 from tests.authorization.conftest import HR, HR_ALL, PAYMENT_ALL, Product
@@ -208,8 +208,7 @@ async def test_what_cannot_be_read_spoils_no_other_payload(product: Product) -> 
     strange.metadata["subject"] = b"\xff\x00"
     plain = Payload(metadata={"encoding": b"json/plain"}, data=b'"as it is"')
     async with product.gate.database.write() as conn:
-        rows = case_keys.case_keys
-        await conn.execute(update(rows).where(rows.c.subject == gone).values(wrapped=None, kek=None))
+        await conn.execute(update(case_keys).where(case_keys.c.subject == gone).values(wrapped=None, kek=None))
     product.gate.app.state.services.encryption.keys._known.pop(gone, None)
     answer = await decode(product.callers.program("admin-1"), [flipped, nobody, strange, plain, erased, good])
     read = texts(answer)

@@ -32,6 +32,16 @@ async def test_off_stays_off(db: Database) -> None:
     assert await case_keys.encrypts_since(db) is None
 
 
+async def test_a_command_that_only_reads_begins_nothing(db: Database, path: Path) -> None:
+    await PayloadEncryption(db, path).check(begin=False)
+    await PayloadEncryption(db, None).check(begin=False)
+    assert await case_keys.encrypts_since(db) is None
+    await PayloadEncryption(db, path).check()
+    await PayloadEncryption(db, path).check(begin=False)
+    with pytest.raises(WrongEncryption):
+        await PayloadEncryption(db, None).check(begin=False)
+
+
 async def test_a_program_without_keys_does_not_start_once_the_others_encrypt(db: Database, path: Path) -> None:
     await PayloadEncryption(db, path).check()
     with pytest.raises(WrongEncryption, match=r"HOLDGATE_PAYLOAD_KEYS is not set, but this installation encrypts"):

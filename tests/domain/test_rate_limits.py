@@ -37,7 +37,7 @@ def test_a_table_changes_the_defaults_that_it_names(text: str, changed: dict[Kin
 @pytest.mark.parametrize(
     "wrong, says",
     [
-        ("decision=60/m", "must be one of decisions, starts, uploads, searches, sign-in, scim, other"),
+        ("decision=60/m", "must be one of decisions, starts, uploads, searches, sign-in, scim, codec, other"),
         ("decisions", "must be one of"),
         ("60/m", "must be one of"),
         ("decisions=off=on", "must be a number of requests"),

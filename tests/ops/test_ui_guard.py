@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ops.hidden_addresses import LOOPBACK, PORTS, HiddenAddresses
-from ops.ui_guard import MOST_BYTES, UiGuard
+from ops.ui_guard import MOST_BYTES, Codec, UiGuard
 from tests.support.installed_app import free_port
 
 PIECE = b"x" * 65536
@@ -186,3 +186,62 @@ def test_hidden_ports_are_free_and_differ_from_each_other() -> None:
             socket.create_server((LOOPBACK, hidden.metrics_port)),
         ):
             pass
+
+
+@pytest_asyncio.fixture
+async def decoding(guarded: Guarded) -> AsyncIterator[Guarded]:
+    """A guard whose pages get payloads decoded by another server, as with encryption."""
+    gateway, listener = Upstream(), socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(gateway, log_config=None, lifespan="off"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    port = free_port()
+    guard = UiGuard(port, guarded.hidden, Codec(f"http://127.0.0.1:{listener.getsockname()[1]}", "localhost"))
+    await guard.start()
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield Guarded(port, gateway, guarded.hidden, server)
+    server.should_exit = True
+    await guard.stop()
+    await serving
+
+
+async def test_only_the_codec_goes_to_the_gateway_with_the_session_alone(decoding: Guarded, guarded: Guarded) -> None:
+    origin = f"http://localhost:{decoding.port}"
+    headers = {"Cookie": "other=1; holdgate=secret; __Host-holdgate=s", "Origin": origin, "X-Namespace": "default"}
+    async with decoding.client("localhost") as client:
+        answer = await client.post("/codec/decode?preserveStorageRefs=true", content=b"{}", headers=headers)
+        await client.post("/api/v1/codec/decode", content=b"{}", headers=headers)
+    assert answer.status_code == 201 and "access-control-allow-origin" not in answer.headers
+    ((method, target, seen, body),) = decoding.upstream.seen
+    assert (method, target, body) == ("POST", "/codec/decode?preserveStorageRefs=true", b"{}")
+    assert seen["cookie"] == "holdgate=secret; __Host-holdgate=s"
+    assert (seen["origin"], seen["x-namespace"]) == (origin, "default")
+    assert {*seen} <= {"cookie", "origin", "x-namespace", "host", "content-length", "content-type"}
+    ((_, target, seen, _),) = guarded.upstream.seen
+    assert target.startswith("/api/v1/codec/decode") and seen["cookie"] == "other=1"
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "same-site"}])
+async def test_the_codec_gets_no_request_of_another_site(decoding: Guarded, headers: dict[str, str]) -> None:
+    async with decoding.client("localhost") as client:
+        assert (await client.post("/codec/decode", content=b"{}", headers=headers)).status_code == 403
+    assert decoding.upstream.seen == []
+
+
+@pytest.mark.parametrize("path", ["/namespaces/default/workflows/x?a=1", "//evil.example/", "/"])
+async def test_a_browser_is_moved_to_the_name_of_the_pages(decoding: Guarded, path: str) -> None:
+    navigates = {"Sec-Fetch-Mode": "navigate"}
+    async with decoding.client("127.0.0.1") as client:
+        answer = await client.get(f"http://127.0.0.1:{decoding.port}{path}", headers=navigates)
+        assert answer.status_code == 307
+        assert answer.headers["location"] == f"http://localhost:{decoding.port}{path}"
+        assert (await client.get("/", headers={"Sec-Fetch-Mode": "cors"})).status_code == 201
+    async with decoding.client("localhost") as client:
+        assert (await client.get("/", headers=navigates)).status_code == 201
+
+
+async def test_a_guard_without_encryption_moves_nobody(guarded: Guarded) -> None:
+    async with guarded.client() as client:
+        assert (await client.get("/", headers={"Sec-Fetch-Mode": "navigate"})).status_code == 201
+        await client.post("/codec/decode", content=b"{}")
+    assert len(guarded.upstream.seen) == 2

@@ -32,7 +32,7 @@ from ops.replay.check import replayed
 from plugins.testing.signatures import TEST_KEY
 from store.cases import case_keys as module
 from store.cases.case_keys import CaseKeys
-from store.tables.cases import case_keys
+from store.tables.cases import case_keys, cases
 from tests.support.engine_fixture import ONE_GATE, PROCESSES, Handle, House, open_house
 from tests.support.errands import ErrandRequest
 from tests.workflows.test_children import POLICY, child_of
@@ -287,9 +287,13 @@ def without_current_key(path: Path) -> Iterator[Callable[[], None]]:
     rotated(path)
     with changed_payload_keys(path) as keys:
         keys[1:] = []
-    yield lambda: (path.write_bytes(before), path.chmod(0o600), None)[-1]
-    path.write_bytes(before)
-    path.chmod(0o600)
+
+    def correct() -> None:
+        path.write_bytes(before)
+        path.chmod(0o600)
+
+    yield correct
+    correct()
 
 
 async def restarted(house: House) -> None:
@@ -367,7 +371,7 @@ async def test_an_erased_case_is_refused_clearly_and_harms_no_other(house: House
         with pytest.raises((PayloadErased, WorkflowQueryFailedError), match="were erased"):
             await refused
     async with house.database.write() as conn:
-        await conn.execute(update(module.cases).where(module.cases.c.case_id == case.id).values(plan=[]))
+        await conn.execute(update(cases).where(cases.c.case_id == case.id).values(plan=[]))
     with pytest.raises(NotRollable):
         await house.roll_back(case)
     report = await replayed(house.env.client, CODE, cases=[case.id])

@@ -165,7 +165,7 @@ async def test_a_rotation_wraps_all_data_keys_again_and_changes_none(
     new = rotated(path)
     await begun(db, keys, "payment:9")
     async with db.read() as conn:
-        assert {use.key_id: use.count for use in await uses(conn)} == {old: 8, new: 1}
+        assert {use.key_id: use.data_keys for use in await uses(conn)} == {old: 8, new: 1}
         assert await keys_in_use(conn) == sorted([old, new])
     assert await keys.rewrap() == 8
     assert await keys.rewrap() == 0
@@ -196,7 +196,7 @@ async def test_a_lost_key_stops_only_its_cases(db: Database, keys: CaseKeys, pat
     with pytest.raises(PayloadKeyMissing, match=old.id):
         await rewrap(db, PayloadKeyFile(path).current())
     async with db.read() as conn:
-        assert {use.key_id: use.count for use in await uses(conn)} == {old.id: 1, third: 2}, middle
+        assert {use.key_id: use.data_keys for use in await uses(conn)} == {old.id: 1, third: 2}, middle
     with changed_payload_keys(path) as found:
         found.append(old)
     assert await program.key_of("payment:lost", create=False) is not None, "as soon as the file has it again"
