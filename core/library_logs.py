@@ -24,6 +24,11 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def concerns(record: logging.LogRecord) -> bool:
+    """Return True if there is a rule for the logger of this record."""
+    return record.name.startswith(("temporalio", "asyncio"))
+
+
 def shortened(record: logging.LogRecord) -> logging.LogRecord:
     """Change a log record of a library so that it holds no text from people, and return it."""
     if (core := getattr(record, "temporal_log", None)) is not None:

@@ -106,11 +106,14 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if not self._texts:
-            record = library_logs.shortened(copy.copy(record))
-            if isinstance(record.args, tuple):
-                record.args = tuple(map(_without_message, record.args))
-            elif record.args:
-                record.args = {name: _without_message(value) for name, value in record.args.items()}
+            if library_logs.concerns(record):
+                record = library_logs.shortened(copy.copy(record))
+            if record.args:
+                record = copy.copy(record)
+                if isinstance(record.args, tuple):
+                    record.args = tuple(map(_without_message, record.args))
+                elif record.args:
+                    record.args = {name: _without_message(value) for name, value in record.args.items()}
         return super().format(record)
 
 

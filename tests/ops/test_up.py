@@ -176,7 +176,7 @@ def test_the_log_of_the_worker_says_who_is_notified_and_not_of_what(product: Pro
         body = {"process": "payment", "reference": "LOG-1", "input": payment}
         assert client.post("/cases", json=body).status_code == 201
     log = folder / "log" / "worker.log"
-    until(lambda: re.search(r"message \w+ for manager-\d has no mail channel", log.read_text()))
+    until(lambda: bool(re.search(r"message \w+ for manager-\d has no mail channel", log.read_text())))
     printed = log.read_text()
     assert "Unreadable" not in printed and "Traceback" not in printed
 
