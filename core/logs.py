@@ -67,14 +67,15 @@ def take_uncaught() -> None:
         log.error("a thread ended because of an error", exc_info=wrong.exc_value)
 
     def warned(
-        message: Warning | str,  # noqa: ARG001  # Pydantic quotes the value in its warnings
+        message: Warning | str,
         category: type[Warning],
         filename: str,
         lineno: int,
         file: TextIO | None = None,  # noqa: ARG001
         line: str | None = None,  # noqa: ARG001
     ) -> None:
-        log.warning("%s at %s:%d", category.__name__, filename, lineno)
+        warning = category(message) if isinstance(message, str) else message  # Pydantic quotes values in its warnings
+        log.warning("%s at %s:%d", warning, filename, lineno)
 
     sys.excepthook, sys.unraisablehook, threading.excepthook = stopped, unraisable, in_thread
     warnings.showwarning = warned

@@ -15,6 +15,7 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.deps import TaskId, TheServices, visible_task
+from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem
 from api.pages.parts.formatting import as_shown
 from api.pages.parts.page import Context, SignedIn, check_same_site, pages, render
@@ -89,9 +90,10 @@ async def reveal_field(
         found = await reveal(services, person, task, field, reason, via="page", key=key or None)
     except AlreadyRevealed:
         return RedirectResponse(f"/tasks/{quote(task_id, safe='')}", status_code=303)
-    except Problem as no:
+    except (Problem, *ANSWERED_ERRORS) as no:
+        problem = no if isinstance(no, Problem) else problem_of_error(no)
         form = _form(task.process, field, reason)
-        return _shown(request, person, task, form, alert=str(no.body["detail"]), status=no.status)
+        return _shown(request, person, task, form, alert=str(problem.body["detail"]), status=problem.status)
     return _shown(request, person, task, _form(task.process, field), revealed=True, value=as_shown(found.value))
 
 

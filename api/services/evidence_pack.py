@@ -57,7 +57,7 @@ EVENTS = (
 CASES = (
     *("case_id", "process", "reference", "round", "resubmits", "title", "status", "requester", "on_behalf_of"),
     *("asked_for", "priority", "batch_id"),
-    *("created_at", "closed_at", "policy_hash", "events", "head_hash", "input", "result"),
+    *("created_at", "closed_at", "erased_at", "policy_hash", "events", "head_hash", "input", "result"),
 )
 SIGNATURES = ("case_id", "task_id", "gate", "decision_id", "name", "person", "signed_at", "meaning", "method")
 ATTACHMENTS = ("case_id", "attachment_id", "filename", "size", "sha256", "content_type", "person", "at", "note")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from api.container import Services
 from api.http.problems import FieldError, Problem, forbidden, invalid, not_found
 from domain.case import CaseEvent
+from domain.erasure import check_content
 from domain.event_kinds import EventKind
 from domain.masking import Masking, hidden_values, without
 from domain.task import TaskView
@@ -57,7 +58,8 @@ async def reveal(
     """Record the reveal, and return the whole value of the field in the current input of the case of the task.
 
     `person` may see the task. `key` is the id of a form. Raises AlreadyRevealed if a form with this id was answered;
-    Problem 422 if the field is not masked, 403 without the right, which is recorded, and 409 if the case was erased.
+    Problem 422 if the field is not masked, and 403 without the right, which is recorded; ContentErased if the case was
+    erased.
     """
     masking, policy = _masking(task.process), services.policy.current
     if field not in masking.fields:
@@ -86,13 +88,11 @@ async def reveal(
 
 
 async def _unerased(conn: AsyncConnection, task: TaskView) -> CaseRow:
-    """Return the case of a task. Raises Problem 409 if its content was erased."""
+    """Return the case of a task. Raises ContentErased if its content was erased."""
     case = await cases.get(conn, task.case_id)
     if case is None:
         raise not_found("task")
-    if case.erased_at is not None:
-        said = "The content of this request was erased, so there is nothing to reveal."
-        raise Problem(409, said, kind="erased", code="Erased")
+    check_content(case)
     return case
 
 

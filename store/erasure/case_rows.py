@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, String, cast, delete, null, or_, select, update
+from sqlalchemy import Row, String, cast, delete, exists, null, or_, select, update
 
 from domain.normalization import search_words
 from store.db.database import fit
@@ -22,7 +22,7 @@ from store.tables.cases import (
     proofs,
     stopped,
 )
-from store.tables.notifications import notices
+from store.tables.notifications import messages, notices
 
 _RESULT = ("case_id", "status", "audit", "rule_at", "resubmit_after")
 """The fields of a CaseResult that stay. `audit` proves where the chain of events ended."""
@@ -46,8 +46,8 @@ async def erase_rows(erasing: Erasing, case: Row[Any]) -> None:
     erasing.proofs += await _erase_proofs(erasing)
     await _erase_attachments(erasing)
     await erasing.run(delete(stopped).where(stopped.c.case_id == own))
-    for table in (notices, refusal_counts):
-        await erasing.run(delete(table).where(table.c.case_id == own))
+    await erasing.run(delete(refusal_counts).where(refusal_counts.c.case_id == own))
+    await _delete_notices(erasing)
     await _delete_bulk_results(erasing, tasks)
     await erasing.run(update(batch_rows).where(batch_rows.c.case_id == own).values(EMPTY_ROW))
     await _destroy_key(erasing, own)
@@ -87,6 +87,15 @@ async def _erase_attachments(erasing: Erasing) -> None:
     other = select(attachments.c.sha256).where(attachments.c.sha256.in_(held))
     needed = set((await erasing.conn.execute(other)).scalars())
     await erasing.delete_files([f"attachments/{name}" for name in sorted(held - needed)])
+
+
+async def _delete_notices(erasing: Erasing) -> None:
+    """Delete the notifications about the case, and the messages that have no other notification."""
+    its = notices.c.case_id == erasing.case_id
+    told = list((await erasing.conn.execute(select(notices.c.message_id).where(its).distinct())).scalars())
+    await erasing.run(delete(notices).where(its))
+    without = ~exists().where(notices.c.message_id == messages.c.message_id)
+    await erasing.run(delete(messages).where(messages.c.message_id.in_([id for id in told if id]), without))
 
 
 async def _delete_bulk_results(erasing: Erasing, tasks: Sequence[str]) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import Row, and_, or_, select, update
 
 from store.audit.seals import SealingConnection
 from store.audit.verification import verify_case
-from store.cases.erased_files import LOG, list_files
 from store.db.connection import AsyncConnection
 from store.erasure import uploaded
 from store.erasure.case_rows import erase_rows
@@ -55,7 +54,6 @@ async def erase_case(conn: AsyncConnection, case_id: str, *, by: str, reason: st
         await uploaded.erase_file(erasing, batch)
     erased_seals = await erase_seals(erasing.conn, case_id, None, WITH_CONTENT)
     event_ids = await erase_events(conn, events.c.case_id == case_id)
-    await list_files(conn, [LOG], erasing.at)
     await note_erased(erasing, "case", case_id, told, event_ids, erased_seals)
     # Last, because an erased case takes no more events.
     await conn.execute(update(cases).where(cases.c.case_id == case_id).values(erased_at=erasing.at))
@@ -97,7 +95,6 @@ async def _erase_rest(conn: AsyncConnection, batch: Row[Any], told: Told) -> Era
     # Such as the pause of its import. Their data has the id of the upload.
     about = event_payloads.c.payload.contains(f'"batch_id":"{own}"', autoescape=True)
     event_ids = await erase_events(conn, and_(events.c.case_id.is_(None), about))
-    await list_files(conn, [LOG], erasing.at)
     await note_erased(erasing, "upload", own, told, event_ids, erased_seals)
     return _told(erasing, event_ids, erased_seals)
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, select, text, update
 from domain.case import CaseEvent
 from store.audit import audit_log
 from store.audit.verification.erasures import ERASED
+from store.cases.erased_files import LOG, list_files
 from store.db.connection import AsyncConnection
 from store.erasure.erasing import Erasing
 from store.erasure.seals import ErasedSeals
@@ -29,6 +30,8 @@ class Told(NamedTuple):
 
 class NoRight(Exception):
     """Raised if the role of the database must not change the audit log. The text names the setting."""
+
+    safe_to_log = True
 
 
 async def check_right(conn: AsyncConnection) -> None:
@@ -61,7 +64,10 @@ async def erase_events(conn: AsyncConnection, where: ColumnElement[bool]) -> lis
 async def note_erased(
     erasing: Erasing, kind: str, subject: str, told: Told, event_ids: list[str], erased_seals: ErasedSeals
 ) -> None:
-    """Write the event `erased`, which lists what has no content any more."""
+    """Write the event `erased`, which lists what has no content any more.
+
+    SQLite's write-ahead log has the content until it is emptied, so this is listed for `files.delete_files`.
+    """
     data: dict[str, Any] = {
         "kind": kind,
         "subject": subject,
@@ -84,4 +90,5 @@ async def note_erased(
         summary=f"The content of the {kind} was erased: {told.reason}",
         data=data,
     )
+    await list_files(erasing.conn, [LOG], erasing.at)
     await audit_log.append(erasing.conn, [event])

@@ -7,13 +7,13 @@ get a new seal, but only if they are as the erased seal says: an edit of such a 
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, Select, or_, select, tuple_, update
 
 from store.audit.row_digest import Shape, key_of, row_of, seal_of
 from store.audit.seals import OF_A_CASE, OF_AN_UPLOAD, PARENTS, SHAPES, Left, SealingConnection, upload_group
+from store.audit.verification.result import stored_moment
 from store.tables.audit import seal_positions, seals
 from store.tables.base import Instant
 
@@ -180,7 +180,7 @@ def _value(column: Column[Any], value: Any) -> Any:
     """Return a value of a key as the driver takes it: the keys of PostgreSQL have moments as texts with a mark."""
     if not isinstance(column.type, Instant) or not value.startswith("s"):
         return value
-    return datetime.fromisoformat(value.removeprefix("s")).replace(tzinfo=UTC)
+    return stored_moment(value.removeprefix("s"))
 
 
 async def _named_later(conn: SealingConnection, seal: _Seal, key: str) -> bool:

@@ -1,6 +1,8 @@
 """Asking for erasures over HTTP, and what an erased case, upload and person answers everywhere."""
 
 import asyncio
+import io
+import zipfile
 from typing import Any
 from urllib.parse import quote
 
@@ -123,6 +125,11 @@ async def test_every_change_of_an_erased_case_is_refused_with_one_code(gate: Gat
     for person, where, body in changes:
         no = await gate.post(person, where, body)
         assert (no.status_code, no.json().get("code")) == (409, "Erased"), (where, no.text)
+    for where in (API + of_task, f"{API}/tasks?status=closed", of_task, path(case_id), "/", "/requests"):
+        read = await gate.as_("manager-1").get(where)
+        assert read.status_code == 200, (where, read.text)
+    receipt = await gate.get("manager-1", f"{of_task}/receipt")
+    assert (receipt.status_code, receipt.json()["code"]) == (409, "Erased")
     file = {"file": ("order.txt", b"An order", "text/plain")}
     no = await gate.as_("requester-1").post(API + path(case_id, "/attachments"), files=file)
     assert (no.status_code, no.json()["code"]) == (409, "Erased")
@@ -156,6 +163,9 @@ async def test_an_erased_case_is_read_everywhere_and_says_that_it_was_erased(gat
     ):
         answer = await gate.as_("admin-1").get(API + where)
         assert answer.status_code == 200, (where, answer.text)
+    pack = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert case["erased_at"][:19] in pack.read("cases.csv").decode().replace("Z", "")
+    assert "erased at" in pack.read("report.html").decode()
     export = await gate.as_("admin-1").get(f"{API}/cases", headers={"Accept": "text/csv"})
     assert export.status_code == 200 and case_id in export.text
     for page in (path(case_id), path(case_id, "/history"), "/cases", f"/cases?q={case['reference']}", "/dashboard"):

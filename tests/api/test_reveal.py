@@ -191,3 +191,9 @@ async def test_the_page_offers_no_form_to_others_and_says_why_it_refuses(gate: G
         assert short.status_code == 422
         assert "Enter a reason with 3 to 500 characters" in short.text
         assert IBAN not in short.text
+
+
+async def test_the_page_of_the_policy_says_who_can_reveal_what(gate: Gate) -> None:
+    async with signed_in(gate, "auditor-1") as browser:
+        page = (await browser.get("/policy")).text
+    assert "<dt>Can reveal “Payee&#39;s account”</dt><dd><bdi>managers, directors, fraud-analysts</bdi></dd>" in page

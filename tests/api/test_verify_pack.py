@@ -28,7 +28,9 @@ from store.audit.checkpoints.sign import Signer
 from store.audit.hashing import canonical, sha256
 from store.audit.tree import EMPTY
 from store.db.database import Database
+from store.erasure.content import erase_case
 from store.tables.audit import event_payloads
+from tests.store.erasure.ended_cases import CANARY, ended, fill as fill_rows, uploaded
 from tests.store.sample_cases import MORNING, event, submitted
 
 KEY = SigningKey.new("holdgate.example/record")
@@ -162,6 +164,18 @@ async def test_an_erased_event_is_still_proven(signed: Database) -> None:
     )
     files = await packed(signed, EvidenceScope(case_id=case_id))
     assert verified(files) == (0, [])
+
+
+async def test_the_pack_of_an_erased_case_is_verified_and_has_no_content(signed: Database, tmp_path: Path) -> None:
+    case_id = await ended(signed, batch_id=await uploaded(signed))
+    await fill_rows(signed, case_id)
+    async with signed.write() as conn:
+        await erase_case(conn, case_id, by="pia", reason="asked", request="erasure:r-1")
+    await Signer(signed, KEY, [], tmp_path / "checkpoints").look()
+    files = await packed(signed, EvidenceScope(case_id=case_id))
+    assert verified(files) == (0, [])
+    assert CANARY.encode() not in b"".join(files.values())
+    assert json.loads(files["verify.json"])["erased"] == 4
 
 
 # ------------------------------------------------------------------------------------------------------------ tampering

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -29,6 +30,8 @@ CANARIES: Mapping[str, str] = {
     },
     "account": IBAN.lower(),
 }
+HOSTILE = "batch:X~rollback1 ../é <b>"
+"""A reference that looks like the id of another Workflow, of a rollback, of a path, and of markup."""
 IN_TEMPORAL = (
     *("payee", "memo", "account", "title", "body", "payload", "full name", "mail", "onboarding note"),
     *("deployment note", "review note", "change request", "edit", "rejection", "cancellation", "error of a step"),
@@ -123,9 +126,9 @@ class Drive:
         uploads = [each["batch_id"] for each in self._items("/batches")]
         cases = [each for each in self._items("/cases") if each["process"] != "erasure"]
         erased = [f"/batches/{each}" for each in uploads]
-        erased += [f"/cases/{each['case_id']}" for each in cases if not each["batch_id"]]
+        erased += [f"/cases/{quote(each['case_id'], safe='')}" for each in cases if not each["batch_id"]]
         for path in erased:
-            request = self._post("admin-1", f"{path}/erase", reason="Ticket 114")["request_id"]
+            request = quote(self._post("admin-1", f"{path}/erase", reason="Ticket 114")["request_id"], safe="")
             self._decide("privacy-1", self._task(request), "approve")
             self._until(request, "completed")
         return [each["case_id"] for each in cases]
@@ -171,7 +174,7 @@ class Drive:
         )
         self._decide("manager-1", self._task(case), "approve", edits={"payload": {"said": CANARIES["edit"]}})
         self._until(case, "completed")
-        case = self._start("approval", "ASK-2", title="Another")
+        case = self._start("approval", HOSTILE, title="Another")
         self._decide("manager-1", self._task(case), "reject", comment=CANARIES["rejection"])
         self._until(case, "rejected")
 
@@ -250,7 +253,7 @@ class Drive:
     def _start(self, process: str, reference: str, **input: Any) -> str:
         person = "hr-1" if process == "user_onboarding" else "requester-1"
         case: str = self._post(person, "/cases", process=process, reference=reference, input=input)["case_id"]
-        return case
+        return quote(case, safe="")
 
     def _case(self, case: str) -> dict[str, Any]:
         found: dict[str, Any] = self._as("admin-1").get(f"/cases/{case}").json()

@@ -1,24 +1,21 @@
-"""After an erasure, no canary is in any file of the state folder, and a restored Temporal database cannot be decoded."""
+"""After an erasure, no file of the state folder has a canary, and no restored Temporal database can be decoded."""
 
-import asyncio
 import shutil
 import sqlite3
-import subprocess
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
 from core.errors import PayloadErased
 from core.payload_keys import PayloadKeyFile, create_payload_keys
 from core.payloads import converter
 from store.cases.case_keys import CaseKeys
 from store.db.database import Database
-from tests.privacy.canaries import CANARIES, Drive, environment, found_in, hits
+from tests.privacy.canaries import Drive, environment, found_in, hits
 from tests.support.installed_app import Product, free_port
 from tests.support.temporal import TEMPORAL
 
@@ -91,35 +88,18 @@ def test_the_audit_log_still_verifies(erased: Erased) -> None:
 async def test_the_temporal_database_of_yesterday_cannot_be_decoded(erased: Erased, tmp_path: Path) -> None:
     assert not hits([erased.before])
     shutil.copy(erased.before, tmp_path / "temporal.db")
-    port = free_port()
-    command = ["server", "start-dev", "--headless", "--port", str(port), "--db-filename", str(tmp_path / "temporal.db")]
-    server = subprocess.Popen([TEMPORAL, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     database = Database(f"sqlite:///{erased.var}/holdgate.db")
-    try:
-        keys = CaseKeys(database, PayloadKeyFile(erased.keys))
-        client = await connected(f"127.0.0.1:{port}", converter(keys))
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=TEMPORAL,
+        dev_server_database_filename=str(tmp_path / "temporal.db"),
+        data_converter=converter(CaseKeys(database, PayloadKeyFile(erased.keys))),
+        port=free_port(),
+    ) as server:
         for case in erased.cases:
-            history = await client.get_workflow_handle(case).fetch_history()
+            history = await server.client.get_workflow_handle(case).fetch_history()
             started = history.events[0].workflow_execution_started_event_attributes
             with pytest.raises(PayloadErased):
-                await client.data_converter.decode(list(started.input.payloads))
+                await server.client.data_converter.decode(list(started.input.payloads))
             assert not found_in(history.to_json().encode())
         assert len(erased.cases) >= 12
-    finally:
-        await database.close()
-        server.terminate()
-        server.wait(10)
-
-
-async def connected(address: str, data_converter: Any) -> Client:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            return await Client.connect(address, data_converter=data_converter)
-        except RuntimeError:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.2)
-
-
-def test_the_canaries_are_those_of_the_other_test() -> None:
-    assert len(CANARIES) == 30
+    await database.close()

@@ -204,8 +204,7 @@ UNCAUGHT = f"""
 import gc, logging, sys, threading, warnings
 from core import logs
 logs.configure("console", texts="texts" in sys.argv)
-if "texts" not in sys.argv:
-    logs.take_uncaught()
+logs.take_uncaught()
 def fail():
     raise ValueError("{CANARY}")
 class Late:
@@ -234,7 +233,7 @@ def test_what_nobody_catches_is_logged_without_its_message(option: str, times: i
 
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 LOGGERS = {"log", "_log", "logger", "logging"}
-EXCEPTIONS = {"error", "cause", "away", "why", "wrong"}
+EXCEPTIONS = {"error", "cause", "away", "why", "wrong", "warning"}
 """Variables with an exception, of which the formatter writes type and place. In the drop folder `wrong` is our text."""
 IDS = {
     *("row.case_id", "case.case_id", "batch.batch_id", "workflow_id", "each.workflow_id", "execution.id"),
@@ -267,7 +266,7 @@ OUR_OWN = {
     *("len(going)", "name", "_ending(code)", "delay", "self._program.name", "self._program.grace", "pause", "what"),
     *("channel.name", "TASK_QUEUE", "BULK_TASK_QUEUE", "type(wrong).__name__", "type(error.__cause__).__name__"),
     *("error.strerror", "'sends them now' if self._holding else 'leaves them to another'", "level"),
-    *("*(AFTER_ERROR_S, error)", "*(changed, var)", "category.__name__", "filename", "lineno"),
+    *("*(AFTER_ERROR_S, error)", "*(changed, var)", "filename", "lineno"),
 }
 """Names, numbers, settings, and texts that this code makes. `cause` of a blocked case is such a text, too."""
 TEMPLATES = {"self.found", "failed", "f'Failed deserializing signal input for {name}'"}

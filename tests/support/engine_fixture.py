@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -152,7 +153,7 @@ class House(WorkerHarness):
         """Store and start a case whose clock is stopped until a test moves it. `before` gets its id first."""
         request = request or ErrandRequest()
         reference = reference or f"ref-{uuid4()}"
-        case_id = case_id_for(process, reference)
+        case_id, salt = case_id_for(process, reference), secrets.token_hex(16)
         if before:
             before(case_id)
         policy_hash = hashlib.sha256(policy.encode()).hexdigest()
@@ -179,6 +180,7 @@ class House(WorkerHarness):
                     start_at=start_at,
                     submitted_at=now,
                     idempotency_key=None,
+                    salt=salt,
                 ),
                 CaseEvent(
                     event_id=f"{case_id}/0",
@@ -202,6 +204,7 @@ class House(WorkerHarness):
                     policy_hash=policy_hash,
                     submitted_at=now,
                     start_at=start_at,
+                    salt=salt,
                     input=request,
                 ),
                 id=case_id,

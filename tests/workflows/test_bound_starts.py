@@ -150,7 +150,7 @@ async def start_of(case: Handle) -> dict[str, Any]:
 def test_the_digest_covers_each_field_of_a_start_input() -> None:
     """A new field of CaseInput needs a decision: covered by the digest, or by the policy with `policy_hash`."""
     by_policy = {"steps", "own_gates", "operators"}
-    assert {*CaseInput.model_fields} == {*CASE_FACTS} | by_policy | {"submitted_at"}
+    assert {*CaseInput.model_fields} == {*CASE_FACTS} | by_policy | {"submitted_at", "salt"}
     start = dict.fromkeys(CASE_FACTS, "x") | {"start_at": None}
     for name in CASE_FACTS:
         changed = datetime.now(UTC) if name == "start_at" else "y"
@@ -158,3 +158,6 @@ def test_the_digest_covers_each_field_of_a_start_input() -> None:
     rollback = dict.fromkeys(ROLLBACK_FACTS, "x")
     for name in ROLLBACK_FACTS:
         assert start_digest(rollback) != start_digest(rollback | {name: "y"}), name
+    for each in (start, rollback):
+        salted = [start_digest(each | {"salt": salt}) for salt in (None, "5a", "a5")]
+        assert len({start_digest(each), *salted}) == 3, "a case of an earlier version has no salt"

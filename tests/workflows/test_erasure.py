@@ -1,20 +1,18 @@
 """Erasures: people decide on numbers, the step checks again, and a refusal is no incident."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import update
 
 from activities.erasure.request import ErasureRequest
 from domain.case import CaseResult
 from domain.status import Status, Verdict
 from store.cases import cases, legal_holds
 from store.cases.cases import CaseRow
+from store.erasure.content import erase_case
 from store.receivers import idempotency
-from store.tables.cases import cases as stored_cases
 from tests.support.engine_fixture import Handle, House
 from tests.workflows.test_payment import SHIPPED
 
@@ -95,8 +93,7 @@ async def test_what_cannot_be_erased_is_refused_before_anybody_is_asked(office: 
     protected, erased = await office.ended(), await office.ended()
     await held(protected.id)
     async with office.house.database.write() as conn:
-        gone = update(stored_cases).where(stored_cases.c.case_id == erased.id)
-        await conn.execute(gone.values(erased_at=datetime.now(UTC)))
+        await erase_case(conn, erased.id, by="pia", reason=REASON, request=None)
     for id, said in {
         waiting.id: "has not ended",
         protected.id: "legal hold",

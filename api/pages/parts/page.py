@@ -75,7 +75,8 @@ templates.env.globals |= {
 }
 
 PAGE_ADDRESS = re.compile(
-    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|service-accounts|ledger|policy|mappings|audit"
+    r"/(|notices|settings|incidents|requests|new|upload|batches|cases|dashboard|people|groups|service-accounts|ledger|legal-holds|policy"
+    r"|mappings|audit"
     r"|(tasks|cases|new|upload|batches|bulk|people|service-accounts|policy|incidents|audit)/[^/\\\s?]+|cases/[^/\\\s?]+/history)(\?[^\s\\]*)?"
 )
 """The pattern of addresses to which the sign-in page may redirect: pages of Holdgate, never another site."""

@@ -167,7 +167,7 @@ def test_one_role_goes_on_to_do_everything(postgres_url: str) -> None:
 async def test_only_the_owner_of_the_tables_erases(app: Database, postgres_url: str) -> None:
     async with app.read() as conn:
         (case_id,) = (await conn.execute(select(cases.c.case_id))).scalars()
-    told = {"by": "pia", "reason": "asked", "request": None}
+    told: dict[str, Any] = {"by": "pia", "reason": "asked", "request": None}
     with pytest.raises(NoRight, match="set HOLDGATE_DATABASE_OWNER_URL"):
         async with app.write() as conn:
             await erase_case(conn, case_id, **told)

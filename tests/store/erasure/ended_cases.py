@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, Table, insert
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Table, Text, cast, insert, select
 
 from domain.case import CaseResult
 from domain.records import CaseRecord
@@ -115,3 +115,20 @@ def _value(column: Column[Any], number: int) -> Any:
             return (
                 text if length is None or len(text) <= length else text.replace(" ", "")[: length - 3] + f"{number:03}"
             )
+
+
+def is_text(column: Column[Any]) -> bool:
+    """Whether the column can hold a text."""
+    return isinstance(column.type, String | Text | JSON)
+
+
+async def leaks(db: Database, text: str = CANARY) -> list[str]:
+    """Return where a text is stored, in any column of any table."""
+    found = []
+    async with db.read() as conn:
+        for table in metadata.sorted_tables:
+            for column in filter(is_text, table.c):
+                query = select(column).where(cast(column, Text).contains(text)).limit(1)
+                if (await conn.execute(query)).first() is not None:
+                    found.append(f"{table.name}.{column.name}")
+    return found

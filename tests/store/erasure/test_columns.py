@@ -2,45 +2,27 @@
 
 from pathlib import Path
 
-from sqlalchemy import JSON, Column, String, Text, cast, select
-
 from store.audit.verification import Folders, verify
 from store.db.database import Database
 from store.erasure.columns import COLUMNS, Held, held
 from store.erasure.content import erase_case, erase_upload
 from store.erasure.files import delete_files
 from store.tables.base import metadata
-from tests.store.erasure.ended_cases import CANARY, OF_A_CASE, ended, fill, uploaded
+from tests.store.erasure.ended_cases import OF_A_CASE, ended, fill, is_text, leaks, uploaded
 
 TOLD = {"by": "pia", "reason": "asked", "request": "erasure:r-1"}
-
-
-def _is_text(column: Column[object]) -> bool:
-    return isinstance(column.type, String | Text | JSON)
 
 
 def test_every_column_with_text_has_one_class() -> None:
     for table in metadata.sorted_tables:
         named = [name for names in COLUMNS[table.name].values() for name in names.split()]
-        assert sorted(named) == sorted(column.name for column in table.c if _is_text(column)), table.name
+        assert sorted(named) == sorted(column.name for column in table.c if is_text(column)), table.name
     assert COLUMNS.keys() == metadata.tables.keys()
 
 
 def test_the_tests_fill_every_table_with_content_of_a_case() -> None:
     of_a_case = {table for table in COLUMNS if held(table, frozenset({Held.CASE}))}
     assert of_a_case - set(OF_A_CASE) == {"cases", "tasks"}
-
-
-async def leaks(db: Database) -> list[str]:
-    """Return where a canary is stored, in any column of any table."""
-    found = []
-    async with db.read() as conn:
-        for table in metadata.sorted_tables:
-            for column in filter(_is_text, table.c):
-                query = select(column).where(cast(column, Text).contains(CANARY)).limit(1)
-                if (await conn.execute(query)).first() is not None:
-                    found.append(f"{table.name}.{column.name}")
-    return found
 
 
 async def test_the_erasure_of_a_case_empties_every_column_of_the_case(db: Database, tmp_path: Path) -> None:

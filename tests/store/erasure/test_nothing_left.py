@@ -4,8 +4,10 @@ import hashlib
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from core.file_storage import keep
 from store.audit import evidence
@@ -17,7 +19,7 @@ from store.erasure.files import delete_files
 from tests.store.erasure.ended_cases import CANARY, ended, fill, uploaded
 from tests.store.sample_cases import MORNING
 
-TOLD = {"by": "pia", "reason": "asked", "request": None}
+TOLD: dict[str, Any] = {"by": "pia", "reason": "asked", "request": None}
 
 
 class Var:
@@ -106,7 +108,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_uses_it(var: Var) -> None
     case_id = await ended(var.db)
     reader = Database(f"sqlite:///{var.path}")
     async with reader.read() as conn:
-        await conn.scalar(evidence.select(1))
+        await conn.scalar(select(1))
         await var.erase(case_id)
         await delete_files(var.db, var.folders)
         assert "holdgate.db-wal" in var.leaks()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ from store.erasure.person import NotErasable
 from tests.store.erasure.ended_cases import ended, fill, uploaded
 from tests.store.sample_cases import MORNING, event
 
-TOLD = {"by": "pia", "reason": "asked", "request": None}
+TOLD: dict[str, Any] = {"by": "pia", "reason": "asked", "request": None}
 ONE = "payment:inv-1"
 
 Change = Callable[[AsyncConnection], Awaitable[object]]

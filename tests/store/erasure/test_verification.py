@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -149,7 +150,7 @@ async def test_cases_of_every_process_and_end_are_erased_in_any_order(db: Databa
     ids = []
     for number, process in enumerate(PROCESSES):
         status = chance.choice([each for each in Status if each.closed])
-        about = {"process": process, "case_id": f"{process}:inv-{number}", "status": status}
+        about: dict[str, Any] = {"process": process, "case_id": f"{process}:inv-{number}", "status": status}
         about["batch_id"] = batch_id if chance.random() < 0.5 else None
         case_id = await ended(db, f"INV-{number}", **about)
         await fill(db, case_id, number)
