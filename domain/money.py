@@ -7,11 +7,19 @@ from typing import Any
 
 from iso4217 import Currency
 from stdnum import iban
+from stdnum.be import iban as belgium
+from stdnum.es import iban as spain
 from stdnum.exceptions import ValidationError as IbanError
+from stdnum.me import iban as montenegro
+from stdnum.no import iban as norway
 
 from domain.moments import moment_text
 from domain.normalization import fold
 
+_NATIONAL = {"BE": belgium, "ES": spain, "ME": montenegro, "NO": norway}
+"""The countries with check digits of their own. Left to itself, stdnum imports the module of each country at the first
+number of that country: inside a Workflow, the sandbox would import the module again and warn.
+"""
 PLAIN_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,30})?")
 EXPECTED_AMOUNT = "write the amount as a plain number such as 2640.00, without thousands marks or a currency sign"
 
@@ -77,7 +85,10 @@ def payee_key(payee: str) -> str:
 def check_iban(text: str) -> str:
     """Return the IBAN without spaces and in capitals. Raises ValueError when its checksum or length is wrong."""
     try:
-        return str(iban.validate(text))
+        number = str(iban.validate(text, check_country=False))
+        if national := _NATIONAL.get(number[:2]):
+            national.validate(number)
+        return number
     except IbanError as wrong:
         raise ValueError("not a valid IBAN: check its length and its check digits") from wrong
 
