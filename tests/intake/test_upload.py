@@ -270,6 +270,8 @@ async def test_the_real_start_does_with_each_row_what_the_dry_run_said(
 
 async def test_the_example_of_every_process_imports_as_it_is(office: Office) -> None:
     for name, process in PROCESSES.items():
+        if name == "erasure":  # nobody starts an erasure from a file
+            continue
         template = ",".join(process.example) + "\n" + ",".join(process.example.values()) + "\n"
         report = await office.uploads.dry_run(name, "template.csv", template.encode(), "rita")
         assert report.rows == BatchCounts(total=1, valid=1)

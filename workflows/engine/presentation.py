@@ -33,8 +33,6 @@ class WordsPresentation:
 
     def __init__(self, words: Words) -> None:
         self._words = words
-        self._hidden: tuple[object, list[str]] = (None, [])
-        """An input, and the values of its masked fields."""
 
     def input_json(self, case: CaseInput[Any]) -> dict[str, Any]:
         stored: dict[str, Any] = case.input.model_dump(mode="json")
@@ -46,10 +44,8 @@ class WordsPresentation:
     def without_masked(self, case: CaseInput[Any], said: Any) -> Any:
         if not self._words.masked:
             return said
-        if self._hidden[0] is not case.input:
-            stored = self.input_json(case)
-            self._hidden = case.input, list(hidden_values(stored, self.masked(stored)))
-        return without(said, self._hidden[1])
+        stored = self.input_json(case)
+        return without(said, list(hidden_values(stored, self.masked(stored))))
 
     def task_fields(self, case: CaseInput[Any], task: TaskView | None) -> dict[str, Any]:
         stored = self.input_json(case)
