@@ -14,6 +14,7 @@ from activities.payment.request import PaymentRequest
 from cases.submit import SWEEP_AFTER, NoPolicy, TemporalUnavailable
 from domain.batch import BatchCounts
 from domain.ids import case_id_for
+from domain.names import ERASURE
 from domain.status import ENDED_UNDONE, Status
 from intake.classify_rows import RowClassifier
 from intake.parse_rows import UnreadableFile, read
@@ -270,7 +271,7 @@ async def test_the_real_start_does_with_each_row_what_the_dry_run_said(
 
 async def test_the_example_of_every_process_imports_as_it_is(office: Office) -> None:
     for name, process in PROCESSES.items():
-        if name == "erasure":  # nobody starts an erasure from a file
+        if name == ERASURE:  # nobody starts an erasure from a file
             continue
         template = ",".join(process.example) + "\n" + ",".join(process.example.values()) + "\n"
         report = await office.uploads.dry_run(name, "template.csv", template.encode(), "rita")
