@@ -50,6 +50,9 @@ EVERYTHING = {
     *("PUT /tasks/{task_id}/follow-up", "DELETE /tasks/{task_id}/follow-up"),
     *("POST /cases/{case_id}/start", "POST /cases/{case_id}/rollback"),
     *("POST /cases/{case_id}/comments", "POST /cases/{case_id}/attachments"),
+    *(f"POST /{subject}/erase" for subject in ("cases/{case_id}", "batches/{batch_id}", "people/{person_id}")),
+    *("GET /legal-holds", "POST /legal-holds", "DELETE /legal-holds/{hold_id}"),
+    *("POST /codec/decode", "POST /codec/encode"),
 }
 """The routes that need a credential without scopes. Move a route to `api.http.token_scopes.NEEDED` only if no message
 to a case other than a request or its cancellation can come through it.
