@@ -184,7 +184,11 @@ class Things:
             found = (await self.gate.get("admin-1", path)).json()
             for case in (await self.gate.get("admin-1", "/cases", **ids)).json()["items"]:
                 if case["closed_at"] is None:
-                    await self._post("admin-1", path_of("/cases/{case_id}/cancel", case), json={"reason": "A test"})
+                    cancel = f"{URL}/api/v1{path_of('/cases/{case_id}/cancel', case)}"
+                    answer = await self.gate.as_("admin-1").post(cancel, json={"reason": "A test"})
+                    assert answer.status_code < 300 or answer.json()["type"] == "urn:holdgate:already-closed", (
+                        answer.text
+                    )
             return found
 
         def ended(found: Any) -> bool:

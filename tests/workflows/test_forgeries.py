@@ -396,9 +396,10 @@ async def test_the_record_says_what_was_signed(house: House) -> None:
     ]
     revoked = KeyRegistry([trusted(TEST_KEY, revoked_at=NOW)])
     assert len(listed := await problems_of(house, case, revoked)) == 2 and "was revoked" in listed[0]
+    its = proofs.c.case_id == case.id
     async with house.database.write() as conn:
-        await conn.execute(update(proofs).where(proofs.c.kind == "action").values(proof="v1.x.y"))
-        await conn.execute(update(proofs).where(proofs.c.kind == "decision").values(text="nothing"))
+        await conn.execute(update(proofs).where(its, proofs.c.kind == "action").values(proof="v1.x.y"))
+        await conn.execute(update(proofs).where(its, proofs.c.kind == "decision").values(text="nothing"))
     found = await problems_of(house, case, KEYS)
     assert len(found) == 4 and sum("no valid signature" in problem for problem in found) == 2
 
