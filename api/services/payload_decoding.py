@@ -85,7 +85,8 @@ def _subject(payload: Payload) -> str:
     """Return whose data key encrypts a payload, as the payload says; empty for a payload that is not encrypted."""
     if payload.metadata.get("encoding") != ENCODING:
         return ""
-    return payload.metadata.get(SUBJECT, b"").decode(errors="replace").replace("\0", "")
+    named = payload.metadata.get(SUBJECT, b"").decode(errors="replace")
+    return "" if "\0" in named else named  # PostgreSQL stores no NUL, so no case has such a name
 
 
 async def _decoded(codec: PayloadCodec, payload: Payload) -> Payload:

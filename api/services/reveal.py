@@ -66,8 +66,9 @@ async def reveal(
         raise _not_masked(field, masking)
     data = {"task_id": task.task_id, "gate": task.gate, "field": field, "via": via}
     if not _may(policy, person, task.process, field):
+        # Without the reason. It can contain the value, and masking the value there would confirm a guess.
         async with services.db.write() as conn:
-            await refusal_counts.record(conn, _refused(task, person, data | {"reason": reason}), person.id)
+            await refusal_counts.record(conn, _refused(task, person, data), person.id)
         raise _not_allowed(policy, task.process, field)
     async with services.db.write() as conn:
         case = await _unerased(conn, task)

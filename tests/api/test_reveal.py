@@ -62,12 +62,13 @@ async def test_a_person_of_a_group_sees_the_value_and_the_log_says_so(gate: Gate
 @pytest.mark.parametrize("person", ["requester-1", "operator-1", "auditor-1", "admin-1"])
 async def test_without_the_right_a_reveal_is_refused_and_recorded(gate: Gate, person: str) -> None:
     task = await waiting(gate)
-    answer = await reveal(gate, person, task)
+    answer = await reveal(gate, person, task, reason=f"The invoice says {IBAN}, is that right?")
     assert answer.status_code == 403
     assert "managers, directors, fraud-analysts" in answer.json()["detail"]
     assert IBAN not in answer.text
     (event,) = await events(gate, task, EventKind.REVEAL_REFUSED)
-    assert (event.actor, event.data["field"], event.data["reason"]) == (person, "payee_account", WANTED["reason"])
+    assert (event.actor, event.data["field"]) == (person, "payee_account")
+    assert IBAN not in str(event), "a reason can contain the value, and masking it would confirm a guess"
     assert await events(gate, task, EventKind.FIELD_REVEALED) == []
 
 
