@@ -21,6 +21,7 @@ import psutil
 from sqlalchemy import make_url
 from temporalio.client import Client
 
+from core.payload_keys import create_payload_keys
 from core.temporal_binary import temporal_binary
 from scripts.bench.bare.counters import AT_GATE, ENDED, Counters
 from tests.support.installed_app import ROOT, Product, free_port
@@ -249,16 +250,20 @@ class Bare(System):
 class Holdgate(System):
     """The product, as `make up` starts it, with SQLite."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        """Prepare a product with its state in this folder."""
+    def __init__(self, name: str, folder: Path, *, encrypted: bool = False) -> None:
+        """Prepare a product with its state in this folder. `encrypted`: Temporal stores only ciphertext."""
         super().__init__(name, folder)
-        self._product = Product(folder, HOLDGATE_CHANNELS="console", HOLDGATE_RATE_LIMITS="off")
+        self._keys = folder / "payload-keys.toml" if encrypted else None
+        more = {"HOLDGATE_PAYLOAD_KEYS": str(self._keys)} if encrypted else {}
+        self._product = Product(folder, HOLDGATE_CHANNELS="console", HOLDGATE_RATE_LIMITS="off", **more)
         self._tasks: dict[str, str] = {}
         self._clients: list[httpx2.AsyncClient] = []
 
     async def open(self) -> None:
         """Start all processes and return when they answer."""
         self.folder.mkdir(parents=True)
+        if self._keys is not None:
+            create_payload_keys(self._keys)
         await asyncio.to_thread(self._product.start)
         self.up: dict[str, Any] = self._product.up
         self._database = Path(make_url(self.up["database_url"]).database or "")
@@ -359,5 +364,6 @@ SYSTEMS: dict[str, Callable[[Path], System]] = {
     "bare-sql": lambda folder: Bare("bare-sql", folder, sql=True),
     "bare-local-sql": lambda folder: Bare("bare-local-sql", folder, local=True, sql=True),
     "holdgate": lambda folder: Holdgate("holdgate", folder),
+    "holdgate-encrypted": lambda folder: Holdgate("holdgate-encrypted", folder, encrypted=True),
 }
 """Each system by its name, made from a folder for its files."""
