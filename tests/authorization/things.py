@@ -185,7 +185,7 @@ class Things:
             for case in (await self.gate.get("admin-1", "/cases", **ids)).json()["items"]:
                 if case["closed_at"] is None:
                     cancel = f"{URL}/api/v1{path_of('/cases/{case_id}/cancel', case)}"
-                    answer = await self.gate.as_("admin-1").post(cancel, json={"reason": "A test"})
+                    answer = await self.gate.as_("admin-2").post(cancel, json={"reason": "A test"})
                     assert answer.status_code < 300 or answer.json()["type"] == "urn:holdgate:already-closed", (
                         answer.text
                     )
