@@ -180,7 +180,11 @@ def _protects_person(person: str) -> list[ColumnElement[bool]]:
         _on("case", select(cases.c.case_id).where(asked)),
         _on("case", select(case_requesters.c.case_id).where(case_requesters.c.person == person)),
         _on("case", select(decisions.c.case_id).where(decisions.c.person == person)),
-        _on("upload", select(batches.c.batch_id).where(batches.c.requester == person)),
+        _on(
+            "upload",
+            select(batches.c.batch_id).where(or_(batches.c.requester == person, batches.c.on_behalf_of == person)),
+        ),
+        _on("upload", select(batch_requesters.c.batch_id).where(batch_requesters.c.person == person)),
     ]
 
 

@@ -18,17 +18,26 @@ from store.tables.cases import attachments, batches, erased_files
 
 
 async def delete_files(db: Database, folders: Folders) -> int:
-    """Delete the files that committed erasures have listed, and return their number. Raises OSError.
+    """Delete the files that committed erasures have listed, and return their number.
+
+    Raises OSError if a file cannot be deleted, after all others were. The file stays listed.
 
     Then empty the write-ahead log of SQLite, which still has the erased rows. Call this after each erasure; a job of
     the worker calls it too, for what a crash or a busy database left.
     """
     async with db.read() as conn:
         paths = (await conn.execute(select(erased_files.c.path).order_by(erased_files.c.path))).scalars().all()
-    number = sum([await _delete(db, folders, path) for path in paths if path != LOG])
+    number, failed = 0, None
+    for path in paths:
+        try:
+            number += path != LOG and await _delete(db, folders, path)
+        except OSError as error:
+            failed = error
     if LOG in paths and await db.empty_log():
         async with db.write() as conn:
             await not_any_more(conn, LOG)
+    if failed is not None:
+        raise failed
     return number
 
 

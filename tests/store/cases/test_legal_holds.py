@@ -35,7 +35,7 @@ SUBJECTS: list[tuple[HoldKind, str]] = [
     ("case", "payment:child"),  # asked for by payment:a
     ("case", "payment:other"),  # of somebody else
     ("upload", "b-1"),
-    ("upload", "b-2"),
+    ("upload", "b-2"),  # uploaded by p-3 on behalf of p-2
     ("person", "p-1"),
     ("person", "p-2"),  # decided payment:a
     ("person", "p-3"),
@@ -48,12 +48,12 @@ PROTECTED: dict[tuple[HoldKind, str], set[str]] = {
     ("case", "payment:other"): {"case payment:other", "person p-3"},
     ("case", "payment:child"): {"case payment:child", "person p-1"},
     ("upload", "b-1"): {"case payment:a", "case payment:b", "upload b-1", "person p-1"},
-    ("upload", "b-2"): {"upload b-2", "person p-3"},
+    ("upload", "b-2"): {"upload b-2", "person p-2", "person p-3"},
     ("person", "p-1"): {
         *("case payment:a", "case payment:a~2", "case payment:b", "case payment:child"),
         *("upload b-1", "person p-1"),
     },
-    ("person", "p-2"): {"person p-2"},
+    ("person", "p-2"): {"upload b-2", "person p-2"},
 }
 
 
@@ -63,8 +63,8 @@ async def matter(db: Database) -> Database:
     async with db.write() as conn:
         for id in ("p-1", "p-2", "p-3"):
             await people.add(conn, id, id, [], by="t")
-        for id, who in (("b-1", "p-1"), ("b-2", "p-3")):
-            await conn.execute(insert(batches), [{**UPLOAD, "batch_id": id, "requester": who}])
+        for id, who, whose in (("b-1", "p-1", None), ("b-2", "p-3", "p-2")):
+            await conn.execute(insert(batches), [{**UPLOAD, "batch_id": id, "requester": who, "on_behalf_of": whose}])
     await submitted(db, "a", requester="p-1", batch_id="b-1")
     await submitted(db, "a", requester="p-1", round=2, resubmits="payment:a")
     await submitted(db, "b", requester="p-1", batch_id="b-1")

@@ -94,6 +94,22 @@ async def test_a_file_that_another_case_has_stays(var: Var) -> None:
     assert not (var.folders.attachments / name).exists()
 
 
+async def test_a_file_that_cannot_be_deleted_stays_listed_and_holds_up_no_other(var: Var) -> None:
+    one = await ended(var.db, "INV-1")
+    names = sorted([await var.attach(one, *each) for each in (("mia", b"first"), ("tom", b"second"))])
+    stuck, other = (var.folders.attachments / name for name in names)
+    stuck.unlink()
+    stuck.mkdir()  # nobody, not even root, unlinks a folder
+    await var.erase(one)
+    with pytest.raises(OSError):
+        await delete_files(var.db, var.folders)
+    assert not other.exists()
+    stuck.rmdir()
+    stuck.write_bytes(b"first")
+    assert await delete_files(var.db, var.folders) == 1
+    assert var.leaks() == [] and not stuck.exists()
+
+
 async def test_a_file_that_is_attached_again_before_its_deletion_stays(var: Var) -> None:
     one, two = await ended(var.db, "INV-1"), await ended(var.db, "INV-2")
     name = await var.attach(one, "mia", b"the same")
