@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from activities.erasure.request import ErasureRequest
-from activities.erasure.steps import Erased, ErasureSurvey
+from activities.erasure.steps import Erased
 from cases.pinned_policies import PinnedPolicies
+from domain.erasure import ErasureSurvey, NotErasable
 from domain.errors import Refused, Trouble
 from domain.names import ADMINS
 from domain.step import StepCall
@@ -26,7 +27,7 @@ from store.erasure.checks import (
 )
 from store.erasure.content import erase_case, erase_upload
 from store.erasure.events import NoRight
-from store.erasure.person import NotErasable, erase_person
+from store.erasure.person import erase_person
 from store.erasure.result import Erased as ErasedContent
 from store.people import people
 from store.receivers import idempotency
@@ -72,8 +73,7 @@ class SqlEraser:
             await self._check_may_erase(conn, call, policy)
             if why := await why_not(conn, request):
                 raise Refused(why)
-            found = await survey.of(conn, request.kind, request.id, with_cases=request.cases)
-        return ErasureSurvey(**found._asdict())
+            return await survey.of(conn, request.kind, request.id, with_cases=request.cases)
 
     async def erase(self, call: StepCall[ErasureRequest]) -> Erased:
         """Erase the subject and return what was erased. A repeat returns the same. Raises Refused."""

@@ -3,15 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 
-from activities.erasure.request import ErasureRequest, SubjectKind
+from activities.erasure.request import ErasureRequest
 from cases.erasure import why_not
 from cases.submit import CaseRequest, DuplicateCase, Starter
+from domain.erasure import NotErasable, SubjectKind
 from domain.names import ERASURE
 from store.cases.cases import CaseRow
 from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.erasure import requests
-from store.erasure.person import NotErasable as NotErasable
 
 
 @dataclass(frozen=True)

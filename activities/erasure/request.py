@@ -1,14 +1,12 @@
 """The request of an erasure: the case, person or upload to erase, by id."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from activities.shared.text_fields import lines, printable
 from domain.base import Message
-
-SubjectKind = Literal["case", "person", "upload"]
-"""What can be erased."""
+from domain.erasure import SubjectKind
 
 
 class ErasureRequest(Message):

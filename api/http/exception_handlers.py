@@ -11,12 +11,11 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api.http.problems import FieldError, Problem, forbidden, invalid, temporal_unreachable, unavailable
-from cases.erasure_requests import NotErasable
 from cases.rollback import NotRollable
 from cases.start_permission import NotARequester
 from cases.submit import DuplicateCase, InvalidCase, NoPolicy, NotResubmittable, TemporalUnavailable
 from core.errors import PayloadErased, PayloadKeyMissing
-from domain.erasure import CODE, ContentErased
+from domain.erasure import CODE, ContentErased, NotErasable
 from domain.moments import rfc3339
 from intake.mapping.column_mapping import WrongMapping
 from intake.parsing.parsing_pool import LineTooLong, ParserEnded

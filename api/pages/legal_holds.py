@@ -14,7 +14,8 @@ from api.pages.parts.page import Context, SignedIn, check_same_site, local_addre
 from api.pages.parts.translation import _
 from api.routes import legal_holds as routes
 from api.routes.legal_holds import HoldId, HoldLifted, NewHold, holder
-from store.cases.legal_holds import HoldKind, LegalHold
+from domain.erasure import SubjectKind
+from store.cases.legal_holds import LegalHold
 from store.people.people import Person
 
 router = pages()
@@ -53,7 +54,7 @@ async def place(
     request: Request,
     person: SignedIn,
     services: TheServices,
-    kind: Annotated[HoldKind, Form()],
+    kind: Annotated[SubjectKind, Form()],
     subject: Annotated[Plain, Form(min_length=1, max_length=900)],
     reason: Annotated[Plain, Form(min_length=3, max_length=1000)],
     back: Annotated[str, Form(max_length=2000)] = "/legal-holds",

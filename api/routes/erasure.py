@@ -6,7 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from activities.erasure.request import ErasureRequest, SubjectKind
+from activities.erasure.request import ErasureRequest
 from activities.shared.text_fields import lines
 from api.deps import Plain, TheServices, VisibleCase
 from api.http.callers import Caller
@@ -14,7 +14,7 @@ from api.http.problems import documented, forbidden, not_found
 from api.http.security import Admin, check_may_operate, operates_batch
 from api.routes.absences import PersonId
 from api.routes.batches import VisibleBatch
-from domain.erasure import check_content
+from domain.erasure import SubjectKind, check_content
 from domain.status import Status
 from store.people import people_list
 from store.people.people import Person

@@ -10,8 +10,9 @@ from api.http.callers import Caller
 from api.http.problems import Problem, documented, not_found
 from api.http.schemas import Page
 from api.http.security import may_see_batch, viewer
+from domain.erasure import SubjectKind
 from store.cases import batches, cases, legal_holds
-from store.cases.legal_holds import HoldKind, LegalHold, UnknownHold, UnknownSubject
+from store.cases.legal_holds import LegalHold, UnknownHold, UnknownSubject
 from store.db.database import Database
 from store.people.people import Person
 
@@ -34,7 +35,7 @@ class NewHold(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
-    kind: HoldKind
+    kind: SubjectKind
     subject: Plain = Field(
         min_length=1,
         max_length=900,
@@ -61,7 +62,7 @@ class HoldLifted(BaseModel):
 async def list_holds(
     person: Holder,
     db: Db,
-    kind: Annotated[HoldKind | None, Query()] = None,
+    kind: Annotated[SubjectKind | None, Query()] = None,
     subject: Annotated[Plain | None, Query(max_length=900)] = None,
     lifted: Annotated[bool, Query(description="Also list holds that were lifted")] = False,
     cursor: Cursor = None,
@@ -111,7 +112,7 @@ async def lift_hold(hold_id: HoldId, body: HoldLifted, person: Holder, db: Db) -
     return Response(status_code=204)
 
 
-async def _may_see(db: Database, person: Person, kind: HoldKind, subject: str) -> bool:
+async def _may_see(db: Database, person: Person, kind: SubjectKind, subject: str) -> bool:
     match kind:
         case "person":
             return True  # auditors and admins see all people

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from cases.erasure import CleanUp
+from domain.erasure import NotErasable
 from domain.retention import Periods
 from store.audit.audit_log import ENGINE
 from store.db import leases
@@ -12,7 +13,6 @@ from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.erasure import due
 from store.erasure.content import erase_case, erase_upload
-from store.erasure.person import NotErasable
 from store.erasure.result import Erased
 
 LEASE = "retention"

@@ -10,19 +10,17 @@ A hold also protects what belongs to its subject, because half of a matter is no
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, union, update
 
 from domain.case import CaseEvent
+from domain.erasure import SubjectKind
 from store.audit import audit_log
 from store.db.connection import AsyncConnection
 from store.tables.cases import batch_requesters, batches, case_requesters, cases, decisions, legal_holds
 from store.tables.people import people
-
-HoldKind = Literal["case", "person", "upload"]
 
 
 class LegalHold(BaseModel):
@@ -31,7 +29,7 @@ class LegalHold(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     hold_id: str
-    kind: HoldKind
+    kind: SubjectKind
     subject: str
     """The id of the case, person or upload."""
     reason: str
@@ -55,7 +53,7 @@ class UnknownHold(LookupError):
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-async def place(conn: AsyncConnection, kind: HoldKind, subject: str, reason: str, by: str) -> LegalHold:
+async def place(conn: AsyncConnection, kind: SubjectKind, subject: str, reason: str, by: str) -> LegalHold:
     """Place a hold and return it. If the same person placed a hold with the same reason before, return that hold.
 
     Raises UnknownSubject.
@@ -115,7 +113,7 @@ async def get(conn: AsyncConnection, hold_id: str) -> LegalHold | None:
 async def listed(
     conn: AsyncConnection,
     *,
-    kind: HoldKind | None = None,
+    kind: SubjectKind | None = None,
     subject: str | None = None,
     lifted: bool = False,
     after: str = "",
@@ -130,7 +128,7 @@ async def listed(
     return await _found(conn, query.order_by(legal_holds.c.hold_id).limit(limit))
 
 
-async def protecting(conn: AsyncConnection, kind: HoldKind, subject: str) -> list[LegalHold]:
+async def protecting(conn: AsyncConnection, kind: SubjectKind, subject: str) -> list[LegalHold]:
     """Return the holds that refuse the erasure of a case, a person or an upload, also those on what belongs to it."""
     conditions = {"case": _protects_case, "person": _protects_person, "upload": _protects_upload}[kind](subject)
     return await _found(conn, _COUNTS.where(or_(*conditions)).order_by(legal_holds.c.placed_at, legal_holds.c.hold_id))
@@ -139,7 +137,7 @@ async def protecting(conn: AsyncConnection, kind: HoldKind, subject: str) -> lis
 _COUNTS = select(legal_holds).where(legal_holds.c.lifted_at.is_(None))
 
 
-def _on(kind: HoldKind, subject: str | Select[tuple[str]]) -> ColumnElement[bool]:
+def _on(kind: SubjectKind, subject: str | Select[tuple[str]]) -> ColumnElement[bool]:
     names = legal_holds.c.subject == subject if isinstance(subject, str) else legal_holds.c.subject.in_(subject)
     return and_(legal_holds.c.kind == kind, names)
 

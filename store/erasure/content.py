@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import Row, and_, or_, select, update
 
+from domain.erasure import NotErasable
 from store.audit.seals import SealingConnection
 from store.audit.verification import verify_case
 from store.db.connection import AsyncConnection
@@ -18,7 +19,6 @@ from store.erasure.checks import UNKNOWN_CASE, UNKNOWN_UPLOAD, why_not_case, why
 from store.erasure.columns import WITH_CONTENT
 from store.erasure.erasing import Erasing
 from store.erasure.events import Told, check_right, erase_events, note_erased
-from store.erasure.person import NotErasable
 from store.erasure.receivers import erase_receivers
 from store.erasure.result import Erased
 from store.erasure.seals import ErasedSeals, erase_seals

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Table, delete, or_, select, update
 
+from domain.erasure import NotErasable
 from store.audit.seals import SealingConnection
 from store.db.connection import AsyncConnection
 from store.erasure.checks import UNKNOWN_PERSON, why_not_person
@@ -81,10 +82,6 @@ KEPT: Mapping[str, str] = {
 
 _AT_ONCE = 500
 _KEYS_OF_PASSKEYS = ("passkey_added", "passkey_removed")
-
-
-class NotErasable(Exception):
-    """Raised if a person cannot be erased now. The text is a sentence for people."""
 
 
 class ErasedPerson(NamedTuple):

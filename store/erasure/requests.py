@@ -6,10 +6,10 @@ import json
 
 from sqlalchemy import ColumnElement, func, select
 
+from domain.erasure import SubjectKind
 from domain.ids import reference_key
 from domain.names import ERASURE
 from store.cases.cases import CaseRow
-from store.cases.legal_holds import HoldKind
 from store.db.connection import AsyncConnection
 from store.tables.audit import event_payloads, events
 from store.tables.cases import cases
@@ -34,7 +34,7 @@ def _about(stem: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return cases.c.process == ERASURE, cases.c.reference_key.startswith(f"{reference_key(stem)}-", autoescape=True)
 
 
-async def erased_by(conn: AsyncConnection, kind: HoldKind, subject: str) -> str | None:
+async def erased_by(conn: AsyncConnection, kind: SubjectKind, subject: str) -> str | None:
     """Return the id of the request by which a subject was erased; None if the retention period erased it."""
     about = events.c.case_id == subject if kind == "case" else events.c.case_id.is_(None)
     query = (

@@ -1,11 +1,8 @@
 """Count what an erasure erases, and what stays."""
 
-from datetime import datetime
-from typing import NamedTuple
-
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
-from store.cases.legal_holds import HoldKind
+from domain.erasure import ErasureSurvey, SubjectKind
 from store.db.connection import AsyncConnection
 from store.erasure.checks import ended_cases_of
 from store.tables.audit import event_payloads, events
@@ -15,72 +12,59 @@ from store.tables.receivers import entries
 COMMENT = "comment_added"
 
 
-class Survey(NamedTuple):
-    """What an erasure erases, and what stays, in numbers. A value that the subject does not have is None."""
-
-    process: str | None = None
-    status: str | None = None
-    ended_at: datetime | None = None
-    cases: int = 0
-    events: int = 0
-    tasks: int = 0
-    comments: int = 0
-    attachments: int = 0
-    uploaded_files: int = 0
-    upload_rows: int = 0
-    other_rounds_that_stay: int = 0
-    cases_that_stay: int | None = None
-    decisions_that_keep_the_id: int | None = None
-    ledger_entries_that_stay: int = 0
-
-
-async def of_case(conn: AsyncConnection, case_id: str) -> Survey:
+async def of_case(conn: AsyncConnection, case_id: str) -> ErasureSurvey:
     """Return the numbers for a case. Without such a case, all numbers are 0."""
     row = (await conn.execute(select(cases).where(cases.c.case_id == case_id))).one_or_none()
     if row is None:
-        return Survey()
+        return ErasureSurvey()
     its = cases.c.case_id == case_id
     with_file = and_(batches.c.batch_id == row.batch_id, batches.c.erased_at.is_(None))
-    return (await _of_cases(conn, its))._replace(
-        process=row.process,
-        status=row.status,
-        ended_at=row.closed_at,
-        uploaded_files=await _number(conn, batches.c.batch_id, with_file) if row.batch_id else 0,
+    return (await _of_cases(conn, its)).model_copy(
+        update={
+            "process": row.process,
+            "status": row.status,
+            "ended_at": row.closed_at,
+            "uploaded_files": await _number(conn, batches.c.batch_id, with_file) if row.batch_id else 0,
+        }
     )
 
 
-async def of_upload(conn: AsyncConnection, batch_id: str) -> Survey:
+async def of_upload(conn: AsyncConnection, batch_id: str) -> ErasureSurvey:
     """Return the numbers for an upload with all its cases. Without such an upload, all numbers are 0."""
     row = (await conn.execute(select(batches).where(batches.c.batch_id == batch_id))).one_or_none()
     if row is None:
-        return Survey()
+        return ErasureSurvey()
     its = and_(cases.c.batch_id == batch_id, cases.c.erased_at.is_(None))
-    return (await _of_cases(conn, its))._replace(
-        process=row.process,
-        status=row.status,
-        ended_at=row.closed_at,
-        uploaded_files=1,
-        upload_rows=await _number(conn, batch_rows.c.line, batch_rows.c.batch_id == batch_id),
+    return (await _of_cases(conn, its)).model_copy(
+        update={
+            "process": row.process,
+            "status": row.status,
+            "ended_at": row.closed_at,
+            "uploaded_files": 1,
+            "upload_rows": await _number(conn, batch_rows.c.line, batch_rows.c.batch_id == batch_id),
+        }
     )
 
 
-async def of_person(conn: AsyncConnection, person: str, *, with_cases: bool) -> Survey:
+async def of_person(conn: AsyncConnection, person: str, *, with_cases: bool) -> ErasureSurvey:
     """Return the numbers for a person, and for the ended cases of the person if they are erased as well."""
     asked = await ended_cases_of(conn, person)
     own = or_(cases.c.requester == person, cases.c.on_behalf_of == person)
     its = and_(own, cases.c.closed_at.is_not(None), cases.c.erased_at.is_(None))
-    found = await _of_cases(conn, its) if with_cases else Survey()
+    found = await _of_cases(conn, its) if with_cases else ErasureSurvey()
     kept = select(cases.c.case_id).where(cases.c.erased_at.is_(None))
     if with_cases:
         kept = kept.where(~own)
     said = and_(decisions.c.person == person, decisions.c.case_id.in_(kept))
-    return found._replace(
-        cases_that_stay=0 if with_cases else len(asked),
-        decisions_that_keep_the_id=await _number(conn, decisions.c.decision_id, said),
+    return found.model_copy(
+        update={
+            "cases_that_stay": 0 if with_cases else len(asked),
+            "decisions_that_keep_the_id": await _number(conn, decisions.c.decision_id, said),
+        }
     )
 
 
-async def _of_cases(conn: AsyncConnection, its: ColumnElement[bool]) -> Survey:
+async def _of_cases(conn: AsyncConnection, its: ColumnElement[bool]) -> ErasureSurvey:
     """Return the numbers of all cases that match the condition."""
     ids = select(cases.c.case_id).where(its)
     with_content = and_(events.c.case_id.in_(ids), event_payloads.c.payload.is_not(None))
@@ -89,7 +73,7 @@ async def _of_cases(conn: AsyncConnection, its: ColumnElement[bool]) -> Survey:
     same = and_(rounds.c.process == erased.c.process, rounds.c.reference_key == erased.c.reference_key)
     others = select(rounds.c.case_id).select_from(rounds.join(erased, same)).where(erased.c.case_id.in_(ids))
     others = others.where(rounds.c.case_id.not_in(ids), rounds.c.erased_at.is_(None)).distinct()
-    return Survey(
+    return ErasureSurvey(
         cases=await _count(conn, ids),
         events=await _count(conn, said),
         tasks=await _number(conn, tasks.c.task_id, tasks.c.case_id.in_(ids)),
@@ -109,7 +93,7 @@ async def _count(conn: AsyncConnection, query: Select[tuple[str]] | Select[tuple
     return int(await conn.scalar(select(func.count()).select_from(query.subquery())) or 0)
 
 
-async def of(conn: AsyncConnection, kind: HoldKind, subject: str, *, with_cases: bool = False) -> Survey:
+async def of(conn: AsyncConnection, kind: SubjectKind, subject: str, *, with_cases: bool = False) -> ErasureSurvey:
     """Return the numbers for a case, an upload or a person."""
     match kind:
         case "case":

@@ -10,8 +10,9 @@ from api.container import Services
 from api.http.exception_handlers import ANSWERED_ERRORS, problem_of_error
 from api.http.problems import Problem
 from api.pages.parts.translation import _
+from domain.erasure import SubjectKind
 from store.cases import legal_holds
-from store.cases.legal_holds import HoldKind, LegalHold
+from store.cases.legal_holds import LegalHold
 from store.erasure import requests
 from store.people.people import Person
 
@@ -30,7 +31,7 @@ def refusal(no: Exception) -> Problem:
 class ErasureContext:
     """The part of a page about the erasure of its subject, for `_erasure.html`."""
 
-    kind: HoldKind
+    kind: SubjectKind
     subject: str
     address: str
     """The address of the page, to which the forms return."""
@@ -53,7 +54,7 @@ class ErasureContext:
 async def erasure_context(
     services: Services,
     person: Person,
-    kind: HoldKind,
+    kind: SubjectKind,
     subject: str,
     address: str,
     *,

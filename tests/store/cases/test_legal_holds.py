@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import insert, update
 
+from domain.erasure import SubjectKind
 from store.audit import audit_log
 from store.cases import legal_holds
-from store.cases.legal_holds import HoldKind, UnknownHold, UnknownSubject
+from store.cases.legal_holds import UnknownHold, UnknownSubject
 from store.db.database import Database
 from store.people import people
 from store.tables.cases import batches, cases, decisions
@@ -28,7 +29,7 @@ UPLOAD = {
     "format": {},
     "created_at": NOW,
 }
-SUBJECTS: list[tuple[HoldKind, str]] = [
+SUBJECTS: list[tuple[SubjectKind, str]] = [
     ("case", "payment:a"),  # of the upload b-1, asked by p-1
     ("case", "payment:a~2"),  # its next round
     ("case", "payment:b"),  # of the same upload
@@ -40,7 +41,7 @@ SUBJECTS: list[tuple[HoldKind, str]] = [
     ("person", "p-2"),  # decided payment:a
     ("person", "p-3"),
 ]
-PROTECTED: dict[tuple[HoldKind, str], set[str]] = {
+PROTECTED: dict[tuple[SubjectKind, str], set[str]] = {
     ("case", "payment:a"): {
         *("case payment:a", "case payment:a~2", "case payment:b", "case payment:child"),
         *("upload b-1", "person p-1", "person p-2"),
@@ -82,7 +83,9 @@ async def matter(db: Database) -> Database:
 
 
 @pytest.mark.parametrize("held", PROTECTED, ids=" ".join)
-async def test_a_hold_protects_its_subject_and_what_belongs_to_it(matter: Database, held: tuple[HoldKind, str]) -> None:
+async def test_a_hold_protects_its_subject_and_what_belongs_to_it(
+    matter: Database, held: tuple[SubjectKind, str]
+) -> None:
     async with matter.write() as conn:
         hold = await legal_holds.place(conn, *held, "Matter 7", "auditor-1")
     async with matter.read() as conn:

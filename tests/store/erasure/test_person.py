@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import JSON, Boolean, Column, DateTime, Integer, Table, insert, select, update
 
+from domain.erasure import NotErasable
 from store.audit import audit_log
 from store.cases import legal_holds
 from store.db.connection import AsyncConnection
 from store.db.database import Database
-from store.erasure.person import KEPT, NAME, OF_A_PERSON, NotErasable, erase_person
+from store.erasure.person import KEPT, NAME, OF_A_PERSON, erase_person
 from store.people import absences, leavers, people, service_accounts
 from store.people.absences import Absence
 from store.tables.audit import event_payloads, events

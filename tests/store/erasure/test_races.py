@@ -13,7 +13,7 @@ import pytest
 
 from core.settings import ROOT
 from domain.case import CaseEvent
-from domain.erasure import ContentErased
+from domain.erasure import ContentErased, NotErasable
 from domain.rollback import RollbackAsked
 from store.audit import audit_log, evidence, refusal_counts
 from store.audit.evidence import Attachment
@@ -24,7 +24,6 @@ from store.db.connection import AsyncConnection
 from store.db.database import Database
 from store.erasure.content import erase_case, erase_upload
 from store.erasure.files import delete_files
-from store.erasure.person import NotErasable
 from tests.store.erasure.ended_cases import ended, fill, uploaded
 from tests.store.sample_cases import MORNING, event
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from domain.erasure import NotErasable
 from domain.status import Status
 from store.audit.verification import verify, verify_case
 from store.db.database import Database
 from store.erasure.content import erase_case, erase_upload
-from store.erasure.person import NotErasable
 from store.tables.audit import seals
 from tests.store.erasure.ended_cases import ended, fill, uploaded
 from workflows.registry import PROCESSES
