@@ -206,7 +206,7 @@ async def rewrap(db: Database, keys: PayloadKeys, *, by: str = audit_log.ENGINE)
                         done += await _wrap_again(conn, keys, row)
                     except PayloadKeyMissing as error:
                         missing = error
-            if len(rows) < AT_ONCE:
+            if len(rows) < AT_ONCE or key_id not in keys.keys:  # no other row of a missing key can be wrapped either
                 break
             after = rows[-1].subject
     if done:
